@@ -1,0 +1,45 @@
+"""Failures, each with the exit code that it ends the process with.
+
+A `UserError` says what is wrong, where, and what to do next; the CLI prints it as one message and never as a
+traceback. Anything else that escapes is a bug and keeps its traceback.
+"""
+
+
+class RingliteError(Exception):
+    """Base of all failures that the CLI reports by message alone."""
+
+    exit_code = 1
+
+
+class UserError(RingliteError):
+    """The user's input is wrong (recipe, data, flags) and the user can mend it: exit code 2.
+
+    `where` names the file, key or flag, `what` the fault, `hint` the next thing to do.
+    """
+
+    exit_code = 2
+
+    def __init__(self, what: str, *, where: str = "", hint: str = "") -> None:
+        self.what, self.where, self.hint = what, where, hint
+        super().__init__((f"{where}: " if where else "") + what + (f"; {hint}" if hint else ""))
+
+
+class RecipeErrors(UserError):
+    """Every fault of one recipe, reported together."""
+
+    def __init__(self, faults: list[str]) -> None:
+        self.faults = faults
+        super().__init__("\n".join(faults))
+
+
+class WorkFailed(RingliteError):
+    """The input was fine but the work was not: a full disk, a dead worker, a diverged run. Exit code 1."""
+
+    def __init__(self, what: str, *, where: str = "", hint: str = "") -> None:
+        super().__init__((f"{where}: " if where else "") + what + (f"; {hint}" if hint else ""))
+
+
+class Interrupted(RingliteError):
+    """The user stopped the work; what is done is on disk and the same command goes on. Exit code 130."""
+
+    exit_code = 130

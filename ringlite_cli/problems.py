@@ -1,0 +1,121 @@
+"""The row that every room shares: a problem, its verdict, and how a problem becomes a chat prompt.
+
+A problem is one line of JSONL or one row of parquet. Nested fields (`tests`, `labels`) are JSON text in parquet,
+so that one file can hold code problems whose arguments have different types.
+"""
+
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ringlite_cli.errors import UserError
+
+DOMAINS = ("math", "code", "science", "logic", "general")
+
+PAPER_SUFFIX = "Please reason step by step, and put your final answer within \\boxed{}."
+"""What the paper appends to math and science prompts (§3.3)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """A prompt with a way to verify a response to it.
+
+    answer: the gold answer as text (a list is JSON text); None for code, whose `tests` decide.
+    tests:  {"mode": "function" | "stdin" | "unit", "language", "entry_point"?, "cases"?, "code"?}.
+    trace:  a worked response, complete with its `\\boxed{}` or code block; None where there is none.
+    source, index: the file or generator it came from, and its row number there, from 0.
+    verifier: a route other than the domain's own ("" = by domain).
+    """
+
+    id: str
+    domain: str
+    prompt: str
+    answer: str | None = None
+    tests: dict[str, Any] | None = None
+    trace: str | None = None
+    source: str = ""
+    index: int = -1
+    verifier: str = ""
+    labels: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What a verifier says of one response. `reward` is 1.0 or 0.0; `verdict` says why."""
+
+    verdict: str
+    reward: float
+    seconds: float = 0.0
+    detail: str = ""
+
+
+Verify = Callable[[Sequence[tuple[Problem, str]]], list[Verdict]]
+"""Verifies (problem, response) pairs, in order. Rooms that need a verifier get one of these passed in."""
+
+
+def chat_messages(problem: Problem, suffix: Mapping[str, str]) -> list[dict[str, str]]:
+    """The conversation that asks for a response; `suffix` maps a domain to the text appended to its prompts."""
+    tail = suffix.get(problem.domain, "")
+    return [{"role": "user", "content": f"{problem.prompt}\n{tail}" if tail else problem.prompt}]
+
+
+_JSON_FIELDS = ("tests", "labels")
+
+
+def write_problems(path: Path, problems: Iterable[Problem]) -> int:
+    """Writes problems as parquet, atomically; returns the number of rows."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    rows = [asdict(p) for p in problems]
+    for row in rows:
+        for name in _JSON_FIELDS:
+            row[name] = json.dumps(row[name], ensure_ascii=False) if row[name] else ""
+    text = {f: pa.string() for f in Problem.__dataclass_fields__ if f != "index"}
+    schema = pa.schema([(f, text.get(f, pa.int64())) for f in Problem.__dataclass_fields__])
+    partial = path.with_name(path.name + ".partial")
+    pq.write_table(pa.Table.from_pylist(rows, schema=schema), partial)
+    partial.replace(path)
+    return len(rows)
+
+
+def read_problems(path: Path) -> list[Problem]:
+    """Reads problems that `write_problems` wrote, or JSONL with the same fields.
+
+    Raises UserError naming the file and row for a file that is missing, broken or of another schema.
+    """
+    if not path.is_file():
+        raise UserError("no such data file", where=str(path))
+    if path.suffix == ".parquet":
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        try:
+            rows = pq.read_table(path).to_pylist()
+        except pa.ArrowInvalid as error:
+            raise UserError(f"not a parquet file ({error})", where=str(path)) from None
+        for row in rows:
+            for name in _JSON_FIELDS:
+                row[name] = json.loads(row[name]) if row.get(name) else None
+            row["labels"] = row["labels"] or {}
+    else:
+        rows = []
+        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+            if line.strip():
+                try:
+                    rows.append(json.loads(line))
+                except json.JSONDecodeError as error:
+                    raise UserError(f"line {number} is not JSON ({error.msg})", where=str(path)) from None
+    problems = []
+    for number, row in enumerate(rows):
+        try:
+            problems.append(Problem(**row))
+        except TypeError as error:
+            raise UserError(
+                f"row {number} is not a problem ({str(error).removeprefix('Problem.__init__() ')})",
+                where=str(path),
+                hint=f"its fields are {', '.join(Problem.__dataclass_fields__)}",
+            ) from None
+    return problems
