@@ -1,0 +1,115 @@
+"""Files that are whole or not there: atomic JSON and text, JSONL appended row by row, digests."""
+
+import hashlib
+import json
+import math
+import os
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+
+def write_text(path: Path, text: str) -> None:
+    """Writes text so that a reader sees the old file or the whole new one."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(path.name + ".partial")
+    with partial.open("w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    partial.replace(path)
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Writes JSON atomically. NaN and infinities become null, so that any JSON reader can read it."""
+    write_text(path, json.dumps(finite(value), ensure_ascii=False, indent=1) + "\n")
+
+
+def read_json(path: Path) -> Any:
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def finite(value: Any) -> Any:
+    """The same value with every NaN or infinite float replaced by None (JSON has neither)."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, dict):
+        return {k: finite(v) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [finite(v) for v in value]
+    return value
+
+
+class MetricsWriter:
+    """Appends rows to a JSONL file, each flushed, so that a killed process loses at most the row in hand."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _cut_torn_row(path)
+        self._file = path.open("a", encoding="utf-8")
+
+    def append(self, row: dict[str, Any]) -> None:
+        self._file.write(json.dumps(finite(row), ensure_ascii=False) + "\n")
+        self._file.flush()
+
+    def extend(self, rows: Iterable[dict[str, Any]]) -> None:
+        self._file.writelines(json.dumps(finite(row), ensure_ascii=False) + "\n" for row in rows)
+        self._file.flush()
+
+    def close(self) -> None:
+        self._file.close()
+
+    def __enter__(self) -> "MetricsWriter":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def _cut_torn_row(path: Path) -> None:
+    """Drops what a killed process left after the last line end, so that the next row starts on a line of its own."""
+    if not path.exists() or path.stat().st_size == 0:
+        return
+    with path.open("rb+") as file:
+        data = file.read()
+        if not data.endswith(b"\n"):
+            file.truncate(data.rfind(b"\n") + 1)
+
+
+def read_jsonl(path: Path) -> list[dict[str, Any]]:
+    """All whole rows of a JSONL file; [] where there is none. A torn last line (a killed writer's) is left out."""
+    if not path.exists():
+        return []
+    rows = []
+    for line in path.read_bytes().split(b"\n")[:-1]:
+        if line.strip():
+            rows.append(json.loads(line))
+    return rows
+
+
+def cut_jsonl(path: Path, keep: Any) -> None:
+    """Rewrites a JSONL file with the rows for which keep(row) is true (to go back to a checkpoint)."""
+    if path.exists():
+        rows = [row for row in read_jsonl(path) if keep(row)]
+        write_text(path, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
+
+
+def digest(path: Path) -> str:
+    """SHA-256 of a file, or of a folder's files with their names (sorted), as `sha256:<first 16 hex digits>`."""
+    total = hashlib.sha256()
+    files = sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]
+    for file in files:
+        if path.is_dir():
+            total.update(str(file.relative_to(path)).encode() + b"\0")
+        with file.open("rb") as handle:
+            while block := handle.read(1 << 20):
+                total.update(block)
+    return "sha256:" + total.hexdigest()[:16]
+
+
+def size_of(path: Path) -> int:
+    """Bytes of a file or of all files of a folder."""
+    if path.is_dir():
+        return sum(p.stat().st_size for p in path.rglob("*") if p.is_file())
+    return path.stat().st_size
