@@ -1,0 +1,212 @@
+"""From a recipe's name or path to a checked `Recipe`: every fault of a file in one error, never a traceback."""
+
+import difflib
+import re
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from ringlite_cli.errors import RecipeErrors, UserError
+from ringlite_cli.recipe.graph import graph_faults
+from ringlite_cli.recipe.schema import STAGE_SECTIONS, Recipe, RecipeHead, Section
+from ringlite_cli.recipe.trl_fields import check_trl
+
+TRL_CONFIG = {"sft": "SFTConfig", "rl": "GRPOConfig"}
+
+
+def recipe_folders() -> list[Path]:
+    """Where shipped recipes lie: beside the source tree, or under the environment's share/ once installed."""
+    here = Path(__file__).resolve().parents[2] / "recipes"
+    return [folder for folder in (here, Path(sys.prefix) / "share" / "ringlite" / "recipes") if folder.is_dir()]
+
+
+def shipped_recipes() -> dict[str, Path]:
+    """Name -> file of every shipped recipe; experiments are named by their folder, as in `experiments/c3po`."""
+    found: dict[str, Path] = {}
+    for folder in recipe_folders():
+        for file in sorted(folder.rglob("*.yaml")):
+            found.setdefault(str(file.relative_to(folder).with_suffix("")), file)
+    return found
+
+
+def find_recipe(name: str) -> Path:
+    """The file that a RECIPE argument means: a path if there is one, else a shipped recipe of that name."""
+    path = Path(name)
+    if path.is_file():
+        return path
+    shipped = shipped_recipes()
+    if name in shipped:
+        return shipped[name]
+    if path.is_dir():
+        raise UserError("this is a folder, not a recipe", where=name, hint="name the YAML file in it")
+    near = difflib.get_close_matches(name, shipped, 1)
+    raise UserError(
+        "no such recipe file, and no shipped recipe of this name",
+        where=name,
+        hint=f"did you mean {near[0]!r}?" if near else "`ringlite recipes` lists the shipped ones",
+    )
+
+
+def load_recipe(name: str, overrides: Sequence[str] = ()) -> Recipe:
+    """Reads, overrides (`--set KEY=VALUE`) and checks a recipe.
+
+    Raises RecipeErrors with every fault at once; each message starts with the file and the key.
+    """
+    path = find_recipe(name)
+    data = _read_yaml(path)
+    for override in overrides:
+        _override(data, override)
+    recipe, faults = _validate(data)
+    if recipe is not None:
+        faults += graph_faults(recipe)
+    if recipe is None or faults:
+        raise RecipeErrors([f"{path}: {fault}" for fault in faults])
+    return recipe
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML's safe loader, except: `3e-4` is a number (as in YAML 1.2), and a key that stands twice is an error."""
+
+    def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
+        seen = set()
+        for key_node, _ in node.value:
+            key = self.construct_object(key_node, deep=True)
+            if not isinstance(key, str | int | float | bool | None):
+                raise yaml.constructor.ConstructorError(None, None, "a key must be text", key_node.start_mark)
+            if key in seen:
+                raise yaml.constructor.ConstructorError(None, None, f"{key!r} stands twice", key_node.start_mark)
+            seen.add(key)
+        return super().construct_mapping(node, deep)
+
+
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float", re.compile(r"^[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+$"), list("-+0123456789.")
+)
+
+
+def _read_yaml(path: Path) -> dict[str, Any]:
+    try:
+        data = yaml.load(path.read_text(encoding="utf-8"), _Loader)
+    except UnicodeDecodeError as error:
+        raise UserError(f"not UTF-8 text (byte {error.start})", where=str(path)) from None
+    except OSError as error:
+        raise UserError(f"can't be read ({error.strerror})", where=str(path)) from None
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        mark = getattr(error, "problem_mark", None)
+        line = f":{mark.line + 1}:{mark.column + 1}" if mark else ""
+        problem = getattr(error, "problem", None) or str(error).splitlines()[0]
+        raise UserError(f"not valid YAML ({problem})", where=f"{path}{line}") from None
+    if not isinstance(data, dict):
+        raise UserError("a recipe is a mapping of keys, as recipes/demo.yaml shows", where=str(path))
+    return data
+
+
+def _override(data: dict[str, Any], override: str) -> None:
+    """Sets one dotted KEY=VALUE in the raw recipe; the value is read as YAML. Missing mappings are made."""
+    key, sign, text = override.partition("=")
+    where = f"--set {override}"
+    if not sign or not key:
+        raise UserError("not KEY=VALUE", where=where, hint="for example --set stages.rl-math.token_budget=8192")
+    try:
+        value = yaml.load(text, _Loader)
+    except (yaml.YAMLError, ValueError):
+        raise UserError("the value is not valid YAML", where=where) from None
+    *path, last = key.split(".")
+    target: Any = data
+    for part in path:
+        target = _child(target, part, where)
+    _child(target, last, where)
+    target[int(last) if isinstance(target, list) else last] = value
+
+
+def _child(target: Any, part: str, where: str) -> Any:
+    """What stands under `part`; a mapping makes an empty mapping where nothing does."""
+    if isinstance(target, list):
+        if not part.isdigit() or int(part) >= len(target):
+            raise UserError(f"{part!r} is not an index of a list of {len(target)}", where=where)
+        return target[int(part)]
+    if not isinstance(target, dict):
+        raise UserError(f"nothing can stand below the value {target!r} at {part!r}", where=where)
+    if target.get(part) is None:
+        target[part] = {}
+    return target[part]
+
+
+def _validate(data: dict[str, Any]) -> tuple[Recipe | None, list[str]]:
+    """Validates the head and each stage apart, so that a fault is named by its stage and all faults come together."""
+    head = {key: value for key, value in data.items() if key != "stages"}
+    faults: list[str] = []
+    try:
+        RecipeHead.model_validate(head)
+    except ValidationError as error:
+        faults += [_message(e, RecipeHead) for e in error.errors()]
+    raw = data.get("stages")
+    if not isinstance(raw, dict) or not raw:
+        return None, [*faults, "stages: a recipe needs a mapping of at least one stage"]
+    stages: dict[str, Any] = {}
+    for name, section in raw.items():
+        stages[str(name)], found = _validate_stage(str(name), section)
+        faults += found
+    return (None, faults) if faults else (Recipe.model_validate({**head, "stages": stages}), [])
+
+
+def _validate_stage(name: str, section: Any) -> tuple[Section | None, list[str]]:
+    where = f"stages.{name}"
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]*", name):
+        return None, [f"{where}: a stage's name has letters, digits, '-' and '_' only"]
+    if not isinstance(section, dict):
+        return None, [f"{where}: a stage is a mapping with a kind"]
+    kind = section.get("kind")
+    if not isinstance(kind, str) or kind not in STAGE_SECTIONS:
+        near = difflib.get_close_matches(str(kind), STAGE_SECTIONS, 1)
+        hint = f"; did you mean {near[0]!r}?" if near else f"; kinds are {', '.join(STAGE_SECTIONS)}"
+        return None, [f"{where}: " + (f"kind {kind!r} is unknown" if kind else "kind is missing") + hint]
+    faults: list[str] = []
+    if kind in TRL_CONFIG and isinstance(section.get("trl"), dict):
+        values, found = check_trl(section["trl"], TRL_CONFIG[kind])
+        faults += [f"{where}.trl: {fault}" for fault in found]
+        section = {**section, "trl": values}
+    try:
+        stage = STAGE_SECTIONS[kind].model_validate(section)
+    except ValidationError as error:
+        return None, faults + [_message(e, STAGE_SECTIONS[kind], where) for e in error.errors()]
+    return stage, faults
+
+
+def _message(error: Any, model: type[BaseModel], prefix: str = "") -> str:
+    """One fault as `key: what; what next`."""
+    loc = [str(part) for part in error["loc"]]
+    parents = ".".join(part for part in ([prefix] if prefix else []) + loc[:-1])
+    if error["type"] == "extra_forbidden":
+        fields = _fields_at(model, loc[:-1])
+        near = difflib.get_close_matches(loc[-1], fields, 1)
+        hint = f"; did you mean {near[0]!r}?" if near else f"; known keys: {', '.join(fields)}" if fields else ""
+        return (f"{parents}: " if parents else "") + f"{loc[-1]!r} is not a key here{hint}"
+    where = ".".join(part for part in ([prefix] if prefix else []) + loc)
+    what = str(error["msg"]).removeprefix("Value error, ")
+    what = what if error["type"] == "value_error" else what[0].lower() + what[1:]
+    given = error.get("input")
+    if error["type"] not in ("missing", "value_error") and isinstance(given, str | int | float | bool | None):
+        what += f", not {given!r}"
+    return f"{where}: {what}" if where else what
+
+
+def _fields_at(model: type[BaseModel], loc: list[str]) -> list[str]:
+    """Field names of the section that a location inside `model` points to."""
+    current: Any = model
+    for part in loc:
+        field = current.model_fields.get(part) if isinstance(current, type) and issubclass(current, BaseModel) else None
+        current = _section_in(field.annotation) if field else current
+    return list(current.model_fields) if isinstance(current, type) and issubclass(current, BaseModel) else []
+
+
+def _section_in(annotation: Any) -> Any:
+    """The section class inside an annotation such as `list[Source]` or `NewModel | None`."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    found = [_section_in(arg) for arg in getattr(annotation, "__args__", ())]
+    return next((f for f in found if f is not None), None)

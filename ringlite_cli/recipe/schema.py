@@ -1,0 +1,194 @@
+"""What a recipe may say: one pydantic section per part, unknown keys refused everywhere.
+
+Sections check themselves; what needs two sections at once (references, cycles, sets that no stage produces) is
+checked in `graph.py`, and TRL's own fields in `trl_fields.py`.
+"""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from ringlite_cli.problems import PAPER_SUFFIX
+
+Domain = Literal["math", "code", "science", "logic", "general"]
+Split = Literal["train", "select", "eval"]
+Positive = Annotated[int, Field(gt=0)]
+Probability = Annotated[float, Field(gt=0, le=1)]
+
+
+class Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class NewModel(Section):
+    """A model made on the spot from an architecture that transformers ships, with a tokenizer trained on the traces."""
+
+    vocab_size: int = Field(512, ge=280, description="upper bound of the tokenizer's size (256 bytes + 24 at least)")
+    config: dict[str, Any] = Field(description="fields of the transformers config; model_type is required")
+
+    @model_validator(mode="after")
+    def _has_type(self) -> "NewModel":
+        if not isinstance(self.config.get("model_type"), str):
+            raise ValueError("config needs a model_type (for example ernie4_5_moe)")
+        return self
+
+
+class Model(Section):
+    """Where the policy comes from: exactly one of path, package (with gguf_file) or new."""
+
+    path: str | None = Field(None, description="Hugging Face id or local folder")
+    revision: str | None = None
+    package: str | None = Field(None, description="an installed Python package that carries the weights")
+    gguf_file: str | None = Field(None, description="the GGUF file in the package or folder")
+    new: NewModel | None = None
+    dtype: Literal["float32", "bfloat16", "auto"] = "auto"
+    attn_implementation: str | None = None
+    trust_remote_code: bool = False
+
+    @model_validator(mode="after")
+    def _one_origin(self) -> "Model":
+        if sum(x is not None for x in (self.path, self.package, self.new)) != 1:
+            raise ValueError("give exactly one of path, package or new")
+        if self.package and not self.gguf_file:
+            raise ValueError("package needs gguf_file, the weights' file name in it")
+        return self
+
+
+class Rewards(Section):
+    """How responses are verified."""
+
+    workers: Positive = 2
+    math_timeout: float = Field(5.0, gt=0, description="seconds of wall time a math check may take")
+    code_timeout: float = Field(4.0, gt=0, description="seconds of wall time one test of a program may take")
+    memory_mb: Positive = 512
+    science_tolerance: float = Field(0.01, ge=0, description="relative error that a numeric science answer may have")
+    isolation: Literal["full", "partial", "none"] = Field("full", description="the least sandbox isolation accepted")
+
+
+class Source(Section):
+    """Rows to curate: exactly one of generator, path or hub."""
+
+    generator: str | None = None
+    options: dict[str, Any] = {}
+    path: str | None = Field(None, description="local json, jsonl, csv or parquet (gz too)")
+    hub: str | None = Field(None, description="Hugging Face data set id")
+    revision: str | None = None
+    subset: str | None = Field(None, description="configuration of the hub data set")
+    hub_split: str = "train"
+    local: str | None = Field(None, description="file under $RINGLITE_DATA that stands in for the hub id")
+    adapter: str | None = Field(None, description="a known schema (gsm8k, math, ...); default: ringlite's own fields")
+    columns: dict[str, str] = Field({}, description="our field -> column of the file, for any other schema")
+    domain: Domain | None = None
+    split: Split = "train"
+    rows: Positive | None = None
+
+    @model_validator(mode="after")
+    def _one_origin(self) -> "Source":
+        if sum(x is not None for x in (self.generator, self.path, self.hub)) != 1:
+            raise ValueError("give exactly one of generator, path or hub")
+        if self.generator and self.rows is None:
+            raise ValueError("a generator needs rows, the number of problems to make")
+        return self
+
+    @property
+    def name(self) -> str:
+        return str(self.generator or self.hub or self.path)
+
+
+class ProblemSet(Section):
+    """A named output of curation, drawn from one split."""
+
+    split: Split = "train"
+    rows: dict[Domain, Positive] | None = Field(None, description="rows per domain; default: all that is left")
+    traces: bool = Field(False, description="only problems with a worked trace (for SFT)")
+    disjoint_from: list[str] = Field([], description="sets whose problems may not stand in this one")
+
+
+class CurateStage(Section):
+    kind: Literal["curate"]
+    sources: list[Source] = Field(min_length=1)
+    sets: dict[str, ProblemSet] = Field(min_length=1)
+    max_unreadable: float = Field(0.2, ge=0, lt=1, description="share of a source's rows that may be unreadable")
+
+
+class SftStage(Section):
+    kind: Literal["sft"]
+    data: str
+    policy: str | None = Field(None, description="the stage whose policy is trained on; default: the recipe's model")
+    checkpoints_per_epoch: Positive = 1
+    trl: dict[str, Any] = {}
+
+
+class SelectStage(Section):
+    kind: Literal["select"]
+    candidates: str
+    data: str
+    entropy_band: tuple[float, float] = (0.3, 0.5)  # nats per response token, §4.3.2
+    rule: Literal["band", "score"] = "band"
+    samples: Positive = 16
+    max_new_tokens: Positive = 1024
+    temperature: float = Field(1.0, gt=0)
+    row_tokens: Positive = 8192
+    batch_tokens: Positive = 65536
+
+    @model_validator(mode="after")
+    def _ordered(self) -> "SelectStage":
+        low, high = self.entropy_band
+        if not 0 <= low < high:
+            raise ValueError(f"entropy_band must be [low, high] with 0 <= low < high, not [{low}, {high}]")
+        return self
+
+
+class RlStage(Section):
+    kind: Literal["rl"]
+    policy: str
+    data: str
+    prompts_per_step: Positive = Field(512, description="L: prompts of one optimizer step (§4.1)")
+    token_budget: Positive = Field(409_600, description="Phi: response tokens that one optimizer step trains (Eq. 2)")
+    token_budget_scope: Literal["rank", "global"] = "rank"
+    cut: Literal["exact", "whole"] = "exact"
+    row_tokens: Positive = Field(8192, description="length of a packed row")
+    drop_uninformative: bool = Field(False, description="leave groups with equal rewards out of the selection")
+    domain_mix: dict[Domain, Probability] | None = Field(None, description="share of a step's prompts per domain")
+    router_balance_coef: float = Field(0.0, ge=0, description="alpha_balance (Eq. 6)")
+    router_z_loss_coef: float = Field(0.0, ge=0, description="alpha_z (Eq. 6)")
+    trl: dict[str, Any] = {}
+
+
+class EvalStage(Section):
+    kind: Literal["eval"]
+    policies: list[str] = Field(min_length=1)
+    tasks: list[str] = Field(min_length=1)
+    samples: Positive = Field(4, description="k of avg@k")
+    max_new_tokens: Positive = 32_768
+    temperature: float = Field(1.0, ge=0)
+    top_p: float = Field(0.95, gt=0, le=1)
+    limit: Positive | None = Field(None, description="at most this many problems of each task")
+    batch_tokens: Positive = 65536
+
+
+Stage = CurateStage | SftStage | SelectStage | RlStage | EvalStage
+STAGE_SECTIONS: dict[str, type[Stage]] = {
+    "curate": CurateStage,
+    "sft": SftStage,
+    "select": SelectStage,
+    "rl": RlStage,
+    "eval": EvalStage,
+}
+
+
+class RecipeHead(Section):
+    """All of a recipe but its stages."""
+
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
+    seed: int = Field(17, ge=0, lt=2**31)
+    note: str = Field("", description="shown on top of the report")
+    model: Model
+    prompt_suffix: dict[Domain, str] = {"math": PAPER_SUFFIX, "science": PAPER_SUFFIX}
+    rewards: Rewards = Rewards()
+
+
+class Recipe(RecipeHead):
+    """A whole recipe. `stages` keeps the order of the file."""
+
+    stages: dict[str, Stage] = Field(min_length=1)

@@ -1,0 +1,151 @@
+"""Checks a `trl:` mapping against TRL's own dataclass without importing TRL (which takes about 7 s).
+
+The field names and types are read from the installed sources with `ast`, base classes first, so TRL's documentation
+stays the reference for what may stand there.
+"""
+
+import ast
+import difflib
+import importlib.util
+from functools import cache
+from pathlib import Path
+from typing import Any, Literal, Optional, Union
+
+from pydantic import TypeAdapter, ValidationError
+
+_SOURCES = {
+    "SFTConfig": (
+        ("transformers", "training_args.py", "TrainingArguments"),
+        ("trl", "trainer/base_config.py", "_BaseConfig"),
+        ("trl", "trainer/sft_config.py", "SFTConfig"),
+    ),
+    "GRPOConfig": (
+        ("transformers", "training_args.py", "TrainingArguments"),
+        ("trl", "trainer/base_config.py", "_BaseConfig"),
+        ("trl", "trainer/grpo_config.py", "GRPOConfig"),
+    ),
+}
+
+_COMMON = {
+    "output_dir": "it is the run folder",
+    "seed": "it is the recipe's seed",
+    "data_seed": "it is the recipe's seed",
+    "resume_from_checkpoint": "rerunning the same command resumes",
+}
+_BATCH = "it follows from prompts_per_step, token_budget and row_tokens (`ringlite plan` shows it)"
+DERIVED = {
+    "SFTConfig": _COMMON
+    | {
+        "save_strategy": "checkpoints_per_epoch decides it",
+        "eval_strategy": "the select stage evaluates checkpoints",
+    },
+    "GRPOConfig": _COMMON
+    | {
+        "per_device_train_batch_size": _BATCH,
+        "gradient_accumulation_steps": _BATCH,
+        "steps_per_generation": _BATCH,
+        "generation_batch_size": _BATCH,
+        "num_iterations": "C3PO takes one pass over its selection",
+        "loss_type": "the loss is C3PO's (Eq. 2)",
+        "router_aux_loss_coef": "router_balance_coef decides it",
+    },
+}
+"""Fields that ringlite sets itself, with the reason."""
+
+_NAMES = {
+    "int": int,
+    "float": float,
+    "bool": bool,
+    "str": str,
+    "list": list,
+    "dict": dict,
+    "Any": Any,
+    "None": None,
+    "Optional": Optional,
+    "Union": Union,
+    "Literal": Literal,
+}
+
+
+def check_trl(values: dict[str, Any], config: str) -> tuple[dict[str, Any], list[str]]:
+    """Returns the values coerced to their fields' types, and a message for each that can't stand there."""
+    fields, derived = trl_fields(config), DERIVED[config]
+    checked: dict[str, Any] = {}
+    faults = []
+    for key, value in values.items():
+        if key in derived:
+            faults.append(f"{key!r} is ringlite's to set: {derived[key]}; remove it")
+        elif key not in fields:
+            near = difflib.get_close_matches(str(key), fields, 1)
+            faults.append(f"{key!r} is not a {config} field" + (f"; did you mean {near[0]!r}?" if near else ""))
+        else:
+            try:
+                checked[key] = TypeAdapter(fields[key]).validate_python(value)
+            except ValidationError as error:
+                faults.append(f"{key} = {value!r}: {error.errors()[0]['msg'].lower()}")
+    return checked, faults
+
+
+@cache
+def trl_fields(config: str) -> dict[str, Any]:
+    """Field name -> type of a TRL config class, its bases included."""
+    fields: dict[str, Any] = {}
+    for package, file, name in _SOURCES[config]:
+        tree = _parse(package, file)
+        body = next(node for node in tree.body if isinstance(node, ast.ClassDef) and node.name == name).body
+        for node in body:
+            if (
+                isinstance(node, ast.AnnAssign)
+                and isinstance(node.target, ast.Name)
+                and _is_field(node.target.id, node)
+            ):
+                fields[node.target.id] = _type_of(node.annotation)
+    return fields
+
+
+def _is_field(name: str, node: ast.AnnAssign) -> bool:
+    """Class variables and private names such as `_VALID_DICT_FIELDS` are no fields of the dataclass."""
+    return not name.startswith("_") and "ClassVar" not in ast.unparse(node.annotation)
+
+
+@cache
+def _parse(package: str, file: str) -> ast.Module:
+    spec = importlib.util.find_spec(package)
+    if spec is None or not spec.submodule_search_locations:
+        raise ModuleNotFoundError(package)
+    return ast.parse((Path(spec.submodule_search_locations[0]) / file).read_text(encoding="utf-8"))
+
+
+def _type_of(node: ast.expr) -> Any:
+    """The annotation as a type; a name that is not a builtin's admits anything."""
+    if isinstance(node, ast.Constant):
+        return _type_of(ast.parse(node.value, mode="eval").body) if isinstance(node.value, str) else node.value
+    if isinstance(node, ast.Name):
+        return _NAMES.get(node.id, Any)
+    if isinstance(node, ast.BinOp):
+        return _union(_type_of(node.left), _type_of(node.right))
+    if isinstance(node, ast.Subscript):
+        return _subscript(node)
+    return Any
+
+
+def _subscript(node: ast.Subscript) -> Any:
+    name = node.value.id if isinstance(node.value, ast.Name) else ""
+    parts = node.slice.elts if isinstance(node.slice, ast.Tuple) else [node.slice]
+    if name == "Literal":
+        return Literal[tuple(ast.literal_eval(part) for part in parts)]  # type: ignore[return-value]
+    types = [_type_of(part) for part in parts]
+    if name == "Optional":
+        return _union(types[0], None)
+    if name == "Union":
+        return Union[tuple(types)]  # noqa: UP007
+    if name in ("list", "dict"):
+        return _NAMES[name][tuple(types)]
+    return Any
+
+
+def _union(left: Any, right: Any) -> Any:
+    return Any if Any in (left, right) else Union[left, right]  # noqa: UP007
+
+
+__all__ = ["DERIVED", "check_trl", "trl_fields"]
