@@ -133,14 +133,16 @@ def _subscript(node: ast.Subscript) -> Any:
     name = node.value.id if isinstance(node.value, ast.Name) else ""
     parts = node.slice.elts if isinstance(node.slice, ast.Tuple) else [node.slice]
     if name == "Literal":
-        return Literal[tuple(ast.literal_eval(part) for part in parts)]  # type: ignore[return-value]
+        return Literal[tuple(ast.literal_eval(part) for part in parts)]
     types = [_type_of(part) for part in parts]
     if name == "Optional":
         return _union(types[0], None)
     if name == "Union":
         return Union[tuple(types)]  # noqa: UP007
-    if name in ("list", "dict"):
-        return _NAMES[name][tuple(types)]
+    if name == "list":
+        return list[types[0]]  # type: ignore[valid-type]
+    if name == "dict":
+        return dict[types[0], types[1]]  # type: ignore[valid-type]
     return Any
 
 

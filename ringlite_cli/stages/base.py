@@ -1,0 +1,120 @@
+"""What a stage is: its kind, what it reads and leaves, the code it depends on, and the function that does the work."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ringlite_cli.console import Console
+from ringlite_cli.errors import UserError
+from ringlite_cli.problems import Problem, Verify, read_problems
+from ringlite_cli.recipe.schema import Recipe, Stage
+from ringlite_cli.runs.folder import PREVIOUS
+from ringlite_cli.runs.manifest import Manifest, read_manifest
+
+
+@dataclass
+class StageResult:
+    """What a stage leaves: files by name (with row counts where they have rows), and what it counted.
+
+    summary: one line for the user. warning: something that the user must not miss.
+    """
+
+    outputs: dict[str, Path]
+    rows: dict[str, int] = field(default_factory=dict)
+    tokens: dict[str, int] = field(default_factory=dict)
+    metrics: dict[str, Any] = field(default_factory=dict)
+    summary: str = ""
+    warning: str = ""
+
+
+@dataclass(frozen=True)
+class Context:
+    """What a stage's runner gets: its section, its folder, and what the stages before it left."""
+
+    recipe: Recipe
+    name: str
+    run: Path
+    console: Console
+
+    @property
+    def section(self) -> Any:
+        return self.recipe.stages[self.name]
+
+    @property
+    def folder(self) -> Path:
+        return self.run / self.name
+
+    def output(self, stage: str, artifact: str) -> Path:
+        """An output of another stage. Raises UserError where the stage is not done or the file is gone."""
+        manifest = self.done(stage)
+        if artifact not in manifest.outputs:
+            raise UserError(f"stage {stage!r} left no {artifact!r}", where=str(self.run / stage))
+        path = self.run / manifest.outputs[artifact]["path"]
+        if not path.exists():
+            raise UserError(
+                f"{artifact} of stage {stage!r} is gone", where=str(path), hint=f"rerun it with --from {stage} --fresh"
+            )
+        return path
+
+    def done(self, stage: str) -> Manifest:
+        manifest = read_manifest(self.run / stage)
+        if manifest is None or manifest.status != "done":
+            state = f"is {manifest.status}" if manifest else "has not been run"
+            raise UserError(
+                f"stage {self.name!r} needs {stage!r}, which {state}",
+                where=str(self.run),
+                hint=f"`ringlite run RECIPE --to {stage}` runs it",
+            )
+        return manifest
+
+    def problems(self, reference: str) -> list[Problem]:
+        """The problems of a set such as `curate.traces`; a set without rows is a UserError."""
+        stage, _, artifact = reference.partition(".")
+        path = self.output(stage, artifact)
+        problems = read_problems(path)
+        if not problems:
+            raise UserError(
+                f"the set {reference} is empty", where=str(path), hint=f"{self.run / stage / 'funnel.json'} says why"
+            )
+        return problems
+
+    def policy(self, stage: str) -> Path:
+        """The HF folder that a stage hands on; `base` is the model before SFT."""
+        if stage == "base":
+            bases = [n for n, s in self.recipe.stages.items() if s.kind == "sft" and not s.policy]
+            return self.output(bases[0], "base")
+        return self.output(stage, "policy")
+
+    @contextmanager
+    def verifiers(self) -> Iterator[Verify]:
+        """The reward verifiers of the recipe, alive for the block."""
+        from ringlite_cli.rewards.verifiers import Verifiers, VerifierSettings
+
+        with Verifiers(VerifierSettings(**self.recipe.rewards.model_dump())) as verify:
+            yield verify
+
+    @property
+    def previous(self) -> Path:
+        """Where the outputs of this stage's last, outdated run were moved."""
+        return self.run / PREVIOUS / self.name
+
+
+@dataclass(frozen=True)
+class StageKind:
+    """The one definition of a kind of stage, which the CLI, the pipeline, the manifests and the docs read.
+
+    artifacts: output name -> what it is.   code: the rooms whose change makes the stage run again.
+    uses:      keys of the recipe's head that its result depends on, besides its own section and the seed.
+    files:     files outside the run that it reads (they count as inputs).
+    """
+
+    kind: str
+    summary: str
+    section: type[Stage]
+    artifacts: dict[str, str]
+    code: tuple[str, ...]
+    uses: tuple[str, ...]
+    run: Callable[[Context], StageResult]
+    files: Callable[[Context], dict[str, Path]] = lambda context: {}

@@ -1,0 +1,160 @@
+"""Walks a recipe: skips what is fresh, goes on with what was interrupted, reruns what changed and all after it."""
+
+import errno
+import hashlib
+import json
+import re
+import shutil
+import time
+import traceback
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from ringlite_cli.console import Console
+from ringlite_cli.errors import Interrupted, RingliteError, UserError, WorkFailed
+from ringlite_cli.recipe.graph import parents, run_order
+from ringlite_cli.recipe.schema import Recipe
+from ringlite_cli.runs.folder import lock_run, start_afresh
+from ringlite_cli.runs.manifest import Manifest, describe, now, read_manifest
+from ringlite_cli.runs.provenance import code_digest, versions
+from ringlite_cli.stages import KINDS
+from ringlite_cli.stages.base import Context, StageKind, StageResult
+
+
+@dataclass(frozen=True)
+class Walk:
+    """Which stages of a recipe to walk, and how. `fresh` reruns them even where nothing changed."""
+
+    stages: Sequence[str]
+    fresh: bool = False
+
+
+def choose_stages(recipe: Recipe, first: str | None = None, last: str | None = None) -> list[str]:
+    """The stages from `first` to `last` in run order. Raises UserError for a name that the recipe lacks."""
+    order = run_order(recipe)
+    for flag, name in (("--from", first), ("--to", last)):
+        if name is not None and name not in order:
+            raise UserError(f"the recipe has no stage {name!r}", where=flag, hint=f"stages are {', '.join(order)}")
+    start = order.index(first) if first else 0
+    end = order.index(last) + 1 if last else len(order)
+    if start >= end:
+        raise UserError(f"{first!r} comes after {last!r}", where="--from/--to", hint=f"the order is {', '.join(order)}")
+    return order[start:end]
+
+
+def run_pipeline(recipe: Recipe, run: Path, walk: Walk, console: Console) -> None:
+    """Runs stages in order inside the run folder. Raises what the failing stage raised; its manifest says the same."""
+    with lock_run(run):
+        for number, name in enumerate(walk.stages, 1):
+            context = Context(recipe, name, run, console)
+            _run_stage(context, walk.fresh, f"[{number}/{len(walk.stages)}] {name}")
+
+
+def _run_stage(context: Context, fresh: bool, title: str) -> None:
+    console, kind = context.console, KINDS[context.section.kind]
+    manifest = _new_manifest(context, kind)
+    before = read_manifest(context.folder)
+    same = before is not None and before.fingerprint == manifest.fingerprint and not fresh
+    if same and before and before.status == "done" and _outputs_present(context, before):
+        console.say(f"{title}: unchanged, skipped ({before.note or 'done'})")
+        return
+    if same and before:
+        console.head(f"{title}: goes on in {context.folder}")
+        manifest.started, manifest.seconds = before.started, before.seconds
+    else:
+        again = " again, as something it depends on changed" if before and not fresh else ""
+        console.head(f"{title}: {kind.summary}{again}")
+        if before and before.status == "done":
+            console.say(f"  the last result moves to {context.previous}")
+        start_afresh(context.run, context.name)
+    _work(context, kind, manifest)
+
+
+def _work(context: Context, kind: StageKind, manifest: Manifest) -> None:
+    """Runs a stage between two manifests; whatever ends it is written down before it goes on to the caller."""
+    started, spent = time.monotonic(), manifest.seconds
+    manifest.started = manifest.started or now()
+    manifest.write(context.folder)
+    try:
+        result = kind.run(context)
+        _finish(context, manifest, result)
+        manifest.status, manifest.note, manifest.message = "done", result.summary, result.warning
+    except (KeyboardInterrupt, Interrupted):
+        manifest.status, manifest.message = "interrupted", "stopped by the user"
+        raise Interrupted(f"{context.name} stopped; the same command goes on") from None
+    except Exception as error:
+        manifest.status = "failed"
+        failure = _as_failure(error, context)
+        manifest.message = str(failure or error)
+        if failure is None:
+            (context.folder / "error.txt").write_text(traceback.format_exc(), encoding="utf-8")
+            raise
+        raise failure from (None if isinstance(error, RingliteError) else error)
+    finally:
+        manifest.seconds = round(spent + time.monotonic() - started, 2)
+        manifest.finished = now()
+        _write_last(manifest, context.folder)
+    if result.warning:
+        context.console.warn(result.warning)
+    context.console.say(f"  {result.summary} ({manifest.seconds:.0f} s) -> {context.folder}")
+
+
+def _finish(context: Context, manifest: Manifest, result: StageResult) -> None:
+    manifest.outputs = {n: describe(p, context.run, result.rows.get(n)) for n, p in result.outputs.items()}
+    manifest.tokens, manifest.metrics, manifest.versions = result.tokens, result.metrics, versions()
+
+
+def _write_last(manifest: Manifest, folder: Path) -> None:
+    """The closing manifest; on a full disk the `running` one stays, and the stage goes on from there."""
+    try:
+        manifest.write(folder)
+    except OSError:
+        if manifest.status == "done":
+            raise
+
+
+def _new_manifest(context: Context, kind: StageKind) -> Manifest:
+    recipe, name = context.recipe, context.name
+    section = context.section.model_dump(mode="json")
+    head = {key: recipe.model_dump(mode="json")[key] for key in kind.uses}
+    above = parents(recipe, name)
+    inputs = {f"{p}/{n}": entry for p in above for n, entry in context.done(p).outputs.items()}
+    inputs |= {n: describe(path, context.run) for n, path in kind.files(context).items()}
+    depends = [section, head, recipe.seed, {n: e["digest"] for n, e in inputs.items()}, code_digest(kind.code)]
+    fingerprint = hashlib.sha256(json.dumps(depends, sort_keys=True).encode()).hexdigest()[:16]
+    return Manifest(
+        stage=name,
+        kind=kind.kind,
+        status="running",
+        fingerprint=fingerprint,
+        seed=recipe.seed,
+        recipe={**section, **head, "note": recipe.note} if recipe.note else {**section, **head},
+        parent=above,
+        inputs=inputs,
+        versions=versions(),
+    )
+
+
+def _outputs_present(context: Context, manifest: Manifest) -> bool:
+    return all((context.run / entry["path"]).exists() for entry in manifest.outputs.values())
+
+
+_FULL = re.compile(r"os error 28|No space left|Disk quota|failed writing file|unexpected pos", re.IGNORECASE)
+
+
+def _as_failure(error: Exception, context: Context) -> RingliteError | None:
+    """The message that a user can act on, for failures that are no bug of ours; None for a bug."""
+    if isinstance(error, RingliteError):
+        return error
+    where = str(context.folder)
+    if _FULL.search(str(error)) or (isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)):
+        free = shutil.disk_usage(context.run).free / 2**20
+        return WorkFailed(
+            f"the disk is full ({free:,.0f} MiB free)", where=where, hint="free some space; the same command goes on"
+        )
+    if isinstance(error, OSError) and error.errno in (errno.EACCES, errno.EROFS, errno.EPERM):
+        return WorkFailed(f"can't be written ({error.strerror})", where=str(error.filename or where))
+    if isinstance(error, MemoryError):
+        return WorkFailed("the machine is out of memory", where=where, hint="lower row_tokens or batch_tokens")
+    return None
