@@ -1,6 +1,7 @@
 """From a recipe's name or path to a checked `Recipe`: every fault of a file in one error, never a traceback."""
 
 import difflib
+import os
 import re
 import sys
 from collections.abc import Sequence
@@ -12,7 +13,7 @@ from pydantic import BaseModel, ValidationError
 
 from ringlite_cli.errors import RecipeErrors, UserError
 from ringlite_cli.recipe.graph import graph_faults
-from ringlite_cli.recipe.schema import STAGE_SECTIONS, Recipe, RecipeHead, Section
+from ringlite_cli.recipe.schema import STAGE_SECTIONS, CurateStage, Recipe, RecipeHead, Section
 from ringlite_cli.recipe.trl_fields import check_trl
 
 TRL_CONFIG = {"sft": "SFTConfig", "rl": "GRPOConfig"}
@@ -62,10 +63,33 @@ def load_recipe(name: str, overrides: Sequence[str] = ()) -> Recipe:
         _override(data, override)
     recipe, faults = _validate(data)
     if recipe is not None:
-        faults += graph_faults(recipe)
+        recipe, missing = _resolve_files(recipe, path.parent)
+        faults += graph_faults(recipe) + missing
     if recipe is None or faults:
         raise RecipeErrors([f"{path}: {fault}" for fault in faults])
     return recipe
+
+
+def _resolve_files(recipe: Recipe, folder: Path) -> tuple[Recipe, list[str]]:
+    """Sources with their files found: as given from the working folder, else from the recipe's own folder."""
+    faults: list[str] = []
+    stages: dict[str, Any] = dict(recipe.stages)
+    for name, stage in recipe.stages.items():
+        if isinstance(stage, CurateStage):
+            sources = []
+            for number, source in enumerate(stage.sources):
+                found = _find_file(source.path, folder) if source.path else None
+                if source.path and found is None:
+                    where = f"stages.{name}.sources.{number}.path"
+                    faults.append(f"{where}: no file {source.path!r}, neither here nor in {folder}")
+                sources.append(source.model_copy(update={"path": found}) if found else source)
+            stages[name] = stage.model_copy(update={"sources": sources})
+    return recipe.model_copy(update={"stages": stages}), faults
+
+
+def _find_file(name: str, folder: Path) -> str | None:
+    given = Path(os.path.expandvars(name)).expanduser()
+    return next((str(path) for path in (given, folder / given) if path.is_file()), None)
 
 
 class _Loader(yaml.SafeLoader):

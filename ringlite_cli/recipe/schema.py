@@ -147,6 +147,7 @@ class RlStage(Section):
     token_budget: Positive = Field(409_600, description="Phi: response tokens that one optimizer step trains (Eq. 2)")
     token_budget_scope: Literal["rank", "global"] = "rank"
     cut: Literal["exact", "whole"] = "exact"
+    updates_per_rollout: Positive = Field(1, description="disjoint selections, one optimizer step each, per rollout")
     row_tokens: Positive = Field(8192, description="length of a packed row")
     drop_uninformative: bool = Field(False, description="leave groups with equal rewards out of the selection")
     domain_mix: dict[Domain, Probability] | None = Field(None, description="share of a step's prompts per domain")

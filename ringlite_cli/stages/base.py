@@ -1,7 +1,7 @@
 """What a stage is: its kind, what it reads and leaves, the code it depends on, and the function that does the work."""
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -9,7 +9,7 @@ from typing import Any
 from ringlite_cli.console import Console
 from ringlite_cli.errors import UserError
 from ringlite_cli.problems import Problem, Verify, read_problems
-from ringlite_cli.recipe.schema import Recipe, Stage
+from ringlite_cli.recipe.schema import Recipe, Rewards, Stage
 from ringlite_cli.runs.folder import PREVIOUS
 from ringlite_cli.runs.manifest import Manifest, read_manifest
 
@@ -87,18 +87,23 @@ class Context:
             return self.output(bases[0], "base")
         return self.output(stage, "policy")
 
-    @contextmanager
-    def verifiers(self) -> Iterator[Verify]:
+    def verifiers(self) -> AbstractContextManager[Verify]:
         """The reward verifiers of the recipe, alive for the block."""
-        from ringlite_cli.rewards.verifiers import Verifiers, VerifierSettings
-
-        with Verifiers(VerifierSettings(**self.recipe.rewards.model_dump())) as verify:
-            yield verify
+        return open_verifiers(self.recipe.rewards)
 
     @property
     def previous(self) -> Path:
         """Where the outputs of this stage's last, outdated run were moved."""
         return self.run / PREVIOUS / self.name
+
+
+@contextmanager
+def open_verifiers(rewards: Rewards) -> Iterator[Verify]:
+    """The reward verifiers with a recipe's settings, alive for the block."""
+    from ringlite_cli.rewards.verifiers import Verifiers, VerifierSettings
+
+    with Verifiers(VerifierSettings(**rewards.model_dump())) as verify:
+        yield verify
 
 
 @dataclass(frozen=True)
@@ -108,6 +113,7 @@ class StageKind:
     artifacts: output name -> what it is.   code: the rooms whose change makes the stage run again.
     uses:      keys of the recipe's head that its result depends on, besides its own section and the seed.
     files:     files outside the run that it reads (they count as inputs).
+    faults:    what is wrong with the section beyond its schema, each as `key: what; what next`.
     """
 
     kind: str
@@ -118,3 +124,4 @@ class StageKind:
     uses: tuple[str, ...]
     run: Callable[[Context], StageResult]
     files: Callable[[Context], dict[str, Path]] = lambda context: {}
+    faults: Callable[[Recipe, str], list[str]] = lambda recipe, name: []

@@ -1,0 +1,35 @@
+"""The `ringlite` command: runs the CLI and turns failures into one message and an exit code."""
+
+import os
+import signal
+import sys
+
+
+def main() -> None:
+    os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")  # TRL reports usage at trainer start otherwise
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # schedulers stop a job as Ctrl-C does
+    sys.exit(run(sys.argv[1:]))
+
+
+def run(arguments: list[str]) -> int:
+    """Runs one command line and returns its exit code: 0 done, 1 failed, 2 wrong input, 130 interrupted."""
+    from ringlite_cli.cli import app
+    from ringlite_cli.console import Console
+    from ringlite_cli.errors import Interrupted, RingliteError
+
+    try:
+        app(arguments, prog_name="ringlite")
+    except RingliteError as error:
+        Console().error(str(error))
+        return error.exit_code
+    except SystemExit as end:
+        return end.code if isinstance(end.code, int) else 0
+    except KeyboardInterrupt:
+        Console().error("stopped")
+        return Interrupted.exit_code
+    return 0
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,291 @@
+"""The commands. Thin on purpose: parse, load the recipe, hand over; heavy imports happen inside the commands."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ringlite_cli.console import Console
+from ringlite_cli.errors import RingliteError, UserError
+from ringlite_cli.recipe.load import find_recipe, shipped_recipes
+from ringlite_cli.recipe.schema import Recipe
+from ringlite_cli.stages.check import load_checked
+
+app = typer.Typer(
+    name="ringlite",
+    help="The Ring-lite recipe on your own model: curate, SFT, select by entropy, C3PO reinforcement learning, eval.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+sandbox_app = typer.Typer(no_args_is_help=True, help="Run and time the code sandbox.", rich_markup_mode=None)
+app.add_typer(sandbox_app, name="sandbox")
+
+RecipeArgument = Annotated[str, typer.Argument(metavar="RECIPE", help="a recipe file, or a shipped recipe's name")]
+SetOption = Annotated[list[str], typer.Option("--set", metavar="KEY=VALUE", help="change one key, dotted; repeatable")]
+RunsOption = Annotated[Path, typer.Option("--runs-dir", help="where run folders lie")]
+FreshOption = Annotated[bool, typer.Option("--fresh", help="rerun even where nothing changed")]
+RUNS = Path("runs")
+
+
+@app.command()
+def run(
+    recipe: RecipeArgument,
+    first: Annotated[str | None, typer.Option("--from", metavar="STAGE", help="start at this stage")] = None,
+    last: Annotated[str | None, typer.Option("--to", metavar="STAGE", help="stop after this stage")] = None,
+    changes: SetOption = [],  # noqa: B006 (typer copies it)
+    runs_dir: RunsOption = RUNS,
+    fresh: FreshOption = False,
+) -> None:
+    """Run a recipe; fresh stages are skipped, an interrupted one goes on."""
+    from ringlite_cli.stages.pipeline import choose_stages
+
+    loaded = load_checked(recipe, changes)
+    _walk(loaded, choose_stages(loaded, first, last), runs_dir, fresh)
+
+
+def _walk(recipe: Recipe, stages: list[str], runs_dir: Path, fresh: bool) -> None:
+    """Runs stages and writes the report, also when a stage fails or is stopped."""
+    from ringlite_cli.stages.pipeline import Walk, run_pipeline
+
+    console, folder = Console(), runs_dir / recipe.name
+    try:
+        run_pipeline(recipe, folder, Walk(stages, fresh), console)
+    except RingliteError:
+        _report_quietly(folder)
+        raise
+    console.say(f"report: {_report(folder)}")
+
+
+def _report(folder: Path) -> Path:
+    from ringlite_cli.report import write_report
+
+    return write_report(folder)
+
+
+def _report_quietly(folder: Path) -> None:
+    """The report of a run that ended badly is a courtesy: its own failure must not hide the first one."""
+    try:
+        _report(folder)
+    except (RingliteError, OSError):
+        return
+
+
+def _one_stage(recipe: str, kind: str, stage: str | None, changes: list[str], runs_dir: Path, fresh: bool) -> None:
+    """Runs the stage of a kind; `stage` names it where a recipe has several (default: the first)."""
+    loaded = load_checked(recipe, changes)
+    names = [name for name, section in loaded.stages.items() if section.kind == kind]
+    if not names:
+        raise UserError(f"the recipe has no {kind} stage", where=recipe, hint=f"stages are {', '.join(loaded.stages)}")
+    if stage is not None and stage not in names:
+        raise UserError(f"no {kind} stage {stage!r}", where=recipe, hint=f"it has {', '.join(names)}")
+    _walk(loaded, [stage or names[0]], runs_dir, fresh)
+
+
+StageOption = Annotated[str | None, typer.Option("--stage", help="which one, where a recipe has several of this kind")]
+
+
+@app.command()
+def curate(
+    recipe: RecipeArgument,
+    stage: StageOption = None,
+    changes: SetOption = [],  # noqa: B006
+    runs_dir: RunsOption = RUNS,
+    fresh: FreshOption = False,
+) -> None:
+    """Clean, verify and split the problems; leave sets, a funnel and a data card."""
+    _one_stage(recipe, "curate", stage, changes, runs_dir, fresh)
+
+
+@app.command()
+def sft(
+    recipe: RecipeArgument,
+    stage: StageOption = None,
+    changes: SetOption = [],  # noqa: B006
+    runs_dir: RunsOption = RUNS,
+    fresh: FreshOption = False,
+) -> None:
+    """Train on worked traces (Long-CoT SFT); leave a checkpoint per epoch or fraction."""
+    _one_stage(recipe, "sft", stage, changes, runs_dir, fresh)
+
+
+@app.command(name="select")
+@app.command(name="select-by-entropy", hidden=True)
+def select(
+    recipe: RecipeArgument,
+    stage: StageOption = None,
+    changes: SetOption = [],  # noqa: B006
+    runs_dir: RunsOption = RUNS,
+    fresh: FreshOption = False,
+) -> None:
+    """Pick the SFT checkpoint to start RL from, by the entropy of its policy."""
+    _one_stage(recipe, "select", stage, changes, runs_dir, fresh)
+
+
+@app.command()
+def rl(
+    recipe: RecipeArgument,
+    stage: StageOption = None,
+    changes: SetOption = [],  # noqa: B006
+    runs_dir: RunsOption = RUNS,
+    fresh: FreshOption = False,
+) -> None:
+    """C3PO reinforcement learning; --stage names the RL stage (default: the first)."""
+    _one_stage(recipe, "rl", stage, changes, runs_dir, fresh)
+
+
+@app.command(name="rl-math")
+def rl_math(
+    recipe: RecipeArgument,
+    changes: SetOption = [],  # noqa: B006
+    runs_dir: RunsOption = RUNS,
+    fresh: FreshOption = False,
+) -> None:
+    """The recipe's RL stage named rl-math."""
+    _one_stage(recipe, "rl", "rl-math", changes, runs_dir, fresh)
+
+
+@app.command(name="rl-mixed")
+def rl_mixed(
+    recipe: RecipeArgument,
+    changes: SetOption = [],  # noqa: B006
+    runs_dir: RunsOption = RUNS,
+    fresh: FreshOption = False,
+) -> None:
+    """The recipe's RL stage named rl-mixed."""
+    _one_stage(recipe, "rl", "rl-mixed", changes, runs_dir, fresh)
+
+
+@app.command(name="eval")
+def evaluate(
+    recipe: Annotated[str | None, typer.Argument(metavar="[RECIPE]", help="a recipe; or give --model")] = None,
+    stage: StageOption = None,
+    changes: SetOption = [],  # noqa: B006
+    runs_dir: RunsOption = RUNS,
+    fresh: FreshOption = False,
+    model: Annotated[str | None, typer.Option(help="a model folder or id to evaluate without a recipe")] = None,
+    tasks: Annotated[str, typer.Option(help="with --model: task names, separated by commas")] = "",
+    data: Annotated[list[str], typer.Option(metavar="TASK=FILE", help="with --model: a task's local file")] = [],  # noqa: B006
+    k: Annotated[
+        int | None, typer.Option(min=1, help="with --model: responses a problem (default: the task's)")
+    ] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="with --model: problems a task")] = None,
+    max_new_tokens: Annotated[int, typer.Option(min=1, help="with --model: length limit of a response")] = 32_768,
+    temperature: Annotated[float, typer.Option(min=0.0, help="with --model")] = 1.0,
+    top_p: Annotated[float, typer.Option(min=0.0, max=1.0, help="with --model")] = 0.95,
+    seed: Annotated[int, typer.Option(min=0, help="with --model")] = 17,
+    out: Annotated[Path, typer.Option(help="with --model: where scores.json and responses.jsonl go")] = Path("eval"),
+) -> None:
+    """Score policies on held-out problems: avg@k with 95 % intervals, every response kept."""
+    if (recipe is None) == (model is None):
+        raise UserError("give a RECIPE or --model, one of them", where="ringlite eval")
+    if recipe is not None:
+        _one_stage(recipe, "eval", stage, changes, runs_dir, fresh)
+        return
+    from ringlite_cli.stages.evaluate import evaluate_model
+
+    names = [name for name in tasks.split(",") if name]
+    if not names:
+        raise UserError("--model needs --tasks", where="ringlite eval", hint="for example --tasks gsm8k,math500")
+    evaluate_model(
+        str(model), names, _pairs("--data", data), out, Console(),
+        k=k, limit=limit, max_new_tokens=max_new_tokens, temperature=temperature, top_p=top_p, seed=seed,
+    )  # fmt: skip
+
+
+def _pairs(flag: str, items: list[str]) -> dict[str, Path]:
+    pairs = {}
+    for item in items:
+        name, sign, value = item.partition("=")
+        if not sign or not name or not value:
+            raise UserError(f"{item!r} is not NAME=FILE", where=flag)
+        pairs[name] = Path(value)
+    return pairs
+
+
+@app.command()
+def check(recipe: RecipeArgument, changes: SetOption = []) -> None:  # noqa: B006
+    """Report every error of a recipe at once."""
+    loaded = load_checked(recipe, changes)
+    Console().say(f"{find_recipe(recipe)}: ok, {len(loaded.stages)} stages: {' -> '.join(loaded.stages)}")
+
+
+@app.command()
+def plan(recipe: RecipeArgument, changes: SetOption = []) -> None:  # noqa: B006
+    """Show what a recipe resolves to: batches, tokens and memory per stage, before any work."""
+    from ringlite_cli.stages.plan import print_plan
+
+    print_plan(load_checked(recipe, changes), Console())
+
+
+@app.command()
+def report(run: Annotated[Path, typer.Argument(metavar="RUN", help="a run folder, such as runs/demo")]) -> None:
+    """Write RUN/report.html, one self-contained file."""
+    Console().say(str(_report(run)))
+
+
+@app.command()
+def compare(
+    first: Annotated[Path, typer.Argument(metavar="RUN")], second: Annotated[Path, typer.Argument(metavar="RUN")]
+) -> None:
+    """Put two runs side by side, with paired intervals."""
+    from ringlite_cli.evals.compare import compare_text
+
+    Console().say(compare_text(first, second))
+
+
+@app.command()
+def recipes() -> None:
+    """List the shipped recipes."""
+    console = Console()
+    for name, path in shipped_recipes().items():
+        console.say(f"{name:<24} {_first_comment(path)}")
+
+
+def _first_comment(path: Path) -> str:
+    first = path.read_text(encoding="utf-8").split("\n", 1)[0]
+    return first.removeprefix("#").strip() if first.startswith("#") else ""
+
+
+@app.command()
+def verify(
+    file: Annotated[Path, typer.Argument(metavar="FILE.jsonl", help="rows with a response and its answer or tests")],
+    out: Annotated[Path, typer.Option(help="where the verdicts go")],
+    workers: Annotated[int, typer.Option(min=1)] = 2,
+    isolation: Annotated[str, typer.Option(help="least sandbox isolation: full, partial or none")] = "full",
+) -> None:
+    """Verify responses offline: a row in, a verdict out."""
+    from ringlite_cli.stages.verify import verify_rows
+
+    verify_rows(file, out, Console(), workers=workers, isolation=isolation)
+
+
+@sandbox_app.command(name="bench")
+def sandbox_bench(
+    seconds: Annotated[float, typer.Option(min=1.0)] = 5.0,
+    workers: Annotated[int, typer.Option(min=1)] = 2,
+) -> None:
+    """Measure isolated verdicts a second, beside a bare interpreter start."""
+    from ringlite_cli.stages.verify import sandbox_bench_text
+
+    Console().say(sandbox_bench_text(seconds, workers))
+
+
+@sandbox_app.command(name="run")
+def sandbox_run(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="a program")],
+    tests: Annotated[Path, typer.Option(help="JSON with mode, language and cases, entry_point or code")],
+) -> None:
+    """Run one program against tests in the sandbox and print its verdict."""
+    from ringlite_cli.stages.verify import sandbox_run_text
+
+    Console().say(sandbox_run_text(file, tests))
+
+
+@app.command()
+def doctor() -> None:
+    """Check that this machine has what a run needs, and say what to do where it has not."""
+    from ringlite_cli.stages.doctor import examine
+
+    raise typer.Exit(0 if examine(Console()) else 1)

@@ -1,0 +1,83 @@
+"""curate: from raw sources to verified, disjoint sets with a funnel, the dropped rows and a data card."""
+
+import difflib
+import os
+from pathlib import Path
+
+from ringlite_cli.recipe.schema import CurateStage, Recipe, Source
+from ringlite_cli.stages.base import Context, StageKind, StageResult
+
+
+def run(context: Context) -> StageResult:
+    from ringlite_cli.data.curate import curate
+
+    section: CurateStage = context.section
+    with context.verifiers() as verify, context.console.progress("curate", 1) as bar:
+        result = curate(
+            section.sources,
+            section.sets,
+            verify,
+            context.folder,
+            seed=context.recipe.seed,
+            max_unreadable=section.max_unreadable,
+            progress=bar.update,
+        )
+    files = {name: context.folder / f"{name}.parquet" for name in section.sets}
+    others = {"dropped": "dropped.jsonl", "funnel": "funnel.json", "card": "CARD.md"}
+    rows_in, out = result.funnel["rows_in"], result.funnel["out"]
+    return StageResult(
+        outputs=files | {name: context.folder / file for name, file in others.items()},
+        rows={name: counts["rows"] for name, counts in result.funnel["sets"].items()} | {"dropped": rows_in - out},
+        metrics=result.funnel,
+        summary=f"{out:,} of {rows_in:,} rows kept",
+        warning="; ".join(result.warnings),
+    )
+
+
+def local_file(source: Source) -> Path | None:
+    """The file that a source is read from, where it is a file: its path, or the stand-in under $RINGLITE_DATA."""
+    if source.path:
+        return Path(source.path)
+    root = os.environ.get("RINGLITE_DATA")
+    stand_in = Path(root) / source.local if root and source.local else None
+    return stand_in if stand_in and stand_in.is_file() else None
+
+
+def files(context: Context) -> dict[str, Path]:
+    found = {source.name: local_file(source) for source in context.section.sources}
+    return {f"source/{name}": path for name, path in found.items() if path}
+
+
+def faults(recipe: Recipe, name: str) -> list[str]:
+    """Sources that name a generator or an adapter which does not exist."""
+    from ringlite_cli.data.adapters import ADAPTERS
+    from ringlite_cli.data.generators import GENERATORS
+
+    section = recipe.stages[name]
+    assert isinstance(section, CurateStage)
+    found = []
+    for number, source in enumerate(section.sources):
+        for key, value, known in (("generator", source.generator, GENERATORS), ("adapter", source.adapter, ADAPTERS)):
+            if value is not None and value not in known:
+                near = difflib.get_close_matches(value, known, 1)
+                hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(known)}"
+                found.append(f"sources.{number}.{key}: no {key} {value!r}; {hint}")
+    return found
+
+
+STAGE = StageKind(
+    kind="curate",
+    summary="clean, verify and split the problems",
+    section=CurateStage,
+    artifacts={
+        "<set>": "a set of problems, parquet",
+        "dropped": "every dropped row with its reason",
+        "funnel": "counts by reason, source and domain",
+        "card": "the data card of the produced sets",
+    },
+    code=("problems.py", "data", "rewards", "sandbox", "stages/curate.py"),
+    uses=("rewards",),
+    run=run,
+    files=files,
+    faults=faults,
+)

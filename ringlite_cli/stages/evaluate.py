@@ -1,0 +1,121 @@
+"""eval: every policy on held-out problems, avg@k with 95 % intervals, all responses kept."""
+
+import difflib
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from ringlite_cli.console import Console
+from ringlite_cli.problems import Problem
+from ringlite_cli.recipe.schema import EvalStage, Recipe, Rewards
+from ringlite_cli.samples import Progress, Sampler, SamplingSettings
+from ringlite_cli.stages.base import Context, StageKind, StageResult, open_verifiers
+
+
+def run(context: Context) -> StageResult:
+    from ringlite_cli.evals.evaluate import evaluate
+
+    section: EvalStage = context.section
+    recipe, console = context.recipe, context.console
+    with context.verifiers() as verify, console.progress(context.name, 1) as bar:
+        scores = evaluate(
+            {name: context.policy(name) for name in section.policies},
+            load_tasks(context, section),
+            sampler_maker(recipe.model.dtype),
+            verify,
+            context.folder,
+            k=section.samples,
+            max_new_tokens=section.max_new_tokens,
+            temperature=section.temperature,
+            top_p=section.top_p,
+            seed=recipe.seed,
+            prompt_suffix=recipe.prompt_suffix,
+            batch_tokens=section.batch_tokens,
+            progress=lambda policy, state: bar.update(state.done, state.total, f"{policy}: {state}"),
+            report=lambda line: console.say(f"  {line}"),
+        )
+    generated = sum(score["tokens"] for tasks in scores.values() for score in tasks.values())
+    return StageResult(
+        outputs={"scores": context.folder / "scores.json", "responses": context.folder / "responses.jsonl"},
+        tokens={"generated": generated},
+        metrics=scores,
+        summary=f"{len(scores)} policies scored on {len(next(iter(scores.values())))} tasks",
+    )
+
+
+def load_tasks(context: Context, section: EvalStage) -> dict[str, list[Problem]]:
+    """Task name -> problems: a benchmark of the table, or a curated set, which is scored by domain."""
+    from ringlite_cli.evals.evaluate import by_domain
+    from ringlite_cli.evals.tasks import load_task
+
+    tasks: dict[str, list[Problem]] = {}
+    for task in section.tasks:
+        if "." in task:
+            tasks |= by_domain(context.problems(task))
+        else:
+            tasks[task] = load_task(task)
+    return {name: problems[: section.limit] for name, problems in tasks.items()}
+
+
+def sampler_maker(dtype: str) -> Callable[[Path | str, SamplingSettings], Sampler]:
+    """Loads a policy into the engine that this machine has."""
+    from ringlite_cli.sampling.transformers_sampler import TransformersSampler
+
+    def make(path: Path | str, settings: SamplingSettings) -> Sampler:
+        return TransformersSampler(path, dtype=dtype, settings=settings)
+
+    return make
+
+
+def evaluate_model(
+    model: str, tasks: Sequence[str], data: dict[str, Path], out: Path, console: Console, **settings: Any
+) -> None:
+    """`ringlite eval --model`: scores of one model on tasks of the table, without a recipe."""
+    from ringlite_cli.evals import standalone
+
+    with open_verifiers(Rewards()) as verify, console.progress("eval", 1) as bar:
+        standalone.evaluate_model(
+            model,
+            tasks,
+            sampler_maker("auto"),
+            verify,
+            out,
+            data={name: str(path) for name, path in data.items()},
+            progress=lambda _, state: _show(bar.update, state),
+            report=console.say,
+            **settings,
+        )
+    console.say(f"scores: {out / 'scores.json'}")
+
+
+def _show(update: Callable[..., None], state: Progress) -> None:
+    update(state.done, state.total, str(state))
+
+
+def faults(recipe: Recipe, name: str) -> list[str]:
+    """Tasks that are neither a curated set nor in the table."""
+    from ringlite_cli.evals.tasks import TASKS
+
+    section = recipe.stages[name]
+    assert isinstance(section, EvalStage)
+    found = []
+    for task in section.tasks:
+        if "." not in task and task not in TASKS:
+            near = difflib.get_close_matches(task, TASKS, 1)
+            hint = (
+                f"did you mean {near[0]!r}?" if near else f"tasks are {', '.join(TASKS)}, or a set such as curate.eval"
+            )
+            found.append(f"tasks: no task {task!r}; {hint}")
+    return found
+
+
+STAGE = StageKind(
+    kind="eval",
+    summary="score the policies on held-out problems",
+    section=EvalStage,
+    artifacts={"scores": "avg@k and intervals by policy and task", "responses": "every response with its verdict"},
+    code=("problems.py", "samples.py", "evals", "sampling", "rewards", "sandbox", "stages/evaluate.py"),
+    uses=("model", "prompt_suffix", "rewards"),
+    run=run,
+    faults=faults,
+)

@@ -1,0 +1,61 @@
+"""sft: Long-CoT SFT on worked traces by TRL's SFTTrainer, with the checkpoints that `select` chooses from."""
+
+from ringlite_cli.recipe.schema import SftStage
+from ringlite_cli.runs.files import read_json
+from ringlite_cli.stages.base import Context, StageKind, StageResult
+
+
+def run(context: Context) -> StageResult:
+    from ringlite_cli.train.model import prepare_model
+    from ringlite_cli.train.sft import run_sft
+
+    section: SftStage = context.section
+    recipe, folder = context.recipe, context.folder
+    problems = context.problems(section.data)
+    if section.policy:
+        base = context.policy(section.policy)
+    else:
+        base = prepare_model(recipe.model, problems, folder / "base", recipe.seed, prompt_suffix=recipe.prompt_suffix)
+    epochs = section.trl.get("num_train_epochs", 3.0)
+    with context.console.progress(f"{context.name}: epoch", epochs) as bar:
+        result = run_sft(
+            base,
+            problems,
+            folder,
+            trl=section.trl,
+            prompt_suffix=recipe.prompt_suffix,
+            checkpoints_per_epoch=section.checkpoints_per_epoch,
+            seed=recipe.seed,
+            dtype=recipe.model.dtype,
+            attn_implementation=recipe.model.attn_implementation,
+            on_step=lambda row: bar.update(row["epoch"], epochs, f"loss {row['loss']:.3f}"),
+        )
+    checkpoints = read_json(folder / "checkpoints.json")
+    last = folder / checkpoints[-1]["path"]
+    return StageResult(
+        outputs={
+            **({} if section.policy else {"base": base}),
+            "policy": last,
+            "checkpoints": folder / "checkpoints.json",
+            **{entry["name"]: folder / entry["path"] for entry in checkpoints},
+        },
+        tokens={"trained": result.tokens_trained},
+        metrics={"loss": checkpoints[-1]["loss"], "checkpoints": len(checkpoints)},
+        summary=f"{len(checkpoints)} checkpoints, {result.tokens_trained:,} tokens trained",
+    )
+
+
+STAGE = StageKind(
+    kind="sft",
+    summary="Long-CoT SFT on worked traces",
+    section=SftStage,
+    artifacts={
+        "base": "the model before SFT, HF folder",
+        "policy": "the last checkpoint",
+        "checkpoints": "the list of checkpoints",
+        "checkpoint-<step>": "a checkpoint, HF folder",
+    },
+    code=("problems.py", "train/model.py", "train/sft.py", "stages/sft.py"),
+    uses=("model", "prompt_suffix"),
+    run=run,
+)
