@@ -1,0 +1,106 @@
+"""Router losses of a mixture of experts (Eq. 5), from the router logits of one forward pass.
+
+Conventions, since readings differ by a factor: the 1/Ne and the Ne that Eq. 5 prints cancel, so
+B = sum_i P_i * F_i with P_i the mean router probability of expert i and F_i the share of tokens sent to it (the F_i
+sum to the top k; an even load gives k/Ne). transformers' `load_balancing_loss_func` is Ne times that. Z is the mean
+over tokens of the squared log-sum-exp. Both are computed per layer and averaged over layers.
+
+What holds across row layouts: Z, weighted by the tokens of a row, is exactly the mean over all tokens of the step.
+B is a product of two means and therefore a statistic of a row; the step's B is the token-weighted mean over rows.
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ringlite_cli.c3po.packing import backbone, base_causal_lm, evaluating
+from ringlite_cli.errors import UserError
+
+
+def balance_loss(logits: Tensor, top_k: int, bias: Tensor | None = None) -> Tensor:
+    """B of one layer. logits: (M, Ne) over all tokens. bias: (Ne,), added to the probabilities to choose experts."""
+    probabilities = torch.softmax(logits.float(), dim=-1)
+    scores = probabilities if bias is None else probabilities + bias
+    chosen = torch.topk(scores.detach(), top_k, dim=-1).indices
+    counts = torch.zeros_like(probabilities[0]).scatter_add_(
+        0, chosen.reshape(-1), torch.ones_like(chosen, dtype=probabilities.dtype).reshape(-1)
+    )
+    return (probabilities.mean(0) * counts / len(logits)).sum()
+
+
+def z_loss(logits: Tensor) -> Tensor:
+    """Z of one layer. logits: (M, Ne)."""
+    return torch.logsumexp(logits.float(), dim=-1).square().mean()
+
+
+class RouterTap:
+    """Reads the router logits of the forward passes that run inside `open()`, under any wrapper of the model.
+
+    The switch is turned on the backbone alone: TRL's fused head would otherwise compute transformers' auxiliary loss
+    too. `balance` and `z` are layer means of the last pass.
+    """
+
+    def __init__(self, model: nn.Module) -> None:
+        self._open = False
+        self._logits: tuple[Tensor, ...] = ()
+        self.top_k: int = getattr(base_causal_lm(model).config.get_text_config(), "num_experts_per_tok", 0)
+        self._biases = [p for name, p in model.named_parameters() if name.endswith("e_score_correction_bias")]
+        inner = backbone(model)
+        inner.register_forward_pre_hook(self._before, with_kwargs=True)
+        inner.register_forward_hook(self._after)
+
+    def _before(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        return (args, {**kwargs, "output_router_logits": True}) if self._open else None
+
+    def _after(self, module: nn.Module, args: tuple[Any, ...], output: Any) -> None:
+        if self._open:
+            self._logits = _flat_logits(getattr(output, "router_logits", None) or ())
+
+    @contextmanager
+    def open(self) -> Iterator[None]:
+        self._open = True
+        try:
+            yield
+        finally:
+            self._open = False
+
+    @property
+    def logits(self) -> tuple[Tensor, ...]:
+        """(M, Ne) for each layer that has a router; () if the model returned none."""
+        return self._logits
+
+    def losses(self) -> tuple[Tensor, Tensor]:
+        """(B, Z) of the last pass, with gradient, and lets go of its logits."""
+        logits, self._logits = self._logits, ()
+        biases: Sequence[Tensor | None] = [None] * len(logits)
+        if len(self._biases) == len(logits):
+            biases = [bias.reshape(-1) for bias in self._biases]
+        balance = torch.stack([balance_loss(x, self.top_k, b) for x, b in zip(logits, biases, strict=True)])
+        return balance.mean(), torch.stack([z_loss(x) for x in logits]).mean()
+
+
+def _flat_logits(router_logits: Sequence[Any]) -> tuple[Tensor, ...]:
+    """(M, Ne) per layer from 2-D or 3-D logits, bare or first in a tuple, as architectures return them."""
+    logits = [x[0] if isinstance(x, tuple | list) else x for x in router_logits if x is not None]
+    return tuple(x.reshape(-1, x.shape[-1]) for x in logits)
+
+
+def check_router_is_visible(model: nn.Module, tap: RouterTap) -> None:
+    """Raises UserError if the model gives no router logits, so that a router coefficient would do nothing."""
+    name = type(base_causal_lm(model)).__name__
+    device = next(model.parameters()).device
+    visible = hasattr(base_causal_lm(model).config.get_text_config(), "output_router_logits")
+    if visible:
+        with evaluating(model), tap.open():
+            backbone(model)(input_ids=torch.zeros(1, 2, dtype=torch.long, device=device), use_cache=False)
+        visible = bool(tap.logits) and 0 < tap.top_k <= tap.logits[0].shape[-1]
+    if not visible:
+        raise UserError(
+            f"{name} returns no router logits, so there is no router to balance",
+            where="router_balance_coef, router_z_loss_coef",
+            hint="set both to 0, or use a mixture of experts that returns them (qwen3_moe, qwen2_moe, ernie4_5_moe, "
+            "olmoe, mixtral, granitemoe ...)",
+        )

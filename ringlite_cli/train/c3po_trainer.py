@@ -1,0 +1,420 @@
+"""C3PO on TRL's GRPOTrainer.
+
+GRPOTrainer, except:
+1. after rewards and advantages, exactly Phi response tokens are picked (Eq. 2, 3); the rest of the rollout is dropped;
+2. the picked prefixes are packed into rows, told apart by position ids, and balanced over micro-batches and ranks;
+3. loss, KL and entropy are sums over tokens with one division by the constant Phi, so nothing depends on the layout;
+4. reference and old log-probabilities are computed on the picked tokens alone, old ones only where they are needed;
+5. the router's balance and z-loss (Eq. 5) are weighted by the tokens of a row;
+6. each optimizer step leaves a row of numbers (`step_stats`), each response a row for rollouts.jsonl (`on_rollout`).
+
+Dataloader, generation, rewards, advantages, optimizer, checkpoints and logging are TRL's.
+"""
+
+import math
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import torch
+from accelerate.utils import gather_object
+from torch import Tensor
+from transformers import PreTrainedModel
+from trl import GRPOTrainer
+from trl.models.utils import disable_gradient_checkpointing
+from trl.trainer.utils import use_adapter
+
+from ringlite_cli.c3po.budget import Pick, informative_groups, pick_updates, seeded_order
+from ringlite_cli.c3po.loss import token_losses
+from ringlite_cli.c3po.packing import IGNORED, Sample, balance_rows, check_packing_is_isolated, pack_row
+from ringlite_cli.c3po.router import RouterTap, check_router_is_visible
+from ringlite_cli.errors import WorkFailed
+from ringlite_cli.train.c3po_config import C3POConfig
+
+Row = dict[str, Any]
+
+
+@dataclass(slots=True)
+class Rollout:
+    """What every rank knows of all responses of a rollout, in TRL's order (rank by rank, group by group)."""
+
+    lengths: list[int]  # response tokens that may carry loss
+    ended: list[bool]  # by an end token, not by max_completion_length
+    rewards: list[float | None]  # None: no verdict
+    advantages: list[float]
+    domains: list[str]
+    prompt_ids: list[str]
+
+
+@dataclass(slots=True)
+class Update:
+    """One optimizer step of this rank: its packed rows, and the step's real forwarded tokens over all ranks."""
+
+    rows: list[dict[str, Tensor]]
+    row_sizes: list[int]
+    step_size: int
+    stats: Row
+
+
+class C3POTrainer(GRPOTrainer):
+    """See the top of this file. `on_rollout(rows)` gets every response of a rollout, on the main rank."""
+
+    _tag_names: ClassVar = ["trl", "c3po"]
+    _name = "C3PO"
+    _paper: ClassVar = {
+        "title": "Ring-lite: Scalable Reasoning via C3PO-Stabilized Reinforcement Learning for LLMs",
+        "id": "2506.14731",
+    }
+    args: C3POConfig
+    beta: float
+    mask_truncated_completions: bool
+
+    def __init__(
+        self,
+        model: str | PreTrainedModel,
+        reward_funcs: Any,
+        args: C3POConfig,
+        *,
+        on_rollout: Callable[[list[Row]], None] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(model=model, reward_funcs=reward_funcs, args=args, **kwargs)
+        # TRL would compute reference log-probs of the whole rollout; here they come after the selection
+        self.kl_coef, self.beta = self.beta, 0.0
+        # TRL's masking would hide the length of truncated responses; here they are left out of the selection
+        self.skip_truncated, self.mask_truncated_completions = self.mask_truncated_completions, False
+        # `generate` crashes on router logits; the tap asks for them in the training forward alone
+        if hasattr(self.model.config.get_text_config(), "output_router_logits"):
+            self.model.config.get_text_config().output_router_logits = False
+
+        self.on_rollout = on_rollout
+        self.step_stats: Row = {}
+        self._seconds = {"rollout": 0.0, "reward": 0.0}
+        self._sums: Tensor | None = None
+        self._updates: list[Update] = []
+        self._tap = RouterTap(self.model)
+        self._router_on = bool(args.router_balance_coef or args.router_z_loss_coef)
+        if not (self.is_fsdp_enabled or self.is_deepspeed_enabled):  # there, parameters are sharded until train()
+            check_packing_is_isolated(self.model)
+            if self._router_on:
+                check_router_is_visible(self.model, self._tap)
+
+    # What TRL calls
+
+    def _prepare_inputs(self, generation_batch: Any) -> Any:
+        if not self.model.training:
+            return super()._prepare_inputs(generation_batch)
+        position = self._step % self.args.steps_per_generation
+        if position == 0 or not self._updates:
+            started = time.perf_counter()
+            self._seconds = {"rollout": 0.0, "reward": 0.0}
+            with self._no_old_log_probs():
+                batch = self._generate_and_score_completions(generation_batch)
+            self._seconds["rollout"] = time.perf_counter() - started - self._seconds["reward"]
+            self._updates = self._plan(generation_batch, batch)
+        rows = self.args.gradient_accumulation_steps
+        return {"update": position // rows, "row": position % rows}
+
+    def _calculate_rewards(self, *args: Any, **kwargs: Any) -> Tensor:
+        started = time.perf_counter()
+        rewards = super()._calculate_rewards(*args, **kwargs)
+        self._seconds["reward"] += time.perf_counter() - started
+        return rewards
+
+    def _compute_loss(self, model: Any, inputs: Row) -> Tensor:
+        if "update" not in inputs:
+            return super()._compute_loss(model, inputs)
+        update = self._updates[inputs["update"]]
+        row = update.rows[inputs["row"]]
+        weight = update.row_sizes[inputs["row"]] / max(update.step_size, 1)
+        mask = row["shift_labels"] != IGNORED
+        with self._tap.open() if self._router_on else nullcontext():
+            out = model(**_model_inputs(row), fused_lm_head=True)
+        sums = token_losses(
+            out.log_probs,
+            row["advantages"],
+            mask,
+            entropy=out.entropy,
+            old_log_probs=row.get("old_log_probs"),
+            ref_log_probs=row.get("ref_log_probs"),
+            epsilon_low=self.epsilon_low,
+            epsilon_high=self.epsilon_high,
+            kl_coef=self.kl_coef,
+            entropy_coef=self.args.entropy_coef,
+        )
+        # Gradients are averaged over ranks, so a rank scales its sum by their number: sum over all ranks / Phi
+        world = self.accelerator.num_processes
+        loss = sums.loss * world / self.args.budget_step
+        balance = z = sums.loss.new_zeros(())
+        if self._router_on:
+            balance, z = self._tap.losses()
+            router = self.args.router_balance_coef * balance + self.args.router_z_loss_coef * z
+            loss = loss + world * weight * router
+        self._add_up(update, sums.kl, sums.entropy, sums.clipped, sums.tokens, weight * balance, weight * z)
+        if inputs["row"] == self.args.gradient_accumulation_steps - 1:
+            self._close_step(update)
+        return loss
+
+    # The plan: pick -> gather -> balance -> pack -> log-probs
+
+    def _plan(self, generation_batch: list[Row], batch: dict[str, Tensor]) -> list[Update]:
+        """This rank's updates of one rollout."""
+        rollout = self._gather_rollout(generation_batch, batch)
+        selections = self._select(rollout)
+        updates = []
+        for number, picks in enumerate(selections):
+            samples = self._share(self._local_samples(batch, picks))
+            update = self._pack(samples)
+            update.stats |= self._stats(rollout, picks, selections if number == 0 else None)
+            self._add_log_probs(update, off_policy=number > 0)
+            updates.append(update)
+        self._report_rollout(rollout, selections)
+        return updates
+
+    def _gather_rollout(self, generation_batch: list[Row], batch: dict[str, Tensor]) -> Rollout:
+        loss_mask = batch["completion_mask"] * batch.get("tool_mask", torch.ones_like(batch["completion_mask"]))
+        sizes = batch["completion_mask"].sum(1)
+        last = batch["completion_ids"].gather(1, (sizes - 1).clamp(min=0)[:, None]).squeeze(1)
+        ends = torch.tensor([*self.eos_token_ids, self._tokenizer.pad_token_id], device=last.device)
+        local = torch.stack([loss_mask.sum(1), torch.isin(last, ends).long()], dim=1)
+        facts = self.accelerator.gather(local).tolist()
+        names = gather_object([(str(x.get("problem_id", "")), str(x.get("domain", ""))) for x in generation_batch])
+        per_function = [list(self._logs["rewards"][name])[-len(facts) :] for name in self.reward_func_names]
+        return Rollout(
+            lengths=[length for length, _ in facts],
+            ended=[bool(ended) for _, ended in facts],
+            rewards=[self._total_reward(each) for each in zip(*per_function, strict=True)],
+            advantages=list(self._logs["advantages"])[-len(facts) :],
+            domains=[domain for _, domain in names],
+            prompt_ids=[name for name, _ in names],
+        )
+
+    def _total_reward(self, rewards: Sequence[float]) -> float | None:
+        scored = [
+            reward * weight
+            for reward, weight in zip(rewards, self.reward_weights.tolist(), strict=True)
+            if not math.isnan(reward)
+        ]
+        return sum(scored) if scored else None
+
+    def _select(self, rollout: Rollout) -> list[list[Pick]]:
+        """The picks of each update. Responses without a verdict have no advantage and are not picked."""
+        if all(reward is None for reward in rollout.rewards):
+            raise WorkFailed(
+                f"no response of step {self.state.global_step + 1} got a verdict",
+                hint="the verdicts in rollouts.jsonl and `ringlite doctor` tell what is wrong with the verifier",
+            )
+        informative = informative_groups(rollout.rewards, self.num_generations)
+        allowed = [
+            index
+            for index, reward in enumerate(rollout.rewards)
+            if reward is not None
+            and (informative[index // self.num_generations] or not self.args.drop_uninformative)
+            and (rollout.ended[index] or not self.skip_truncated)
+        ]
+        pools = [allowed]
+        if self.args.token_budget_scope == "rank":
+            size = len(rollout.lengths) // self.accelerator.num_processes
+            pools = [[i for i in allowed if i // size == rank] for rank in range(self.accelerator.num_processes)]
+        selections: list[list[Pick]] = [[] for _ in range(self.args.updates_per_rollout)]
+        for pool in pools:
+            order = seeded_order(pool, self.args.seed, self.state.global_step)
+            by_update = pick_updates(
+                rollout.lengths, self.args.token_budget, order, self.args.updates_per_rollout, self.args.cut
+            )
+            for selection, picks in zip(selections, by_update, strict=True):
+                selection += picks
+        return selections
+
+    def _local_samples(self, batch: dict[str, Tensor], picks: Sequence[Pick]) -> list[Sample]:
+        """The picked prefixes of this rank's own responses."""
+        size = len(batch["completion_ids"])
+        first = self.accelerator.process_index * size
+        samples = []
+        for pick in sorted(picks):
+            i = pick.index - first
+            if not 0 <= i < size:
+                continue
+            response = batch["completion_ids"][i, : batch["completion_mask"][i].sum()].tolist()
+            trained = batch["tool_mask"][i, : len(response)].bool().tolist() if "tool_mask" in batch else None
+            end = pick.tokens if trained is None else _position_of(trained, pick.tokens)
+            samples.append(
+                Sample(
+                    index=pick.index,
+                    prompt=batch["prompt_ids"][i][batch["prompt_mask"][i].bool()].tolist(),
+                    response=response[:end],
+                    advantage=batch["advantages"][i].item(),
+                    trained=None if trained is None else trained[:end],
+                )
+            )
+        return samples
+
+    def _share(self, samples: list[Sample]) -> list[Sample]:
+        """All ranks' samples where the budget is of the whole step; a rank keeps its own where it is its own."""
+        if self.args.token_budget_scope == "rank" or self.accelerator.num_processes == 1:
+            return samples
+        return sorted(gather_object(samples), key=lambda sample: sample.index)
+
+    def _pack(self, samples: list[Sample]) -> Update:
+        rank, world = self.accelerator.process_index, self.accelerator.num_processes
+        shared = self.args.token_budget_scope == "global"
+        rows = self.args.gradient_accumulation_steps * (world if shared else 1)
+        members = balance_rows([sample.size for sample in samples], rows)
+        mine = members[rank::world] if shared else members
+        sizes = [sum(samples[i].size for i in row) for row in mine]
+        local = torch.tensor([sum(sizes), max(sizes)], device=self.accelerator.device)
+        both = self.accelerator.gather(local).view(-1, 2)
+        step_size, largest = int(both[:, 0].sum()), int(both[:, 1].max())
+        all_rows = self.args.gradient_accumulation_steps * world
+        return Update(
+            rows=[pack_row([samples[i] for i in row], self.accelerator.device) for row in mine],
+            row_sizes=sizes,
+            step_size=step_size,
+            stats={"row_fill": step_size / max(all_rows * largest, 1), "row_tokens_max": largest},
+        )
+
+    def _add_log_probs(self, update: Update, *, off_policy: bool) -> None:
+        """Reference log-probs where there is a KL term; old ones for updates after a rollout's first."""
+        with (
+            torch.no_grad(),
+            self.accelerator.autocast(),
+            disable_gradient_checkpointing(self.model, self.args.gradient_checkpointing_kwargs),
+        ):
+            for row in update.rows:
+                if self.kl_coef:
+                    row["ref_log_probs"] = self._reference_log_probs(row)
+                if off_policy:
+                    row["old_log_probs"] = self.model(**_model_inputs(row), fused_lm_head=True).log_probs
+
+    def _reference_log_probs(self, row: dict[str, Tensor]) -> Tensor:
+        if self.ref_model is not None:
+            return self.ref_model(**_model_inputs(row), fused_lm_head=True).log_probs
+        policy = self.accelerator.unwrap_model(self.model)
+        with use_adapter(policy, adapter_name="ref" if "ref" in policy.peft_config else None):
+            return self.model(**_model_inputs(row), fused_lm_head=True).log_probs
+
+    @contextmanager
+    def _no_old_log_probs(self) -> Iterator[None]:
+        """TRL would compute old log-probs of the whole padded rollout where it serves several updates."""
+        rows, self.args.gradient_accumulation_steps = (
+            self.args.gradient_accumulation_steps,
+            self.args.steps_per_generation,
+        )
+        try:
+            yield
+        finally:
+            self.args.gradient_accumulation_steps = rows
+
+    # What a step leaves behind
+
+    def _stats(self, rollout: Rollout, picks: list[Pick], all_picks: list[list[Pick]] | None) -> Row:
+        """The selection's numbers. A rollout's tokens are counted once, in the first of its updates (all_picks)."""
+        trained = sum(pick.tokens for pick in picks)
+        stats: Row = {
+            "budget": self.args.budget_step,
+            "tokens_trained": trained,
+            "responses_trained": len(picks),
+            "budget_fill": trained / self.args.budget_step,
+            "tokens_generated": 0,
+            "tokens_dropped": 0,
+            "rollout_seconds": 0.0,
+            "reward_seconds": 0.0,
+        }
+        if all_picks is not None:
+            generated = sum(rollout.lengths)
+            stats["tokens_generated"] = generated
+            stats["tokens_dropped"] = generated - sum(pick.tokens for each in all_picks for pick in each)
+            stats |= {f"{name}_seconds": seconds for name, seconds in self._seconds.items()}
+        return stats | _rollout_stats(rollout, self.num_generations)
+
+    def _report_rollout(self, rollout: Rollout, selections: list[list[Pick]]) -> None:
+        if self.on_rollout is None or not self.accelerator.is_main_process:
+            return
+        first = self.state.global_step + 1
+        kept = {pick.index: (first + u, pick.tokens) for u, picks in enumerate(selections) for pick in picks}
+        count = len(rollout.lengths)
+        prompts, responses = list(self._logs["prompt"])[-count:], list(self._logs["completion"])[-count:]
+        verdicts = list(self._logs["extra"].get("verdict", []))[-count:] or [""] * count
+        rows = []
+        for i in range(count):
+            step, tokens_kept = kept.get(i, (first, 0))
+            rows.append(
+                {
+                    "step": step,
+                    "prompt_id": rollout.prompt_ids[i],
+                    "domain": rollout.domains[i],
+                    "prompt": _text(prompts[i]),
+                    "response": _text(responses[i]),
+                    "verdict": verdicts[i],
+                    "reward": rollout.rewards[i],
+                    "advantage": rollout.advantages[i],
+                    "tokens": rollout.lengths[i],
+                    "tokens_kept": tokens_kept,
+                    "truncated": not rollout.ended[i],
+                }
+            )
+        self.on_rollout(rows)
+
+    def _add_up(self, update: Update, *terms: Tensor) -> None:
+        values = torch.stack([term.detach().float() for term in terms])
+        self._sums = values if self._sums is None else self._sums + values
+
+    def _close_step(self, update: Update) -> None:
+        """One reduction over ranks for all sums of the step; fills `step_stats` and TRL's own log."""
+        assert self._sums is not None
+        kl, entropy, clipped, tokens, balance, z = self.accelerator.reduce(self._sums, reduction="sum").tolist()
+        self._sums = None
+        per_token = {"kl": kl, "entropy": entropy, "clip_fraction": clipped}
+        self.step_stats = update.stats | {name: value / max(tokens, 1.0) for name, value in per_token.items()}
+        if self._router_on:
+            self.step_stats |= {"router_balance": balance, "router_z": z}
+        log = self._metrics["train"]
+        for name, value in self.step_stats.items():
+            if isinstance(value, int | float) and name != "reward":
+                log[name if name in per_token else f"c3po/{name}"].append(float(value))
+
+
+def _rollout_stats(rollout: Rollout, group: int) -> Row:
+    scored = [reward for reward in rollout.rewards if reward is not None]
+    domains = sorted(set(rollout.domains))
+    informative = informative_groups(rollout.rewards, group)
+    return {
+        "reward": sum(scored) / len(scored),
+        "reward_by_domain": {
+            domain: _mean([r for r, d in zip(rollout.rewards, rollout.domains, strict=True) if d == domain])
+            for domain in domains
+        },
+        "response_tokens_mean": sum(rollout.lengths) / len(rollout.lengths),
+        "response_tokens_max": max(rollout.lengths),
+        "truncated_fraction": rollout.ended.count(False) / len(rollout.ended),
+        "informative_fraction": sum(informative) / len(informative),
+        "responses_without_verdict": len(rollout.rewards) - len(scored),
+    }
+
+
+def _mean(rewards: Sequence[float | None]) -> float | None:
+    scored = [reward for reward in rewards if reward is not None]
+    return sum(scored) / len(scored) if scored else None
+
+
+def _model_inputs(row: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {name: row[name] for name in ("input_ids", "position_ids", "shift_labels")}
+
+
+def _position_of(trained: list[bool], tokens: int) -> int:
+    """Length of the shortest prefix with that many trained tokens."""
+    seen = 0
+    for position, keep in enumerate(trained):
+        seen += keep
+        if seen == tokens:
+            return position + 1
+    return len(trained)
+
+
+def _text(prompt_or_response: Any) -> str:
+    """The last message's text of a conversation, or the text itself."""
+    if isinstance(prompt_or_response, str):
+        return prompt_or_response
+    return str(prompt_or_response[-1]["content"])

@@ -1,0 +1,96 @@
+"""What every training stage hangs on TRL's loop: a polite stop, and a row of metrics per optimizer step."""
+
+import math
+import signal
+from collections.abc import Callable
+from types import FrameType
+from typing import Any
+
+import torch
+from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+
+from ringlite_cli.errors import Interrupted, WorkFailed
+
+Row = dict[str, Any]
+
+
+class StopFlag(TrainerCallback):
+    """Ctrl-C or SIGTERM once: finish the optimizer step, save a checkpoint, stop. A second signal stops at once.
+
+    Used as a context manager around `trainer.train()`; `raise_if_stopped` then tells the caller. `every`: steps
+    between which no checkpoint can be resumed from (updates per rollout); the stop waits for such a step.
+    """
+
+    def __init__(self, every: int = 1) -> None:
+        self.every = every
+        self.requested = False
+        self._stopped_at: int | None = None
+        self._previous: dict[signal.Signals, Any] = {}
+
+    def __enter__(self) -> "StopFlag":
+        for number in (signal.SIGINT, signal.SIGTERM):
+            try:
+                self._previous[number] = signal.signal(number, self._request)
+            except ValueError:  # not the main thread: signals are not ours to handle
+                break
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._restore()
+
+    def _restore(self) -> None:
+        for number, handler in self._previous.items():
+            signal.signal(number, handler)
+        self._previous.clear()
+
+    def _request(self, number: int, frame: FrameType | None) -> None:
+        self.requested = True
+        self._restore()
+
+    def on_step_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
+    ) -> TrainerControl:
+        if state.global_step % self.every == 0 and self._requested_anywhere(args):
+            self._stopped_at = state.global_step
+            control.should_save = True
+            control.should_training_stop = True
+        return control
+
+    def _requested_anywhere(self, args: TrainingArguments) -> bool:
+        """A signal may reach one rank only, or reach ranks in different steps; they have to agree."""
+        if args.world_size == 1:
+            return self.requested
+        flag = torch.tensor(float(self.requested), device=args.device)
+        torch.distributed.all_reduce(flag, op=torch.distributed.ReduceOp.MAX)
+        return bool(flag.item())
+
+    def raise_if_stopped(self, max_steps: int) -> None:
+        """Raises Interrupted if a signal ended the training before its last step."""
+        if self._stopped_at is not None and self._stopped_at < max_steps:
+            raise Interrupted(
+                f"stopped after step {self._stopped_at} of {max_steps}; the same command goes on from there"
+            )
+
+
+class StepRows(TrainerCallback):
+    """Hands a row to `write` for each optimizer step that TRL logs (logging_steps=1: for each step), on the main rank.
+
+    `make_row(step, logs)` turns TRL's log into the row. A loss that is not finite stops the run before it is saved.
+    """
+
+    def __init__(self, make_row: Callable[[int, Row], Row], write: Callable[[Row], None]) -> None:
+        self._make_row = make_row
+        self._write = write
+
+    def on_log(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, logs: Row | None = None, **_: Any
+    ) -> None:
+        if not logs or "loss" not in logs:
+            return
+        if state.is_world_process_zero:
+            self._write(self._make_row(state.global_step, logs))
+        if not math.isfinite(logs["loss"]):
+            raise WorkFailed(
+                f"the loss is {logs['loss']} at step {state.global_step}",
+                hint="the last checkpoint is sound; lower the learning rate or look at that step's rollouts",
+            )

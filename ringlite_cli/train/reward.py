@@ -1,0 +1,48 @@
+"""The verifier as a TRL reward function: one call per batch, and no failure of its own passed off as a wrong answer."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from ringlite_cli.errors import WorkFailed
+from ringlite_cli.problems import Problem, Verdict, Verify
+
+NO_VERDICT = ("error", "sandbox_error")
+"""Verdicts that speak of the verifier and not of the response."""
+
+
+class VerifiedReward:
+    """Rewards of a batch of responses; None (no reward, no advantage) where the verifier failed twice."""
+
+    __name__ = "verified"  # the name TRL logs it under
+
+    def __init__(self, problems: Sequence[Problem], verify: Verify) -> None:
+        self._problems: Mapping[str, Problem] = {problem.id: problem for problem in problems}
+        self._verify = verify
+
+    def __call__(
+        self,
+        completions: Sequence[Any],
+        problem_id: Sequence[str],
+        log_extra: Callable[[str, list[str]], None] | None = None,
+        **_: Any,
+    ) -> list[float | None]:
+        """completions: as TRL gives them, text or a conversation each. problem_id: that column of the data set."""
+        pairs = [(self._problems[name], _text(c)) for name, c in zip(problem_id, completions, strict=True)]
+        verdicts = self._verified(pairs)
+        failed = [i for i, verdict in enumerate(verdicts) if verdict.verdict in NO_VERDICT]
+        if failed:
+            for i, verdict in zip(failed, self._verified([pairs[i] for i in failed]), strict=True):
+                verdicts[i] = verdict
+        if log_extra is not None:
+            log_extra("verdict", [verdict.verdict for verdict in verdicts])
+        return [None if verdict.verdict in NO_VERDICT else verdict.reward for verdict in verdicts]
+
+    def _verified(self, pairs: list[tuple[Problem, str]]) -> list[Verdict]:
+        verdicts = list(self._verify(pairs))
+        if len(verdicts) != len(pairs):
+            raise WorkFailed(f"the verifier returned {len(verdicts)} verdicts for {len(pairs)} responses")
+        return verdicts
+
+
+def _text(completion: Any) -> str:
+    return completion if isinstance(completion, str) else str(completion[-1]["content"])

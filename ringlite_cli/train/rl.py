@@ -1,0 +1,308 @@
+"""One RL stage: a policy, problems and a verifier in; a better policy, metrics.jsonl and rollouts.jsonl out."""
+
+import os
+import shutil
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from ringlite_cli.c3po.budget import Cut
+from ringlite_cli.c3po.plan import BatchPlan, Scope, resolve_batch
+from ringlite_cli.errors import UserError
+from ringlite_cli.problems import PAPER_SUFFIX, Problem, Verify, chat_messages
+from ringlite_cli.runs.files import MetricsWriter, read_jsonl
+from ringlite_cli.train.checkpoints import go_back_to, last_checkpoint, start_afresh
+from ringlite_cli.train.prompts import draw_prompts
+
+Row = dict[str, Any]
+Dtype = Literal["float32", "bfloat16", "auto"]
+
+_DERIVED = (
+    "per_device_train_batch_size",
+    "gradient_accumulation_steps",
+    "steps_per_generation",
+    "generation_batch_size",
+    "output_dir",
+    "seed",
+    "max_steps",
+    "num_train_epochs",
+)
+"""GRPOConfig fields that follow from ringlite's own keys and are refused in `trl`."""
+
+
+@dataclass(frozen=True, slots=True)
+class RlResult:
+    """Where the policy is, and the tokens of all its steps (of earlier, interrupted runs too)."""
+
+    policy: Path
+    steps: int
+    tokens_trained: int
+    tokens_generated: int
+    tokens_dropped: int
+
+
+def run_rl(
+    policy: Path,
+    problems: Sequence[Problem],
+    verify: Verify,
+    out_dir: Path,
+    *,
+    prompts_per_step: int,
+    steps: int,
+    trl: Mapping[str, Any],
+    token_budget: int,
+    token_budget_scope: Scope = "global",
+    row_tokens: int = 2048,
+    cut: Cut = "exact",
+    drop_uninformative: bool = False,
+    updates_per_rollout: int = 1,
+    router_balance_coef: float = 0.0,
+    router_z_loss_coef: float = 0.0,
+    prompt_suffix: Mapping[str, str] | None = None,
+    domain_mix: Mapping[str, float] | None = None,
+    seed: int = 17,
+    dtype: Dtype = "float32",
+    attn_implementation: str | None = None,
+    resume: bool = True,
+    on_step: Callable[[Row], None] | None = None,
+    rollout_func: Any = None,
+) -> RlResult:
+    """Trains `policy` for `steps` optimizer steps with C3PO and writes out_dir/policy, a plain Hugging Face folder.
+
+    trl: GRPOConfig fields (num_generations, max_completion_length, learning_rate, beta, entropy_coef, save_steps ...).
+    prompt_suffix: domain -> text after its prompts (default: the paper's for math and science). domain_mix: share of
+    prompts per domain. on_step gets each new row of metrics.jsonl. rollout_func: TRL's seam, for tests and engines.
+
+    With resume, a run that was stopped goes on from its last checkpoint and ends with the same weights.
+    Raises UserError for input that cannot work, WorkFailed where it did not, Interrupted after Ctrl-C or SIGTERM.
+    """
+    problems = _with_unique_ids(problems)
+    if steps <= 0 or steps % updates_per_rollout:
+        raise UserError(
+            f"{steps} steps are not a whole number of rollouts of {updates_per_rollout} updates", where="max_steps"
+        )
+    out_dir.mkdir(parents=True, exist_ok=True)
+    checkpoints, metrics, rollouts = out_dir / "checkpoints", out_dir / "metrics.jsonl", out_dir / "rollouts.jsonl"
+    found = last_checkpoint(checkpoints) if resume else None
+    if found is None:
+        start_afresh(checkpoints, metrics, rollouts)
+    else:
+        go_back_to(found[1], metrics, rollouts)
+
+    suffix = {"math": PAPER_SUFFIX, "science": PAPER_SUFFIX} if prompt_suffix is None else prompt_suffix
+    tokenizer = _load_tokenizer(policy)
+    drawn = draw_prompts(
+        problems, prompts_per_step * updates_per_rollout, steps // updates_per_rollout, domain_mix, seed
+    )
+    conversations = [chat_messages(problem, suffix) for problem in drawn]
+    plan = _resolve(
+        trl,
+        prompts_per_step=prompts_per_step,
+        token_budget=token_budget,
+        row_tokens=row_tokens,
+        scope=token_budget_scope,
+        updates_per_rollout=updates_per_rollout,
+        mean_prompt_tokens=_mean_prompt_tokens(tokenizer, conversations),
+    )
+    args = _config(
+        trl,
+        plan,
+        dtype=dtype,
+        attn_implementation=attn_implementation,
+        output_dir=str(checkpoints),
+        seed=seed,
+        max_steps=steps,
+        token_budget=token_budget,
+        token_budget_scope=token_budget_scope,
+        cut=cut,
+        drop_uninformative=drop_uninformative,
+        updates_per_rollout=updates_per_rollout,
+        router_balance_coef=router_balance_coef,
+        router_z_loss_coef=router_z_loss_coef,
+    )
+    rows = [
+        {"prompt": messages, "problem_id": problem.id, "domain": problem.domain}
+        for problem, messages in zip(drawn, conversations, strict=True)
+    ]
+    with MetricsWriter(metrics) as metrics_file, MetricsWriter(rollouts) as rollouts_file:
+        trainer = _trainer(policy, tokenizer, problems, verify, args, rows, rollouts_file, rollout_func)
+        _train(trainer, metrics_file, on_step, str(found[0]) if found else None)
+    _save_policy(trainer, tokenizer, out_dir / "policy")
+    return _result(out_dir, read_jsonl(metrics))
+
+
+def _with_unique_ids(problems: Sequence[Problem]) -> Sequence[Problem]:
+    seen: set[str] = set()
+    for problem in problems:
+        if problem.id in seen:
+            raise UserError(f"two problems have the id {problem.id!r}", where="data", hint="curate the data again")
+        seen.add(problem.id)
+    return problems
+
+
+def _load_tokenizer(policy: Path) -> Any:
+    from transformers import AutoTokenizer
+
+    if not (Path(policy) / "config.json").is_file():
+        raise UserError("no model there (config.json is missing)", where=str(policy))
+    tokenizer = AutoTokenizer.from_pretrained(policy, padding_side="left", truncation_side="left")
+    if tokenizer.chat_template is None:
+        raise UserError(
+            "the tokenizer has no chat template, so problems cannot become prompts",
+            where=str(policy),
+            hint="start from an instruction-tuned model, or run the sft stage first",
+        )
+    return tokenizer
+
+
+def _mean_prompt_tokens(tokenizer: Any, conversations: Sequence[list[dict[str, str]]]) -> float:
+    """From up to 256 prompts: enough for the layout of rows, which adapts to the real lengths anyway."""
+    some = list(conversations[:256])
+    texts = tokenizer.apply_chat_template(some, add_generation_prompt=True, tokenize=False)
+    ids = tokenizer(texts, add_special_tokens=False)["input_ids"]
+    return sum(map(len, ids)) / len(ids)
+
+
+def _resolve(trl: Mapping[str, Any], **own: Any) -> BatchPlan:
+    from trl import GRPOConfig
+
+    defaults = GRPOConfig.__dataclass_fields__
+
+    def of(name: str) -> Any:
+        return trl.get(name, defaults[name].default)
+
+    return resolve_batch(
+        num_generations=of("num_generations"),
+        max_response_tokens=of("max_completion_length"),
+        world_size=int(os.environ.get("WORLD_SIZE", "1")),
+        **own,
+    )
+
+
+def _config(
+    trl: Mapping[str, Any], plan: BatchPlan, *, dtype: Dtype, attn_implementation: str | None, **own: Any
+) -> Any:
+    """The trainer's config: TRL's fields as given, ours, and defaults that suit a run that resumes."""
+    import torch
+
+    from ringlite_cli.train.c3po_config import C3POConfig
+
+    for name in _DERIVED:
+        if name in trl:
+            raise UserError(
+                "follows from the stage's own keys",
+                where=f"trl.{name}",
+                hint="leave it out (prompts_per_step, token_budget, row_tokens and steps decide it)",
+            )
+    model_kwargs = {"dtype": dtype, **(trl.get("model_init_kwargs") or {})}
+    if attn_implementation:
+        model_kwargs["attn_implementation"] = attn_implementation
+    on_cpu = not torch.cuda.is_available()
+    updates = own["updates_per_rollout"]
+    defaults = {
+        "use_cpu": on_cpu,
+        "bf16": dtype == "bfloat16",
+        "gradient_checkpointing": not on_cpu,
+        "dataloader_pin_memory": not on_cpu,
+        "report_to": "none",
+        "disable_tqdm": True,
+        "save_strategy": "steps",
+        "save_steps": 50 * updates,
+        "save_total_limit": 2,
+        "lr_scheduler_type": "constant_with_warmup",
+    }
+    fields = defaults | dict(trl) | plan.trl_fields | own | {"model_init_kwargs": model_kwargs}
+    if fields["save_steps"] % updates:
+        raise UserError(
+            f"a checkpoint every {fields['save_steps']} steps can fall between the {updates} updates of a rollout",
+            where="trl.save_steps",
+            hint=f"make it a multiple of {updates}",
+        )
+    # The data set stands in drawing order, and TRL keeps it
+    return C3POConfig(**fields, shuffle_dataset=False)
+
+
+def _trainer(
+    policy: Path,
+    tokenizer: Any,
+    problems: Sequence[Problem],
+    verify: Verify,
+    args: Any,
+    rows: list[Row],
+    rollouts_file: MetricsWriter,
+    rollout_func: Any,
+) -> Any:
+    from datasets import Dataset
+    from transformers import PrinterCallback
+
+    from ringlite_cli.train.c3po_trainer import C3POTrainer
+    from ringlite_cli.train.reward import VerifiedReward
+
+    os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")  # TRL would send some when it starts
+    trainer = C3POTrainer(
+        model=str(policy),
+        reward_funcs=VerifiedReward(problems, verify),
+        args=args,
+        train_dataset=Dataset.from_list(rows),
+        processing_class=tokenizer,
+        on_rollout=rollouts_file.extend,
+        rollout_func=rollout_func,
+    )
+    trainer.remove_callback(PrinterCallback)
+    return trainer
+
+
+def _train(trainer: Any, metrics: MetricsWriter, on_step: Callable[[Row], None] | None, checkpoint: str | None) -> None:
+    from ringlite_cli.train.callbacks import StepRows, StopFlag
+
+    last = time.perf_counter()
+
+    def make_row(step: int, logs: Row) -> Row:
+        nonlocal last
+        now = time.perf_counter()
+        stats = trainer.step_stats
+        seconds = now - last
+        last = now
+        return {
+            "step": step,
+            "loss": logs["loss"],
+            "grad_norm": logs.get("grad_norm"),
+            "lr": logs["learning_rate"],
+            **stats,
+            "update_seconds": seconds - stats["rollout_seconds"] - stats["reward_seconds"],
+            "step_seconds": seconds,
+        }
+
+    def write(row: Row) -> None:
+        metrics.append(row)
+        if on_step is not None:
+            on_step(row)
+
+    with StopFlag(every=trainer.args.updates_per_rollout) as stop:
+        trainer.add_callback(stop)
+        trainer.add_callback(StepRows(make_row, write))
+        trainer.train(resume_from_checkpoint=checkpoint)
+    stop.raise_if_stopped(trainer.args.max_steps)
+
+
+def _save_policy(trainer: Any, tokenizer: Any, folder: Path) -> None:
+    """Writes the weights beside their place first, so that `policy` is whole or not there."""
+    partial = folder.with_name(folder.name + ".partial")
+    if trainer.accelerator.is_main_process and partial.exists():
+        shutil.rmtree(partial)
+    trainer.accelerator.wait_for_everyone()
+    trainer.save_model(str(partial))
+    if trainer.accelerator.is_main_process:
+        tokenizer.save_pretrained(partial)
+        (partial / "training_args.bin").unlink(missing_ok=True)
+        if folder.exists():
+            shutil.rmtree(folder)
+        partial.replace(folder)
+    trainer.accelerator.wait_for_everyone()
+
+
+def _result(out_dir: Path, rows: Sequence[Row]) -> RlResult:
+    totals = {name: sum(row[name] for row in rows) for name in ("tokens_trained", "tokens_generated", "tokens_dropped")}
+    return RlResult(policy=out_dir / "policy", steps=len(rows), **totals)
