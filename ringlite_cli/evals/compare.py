@@ -1,0 +1,161 @@
+"""Two runs side by side: paired differences of their scores, what they cost, and what their recipes differ in."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ringlite_cli.errors import UserError
+from ringlite_cli.evals import metrics
+from ringlite_cli.runs.files import read_json, read_jsonl
+
+Means = dict[str, float]
+"""Problem id -> mean reward of its responses."""
+
+
+def compare(run_a: Path, run_b: Path) -> dict[str, Any]:
+    """{"scores": [row per policy and task], "cost": [row per stage], "recipe": [row per differing key], "notes"}.
+
+    A score row has `a`, `b`, `difference` (b - a), its `ci95` by paired bootstrap over the problems that both have,
+    `n`, and `verdict` ("better", "worse" or "no difference shown"). Raises UserError for a folder without responses.
+    """
+    a, b = _responses(run_a), _responses(run_b)
+    shared = [key for key in a if key in b]
+    if not shared:
+        raise UserError(
+            "the runs have no policy and task in common",
+            where=f"{run_a} and {run_b}",
+            hint=f"the first has {_names(a)}, the second {_names(b)}",
+        )
+    notes = [f"only in {run_a.name}: {_names({k: a[k] for k in a if k not in b})}"] if set(a) - set(b) else []
+    notes += [f"only in {run_b.name}: {_names({k: b[k] for k in b if k not in a})}"] if set(b) - set(a) else []
+    manifests_a, manifests_b = _manifests(run_a), _manifests(run_b)
+    scores = []
+    for key in shared:
+        row = _difference(key, a[key], b[key])
+        left_out = len(set(a[key]) ^ set(b[key]))
+        if left_out:
+            notes.append(f"{key[0]} on {key[1]}: {left_out} problems are in one run only and are left out")
+        scores.append(row)
+    return {
+        "runs": [str(run_a), str(run_b)],
+        "scores": scores,
+        "cost": _cost(manifests_a, manifests_b),
+        "recipe": _recipe_differences(manifests_a, manifests_b),
+        "notes": notes,
+    }
+
+
+def as_text(comparison: Mapping[str, Any]) -> str:
+    """The comparison as Markdown tables, scores in percent."""
+    name_a, name_b = (Path(run).name for run in comparison["runs"])
+    name_a, name_b = (name_a, name_b) if name_a != name_b else tuple(comparison["runs"])
+    lines = [
+        f"| policy | task | {name_a} | {name_b} | difference | 95 % | n | |",
+        "|---|---|---:|---:|---:|---|---:|---|",
+    ]
+    for row in comparison["scores"]:
+        a, b, d, low, high = (100 * x for x in (row["a"], row["b"], row["difference"], *row["ci95"]))
+        lines.append(
+            f"| {row['policy']} | {row['task']} | {a:.1f} | {b:.1f} | {d:+.1f} | [{low:+.1f}, {high:+.1f}] "
+            f"| {row['n']} | {row['verdict']} |"
+        )
+    if comparison["cost"]:
+        lines += ["", f"| stage | cost | {name_a} | {name_b} |", "|---|---|---:|---:|"]
+        lines += [f"| {r['stage']} | {r['cost']} | {_number(r['a'])} | {_number(r['b'])} |" for r in comparison["cost"]]
+    if comparison["recipe"]:
+        lines += ["", f"| recipe key | {name_a} | {name_b} |", "|---|---|---|"]
+        lines += [f"| {r['key']} | {r['a']} | {r['b']} |" for r in comparison["recipe"]]
+    return "\n".join([*lines, *([""] if comparison["notes"] else []), *comparison["notes"], ""])
+
+
+def is_worse(comparison: Mapping[str, Any]) -> bool:
+    """Whether the second run is worse on any policy and task, its interval wholly below zero."""
+    return any(row["verdict"] == "worse" for row in comparison["scores"])
+
+
+def _responses(run: Path) -> dict[tuple[str, str], Means]:
+    """(policy, task) -> means, from a run folder (its eval stages) or a folder with responses.jsonl itself."""
+    if not run.is_dir():
+        raise UserError("no such run folder", where=str(run), hint="give a folder such as runs/demo")
+    files = [run / "responses.jsonl"] if (run / "responses.jsonl").is_file() else sorted(run.glob("*/responses.jsonl"))
+    rewards: dict[tuple[str, str], dict[str, list[float]]] = {}
+    for file in files:
+        if (file.parent / "decision.json").exists():
+            continue  # a selection's responses are no evaluation
+        for row in read_jsonl(file):
+            rewards.setdefault((row["policy"], row["task"]), {}).setdefault(row["id"], []).append(row["reward"])
+    if not rewards:
+        raise UserError("no evaluated responses in it", where=str(run), hint="run its eval stage first")
+    return {key: {name: float(np.mean(r)) for name, r in group.items()} for key, group in rewards.items()}
+
+
+def _difference(key: tuple[str, str], a: Means, b: Means) -> dict[str, Any]:
+    ids = [name for name in a if name in b]
+    first, second = [a[name] for name in ids], [b[name] for name in ids]
+    difference, (low, high) = metrics.paired_difference(first, second)
+    verdict = "better" if low > 0 else "worse" if high < 0 else "no difference shown"
+    return {
+        "policy": key[0],
+        "task": key[1],
+        "a": float(np.mean(first)) if ids else float("nan"),
+        "b": float(np.mean(second)) if ids else float("nan"),
+        "difference": difference,
+        "ci95": [low, high],
+        "n": len(ids),
+        "verdict": verdict,
+    }
+
+
+def _manifests(run: Path) -> dict[str, dict[str, Any]]:
+    """Stage -> manifest, of those that can be read."""
+    found = {}
+    for file in sorted(run.glob("*/manifest.json")):
+        try:
+            manifest = read_json(file)
+        except ValueError:
+            continue
+        if isinstance(manifest, dict):
+            found[str(manifest.get("stage") or file.parent.name)] = manifest
+    return found
+
+
+def _cost(a: Mapping[str, dict[str, Any]], b: Mapping[str, dict[str, Any]]) -> list[dict[str, Any]]:
+    rows = []
+    for stage in dict.fromkeys([*a, *b]):
+        costs_a, costs_b = _costs(a.get(stage, {})), _costs(b.get(stage, {}))
+        for cost in dict.fromkeys([*costs_a, *costs_b]):
+            rows.append({"stage": stage, "cost": cost, "a": costs_a.get(cost), "b": costs_b.get(cost)})
+    return rows
+
+
+def _costs(manifest: Mapping[str, Any]) -> dict[str, float]:
+    tokens = {f"tokens {name}": float(count) for name, count in (manifest.get("tokens") or {}).items()}
+    return tokens | ({"seconds": float(manifest["seconds"])} if manifest.get("seconds") else {})
+
+
+def _recipe_differences(a: Mapping[str, dict[str, Any]], b: Mapping[str, dict[str, Any]]) -> list[dict[str, Any]]:
+    keys_a = {k: v for stage, m in a.items() for k, v in _flat(stage, m.get("recipe")).items()}
+    keys_b = {k: v for stage, m in b.items() for k, v in _flat(stage, m.get("recipe")).items()}
+    rows = []
+    for key in dict.fromkeys([*keys_a, *keys_b]):
+        value_a, value_b = keys_a.get(key, "-"), keys_b.get(key, "-")
+        if value_a != value_b:
+            rows.append({"key": key, "a": value_a, "b": value_b})
+    return rows
+
+
+def _flat(name: str, value: Any) -> dict[str, Any]:
+    """Nested mappings as dotted keys."""
+    if not isinstance(value, dict):
+        return {name: value}
+    return {key: v for inner, x in value.items() for key, v in _flat(f"{name}.{inner}", x).items()}
+
+
+def _names(keys: Mapping[tuple[str, str], Any]) -> str:
+    return ", ".join(f"{policy} on {task}" for policy, task in keys) or "none"
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{value:,.0f}"

@@ -1,0 +1,189 @@
+"""Scores of policies on tasks: k responses per problem, each verified and kept; avg@k and pass@k with intervals."""
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ringlite_cli.errors import UserError, WorkFailed
+from ringlite_cli.evals import metrics
+from ringlite_cli.evals.responses import Group, ResponseLog, collect, model_key
+from ringlite_cli.problems import PAPER_SUFFIX, Problem, Verify
+from ringlite_cli.runs.files import write_json
+from ringlite_cli.samples import OnProgress, Progress, Sampler, SamplingSettings
+
+MakeSampler = Callable[[Path | str, SamplingSettings], Sampler]
+"""Loads a policy into an engine: TransformersSampler, for one."""
+
+Report = Callable[[str], None]
+Scores = dict[str, dict[str, dict[str, Any]]]
+
+DEFAULT_SUFFIX = {"math": PAPER_SUFFIX, "science": PAPER_SUFFIX}
+CUT_IS_MANY = 0.1
+"""From this fraction of responses cut by length on, a score carries a note."""
+
+
+def evaluate(
+    policies: Mapping[str, Path | str],
+    tasks: Mapping[str, Sequence[Problem]],
+    make_sampler: MakeSampler,
+    verify: Verify,
+    out_dir: Path,
+    *,
+    k: int | Mapping[str, int],
+    max_new_tokens: int,
+    temperature: float = 1.0,
+    top_p: float = 0.95,
+    seed: int = 0,
+    prompt_suffix: Mapping[str, str] | None = None,
+    batch_tokens: int = 65536,
+    resume: bool = True,
+    progress: Callable[[str, Progress], None] | None = None,
+    report: Report | None = None,
+    scores_file: str | None = "scores.json",
+) -> Scores:
+    """Writes out_dir/responses.jsonl and scores.json; returns {policy: {task: score of `score`}}.
+
+    Going on after a stop, only problems without all their responses are sampled. All policies draw with the same random
+    numbers per problem and sample, so their differences are paired. A policy that cannot be evaluated does not lose the
+    others: it is reported at the end, by WorkFailed (UserError where it is the only one).
+    """
+    _check(tasks)
+    suffix = DEFAULT_SUFFIX if prompt_suffix is None else prompt_suffix
+    settings = SamplingSettings(max_new_tokens, temperature, top_p, seed, batch_tokens)
+    counts = {task: k if isinstance(k, int) else k[task] for task in tasks}
+    scores: Scores = {}
+    failed: dict[str, UserError] = {}
+    with ResponseLog(out_dir, resume=resume) as log:
+        for policy, path in policies.items():
+            try:
+                _respond(log, policy, path, tasks, counts, settings, suffix, make_sampler, verify, progress)
+            except UserError as error:
+                failed[policy] = error
+                continue
+            scores[policy] = {}
+            for task, problems in tasks.items():
+                scores[policy][task] = score(log.groups(policy, task, problems), seed=seed)
+                if report:
+                    report(f"{policy:<12} {task:<12} {describe(scores[policy][task])}")
+            if scores_file:
+                write_json(out_dir / scores_file, scores)
+    _raise_failed(failed, len(policies))
+    return scores
+
+
+def score(groups: Sequence[Group], *, seed: int = 0) -> dict[str, Any]:
+    """The score of one policy on one task from its responses: one group of k rows per problem."""
+    rewards = [[row["reward"] for row in group] for group in groups]
+    rows = [row for group in groups for row in group]
+    k = min(map(len, rewards), default=0)
+    means = [float(np.mean(group)) for group in rewards]
+    low, high = metrics.bootstrap(means, seed=seed)
+    tokens = sum(row["tokens"] for row in rows)
+    cut = sum(row["truncated"] for row in rows) / len(rows) if rows else 0.0
+    result = {
+        "avg@k": metrics.avg_at_k(rewards),
+        "ci95": [low, high],
+        "pass@k": float(np.mean([metrics.pass_at_k(len(g), sum(r >= 1 for r in g), k) for g in rewards]))
+        if k
+        else None,
+        "n": len(groups),
+        "k": k,
+        "response_tokens_mean": tokens / len(rows) if rows else 0.0,
+        "truncated_fraction": cut,
+        "tokens": tokens,
+        "verdicts": dict(Counter(row["verdict"] for row in rows).most_common()),
+    }
+    if rows and rows[0]["domain"] != "code":
+        result["maj@k"] = _majority(groups)
+    if cut >= CUT_IS_MANY:
+        result["notes"] = [
+            f"{cut:.0%} of the responses were cut at the length limit: raise max_new_tokens to trust the score"
+        ]
+    return result
+
+
+def describe(result: Mapping[str, Any]) -> str:
+    """One line of a score, in percent."""
+    low, high = (100 * x for x in result["ci95"])
+    line = f"avg@{result['k']} {100 * result['avg@k']:5.1f} % [{low:.1f}, {high:.1f}]  n={result['n']}"
+    line += f"  {result['response_tokens_mean']:.0f} tokens"
+    return line + (f"  ({result['truncated_fraction']:.0%} cut)" if result["truncated_fraction"] >= CUT_IS_MANY else "")
+
+
+def by_domain(problems: Sequence[Problem]) -> dict[str, list[Problem]]:
+    """Problems by domain, so that a mixed set is scored as one task per domain."""
+    tasks: dict[str, list[Problem]] = {}
+    for problem in problems:
+        tasks.setdefault(problem.domain, []).append(problem)
+    return tasks
+
+
+def _respond(
+    log: ResponseLog,
+    policy: str,
+    path: Path | str,
+    tasks: Mapping[str, Sequence[Problem]],
+    counts: Mapping[str, int],
+    settings: SamplingSettings,
+    suffix: Mapping[str, str],
+    make_sampler: MakeSampler,
+    verify: Verify,
+    progress: Callable[[str, Progress], None] | None,
+) -> None:
+    """Gets the responses of a policy that are not logged yet; loads the policy only if there are any."""
+    todo = {}
+    for task, problems in tasks.items():
+        key = resume_key(path, settings, suffix, counts[task])
+        todo[task] = log.open(policy, task, problems, counts[task], key)
+    if not any(todo.values()):
+        return
+    sampler = make_sampler(path, settings)
+    told: OnProgress | None = (lambda state: progress(policy, state)) if progress else None
+    try:
+        collect(log, policy, todo, sampler, verify, k=counts, suffix=suffix, progress=told)
+    finally:
+        sampler.close()
+
+
+def resume_key(path: Path | str, settings: SamplingSettings, suffix: Mapping[str, str], k: int) -> dict[str, Any]:
+    """What a response depends on, besides its problem."""
+    return {
+        "model": model_key(path),
+        "k": k,
+        "max_new_tokens": settings.max_new_tokens,
+        "temperature": settings.temperature,
+        "top_p": settings.top_p,
+        "seed": settings.seed,
+        "suffix": dict(suffix),
+    }
+
+
+def _majority(groups: Sequence[Group]) -> float:
+    votes = [
+        metrics.maj_at_k([metrics.final_answer(row["response"]) for row in group], [row["reward"] for row in group])
+        for group in groups
+    ]
+    return float(np.mean(votes))
+
+
+def _check(tasks: Mapping[str, Sequence[Problem]]) -> None:
+    for task, problems in tasks.items():
+        if not problems:
+            raise UserError("the task has no problems", where=f"task {task}", hint="look at its source and filters")
+        twice = [name for name, count in Counter(p.id for p in problems).items() if count > 1]
+        if twice:
+            raise UserError(f"{len(twice)} ids stand twice, such as {twice[0]!r}", where=f"task {task}")
+
+
+def _raise_failed(failed: Mapping[str, UserError], total: int) -> None:
+    if not failed:
+        return
+    if total == 1:
+        raise next(iter(failed.values()))
+    faults = "\n".join(f"{policy}: {error}" for policy, error in failed.items())
+    raise WorkFailed(
+        f"{len(failed)} of {total} policies could not be evaluated; the others' scores are written\n{faults}"
+    )

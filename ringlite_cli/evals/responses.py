@@ -1,0 +1,200 @@
+"""responses.jsonl: every response with its verdict, appended problem by problem, so that a killed run goes on.
+
+Beside it stands `resume.json`: for each (policy, task) what its responses depend on. Rows made under other conditions
+(another model, k, temperature, suffix ...) are dropped when that policy and task are opened again, and only those.
+"""
+
+import json
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+from ringlite_cli.problems import Problem, Verdict, Verify, chat_messages
+from ringlite_cli.runs.files import MetricsWriter, cut_jsonl, read_json, read_jsonl, write_json
+from ringlite_cli.samples import OnProgress, Request, Sample, Sampler
+
+Row = dict[str, Any]
+Group = list[Row]
+"""The k rows of one problem."""
+
+EntropyOf = Callable[[Sampler, Sequence[tuple[Request, Sample]]], list[float]]
+"""Mean entropy of each response, in nats per token at temperature 1 over the full distribution."""
+
+_SCORED_TOKENS = 16384  # responses gathered before they are scored together
+
+
+class ResponseLog:
+    """The responses of a stage, in one file; whole problems only."""
+
+    def __init__(self, folder: Path, *, resume: bool = True) -> None:
+        self.path, self._keys_path = folder / "responses.jsonl", folder / "resume.json"
+        folder.mkdir(parents=True, exist_ok=True)
+        if not resume:
+            self.path.unlink(missing_ok=True)
+            self._keys_path.unlink(missing_ok=True)
+        self._keys = read_json(self._keys_path) if self._keys_path.exists() else {}
+        self._groups: dict[tuple[str, str, str], Group] = {}
+        for row in read_jsonl(self.path):
+            self._groups.setdefault((row["policy"], row["task"], row["id"]), []).append(row)
+        self._writer = MetricsWriter(self.path)
+
+    def open(
+        self, policy: str, task: str, problems: Sequence[Problem], k: int, key: Mapping[str, Any]
+    ) -> list[Problem]:
+        """The problems that still need responses, after dropping rows made under other conditions or not whole."""
+        wanted = {p.id: p.prompt for p in problems}
+        name, same_key = f"{policy}/{task}", json.loads(json.dumps(dict(key)))
+        valid = self._keys.get(name) == same_key
+        stale = {
+            (owner, of, problem)
+            for (owner, of, problem), group in self._groups.items()
+            if (owner, of) == (policy, task)
+            and not (valid and wanted.get(problem) == group[0]["prompt"] and len(group) == k)
+        }
+        self._drop(stale)
+        self._keys[name] = same_key
+        write_json(self._keys_path, self._keys)
+        return [p for p in problems if (policy, task, p.id) not in self._groups]
+
+    def append(self, groups: Sequence[Group]) -> None:
+        for group in groups:
+            self._groups[(group[0]["policy"], group[0]["task"], group[0]["id"])] = group
+        self._writer.extend(row for group in groups for row in group)
+
+    def groups(self, policy: str, task: str, problems: Sequence[Problem]) -> list[Group]:
+        """The rows of each problem, in the problems' order."""
+        return [self._groups[(policy, task, p.id)] for p in problems if (policy, task, p.id) in self._groups]
+
+    def close(self) -> None:
+        self._writer.close()
+
+    def __enter__(self) -> "ResponseLog":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _drop(self, stale: set[tuple[str, str, str]]) -> None:
+        if not stale:
+            return
+        self._writer.close()
+        cut_jsonl(self.path, lambda row: (row["policy"], row["task"], row["id"]) not in stale)
+        self._writer = MetricsWriter(self.path)
+        for name in stale:
+            del self._groups[name]
+
+
+def collect(
+    log: ResponseLog,
+    policy: str,
+    todo: Mapping[str, Sequence[Problem]],
+    sampler: Sampler,
+    verify: Verify,
+    *,
+    k: Mapping[str, int],
+    suffix: Mapping[str, str],
+    entropy_of: EntropyOf | None = None,
+    progress: OnProgress | None = None,
+) -> None:
+    """Samples, verifies and logs `todo` (task -> problems); verification runs beside generation, in one thread.
+
+    What is sampled when the user stops it is verified and logged before the exception goes on.
+    """
+    requests, problems = [], {}
+    for task, of_task in todo.items():
+        for problem in of_task:
+            request = Request(f"{task}/{problem.id}", chat_messages(problem, suffix), k[task])
+            requests.append(request)
+            problems[request.problem_id] = (task, problem)
+    recorder = _Recorder(log, policy, problems, verify, sampler, entropy_of)
+    try:
+        sampler.sample(requests, on_done=recorder.add, progress=progress)
+        recorder.score()
+    finally:
+        recorder.close()
+
+
+class _Recorder:
+    """Takes finished requests from the sampler: scores them in its thread, verifies and logs them in another."""
+
+    def __init__(
+        self,
+        log: ResponseLog,
+        policy: str,
+        problems: Mapping[str, tuple[str, Problem]],
+        verify: Verify,
+        sampler: Sampler,
+        entropy_of: EntropyOf | None,
+    ) -> None:
+        self.log, self.policy, self.problems, self.verify = log, policy, problems, verify
+        self.sampler, self.entropy_of = sampler, entropy_of
+        self._waiting: list[tuple[Request, list[Sample]]] = []
+        self._queue: list[tuple[Request, list[Sample], list[float | None]]] = []
+        self._lock = threading.Lock()
+        self._pool = ThreadPoolExecutor(1, thread_name_prefix="verify")
+        self._work: list[Future[None]] = []
+
+    def add(self, request: Request, samples: list[Sample]) -> None:
+        self._waiting.append((request, samples))
+        tokens = sum(len(s.token_ids) for _, group in self._waiting for s in group)
+        if self.entropy_of is None or tokens >= _SCORED_TOKENS:
+            self.score()
+        for future in self._work:
+            if future.done():
+                future.result()  # a verifier that failed ends the sampling now, not after hours
+
+    def score(self) -> None:
+        """Adds the entropies to what has been gathered and hands it to the verifying thread."""
+        waiting, self._waiting = self._waiting, []
+        if not waiting:
+            return
+        flat = [(request, sample) for request, samples in waiting for sample in samples]
+        scored = iter(self.entropy_of(self.sampler, flat) if self.entropy_of else [s.entropy for _, s in flat])
+        with self._lock:
+            self._queue += [(request, samples, [next(scored) for _ in samples]) for request, samples in waiting]
+        self._work = [f for f in self._work if not f.done()] + [self._pool.submit(self._drain)]
+
+    def close(self) -> None:
+        self._pool.shutdown(wait=True)
+        for future in self._work:
+            future.result()
+
+    def _drain(self) -> None:
+        with self._lock:
+            batch, self._queue = self._queue, []
+        pairs = [(self.problems[r.problem_id][1], s.text) for r, samples, _ in batch for s in samples]
+        verdicts = iter(self.verify(pairs) if pairs else [])
+        self.log.append(
+            [
+                [self._row(r, s, e, next(verdicts)) for s, e in zip(samples, entropies, strict=True)]
+                for r, samples, entropies in batch
+            ]
+        )
+
+    def _row(self, request: Request, sample: Sample, entropy: float | None, verdict: Verdict) -> Row:
+        task, problem = self.problems[request.problem_id]
+        return {
+            "policy": self.policy,
+            "task": task,
+            "id": problem.id,
+            "domain": problem.domain,
+            "sample": sample.index,
+            "prompt": problem.prompt,
+            "response": sample.text,
+            "verdict": verdict.verdict,
+            "reward": verdict.reward,
+            "tokens": len(sample.token_ids),
+            "truncated": sample.truncated,
+            "entropy": None if entropy is None else round(entropy, 6),
+        }
+
+
+def model_key(path: Path | str) -> list[list[Any]]:
+    """What a model folder is, without reading its weights: each file's name, bytes and time of change."""
+    folder = Path(path)
+    if not folder.is_dir():
+        return [[str(path)]]
+    files = sorted(p for p in folder.iterdir() if p.is_file())
+    return [[p.name, p.stat().st_size, p.stat().st_mtime_ns] for p in files]

@@ -1,0 +1,90 @@
+"""`ringlite eval --model PATH --tasks T[,T]`: scores of one model on tasks of the table, without a recipe."""
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from ringlite_cli.errors import UserError
+from ringlite_cli.evals.evaluate import DEFAULT_SUFFIX, MakeSampler, Report, evaluate
+from ringlite_cli.evals.tasks import TASKS, load_task
+from ringlite_cli.problems import Problem, Verify
+from ringlite_cli.runs.files import write_json
+from ringlite_cli.samples import Progress
+
+DEFAULT_K = 4
+DEFAULT_NEW_TOKENS = 32768  # §4.1.2
+
+
+def read_data_flags(flags: Sequence[str]) -> dict[str, str]:
+    """`["gsm8k=/data/x.json"]` -> {"gsm8k": "/data/x.json"}; raises UserError for a flag of another form."""
+    pairs = {}
+    for flag in flags:
+        task, sign, path = flag.partition("=")
+        if not (task and sign and path):
+            raise UserError(f"{flag!r} is not TASK=FILE", where="--data", hint="for example --data gsm8k=gsm8k.jsonl")
+        pairs[task] = path
+    return pairs
+
+
+def evaluate_model(
+    model: Path | str,
+    tasks: Sequence[str],
+    make_sampler: MakeSampler,
+    verify: Verify,
+    out: Path,
+    *,
+    data: Mapping[str, str] | None = None,
+    k: int | None = None,
+    limit: int | None = None,
+    max_new_tokens: int = DEFAULT_NEW_TOKENS,
+    temperature: float = 1.0,
+    top_p: float = 0.95,
+    seed: int = 0,
+    batch_tokens: int = 65536,
+    progress: Callable[[str, Progress], None] | None = None,
+    report: Report | None = None,
+) -> dict[str, dict[str, Any]]:
+    """Writes out/scores.json = {task: score} and out/responses.jsonl; returns the scores.
+
+    k: responses per problem; None takes each task's own. limit: the first `limit` problems of each task.
+    Raises UserError for an unknown task (with near names), a missing file, a bad k or limit, or no model folder.
+    """
+    if not tasks:
+        raise UserError("name at least one task", where="--tasks", hint=f"the tasks are {', '.join(TASKS)}")
+    for flag, value in (("--k", k), ("--limit", limit), ("--max-new-tokens", max_new_tokens)):
+        if value is not None and value < 1:
+            raise UserError(f"must be at least 1, not {value}", where=flag)
+    unused = sorted(set(data or {}) - set(tasks))
+    if unused:
+        raise UserError(
+            f"{unused[0]!r} is not among --tasks", where="--data", hint=f"the tasks given are {', '.join(tasks)}"
+        )
+    problems = {task: load_task(task, data, limit) for task in tasks}
+    scores = evaluate(
+        {"model": model},
+        problems,
+        make_sampler,
+        verify,
+        out,
+        k={task: k or (TASKS[task].k if task in TASKS else DEFAULT_K) for task in tasks},
+        max_new_tokens=max_new_tokens,
+        temperature=temperature,
+        top_p=top_p,
+        seed=seed,
+        prompt_suffix=_suffixes(problems),
+        batch_tokens=batch_tokens,
+        progress=progress,
+        report=report,
+        scores_file=None,
+    )["model"]
+    write_json(out / "scores.json", scores)
+    return scores
+
+
+def _suffixes(problems: Mapping[str, Sequence[Problem]]) -> dict[str, str]:
+    """The suffix of each domain: of the table's tasks that are asked for, elsewhere the paper's."""
+    suffixes = dict(DEFAULT_SUFFIX)
+    for task in problems:
+        if task in TASKS:
+            suffixes[TASKS[task].domain] = TASKS[task].suffix
+    return suffixes

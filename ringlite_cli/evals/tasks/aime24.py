@@ -1,0 +1,16 @@
+"""AIME 2024: the 30 problems of both papers, answers 0 to 999.
+
+source:   HuggingFaceH4/aime_2024, split train (30 problems); AoPS archive
+prompt:   the problem and the paper's suffix, zero-shot
+verifier: math; the answer without leading zeros
+k:        32, as the paper evaluates it (§4.1)
+"""
+
+from ringlite_cli.evals.tasks.base import Parts, Row, Task, as_text
+
+
+def _problem(row: Row) -> Parts:
+    return Parts(row["problem"], str(int(as_text(row["answer"]))))
+
+
+TASK = Task("aime24", "math", "HuggingFaceH4/aime_2024", "train", "eval/aime24.json", _problem, k=32)

@@ -1,0 +1,157 @@
+"""What a task is, and how its rows become problems."""
+
+import gzip
+import json
+import logging
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ringlite_cli.errors import UserError
+from ringlite_cli.problems import PAPER_SUFFIX, Problem, read_problems
+
+Row = Mapping[str, Any]
+_LOG = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """A benchmark.
+
+    hub:      dataset id on the Hugging Face hub, with `config`, `split` and `revision`.
+    file:     the same data below the folder that the environment variable RINGLITE_DATA names.
+    to_problem: a row of either as (prompt, answer, tests); None or a missing field sets the row aside.
+    suffix:   appended to the prompt ("" for none).
+    k:        responses per problem that `avg@k` uses by default.
+    """
+
+    name: str
+    domain: str
+    hub: str
+    split: str
+    file: str
+    to_problem: Callable[[Row], "Parts | None"]
+    k: int
+    config: str | None = None
+    revision: str | None = None
+    suffix: str = PAPER_SUFFIX
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """The parts of a problem that a row gives."""
+
+    prompt: str
+    answer: str | None = None
+    tests: dict[str, Any] | None = None
+
+
+def load_problems(task: Task, local: Path | None = None) -> list[Problem]:
+    """The problems of a task from a local file, else below RINGLITE_DATA, else from the hub.
+
+    A file may be JSON (a list of rows), JSONL, either gzipped, or what `write_problems` writes. Ids are `<task>/<row>`.
+    """
+    folder = os.environ.get("RINGLITE_DATA")
+    if local is None and folder and (Path(folder) / task.file).is_file():
+        local = Path(folder) / task.file
+    if local is not None and (local.suffix == ".parquet" or _holds_problems(local)):
+        return read_problems(local)
+    rows, source = (read_rows(local), local.name) if local is not None else (_hub_rows(task), task.hub)
+    problems = []
+    for index, row in enumerate(rows):
+        parts = _parts(task, row)
+        if parts is not None:
+            problems.append(
+                Problem(
+                    id=f"{task.name}/{index}",
+                    domain=task.domain,
+                    prompt=parts.prompt,
+                    answer=parts.answer,
+                    tests=parts.tests,
+                    source=source,
+                    index=index,
+                )
+            )
+    if 0 < len(problems) < len(rows):
+        _LOG.warning(
+            "%s: %d of %d rows are no %s problems and are left out",
+            source,
+            len(rows) - len(problems),
+            len(rows),
+            task.name,
+        )
+    if rows and not problems:
+        raise UserError(
+            f"none of its {len(rows):,} rows is a {task.name} problem",
+            where=str(local or task.hub),
+            hint=f"the first row has the fields {', '.join(rows[0])}",
+        )
+    return problems
+
+
+def read_rows(path: Path) -> list[dict[str, Any]]:
+    """Rows of a JSON list or JSONL file, gzipped or not."""
+    if not path.is_file():
+        raise UserError("no such data file", where=str(path))
+    try:
+        raw = path.read_bytes()
+        text = (gzip.decompress(raw) if raw[:2] == b"\x1f\x8b" else raw).decode("utf-8")
+    except (OSError, EOFError, UnicodeDecodeError) as error:
+        raise UserError(f"cannot be read ({error})", where=str(path)) from None
+    try:
+        if text.lstrip().startswith("["):
+            rows = json.loads(text)
+        else:
+            rows = [json.loads(line) for line in text.split("\n") if line.strip()]
+    except json.JSONDecodeError as error:
+        raise UserError(f"neither a JSON list nor JSONL ({error})", where=str(path)) from None
+    if not all(isinstance(row, dict) for row in rows):
+        raise UserError("every row must be an object with named fields", where=str(path))
+    return rows
+
+
+def _holds_problems(path: Path) -> bool:
+    """Whether a JSONL file holds rows of `ringlite_cli.problems` rather than of the dataset."""
+    if path.suffix != ".jsonl" or not path.is_file():
+        return False
+    with path.open(encoding="utf-8", errors="replace") as file:
+        try:
+            row = json.loads(file.readline())
+        except json.JSONDecodeError:
+            return False
+    return isinstance(row, dict) and {"id", "domain", "prompt"} <= set(row)
+
+
+def _parts(task: Task, row: Row) -> Parts | None:
+    try:
+        return task.to_problem(row)
+    except (KeyError, IndexError, TypeError, ValueError, AttributeError):
+        return None
+
+
+def _hub_rows(task: Task) -> list[dict[str, Any]]:
+    from datasets import load_dataset
+
+    try:
+        data = load_dataset(task.hub, task.config, split=task.split, revision=task.revision)
+    except Exception as error:  # offline, gone, gated: the hub's errors share no base class
+        raise UserError(
+            f"cannot load {task.hub} from the hub ({str(error).strip().splitlines()[0][:200]})",
+            where=f"task {task.name}",
+            hint=f"give a local file: --data {task.name}=FILE, or set RINGLITE_DATA to a folder with {task.file}",
+        ) from None
+    return [dict(row) for row in data]
+
+
+def as_text(answer: Any) -> str:
+    """A gold answer as text: 142.0 is "142", a list of one is its item, a longer list is JSON text."""
+    if isinstance(answer, list):
+        items = [as_text(item) for item in answer]
+        return items[0] if len(items) == 1 else json.dumps(items, ensure_ascii=False)
+    if isinstance(answer, float) and answer.is_integer():
+        return str(int(answer))
+    if answer is None or not str(answer).strip():
+        raise ValueError("no answer")
+    return str(answer).strip()

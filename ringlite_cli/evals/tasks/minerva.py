@@ -1,0 +1,17 @@
+"""Minerva (OCWCourses): 272 university problems in physics, astronomy, chemistry and mathematics.
+
+source:   math-ai/minervamath, split test (272 problems)
+paper:    Lewkowycz et al. 2022, arXiv 2206.14858
+prompt:   the problem and the paper's suffix, zero-shot
+verifier: science (math-verify with a tolerance for numbers); several answers are JSON text of a list
+k:        4
+"""
+
+from ringlite_cli.evals.tasks.base import Parts, Row, Task, as_text
+
+
+def _problem(row: Row) -> Parts:
+    return Parts(row.get("problem") or row["question"], as_text(row["answer"]))
+
+
+TASK = Task("minerva", "science", "math-ai/minervamath", "test", "eval/minerva.json", _problem, k=4)

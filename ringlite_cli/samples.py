@@ -1,0 +1,110 @@
+"""What a sampler is asked for and what it gives: the words that every room uses with a sampler passed in.
+
+The engines are in the room `sampling`; `data`, `evals` and `select` know only the protocol below.
+"""
+
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """k responses, please, to one conversation. `problem_id` is unique within a call."""
+
+    problem_id: str
+    messages: Sequence[Mapping[str, str]]
+    k: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One response of a policy.
+
+    index:         0 .. k-1 within its request.
+    token_ids:     what the policy emitted, its end token included where it came to one.
+    prompt_tokens: tokens of the prompt, chat template included.
+    truncated:     the length limit cut it before an end token.
+    logprob:       sum of the log-probabilities of `token_ids` at temperature 1, in nats; or None.
+    entropy:       mean over `token_ids` of the entropy of the full distribution at temperature 1, in nats; or None.
+    """
+
+    problem_id: str
+    index: int
+    text: str
+    token_ids: tuple[int, ...]
+    prompt_tokens: int
+    truncated: bool
+    logprob: float | None = None
+    entropy: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SamplingSettings:
+    """How to sample. The paper evaluates at temperature 1.0, top-p 0.95 and 32,768 tokens (§4.1).
+
+    temperature:  0 takes the likeliest token at each step (greedy).
+    seed:         with a sample's problem id and index it fixes the sample's random numbers, whatever the batch.
+    batch_tokens: bound on rows x (prompt + new tokens) of a batch, which bounds the memory of the cache.
+    batch_rows:   bound on the rows of a batch.
+    """
+
+    max_new_tokens: int
+    temperature: float = 1.0
+    top_p: float = 1.0
+    seed: int = 0
+    batch_tokens: int = 65536
+    batch_rows: int = 512
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a call of `sample` is: responses done of total, tokens made, seconds since its start."""
+
+    done: int
+    total: int
+    tokens: int
+    seconds: float
+
+    @property
+    def tokens_per_second(self) -> float:
+        return self.tokens / self.seconds if self.seconds else 0.0
+
+    @property
+    def seconds_left(self) -> float:
+        return self.seconds * (self.total - self.done) / self.done if self.done else float("inf")
+
+    def __str__(self) -> str:
+        left = f", {self.seconds_left:,.0f} s left" if 0 < self.done < self.total else ""
+        return f"{self.done:,}/{self.total:,} responses, {self.tokens_per_second:,.0f} tokens/s{left}"
+
+
+OnDone = Callable[[Request, list[Sample]], None]
+OnProgress = Callable[[Progress], None]
+
+
+class Sampler(Protocol):
+    """An engine with one policy loaded."""
+
+    settings: SamplingSettings
+
+    def sample(
+        self, requests: Sequence[Request], on_done: OnDone | None = None, progress: OnProgress | None = None
+    ) -> list[list[Sample]]:
+        """The k samples of every request, in order; `on_done` is called as soon as a request has all of its own."""
+        ...
+
+    def prompt_ids(self, request: Request) -> list[int]:
+        """The tokens of the prompt as the policy sees them."""
+        ...
+
+    def close(self) -> None:
+        """Frees the policy's memory."""
+        ...
+
+
+def sample_seed(seed: int, problem_id: str, index: int) -> int:
+    """63 bits that depend on nothing but these three, so that a sample is the same in any batch and after a resume."""
+    digest = hashlib.blake2b(f"{seed}\x1f{problem_id}\x1f{index}".encode(), digest_size=8).digest()
+    return int.from_bytes(digest, "little") >> 1

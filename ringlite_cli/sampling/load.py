@@ -1,0 +1,75 @@
+"""A policy and its tokenizer from a plain Hugging Face folder, ready to generate."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from ringlite_cli.errors import UserError
+
+_WEIGHTS = ("*.safetensors", "pytorch_model*.bin")
+
+
+def check_model_folder(path: Path) -> None:
+    """Raises UserError for a folder that is no model or is half written."""
+    if not path.is_dir():
+        raise UserError("no such model folder", where=str(path), hint="give a folder that save_pretrained wrote")
+    try:
+        json.loads((path / "config.json").read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UserError("not a model folder: config.json is missing", where=str(path)) from None
+    except ValueError:
+        raise UserError("config.json is not JSON", where=str(path), hint="the folder may be half written") from None
+    if not any(any(path.glob(pattern)) for pattern in _WEIGHTS):
+        raise UserError(
+            "the model folder holds no weights", where=str(path), hint="it may be half written; save it again"
+        )
+
+
+def load_tokenizer(model_path: str | Path) -> Any:
+    """The tokenizer of a model folder or hub id, with a chat template and a pad token; pads on the left."""
+    from transformers import AutoTokenizer
+
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(str(model_path))
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UserError(f"cannot load the tokenizer ({_first_line(error)})", where=str(model_path)) from None
+    if not getattr(tokenizer, "chat_template", None):
+        raise UserError(
+            "the tokenizer has no chat template",
+            where=str(model_path),
+            hint="set tokenizer.chat_template and save it into the model's folder, or use the instruct version",
+        )
+    if tokenizer.eos_token_id is None:
+        raise UserError("the tokenizer has no end token (eos_token)", where=str(model_path), hint="set it and save")
+    if tokenizer.pad_token_id is None:
+        tokenizer.pad_token = tokenizer.eos_token
+    tokenizer.padding_side = "left"
+    return tokenizer
+
+
+def load_model(model_path: str | Path, *, dtype: str | None = None, device: str | None = None) -> Any:
+    """A causal LM in eval mode: float32 on a CPU and bfloat16 on CUDA, unless told otherwise."""
+    import torch
+    from transformers import AutoModelForCausalLM
+    from transformers.utils import logging
+
+    device = device or ("cuda" if torch.cuda.is_available() else "cpu")
+    dtype = dtype or ("bfloat16" if device.startswith("cuda") else "float32")
+    if Path(model_path).is_dir() or Path(model_path).is_absolute():
+        check_model_folder(Path(model_path))
+    logging.disable_progress_bar()
+    try:
+        model = AutoModelForCausalLM.from_pretrained(str(model_path), dtype=getattr(torch, dtype))
+    except Exception as error:  # safetensors, hub and config faults share no base class
+        if isinstance(error, MemoryError | torch.OutOfMemoryError):
+            raise
+        raise UserError(f"cannot load the model ({_first_line(error)})", where=str(model_path)) from None
+    finally:
+        logging.enable_progress_bar()
+    if hasattr(model.config, "output_router_logits"):
+        model.config.output_router_logits = False  # a padded generate of a MoE crashes with it, and TRL leaves it on
+    return model.to(device).eval()
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().split("\n")[0][:300] or type(error).__name__
