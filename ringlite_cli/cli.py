@@ -230,9 +230,10 @@ def compare(
     first: Annotated[Path, typer.Argument(metavar="RUN")], second: Annotated[Path, typer.Argument(metavar="RUN")]
 ) -> None:
     """Put two runs side by side, with paired intervals."""
-    from ringlite_cli.evals.compare import compare_text
+    from ringlite_cli.evals.compare import as_text
+    from ringlite_cli.evals.compare import compare as compare_runs
 
-    Console().say(compare_text(first, second))
+    Console().say(as_text(compare_runs(first, second)))
 
 
 @app.command()

@@ -100,7 +100,9 @@ def test_a_stage_without_its_parents_says_what_to_run(walk) -> None:
         walk(first="sft")
 
 
-@pytest.mark.parametrize(("first", "last", "message"), [("sfft", None, "no stage 'sfft'"), ("select", "sft", "comes after")])
+@pytest.mark.parametrize(
+    ("first", "last", "message"), [("sfft", None, "no stage 'sfft'"), ("select", "sft", "comes after")]
+)
 def test_wrong_stage_names(walk, first: str, last: str | None, message: str) -> None:
     with pytest.raises(UserError, match=message):
         walk(first=first, last=last)

@@ -1,0 +1,67 @@
+"""select: the SFT checkpoint that RL starts from, chosen by the entropy of its sampled responses (§4.3.2)."""
+
+import os
+from functools import partial
+from pathlib import Path
+
+from ringlite_cli.recipe.schema import SelectStage
+from ringlite_cli.runs.files import read_json
+from ringlite_cli.stages.base import Context, StageKind, StageResult
+from ringlite_cli.stages.evaluate import sampler_maker
+
+
+def run(context: Context) -> StageResult:
+    from ringlite_cli.evals.measure import select_checkpoint
+    from ringlite_cli.sampling.score import sampled_entropy
+
+    section: SelectStage = context.section
+    recipe, console, folder = context.recipe, context.console, context.folder
+    listing = context.output(section.candidates, "checkpoints")
+    with context.verifiers() as verify, console.progress(context.name, 1) as bar:
+        decision = select_checkpoint(
+            read_json(listing),
+            listing.parent,
+            context.problems(section.data),
+            sampler_maker(recipe.model.dtype),
+            verify,
+            folder,
+            entropy_band=section.entropy_band,
+            rule=section.rule,
+            k=section.samples,
+            max_new_tokens=section.max_new_tokens,
+            entropy_of=partial(sampled_entropy, row_tokens=section.row_tokens),
+            seed=recipe.seed,
+            prompt_suffix=recipe.prompt_suffix,
+            batch_tokens=section.batch_tokens,
+            progress=lambda name, state: bar.update(state.done, state.total, f"{name}: {state}"),
+            report=lambda line: console.say(f"  {line}"),
+        )
+    candidates = read_json(folder / "candidates.json")
+    files = {"decision": "decision.json", "candidates": "candidates.json", "table": "table.md", "plot": "select.svg"}
+    return StageResult(
+        outputs={
+            "policy": Path(os.path.normpath(folder / decision.path)),
+            **{name: folder / file for name, file in files.items()},
+        },
+        tokens={"generated": sum(candidate["tokens"] for candidate in candidates)},
+        metrics=decision.row(),
+        summary=decision.reason,
+        warning=decision.warning or "",
+    )
+
+
+STAGE = StageKind(
+    kind="select",
+    summary="pick the SFT checkpoint to start RL from by its entropy",
+    section=SelectStage,
+    artifacts={
+        "policy": "the picked checkpoint, HF folder",
+        "decision": "the pick and the reason",
+        "candidates": "what was measured of each checkpoint",
+        "table": "the same as a table",
+        "plot": "entropy and scores over checkpoints, with the band",
+    },
+    code=("problems.py", "samples.py", "c3po", "evals", "sampling", "rewards", "sandbox", "stages/select.py"),
+    uses=("model", "prompt_suffix", "rewards"),
+    run=run,
+)
