@@ -6,11 +6,18 @@ checked in `graph.py`, and TRL's own fields in `trl_fields.py`.
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
-from ringlite_cli.problems import PAPER_SUFFIX
+from ringlite_cli.problems import DOMAINS, PAPER_SUFFIX
 
-Domain = Literal["math", "code", "science", "logic", "general"]
+
+def _known_domain(name: str) -> str:
+    if name not in DOMAINS:
+        raise ValueError(f"{name!r} is not a domain; domains are {', '.join(DOMAINS)}")
+    return name
+
+
+Domain = Annotated[str, AfterValidator(_known_domain)]
 Split = Literal["train", "select", "eval"]
 Positive = Annotated[int, Field(gt=0)]
 Probability = Annotated[float, Field(gt=0, le=1)]
@@ -124,10 +131,9 @@ class SelectStage(Section):
     candidates: str
     data: str
     entropy_band: tuple[float, float] = (0.3, 0.5)  # nats per response token, §4.3.2
-    rule: Literal["band", "score"] = "band"
+    rule: Literal["band", "band-then-coverage", "score"] = "band"
     samples: Positive = 16
     max_new_tokens: Positive = 1024
-    temperature: float = Field(1.0, gt=0)
     row_tokens: Positive = 8192
     batch_tokens: Positive = 65536
 

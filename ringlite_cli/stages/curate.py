@@ -10,6 +10,7 @@ from ringlite_cli.stages.base import Context, StageKind, StageResult
 
 def run(context: Context) -> StageResult:
     from ringlite_cli.data.curate import curate
+    from ringlite_cli.data.generators import GENERATORS
 
     section: CurateStage = context.section
     with context.verifiers() as verify, context.console.progress("curate", 1) as bar:
@@ -19,14 +20,14 @@ def run(context: Context) -> StageResult:
             verify,
             context.folder,
             seed=context.recipe.seed,
+            generators=GENERATORS,
             max_unreadable=section.max_unreadable,
-            progress=bar.update,
+            progress=lambda step, done, total: bar.update(done, total, step),
         )
-    files = {name: context.folder / f"{name}.parquet" for name in section.sets}
     others = {"dropped": "dropped.jsonl", "funnel": "funnel.json", "card": "CARD.md"}
     rows_in, out = result.funnel["rows_in"], result.funnel["out"]
     return StageResult(
-        outputs=files | {name: context.folder / file for name, file in others.items()},
+        outputs=result.sets | {name: context.folder / file for name, file in others.items()},
         rows={name: counts["rows"] for name, counts in result.funnel["sets"].items()} | {"dropped": rows_in - out},
         metrics=result.funnel,
         summary=f"{out:,} of {rows_in:,} rows kept",

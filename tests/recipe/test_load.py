@@ -1,3 +1,4 @@
+# ruff: noqa: E501  (a table of faults reads best with a fault per line)
 """Recipes: all faults at once, each naming the key and the way out; nothing unknown passes in silence."""
 
 from pathlib import Path

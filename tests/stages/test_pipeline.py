@@ -1,7 +1,7 @@
 """The walk over a recipe: what is fresh is skipped, what changed reruns with all after it, what ends badly says so.
 
-The stages here are real `StageKind`s with small runners in place of training, so that the walk itself is what is tested;
-tests/stages/test_end_to_end.py walks the shipped stages.
+The stages here are real `StageKind`s with small runners in place of training, so that the walk itself is what is
+tested; tests/stages/test_end_to_end.py walks the shipped stages.
 """
 
 import errno
@@ -96,7 +96,7 @@ def test_from_to_and_fresh(walk) -> None:
 
 
 def test_a_stage_without_its_parents_says_what_to_run(walk) -> None:
-    with pytest.raises(UserError, match="needs 'curate', which has not been run.*--to curate"):
+    with pytest.raises(UserError, match=r"needs 'curate', which has not been run.*--to curate"):
         walk(first="sft")
 
 
@@ -162,7 +162,7 @@ def test_a_second_process_is_refused_by_name_of_the_first(walk) -> None:
 
 def test_a_run_folder_that_cannot_be_made(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(UserError, match="can't be written.*--runs-dir"), lock_run(tmp_path / "file" / "run"):
+    with pytest.raises(UserError, match=r"can't be written.*--runs-dir"), lock_run(tmp_path / "file" / "run"):
         pass
 
 
