@@ -1,0 +1,160 @@
+"""Curves over steps or epochs: lines, moving means, intervals, a shaded band and a marked point."""
+
+from dataclasses import dataclass
+
+from markupsafe import Markup
+
+from ringlite_cli.report.figures.svg import (
+    BOTTOM,
+    HEIGHT,
+    LEFT,
+    RIGHT,
+    TOP,
+    WIDTH,
+    Figure,
+    Key,
+    Scale,
+    Sheet,
+    axes,
+    el,
+    px,
+    step_scale,
+    value_scale,
+)
+from ringlite_cli.report.figures.thin import Point, running_median, smooth, smoothing_window, thin
+from ringlite_cli.report.files import Interval
+from ringlite_cli.report.words import decimal
+
+
+@dataclass(frozen=True, slots=True)
+class Series:
+    """One curve. kind: line (a long one faint, with its moving mean), mean (a long one's moving mean alone), plain,
+    dash, or dots (markers joined by a line). On a log scale the moving mean is a moving median.
+
+    intervals: one (low, high) or None per point, drawn as whiskers.
+    """
+
+    name: str
+    style: str
+    points: list[Point]
+    kind: str = "line"
+    intervals: list[Interval | None] | None = None
+
+
+def lines(
+    sheet: Sheet,
+    title: str,
+    x_title: str,
+    y_title: str,
+    series: list[Series],
+    *,
+    zero: bool = False,
+    log: bool = False,
+    band: Interval | None = None,
+    band_axis: str = "y",
+    pick: Point | None = None,
+    labels: list[str] | None = None,
+    even: bool = True,
+) -> Figure | None:
+    """A panel of curves, or None where no curve has a point.
+
+    band: a shaded interval on `band_axis`. pick: the point with a ring and the word "pick". labels: one text per point
+    of the first curve. even: x runs from the first to the last step; else with some room (scatter).
+    """
+    series = [s for s in series if s.points]
+    if not series:
+        return None
+    x_values, y_values = _extent(series, band, band_axis)
+    log = log and min(y_values) > 0 and max(y_values) / min(y_values) > 30
+    floor = float(HEIGHT - BOTTOM)
+    x = (step_scale if even else value_scale)(x_values, float(LEFT + 4), float(WIDTH - RIGHT - 4))
+    y = value_scale(y_values, floor, float(TOP), zero=zero, log=log)
+    body = _band(x, y, band, band_axis) if band else []
+    body += axes(x, y, x_title, y_title + (" (log scale)" if log else ""))
+    for each in series:
+        body += _curve(x, y, each)
+    body += _labels(x, y, series[0].points, labels) if labels else []
+    body += _pick(x, y, pick) if pick else []
+    marks = el("g", *body, class_="plot", data_x=_data(x), data_y=_data(y), data_title=x_title)
+    legend = [Key(s.name, s.style, s.kind) for s in series]
+    return sheet.figure(title, _describe(x_title, y_title, series), [marks], legend)
+
+
+def _extent(series: list[Series], band: Interval | None, band_axis: str) -> tuple[list[float], list[float]]:
+    x_values = [p[0] for s in series for p in s.points]
+    y_values = [p[1] for s in series for p in s.points]
+    y_values += [end for s in series for ends in s.intervals or [] if ends for end in ends]
+    if band:
+        (x_values if band_axis == "x" else y_values).extend(band)
+    return x_values, y_values
+
+
+def _data(scale: Scale) -> str:
+    """What the page's script needs to turn a coordinate back into a value."""
+    return f"{scale.lo:.8g} {scale.hi:.8g} {px(scale.start)} {px(scale.end)} {int(scale.log)}"
+
+
+def _curve(x: Scale, y: Scale, series: Series) -> list[Markup]:
+    window = smoothing_window(len(series.points)) if series.kind in ("line", "mean") else 1
+    drawn = []
+    if window == 1 or series.kind == "line":
+        drawn.append(
+            _path(x, y, series, thin(series.points), "faint" if window > 1 else series.kind, named=window == 1)
+        )
+    if window > 1:
+        steady = (running_median if y.log else smooth)(series.points, window)
+        drawn.append(_path(x, y, series, thin(steady), "line", named=True))
+    if series.kind == "dots" or len(series.points) == 1:
+        for point, ends in zip(series.points, series.intervals or [None] * len(series.points), strict=True):
+            drawn += _marker(x, y, series.style, point, ends)
+    return drawn
+
+
+def _path(x: Scale, y: Scale, series: Series, points: list[Point], kind: str, *, named: bool) -> Markup:
+    d = "M" + "L".join(f"{px(x(a))},{px(y(b))}" for a, b in points)
+    return el("path", class_=f"curve {kind} {series.style}", d=d, data_name=series.name if named else None)
+
+
+def _marker(x: Scale, y: Scale, style: str, point: Point, ends: Interval | None) -> list[Markup]:
+    at = x(point[0])
+    whisker = [el("line", class_=f"whisker {style}", x1=at, x2=at, y1=y(ends[0]), y2=y(ends[1]))] if ends else []
+    return [*whisker, el("circle", class_=f"dot {style}", cx=at, cy=y(point[1]), r=3.5)]
+
+
+def _band(x: Scale, y: Scale, band: Interval, axis: str) -> list[Markup]:
+    lo, hi = band
+    if axis == "x":
+        box = {"x": x(lo), "width": x(hi) - x(lo), "y": float(TOP), "height": float(HEIGHT - BOTTOM - TOP)}
+    else:
+        box = {"x": float(LEFT), "width": float(WIDTH - RIGHT - LEFT), "y": y(hi), "height": y(lo) - y(hi)}
+    word_at = (x(lo) + 4, TOP + 11.0) if axis == "x" else (WIDTH - RIGHT - 4.0, y(hi) + 12)
+    word = el("text", "band", class_="tick band-word" + ("" if axis == "x" else " end"), x=word_at[0], y=word_at[1])
+    return [el("rect", class_="band", **box), word]
+
+
+def _pick(x: Scale, y: Scale, pick: Point) -> list[Markup]:
+    at, up = x(pick[0]), y(pick[1])
+    side = "end" if at > WIDTH * 0.75 else ""
+    return [
+        el("circle", class_="pick", cx=at, cy=up, r=7.5),
+        el("text", "pick", class_=f"tick strong {side}", x=at + (-11 if side else 11), y=up - 7),
+    ]
+
+
+def _labels(x: Scale, y: Scale, points: list[Point], labels: list[str]) -> list[Markup]:
+    return [
+        el("text", word, class_="tick mid", x=x(a), y=y(b) + 16) for (a, b), word in zip(points, labels, strict=False)
+    ]
+
+
+def _describe(x_title: str, y_title: str, series: list[Series]) -> str:
+    """What the curves show, in words: where each starts and ends, and its range."""
+    said = []
+    for each in series:
+        first, last = each.points[0], each.points[-1]
+        values = [p[1] for p in each.points]
+        said.append(
+            f"{each.name}: {decimal(first[1])} at {decimal(first[0])}, {decimal(last[1])} at {decimal(last[0])}, "
+            f"lowest {decimal(min(values))}, highest {decimal(max(values))}."
+        )
+    return f"{y_title} over {x_title}. " + " ".join(said)

@@ -1,0 +1,54 @@
+"""Stacked areas: how parts add up over steps."""
+
+from ringlite_cli.report.figures.lines import Series, _data
+from ringlite_cli.report.figures.svg import (
+    BOTTOM,
+    HEIGHT,
+    LEFT,
+    RIGHT,
+    TOP,
+    WIDTH,
+    Figure,
+    Key,
+    Sheet,
+    axes,
+    el,
+    px,
+    step_scale,
+    value_scale,
+)
+from ringlite_cli.report.figures.thin import Point, stretch_means
+from ringlite_cli.report.words import decimal
+
+
+def stack(sheet: Sheet, title: str, x_title: str, y_title: str, parts: list[Series]) -> Figure | None:
+    """Areas on top of each other, first at the bottom, or None without points. All parts have the same x values."""
+    parts = [Series(p.name, p.style, stretch_means(p.points, 250)) for p in parts if p.points]
+    if not parts or len({len(p.points) for p in parts}) != 1:
+        return None
+    edges = _edges(parts)
+    x = step_scale([p[0] for p in edges[0]], float(LEFT + 4), float(WIDTH - RIGHT - 4))
+    y = value_scale([p[1] for p in edges[-1]], float(HEIGHT - BOTTOM), float(TOP), zero=True)
+    body = axes(x, y, x_title, y_title)
+    for part, below, above in zip(parts, edges, edges[1:], strict=False):
+        ring = [*above, *reversed(below)]
+        if len(above) == 1:
+            (at, low), (_, high) = below[0], above[0]
+            ring = [(at - 0.4, low), (at + 0.4, low), (at + 0.4, high), (at - 0.4, high)]
+        d = "M" + "L".join(f"{px(x(a))},{px(y(b))}" for a, b in ring) + "Z"
+        body.append(el("path", class_=f"area {part.style}", d=d))
+    drawn = el("g", *body, class_="stack", data_x=_data(x), data_y=_data(y))
+    return sheet.figure(title, _describe(y_title, parts), [drawn], [Key(p.name, p.style, "area") for p in parts])
+
+
+def _edges(parts: list[Series]) -> list[list[Point]]:
+    """The lines between the areas, the zero line first."""
+    edges = [[(x, 0.0) for x, _ in parts[0].points]]
+    for part in parts:
+        edges.append([(x, low + y) for (x, low), (_, y) in zip(edges[-1], part.points, strict=True)])
+    return edges
+
+
+def _describe(y_title: str, parts: list[Series]) -> str:
+    means = [(p.name, sum(y for _, y in p.points) / len(p.points)) for p in parts]
+    return f"{y_title}, mean per step: " + ", ".join(f"{name} {decimal(mean)}" for name, mean in means) + "."

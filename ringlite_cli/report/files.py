@@ -1,0 +1,129 @@
+"""Tolerant readers: a run may be half written, killed in mid-line or edited by hand, and is reported all the same.
+
+Nothing here raises for what a file holds. A missing file reads as nothing; what could not be read is counted.
+"""
+
+import json
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+Row = dict[str, Any]
+Interval = tuple[float, float]
+
+
+@dataclass(slots=True)
+class Rows:
+    """Rows of a JSONL file. `bad` counts lines that are no JSON objects; `cut` says that its middle was not read."""
+
+    rows: list[Row] = field(default_factory=list)
+    bad: int = 0
+    cut: bool = False
+
+
+def load_json(path: Path) -> Any:
+    """The parsed file, or None where it is missing, unreadable or not JSON."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8", errors="replace"))
+    except (OSError, ValueError, RecursionError):
+        return None
+
+
+def load_rows(path: Path, *, end_bytes: int | None = None) -> Rows:
+    """The objects of a JSONL file, in order; with `end_bytes`, only those within that many bytes of either end."""
+    found = Rows()
+    try:
+        size = path.stat().st_size
+        with path.open("rb") as file:
+            if end_bytes is None or size <= 2 * end_bytes:
+                _parse(file.read().split(b"\n"), found)
+            else:
+                found.cut = True
+                _parse(file.read(end_bytes).split(b"\n")[:-1], found)
+                file.seek(size - end_bytes)
+                _parse(file.read().split(b"\n")[1:], found)
+    except OSError:
+        pass
+    return found
+
+
+def _parse(lines: list[bytes], found: Rows) -> None:
+    for line in lines:
+        if not line.strip():
+            continue
+        try:
+            row = json.loads(line.decode("utf-8", errors="replace"))
+        except (ValueError, RecursionError):
+            row = None
+        if isinstance(row, dict):
+            found.rows.append(row)
+        else:
+            found.bad += 1
+
+
+def number(value: Any) -> float | None:
+    """A finite number of sane size (up to 1e100; below 1e-100 it is 0), or None."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    try:
+        value = float(value)
+    except OverflowError:
+        return None
+    if not math.isfinite(value) or abs(value) > 1e100:
+        return None
+    return value if abs(value) > 1e-100 else 0.0
+
+
+def num(row: Any, key: str) -> float | None:
+    return number(row.get(key)) if isinstance(row, dict) else None
+
+
+def text(row: Any, key: str, default: str = "") -> str:
+    """The value as text where it is text or a number, else the default."""
+    value = row.get(key) if isinstance(row, dict) else None
+    if isinstance(value, str):
+        return value
+    found = number(value)
+    return default if found is None else f"{found:g}"
+
+
+def mapping(row: Any, key: str) -> Row:
+    value = row.get(key) if isinstance(row, dict) else None
+    return {str(k): v for k, v in value.items()} if isinstance(value, dict) else {}
+
+
+def listing(row: Any, key: str) -> list[Any]:
+    value = row.get(key) if isinstance(row, dict) else None
+    return value if isinstance(value, list) else []
+
+
+def objects(value: Any) -> list[Row]:
+    """The objects among a list's items; [] for anything else."""
+    return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
+
+
+def interval(row: Any, key: str) -> Interval | None:
+    """Two finite numbers, in order, or None."""
+    ends = [number(v) for v in listing(row, key)]
+    if len(ends) != 2 or ends[0] is None or ends[1] is None:
+        return None
+    return min(ends[0], ends[1]), max(ends[0], ends[1])
+
+
+def numbers(row: Any) -> dict[str, float]:
+    """The entries of a mapping that are finite numbers."""
+    if not isinstance(row, dict):
+        return {}
+    found = ((str(k), number(v)) for k, v in row.items())
+    return {k: v for k, v in found if v is not None}
+
+
+def flatten(value: Any, prefix: str = "") -> Iterator[tuple[str, str]]:
+    """Nested mappings as ("a.b", "value") pairs; anything else as JSON text."""
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            yield from flatten(inner, f"{prefix}.{key}" if prefix else str(key))
+    elif value is not None and prefix:
+        yield prefix, value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)

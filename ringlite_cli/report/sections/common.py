@@ -1,0 +1,49 @@
+"""What several sections say in the same way."""
+
+from ringlite_cli.report.blocks import Block, Heading, Text
+from ringlite_cli.report.figures import Series
+from ringlite_cli.report.figures.thin import Point
+from ringlite_cli.report.files import Row, num
+from ringlite_cli.report.load import Stage
+from ringlite_cli.report.words import count
+
+_STANDING = {
+    "running": "still running, or stopped without a word: below is what it has written so far",
+    "interrupted": "interrupted: below is what it had written; the same command goes on from there",
+    "failed": "failed: below is what it had written until then",
+    "unknown": "without a readable manifest: below is what its files hold",
+}
+
+
+def standing(stage: Stage) -> list[Block]:
+    """A warning where the stage is not done, and what it left as a message."""
+    found: list[Block] = []
+    if stage.status in _STANDING:
+        found.append(Text(f"{stage.name} is {_STANDING[stage.status]}.", "warn"))
+    if stage.message and stage.status != "interrupted":
+        found.append(Text(stage.message, "warn"))
+    if stage.bad_lines:
+        found.append(Text(f"{count(stage.bad_lines)} lines of {stage.name}/metrics.jsonl could not be read.", "note"))
+    if stage.redone:
+        found.append(
+            Text(
+                f"{count(stage.redone)} steps were redone after an interruption; the later row of each counts.", "note"
+            )
+        )
+    return found
+
+
+def opening(stage: Stage, siblings: list[Stage]) -> list[Block]:
+    """The stage's name as a heading where the section holds several, and how it stands."""
+    named: list[Block] = [Heading(stage.name)] if len(siblings) > 1 else []
+    return named + standing(stage)
+
+
+def points(rows: list[Row], key: str, x: str = "step") -> list[Point]:
+    """(x, value) of the rows that have both."""
+    found = ((num(row, x), num(row, key)) for row in rows)
+    return [(a, b) for a, b in found if a is not None and b is not None]
+
+
+def curve(rows: list[Row], key: str, name: str, style: str, kind: str = "line") -> Series:
+    return Series(name, style, points(rows, key), kind)

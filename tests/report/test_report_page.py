@@ -1,0 +1,316 @@
+"""The page as a whole: what stands on it, from whole runs, broken runs and hostile runs."""
+
+import base64
+import hashlib
+import json
+import re
+import shutil
+import time
+from html.parser import HTMLParser
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from make_run import edit, make_run, put, put_rows
+
+from ringlite_cli.errors import UserError, WorkFailed
+from ringlite_cli.report import write_report
+
+SECTIONS = ["scores", "curation", "sft", "select", "rl", "tokens", "rollouts", "provenance"]
+VOID = {"meta", "link", "br", "img", "hr", "input"}
+HOSTILE = "</script></pre><img src=x onerror=alert(1)><script>alert(2)</script>\"'&"
+
+
+class Page(HTMLParser):
+    """The parsed page: its tags with their attributes, and whether all of them close in order."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__(convert_charrefs=True)
+        self.tags: list[tuple[str, dict[str, str]]] = []
+        self.words: list[str] = []
+        self._open: list[str] = []
+        self.feed(html)
+        self.close()
+        assert not self._open, self._open
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append((tag, {k: v or "" for k, v in attrs}))
+        if tag not in VOID:
+            self._open.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self._open.pop() == tag
+
+    def handle_data(self, data):
+        if self._open and self._open[-1] not in ("script", "style"):
+            self.words.append(data)
+
+    @property
+    def text(self) -> str:
+        return " ".join(" ".join(self.words).split())
+
+    def all(self, tag: str) -> list[dict[str, str]]:
+        return [attrs for name, attrs in self.tags if name == tag]
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory) -> Path:
+    return make_run(tmp_path_factory.mktemp("runs") / "demo", note="toy: scores mean nothing")
+
+
+@pytest.fixture
+def run(whole, tmp_path) -> Path:
+    return Path(shutil.copytree(whole, tmp_path / "demo"))
+
+
+def report(run: Path) -> tuple[str, Page]:
+    html = write_report(run).read_text(encoding="utf-8")
+    return html, Page(html)
+
+
+def test_report_of_a_whole_run_has_every_section_and_figure(whole):
+    html, page = report(whole)
+    assert [a["id"] for a in page.all("section")] == SECTIONS
+    assert 'class="say missing"' not in html
+    titles = re.findall(r"<figcaption[^>]*>([^<]*)<", html)
+    for title in (
+        "Rows in, dropped by reason, out",
+        "Loss",
+        "Entropy of the policy",
+        "Responses verified right",
+        "Reward by domain",
+        "Gradient norm",
+        "Tokens trained and dropped",
+        "Response length",
+        "Step time",
+        "KL to the reference",
+        "Clipped ratios",
+        "math: avg@4, 95 % intervals",
+    ):
+        assert title in titles
+    assert titles.count("Reward") == 2  # one per RL stage
+
+
+def test_note_of_the_recipe_stands_above_the_summary(whole):
+    html, _ = report(whole)
+    assert html.index("toy: scores mean nothing") < html.index('class="summary"')
+
+
+def test_summary_says_which_intervals_are_apart(whole):
+    _, page = report(whole)
+    assert "All 6 stages are done in 9 min" in page.text
+    assert "From select to rl-math, in points: math +17.8 (intervals apart)" in page.text
+    assert "logic −0.4 (overlapping)" in page.text
+    assert "checkpoint-160" in page.text
+
+
+def test_decision_and_warning_of_select_are_shown(run):
+    edit(run / "select" / "decision.json", lambda d: d.update(warning="no checkpoint is inside the band"))
+    html, page = report(run)
+    assert "checkpoint-160 has the best pass@1" in page.text
+    assert re.search(r'class="say warn"[^>]*>no checkpoint is inside the band<', html)
+
+
+def test_page_loads_nothing_and_only_its_own_script_may_run(whole):
+    html, page = report(whole)
+    for _, attrs in page.tags:
+        for name in ("src", "href", "xlink:href", "srcset", "action", "data", "poster"):
+            assert attrs.get(name, "#").startswith("#"), (name, attrs[name])
+    assert "@import" not in html
+    assert "url(" not in html
+    policy = next(a["content"] for a in page.all("meta") if a.get("http-equiv") == "Content-Security-Policy")
+    script = re.findall(r"<script>(.*?)</script>", html, re.DOTALL)
+    assert len(script) == 1
+    digest = base64.b64encode(hashlib.sha256(script[0].encode()).digest()).decode()
+    assert f"script-src 'sha256-{digest}'" in policy
+    assert "default-src 'none'" in policy
+
+
+def test_ids_are_unique_and_references_resolve(whole):
+    _, page = report(whole)
+    ids = [a["id"] for _, a in page.tags if "id" in a]
+    assert len(ids) == len(set(ids))
+    named = [a[k] for _, a in page.tags for k in ("aria-labelledby", "aria-describedby") if k in a]
+    assert named
+    assert set(named) <= set(ids)
+    assert {a["href"][1:] for a in page.all("a")} <= set(ids)
+
+
+def test_page_can_be_read_by_ear(whole):
+    html, page = report(whole)
+    for svg in page.all("svg"):
+        assert svg["role"] == "img"
+        assert svg["aria-labelledby"]
+        assert svg["aria-describedby"]
+    assert html.count("<desc ") == len(page.all("svg"))
+    assert len(page.all("caption")) == len(page.all("table"))
+    assert {tag for tag, _ in page.tags} >= {"header", "nav", "main", "footer", "h1", "h2", "h3"}
+    levels = [int(tag[1]) for tag, _ in page.tags if re.fullmatch(r"h\d", tag)]
+    assert all(b - a <= 1 for a, b in pairwise(levels))
+
+
+def test_text_from_models_and_files_is_escaped(run):
+    def spoil(row):
+        return row | dict.fromkeys(("prompt", "response", "verdict", "domain", "prompt_id"), HOSTILE)
+
+    rows = [json.loads(line) for line in (run / "rl-math" / "rollouts.jsonl").read_text().splitlines()]
+    put_rows(run / "rl-math", "rollouts.jsonl", [spoil(row) for row in rows])
+    edit(run / "select" / "decision.json", lambda d: d.update(reason=HOSTILE, picked=HOSTILE, warning=HOSTILE))
+    edit(run / "curate" / "funnel.json", lambda d: d.update(by_source={HOSTILE: d["by_source"]["demo-math"]}))
+    edit(run / "curate" / "funnel.json", lambda d: d["dropped"].update({HOSTILE: 9}))
+    edit(run / "eval" / "scores.json", lambda d: d.update({HOSTILE: {HOSTILE: d["base"]["math"]}}))
+    for path in run.glob("*/manifest.json"):
+        edit(path, lambda m: m.update(note=HOSTILE, message=HOSTILE, recipe={"note": HOSTILE, HOSTILE: HOSTILE}))
+        edit(path, lambda m: m.update(versions={HOSTILE: HOSTILE}, parent=[HOSTILE]))
+    metrics = [json.loads(line) for line in (run / "rl-mixed" / "metrics.jsonl").read_text().splitlines()]
+    put_rows(run / "rl-mixed", "metrics.jsonl", [m | {"reward_by_domain": {HOSTILE: 1.0, "b": 0}} for m in metrics])
+    html, page = report(run)
+    assert "onerror=alert" in page.text
+    assert not page.all("img")
+    assert len(page.all("script")) == 1
+    assert not [a for _, a in page.tags if any(name.startswith("on") for name in a)]
+    assert "<script>alert" not in html
+
+
+@pytest.mark.parametrize("kept", [["curate"], ["curate", "sft"], ["rl-mixed"], ["eval"], ["select", "eval"], ["sft"]])
+def test_stages_that_are_not_there_are_said_in_one_line(run, kept):
+    for stage in [p for p in run.iterdir() if p.is_dir() and p.name not in kept]:
+        shutil.rmtree(stage)
+    html, page = report(run)
+    assert [a["id"] for a in page.all("section")] == SECTIONS
+    assert html.count('class="say missing"') >= 8 - 2 - 2 * len(kept)
+    for stage in kept:
+        assert f"<b>{stage}</b>" in html
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "curate/funnel.json",
+        "sft/metrics.jsonl",
+        "sft/checkpoints.json",
+        "select/candidates.json",
+        "select/decision.json",
+        "rl-math/metrics.jsonl",
+        "rl-math/rollouts.jsonl",
+        "rl-math/manifest.json",
+        "eval/scores.json",
+        "eval/manifest.json",
+    ],
+)
+@pytest.mark.parametrize("how", ["gone", "empty", "torn", "binary", "other"])
+def test_any_file_may_be_missing_or_broken(run, name, how):
+    path = run / name
+    if how == "gone":
+        path.unlink()
+    else:
+        whole = path.read_bytes()
+        path.write_bytes(
+            {"empty": b"", "torn": whole[: len(whole) // 2], "binary": b"\xff\x00\xfe", "other": b"7"}[how]
+        )
+    _, page = report(run)
+    assert [a["id"] for a in page.all("section")] == SECTIONS
+
+
+def test_missing_files_are_named(run):
+    (run / "rl-math" / "metrics.jsonl").unlink()
+    (run / "select" / "decision.json").unlink()
+    _, page = report(run)
+    assert "rl-math/metrics.jsonl is missing" in page.text
+    assert "select/decision.json is missing" in page.text
+
+
+@pytest.mark.parametrize("status", ["running", "failed", "interrupted"])
+def test_unfinished_stages_are_shown_as_such(run, status):
+    edit(run / "rl-mixed" / "manifest.json", lambda m: m.update(status=status, message="the disk is full"))
+    html, page = report(run)
+    assert f"This run is not complete: rl-mixed ({status})" in page.text
+    assert f'class="step st-{status}"' in html
+    assert f"rl-mixed is {'still ' if status == 'running' else ''}{status}" in page.text
+    assert ("the disk is full" in page.text) == (status != "interrupted")
+
+
+def test_stages_of_the_recipe_that_have_not_begun_are_listed(run):
+    shutil.rmtree(run / "eval")
+    stages = {name: {} for name in ("curate", "sft", "select", "rl-math", "rl-mixed", "eval")}
+    put(run, "recipe.json", {"name": "demo", "stages": stages})
+    html, page = report(run)
+    assert "This run is not complete: eval (not started)" in page.text
+    assert 'class="step st-not-started"' in html
+
+
+def test_page_is_the_same_for_the_same_files(whole):
+    assert report(whole)[0] == report(whole)[0]
+
+
+@pytest.mark.slow
+def test_long_runs_stay_small_and_quick(tmp_path):
+    run = make_run(tmp_path / "long", rl_steps=5000, sft_steps=20_000)
+    rows = (run / "rl-math" / "rollouts.jsonl").read_text()
+    (run / "rl-math" / "rollouts.jsonl").write_text(rows * 12)  # about 30 MB: its middle is not read
+    begun = time.monotonic()
+    html, page = report(run)
+    assert time.monotonic() - begun < 20
+    assert len(html) < 1_500_000
+    assert 8 <= len([a for a in page.all("details") if "rollout" in a.get("class", "")]) <= 40
+
+
+def test_long_responses_are_cut_and_say_so(run):
+    row = json.loads((run / "rl-math" / "rollouts.jsonl").read_text().splitlines()[0])
+    put_rows(run / "rl-math", "rollouts.jsonl", [row | {"response": "x" * 1_000_000}])
+    html, page = report(run)
+    assert "997,000 more characters in rl-math/rollouts.jsonl" in page.text
+    assert len(html) < 600_000
+
+
+def test_what_is_no_run_is_refused(tmp_path, whole):
+    with pytest.raises(UserError, match="no such run folder"):
+        write_report(tmp_path / "nowhere")
+    (tmp_path / "notes").mkdir()
+    with pytest.raises(UserError, match="not a run"):
+        write_report(tmp_path)
+    with pytest.raises(UserError, match="one stage, not a run"):
+        write_report(whole / "sft")
+
+
+def test_report_that_can_not_be_written_fails_in_words(run):
+    (run / "report.html.partial").mkdir()
+    with pytest.raises(WorkFailed, match="can't be written"):
+        write_report(run)
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
+    max_leaves=6,
+)
+
+
+def mutate(value, path, new):
+    """The value with what lies at `path` (indices into keys or items) replaced."""
+    if not path or not isinstance(value, dict | list) or not value:
+        return new
+    copy = dict(value) if isinstance(value, dict) else list(value)
+    key = list(copy)[path[0] % len(copy)] if isinstance(copy, dict) else path[0] % len(copy)
+    copy[key] = mutate(copy[key], path[1:], new)
+    return copy
+
+
+@pytest.mark.slow
+@given(changes=st.lists(st.tuples(st.integers(0, 99), st.lists(st.integers(0, 30), max_size=5), JSON), max_size=12))
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_no_value_of_any_file_breaks_the_report(whole, tmp_path_factory, changes):
+    run = Path(shutil.copytree(whole, tmp_path_factory.mktemp("mutated") / "demo"))
+    files = sorted(run.rglob("*.json")) + sorted(run.rglob("*.jsonl"))
+    for which, path, new in changes:
+        file = files[which % len(files)]
+        rows = [json.loads(line) for line in file.read_text().splitlines()[:40]]
+        changed = mutate(rows, [0, *path] if file.suffix == ".json" else path, new)
+        rows = changed if isinstance(changed, list) else [changed]
+        file.write_text("\n".join(json.dumps(row) for row in rows))
+    html = write_report(run).read_text()
+    assert [a["id"] for a in Page(html).all("section")] == SECTIONS
+    assert not re.search(r'"(nan|-?inf)"|[ ,ML](nan|inf)', re.sub(r"<pre>.*?</pre>", "", html, flags=re.DOTALL))
+    shutil.rmtree(run)
