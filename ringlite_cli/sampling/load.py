@@ -29,6 +29,7 @@ def load_tokenizer(model_path: str | Path) -> Any:
     """The tokenizer of a model folder or hub id, with a chat template and a pad token; pads on the left."""
     from transformers import AutoTokenizer
 
+    _check_if_local(model_path)
     try:
         tokenizer = AutoTokenizer.from_pretrained(str(model_path))
     except (OSError, ValueError, KeyError, TypeError) as error:
@@ -55,8 +56,7 @@ def load_model(model_path: str | Path, *, dtype: str | None = None, device: str 
 
     device = device or ("cuda" if torch.cuda.is_available() else "cpu")
     dtype = dtype or ("bfloat16" if device.startswith("cuda") else "float32")
-    if Path(model_path).is_dir() or Path(model_path).is_absolute():
-        check_model_folder(Path(model_path))
+    _check_if_local(model_path)
     logging.disable_progress_bar()
     try:
         model = AutoModelForCausalLM.from_pretrained(str(model_path), dtype=getattr(torch, dtype))
@@ -69,6 +69,12 @@ def load_model(model_path: str | Path, *, dtype: str | None = None, device: str 
     if hasattr(model.config, "output_router_logits"):
         model.config.output_router_logits = False  # a padded generate of a MoE crashes with it, and TRL leaves it on
     return model.to(device).eval()
+
+
+def _check_if_local(model_path: str | Path) -> None:
+    """Anything but `name` or `owner/name`, which may be a hub id, has to be a folder."""
+    if isinstance(model_path, Path) or Path(model_path).is_dir() or not 0 <= str(model_path).count("/") <= 1:
+        check_model_folder(Path(model_path))
 
 
 def _first_line(error: Exception) -> str:

@@ -1,0 +1,78 @@
+"""Two run folders side by side."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from ringlite_cli.errors import UserError
+from ringlite_cli.evals.compare import as_text, compare, is_worse
+
+
+def write_run(folder: Path, rewards: dict[str, list[float]], *, budget: int = 512, policy: str = "rl-math") -> Path:
+    """A run with an eval stage (policy on "math": problem -> rewards), an RL stage's manifest, and a selection."""
+    for stage in ("eval", "rl-math", "select"):
+        (folder / stage).mkdir(parents=True)
+    rows = [
+        {"policy": policy, "task": "math", "id": name, "sample": i, "reward": r}
+        for name, group in rewards.items()
+        for i, r in enumerate(group)
+    ]
+    (folder / "eval" / "responses.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    (folder / "select" / "responses.jsonl").write_text(json.dumps(rows[0] | {"policy": "checkpoint-1"}) + "\n")
+    (folder / "select" / "decision.json").write_text("{}")
+    manifest = {
+        "stage": "rl-math",
+        "seconds": 60.0,
+        "tokens": {"trained": 10 * budget},
+        "recipe": {"kind": "rl", "token_budget": budget, "trl": {"beta": 0.001}},
+    }
+    (folder / "rl-math" / "manifest.json").write_text(json.dumps(manifest))
+    return folder
+
+
+def means(count: int, shift: float) -> dict[str, list[float]]:
+    """Problems of rising difficulty, each a little better by `shift` (more or less)."""
+    return {f"q{i}": [min(1.0, i / count + shift * (0.5 + i % 2))] for i in range(count)}
+
+
+def test_a_paired_gain_cost_and_recipe_differences(tmp_path: Path) -> None:
+    a, b = write_run(tmp_path / "a", means(40, 0.0)), write_run(tmp_path / "b", means(40, 0.05), budget=1024)
+    result = compare(a, b)
+    (row,) = result["scores"]
+    assert (row["policy"], row["task"], row["n"], row["verdict"]) == ("rl-math", "math", 40, "better")
+    assert 0 < row["ci95"][0] < row["difference"] < row["ci95"][1]
+    assert row["difference"] == pytest.approx(row["b"] - row["a"])
+    assert {"stage": "rl-math", "cost": "tokens trained", "a": 5120.0, "b": 10240.0} in result["cost"]
+    assert result["recipe"] == [{"key": "rl-math.token_budget", "a": 512, "b": 1024}]
+    assert not is_worse(result)
+    assert is_worse(compare(b, a))
+    text = as_text(result)
+    assert "| rl-math | math |" in text
+    assert "| rl-math.token_budget | 512 | 1024 |" in text
+
+
+def test_problems_and_policies_of_one_run_only_are_noted(tmp_path: Path) -> None:
+    a, b = write_run(tmp_path / "a", means(10, 0.0)), write_run(tmp_path / "b", means(8, 0.0))
+    extra = {"policy": "base", "task": "math", "id": "q0", "sample": 0, "reward": 0.0}
+    with (b / "eval" / "responses.jsonl").open("a") as file:
+        file.write(json.dumps(extra) + "\n")
+    result = compare(a, b)
+    assert result["notes"] == [
+        "only in b: base on math",
+        "rl-math on math: 2 problems are in one run only and are left out",
+    ]
+    assert result["scores"][0]["n"] == 8
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda p: p / "gone", "no such run folder"),
+        (lambda p: (p / "empty").mkdir() or p / "empty", "no evaluated responses in it"),
+        (lambda p: write_run(p / "other", means(3, 0.0), policy="base"), "no policy and task in common"),
+    ],
+)
+def test_folders_that_cannot_be_compared(tmp_path: Path, make, message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        compare(write_run(tmp_path / "a", means(3, 0.0)), make(tmp_path))
