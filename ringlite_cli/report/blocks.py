@@ -67,11 +67,11 @@ class Details:
 
 @dataclass(frozen=True, slots=True)
 class Rollout:
-    """A response to read: `facts` are (name, value) pairs."""
+    """A response to read: `facts` are (name, value) pairs; `right` is None where it got no verdict."""
 
     title: str
     style: str
-    right: bool
+    right: bool | None
     facts: list[tuple[str, str]]
     prompt: str
     response: str

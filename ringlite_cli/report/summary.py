@@ -86,6 +86,6 @@ def _pick(stage: Stage) -> str:
         where = f", {'inside' if inside else 'OUTSIDE'} the band {choice.band[0]:g} – {choice.band[1]:g}"
     rule = text(choice.decision, "rule")
     return (
-        f"RL began from {choice.picked} (entropy {decimal(entropy)} nats{where}; pass@1 {percent(passed)}"
+        f"Select picked {choice.picked} (entropy {decimal(entropy)} nats{where}; pass@1 {percent(passed)}"
         f"{f'; rule “{rule}”' if rule else ''})."
     )

@@ -114,6 +114,9 @@ def curate(run: Path) -> None:
             "select": {"rows": 200, "by_domain": dict.fromkeys(DOMAINS, 50)},
             "eval": {"rows": 800, "by_domain": dict.fromkeys(DOMAINS, 200)},
         },
+        "traces_stripped": {"trace_disagrees": 12},
+        "verified_by": {"verifier": 9512, "nothing": 141},
+        "warnings": [],
     }
     manifest(run, "curate", "curate", [], 0, 21.4, metrics=funnel, inputs={}, note="9,653 of 10,750 rows kept")
     put(run / "curate", "funnel.json", funnel)
@@ -168,6 +171,8 @@ def select(run: Path) -> None:
             "n": 200,
             "response_tokens_mean": 63.2 - 2 * k,
             "truncated_fraction": 0.08 / (k + 1),
+            "tokens": 202_240,
+            "error": None,
         }
         for k, c in enumerate(checkpoints)
     ]
@@ -244,6 +249,7 @@ def _rollouts(chance: random.Random, step: int, steps: int, domain: str) -> list
                 "advantage": 0.94 if right else -0.94,
                 "tokens": 58 + right,
                 "tokens_kept": 0 if step == steps and not right else 58 + right,
+                "truncated": False,
             }
         )
     return found
@@ -264,6 +270,9 @@ def evaluate(run: Path) -> None:
                 "avg@k": value,
                 "ci95": [max(0.0, value - 0.032), min(1.0, value + 0.032)],
                 "pass@k": min(1.0, value + 0.18),
+                "tokens": 51_360,
+                "verdicts": {"correct": round(800 * value), "wrong_answer": 800 - round(800 * value)},
+                **({"maj@k": value + 0.02} if domain != "code" else {}),
                 "n": 200,
                 "k": 4,
                 "response_tokens_mean": 64.2,

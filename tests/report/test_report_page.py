@@ -113,6 +113,31 @@ def test_decision_and_warning_of_select_are_shown(run):
     assert re.search(r'class="say warn"[^>]*>no checkpoint is inside the band<', html)
 
 
+def test_a_candidate_that_failed_is_named_with_its_error(run):
+    def fail(candidates):
+        candidates[1].update(dict.fromkeys(("entropy", "pass@1", "pass@k", "entropy_ci95"), None), error="weights gone")
+
+    edit(run / "select" / "candidates.json", fail)
+    _, page = report(run)
+    assert "checkpoint-80 could not be measured: weights gone" in page.text
+    assert "not measured" in page.text
+
+
+def test_notes_of_scores_and_of_curation_are_shown(run):
+    edit(run / "eval" / "scores.json", lambda s: s["base"]["math"].update(notes=["30% of the responses were cut"]))
+    _, page = report(run)
+    assert "base on math: 30% of the responses were cut." in page.text
+    assert "Rows kept, by what verified them: verifier 9,512, nothing 141." in page.text
+
+
+def test_responses_without_a_verdict_count_neither_as_right_nor_as_wrong(run):
+    row = json.loads((run / "rl-math" / "rollouts.jsonl").read_text().splitlines()[0])
+    put_rows(run / "rl-math", "rollouts.jsonl", [row | {"reward": None, "advantage": None, "truncated": True}])
+    _, page = report(run)
+    assert "? no verdict" in page.text
+    assert "cut at the length limit" in page.text
+
+
 def test_page_loads_nothing_and_only_its_own_script_may_run(whole):
     html, page = report(whole)
     for _, attrs in page.tags:

@@ -23,6 +23,8 @@ def section(run: Run, pens: Pens) -> Section:
             page.say(f"{stage.name}/funnel.json is missing or unreadable.", "missing")
             continue
         page.say(sentence(funnel), "lead")
+        page.say(_tally(funnel, "verified_by", "Rows kept, by what verified them"), "note")
+        page.say(_tally(funnel, "traces_stripped", "Rows kept without their worked trace"), "note")
         _draw(page, funnel, pens)
         page.blocks += [t for t in (_groups(funnel, "by_domain"), _groups(funnel, "by_source"), _sets(funnel)) if t]
     return page
@@ -47,6 +49,12 @@ def sentence(funnel: Row) -> str:
         words += f" and {count(sum(dropped.values()))} dropped for {len(dropped)} reasons, most of them for "
         words += f"“{label(most)}” ({count(dropped[most])})"
     return words + "."
+
+
+def _tally(funnel: Row, key: str, what: str) -> str:
+    """One line of counts by name; "" where there are none."""
+    counts = numbers(mapping(funnel, key))
+    return f"{what}: " + ", ".join(f"{label(name)} {count(n)}" for name, n in counts.items()) + "." if counts else ""
 
 
 def _draw(page: Section, funnel: Row, pens: Pens) -> None:
@@ -82,7 +90,7 @@ def _waterfall(funnel: Row, pens: Pens) -> Figure | None:
 def _split(name: str, row: object) -> Bar:
     rows_in, out = num(row, "rows_in") or 0.0, num(row, "out") or 0.0
     shown = percent(out / rows_in) if rows_in else "–"
-    return Bar(name, [("c-kept", out), ("c-dropped", max(rows_in - out, 0.0))], shown)
+    return Bar(name or "(none)", [("c-kept", out), ("c-dropped", max(rows_in - out, 0.0))], shown)
 
 
 def _groups(funnel: Row, key: str) -> Table | None:
@@ -106,7 +114,7 @@ def _groups(funnel: Row, key: str) -> Table | None:
         share = out / rows_in if rows_in and out is not None else None
         middle = [Cell(count(n) if n else "·", n, "" if n else "quiet") for n in (dropped.get(r, 0.0) for r in reasons)]
         ends = [Cell(count(out), out), Cell(percent(share), share)]
-        rows.append([Cell(name), Cell(count(rows_in), rows_in), *middle, *ends])
+        rows.append([Cell(name or "(none)"), Cell(count(rows_in), rows_in), *middle, *ends])
     return Table(f"Rows by {what}: in, dropped by reason, out", columns, rows)
 
 

@@ -35,7 +35,7 @@ def section(run: Run, pens: Pens) -> Section:
 
 def choose(rows: list[Row], most: int) -> list[Row]:
     """The first right and wrong and the last right and wrong rollout of each domain, in order of domain and step."""
-    kinds: dict[tuple[str, bool], list[int]] = {}
+    kinds: dict[tuple[str, bool | None], list[int]] = {}
     for place, row in enumerate(rows):
         if text(row, "response") or text(row, "verdict"):
             kinds.setdefault((text(row, "domain", "?"), _right(row)), []).append(place)
@@ -45,8 +45,10 @@ def choose(rows: list[Row], most: int) -> list[Row]:
     return [rows[place] for place in kept[:most]]
 
 
-def _right(row: Row) -> bool:
-    return (num(row, "reward") or 0.0) > 0
+def _right(row: Row) -> bool | None:
+    """Whether the response earned a reward; None where it got no verdict."""
+    reward = num(row, "reward")
+    return None if reward is None else reward > 0
 
 
 def _view(row: Row, stage: Stage, pens: Pens) -> Rollout:
@@ -57,6 +59,7 @@ def _view(row: Row, stage: Stage, pens: Pens) -> Rollout:
         ("reward", text(row, "reward", "–")),
         ("advantage", _signed(num(row, "advantage"))),
         ("tokens", _tokens(tokens, kept)),
+        *([("cut at", "the length limit")] if row.get("truncated") is True else []),
         ("prompt id", text(row, "prompt_id", "–")),
     ]
     response = _plain(row.get("response"))

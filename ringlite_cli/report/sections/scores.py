@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from ringlite_cli.report.blocks import Cell, Column, Section, Table
 from ringlite_cli.report.figures import Figure, Whisker, whiskers
-from ringlite_cli.report.files import Interval, interval, mapping, num
+from ringlite_cli.report.files import Interval, interval, listing, mapping, num
 from ringlite_cli.report.load import Run, Stage
 from ringlite_cli.report.palette import scores_of
 from ringlite_cli.report.pens import Pens
@@ -30,6 +30,8 @@ class Score:
     k: float | None
     length: float | None
     truncated: float | None
+    majority: float | None = None
+    notes: tuple[str, ...] = ()
     before: "Score | None" = None
 
     @property
@@ -59,6 +61,9 @@ def section(run: Run, pens: Pens) -> Section:
             page.say(words, "lead")
         page.figures(*_figures(scores, pens), small=True)
         page.blocks.append(_table(stage, scores, pens))
+        for score in scores:
+            for note in score.notes:
+                page.say(f"{score.policy} on {score.task}: {note}.", "warn")
     return page
 
 
@@ -90,6 +95,8 @@ def _score(policy: str, task: str, row: object, before: Score | None) -> Score |
         k=num(row, "k"),
         length=num(row, "response_tokens_mean"),
         truncated=num(row, "truncated_fraction"),
+        majority=num(row, "maj@k"),
+        notes=tuple(note for note in listing(row, "notes") if isinstance(note, str)),
         before=before,
     )
 
@@ -128,7 +135,7 @@ def _whisker(score: Score, pens: Pens) -> Whisker:
 
 
 def _table(stage: Stage, scores: list[Score], pens: Pens) -> Table:
-    labels = ["task", "policy", "avg@k", "95 % interval", "change", "intervals", "pass@k", "problems", "k"]
+    labels = ["task", "policy", "avg@k", "95 % interval", "change", "intervals", "pass@k", "maj@k", "problems", "k"]
     labels += ["tokens per response", "truncated"]
     columns = [Column(name, numeric=name not in ("task", "policy", "intervals")) for name in labels]
     rows = [_row(score, pens) for score in scores]
@@ -145,6 +152,7 @@ def _row(s: Score, pens: Pens) -> list[Cell]:
         Cell(points(s.change), s.change, tone if s.apart else ""),
         Cell({True: "apart", False: "overlapping", None: ""}[s.apart], tone=tone),
         Cell(percent(s.passed), s.passed),
+        Cell(percent(s.majority), s.majority),
         Cell(count(s.n), s.n),
         Cell(count(s.k), s.k),
         Cell(fixed(s.length, 1), s.length),

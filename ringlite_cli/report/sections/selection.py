@@ -44,6 +44,9 @@ def section(run: Run, pens: Pens) -> Section:
         if choice.candidates:
             page.figures(*_figures(choice, pens))
             page.blocks.append(_table(choice))
+            for each in choice.candidates:
+                if error := text(each, "error"):
+                    page.say(f"{text(each, 'name', '?')} could not be measured: {error}", "warn")
         else:
             page.say(f"{stage.name}/candidates.json and metrics.jsonl hold no candidates yet.", "missing")
     return page
@@ -138,6 +141,7 @@ def _table(choice: Choice) -> Table:
 def _row(row: Row, choice: Choice) -> list[Cell]:
     name = text(row, "name", "?")
     place = "picked" if name == choice.picked else "in band" if name in choice.inside else ""
+    place = "not measured" if text(row, "error") else place
     ends, passed_ends = interval(row, "entropy_ci95"), interval(row, "pass@1_ci95")
     entropy, passed, covered = num(row, "entropy"), num(row, "pass@1"), num(row, "pass@k")
     length, cut = num(row, "response_tokens_mean"), num(row, "truncated_fraction")
