@@ -1,0 +1,38 @@
+"""One small adapter a schema: a function from a raw row to the fields of a Problem, which raises BadRow."""
+
+from collections.abc import Callable, Mapping
+from difflib import get_close_matches
+
+from ringlite_cli.data.adapters import aime, amc, gsm8k, humaneval, leetcode, math, minerva, problems
+from ringlite_cli.data.adapters.columns import mapped
+from ringlite_cli.data.adapters.fields import BadRow, Fields, Raw
+from ringlite_cli.errors import UserError
+
+Adapter = Callable[[Raw], Fields]
+
+_MODULES = {
+    "gsm8k": gsm8k,
+    "math": math,
+    "aime": aime,
+    "amc": amc,
+    "minerva": minerva,
+    "leetcode": leetcode,
+    "humaneval": humaneval,
+    "problems": problems,
+}
+ADAPTERS: dict[str, Adapter] = {name: module.read for name, module in _MODULES.items()}
+
+
+def choose(name: str | None, columns: Mapping[str, str], where: str) -> tuple[Adapter, str]:
+    """The adapter that a source asks for and the domain of its rows; ringlite's own schema where it asks for none."""
+    if columns:
+        return mapped(columns), "general"
+    name = name or "problems"
+    if name not in ADAPTERS:
+        close = get_close_matches(name, ADAPTERS, 1)
+        hint = f"did you mean {close[0]!r}?" if close else f"known: {', '.join(ADAPTERS)}; or give `columns:`"
+        raise UserError(f"no adapter {name!r}", where=where, hint=hint)
+    return ADAPTERS[name], _MODULES[name].DOMAIN
+
+
+__all__ = ["ADAPTERS", "Adapter", "BadRow", "Fields", "choose"]

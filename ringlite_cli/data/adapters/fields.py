@@ -1,0 +1,87 @@
+"""What adapters share: typed access to a raw row, and the common shapes of answers."""
+
+import json
+import math
+from collections.abc import Mapping
+from typing import Any, NotRequired, TypedDict
+
+Raw = Mapping[str, Any]
+
+
+class Fields(TypedDict):
+    """What an adapter fills of a Problem; id, source and index come from the loader."""
+
+    prompt: str
+    domain: NotRequired[str]
+    answer: NotRequired[str | None]
+    tests: NotRequired[dict[str, Any] | None]
+    trace: NotRequired[str | None]
+    verifier: NotRequired[str]
+    labels: NotRequired[dict[str, Any]]
+
+
+class BadRow(Exception):
+    """The row is not of the adapter's schema; the message says how."""
+
+
+def text(row: Raw, *names: str) -> str:
+    """The first of these columns that is there, which must be text."""
+    value = _first(row, names)
+    if value is None:
+        raise BadRow(f"no column {' or '.join(map(repr, names))}; it has {', '.join(map(repr, row)) or 'none'}")
+    if not isinstance(value, str):
+        raise BadRow(f"{names[0]!r} is a {type(value).__name__}, not text")
+    return value
+
+
+def optional_text(row: Raw, *names: str) -> str | None:
+    """As `text`, but None where no such column is filled."""
+    return None if _first(row, names) is None else text(row, *names)
+
+
+def _first(row: Raw, names: tuple[str, ...]) -> Any:
+    return next((row[name] for name in names if row.get(name) is not None), None)
+
+
+def labels(row: Raw, **columns: str) -> dict[str, Any]:
+    """Our label -> the row's column, for those that are filled with a plain value (-1 stands for unknown)."""
+    found = {ours: row.get(theirs) for ours, theirs in columns.items()}
+    return {k: v for k, v in found.items() if isinstance(v, str | int | float) and v not in ("", -1)}
+
+
+def answer_text(value: Any) -> str | None:
+    """A gold answer of any type as text: 142.0 -> "142"; a list of one -> its item; of several -> JSON text."""
+    if value is None or isinstance(value, str):
+        return value.strip() or None if value else None
+    if isinstance(value, bool):
+        return str(value)
+    if isinstance(value, int):
+        return str(value)
+    if isinstance(value, float):
+        if not math.isfinite(value):
+            raise BadRow(f"the answer is {value}")
+        return str(int(value)) if value.is_integer() else repr(value)
+    if isinstance(value, list | tuple):
+        several = list(dict.fromkeys(a for a in map(answer_text, value) if a))
+        if len(several) > 1:
+            return json.dumps(several, ensure_ascii=False)
+        return several[0] if several else None
+    raise BadRow(f"the answer is a {type(value).__name__}")
+
+
+def last_boxed(worked: str) -> str | None:
+    """The content of the last \\boxed{...}, braces matched; None where there is none or it never closes."""
+    start = worked.rfind("\\boxed{")
+    if start < 0:
+        return None
+    depth, begin = 1, start + len("\\boxed{")
+    for place in range(begin, len(worked)):
+        depth += {"{": 1, "}": -1}.get(worked[place], 0)
+        if depth == 0:
+            return worked[begin:place].strip() or None
+    return None
+
+
+def fenced(program: str) -> str:
+    """A Python program as the code block of a response."""
+    return f"```python\n{program.strip()}\n```"

@@ -1,0 +1,21 @@
+"""HumanEval (openai/openai_humaneval; arXiv 2107.03374): task_id, prompt, entry_point, canonical_solution, test."""
+
+from ringlite_cli.data.adapters.fields import Fields, Raw, fenced, labels, optional_text, text
+
+DOMAIN = "code"
+
+
+def read(row: Raw) -> Fields:
+    start, entry, test = text(row, "prompt"), text(row, "entry_point"), text(row, "test")
+    body = optional_text(row, "canonical_solution")
+    return {
+        "prompt": f"Complete this Python function, and give the whole program in one code block.\n{fenced(start)}",
+        "tests": {
+            "mode": "unit",
+            "language": "python",
+            "entry_point": entry,
+            "code": f"{test.strip()}\n\ncheck({entry})\n",
+        },
+        "trace": fenced(start + body) if body else None,
+        "labels": labels(row, original_id="task_id"),
+    }

@@ -1,0 +1,32 @@
+"""ringlite's own schema (`ringlite_cli.problems.Problem`), as `write_problems` leaves it or as JSONL by hand."""
+
+import json
+
+from ringlite_cli.data.adapters.columns import tests_object
+from ringlite_cli.data.adapters.fields import BadRow, Fields, Raw, answer_text, optional_text, text
+
+DOMAIN = "general"
+
+
+def read(row: Raw) -> Fields:
+    labels = row.get("labels") or {}
+    if isinstance(labels, str):
+        try:
+            labels = json.loads(labels)
+        except json.JSONDecodeError as error:
+            raise BadRow(f"'labels' is not JSON ({error.msg})") from None
+    if not isinstance(labels, dict):
+        raise BadRow(f"'labels' is a {type(labels).__name__}, not an object")
+    if row.get("id"):
+        labels = {"original_id": row["id"], **labels}
+    fields: Fields = {
+        "prompt": text(row, "prompt"),
+        "answer": answer_text(row.get("answer")),
+        "tests": tests_object(row.get("tests")),
+        "trace": optional_text(row, "trace"),
+        "verifier": optional_text(row, "verifier") or "",
+        "labels": labels,
+    }
+    if domain := optional_text(row, "domain"):
+        fields["domain"] = domain
+    return fields

@@ -1,0 +1,93 @@
+"""The data card of a curated pool: what came in, what went out and why, examples of each reason, matched pairs."""
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from ringlite_cli.data.rows import Drop
+from ringlite_cli.data.rules import RULES
+from ringlite_cli.data.text import collapse
+
+_EXAMPLES = 3
+_WIDTH = 160
+
+_OTHER_REASONS = {
+    "unreadable_row": "the row could not be read, or is not of the source's schema",
+    "unparseable_answer": "the verifier does not accept the gold answer as an answer to itself",
+    "answer_disagrees": "the verifier finds another answer in the worked trace than the gold answer",
+    "solution_rejected": "the accepted solution does not pass its tests in the sandbox",
+    "duplicate_exact": "the same problem as another row, but for white space, case, punctuation or LaTeX dress",
+    "duplicate_near": "the same label, numbers and operators as another row, and nearly the same words",
+    "duplicate_words": "the same words and numbers as another row; signs, operators or the answer differ",
+    "contamination": "stands in a held-out split: 8-gram similarity with boilerplate weighed down",
+}
+
+
+def render(funnel: Mapping[str, Any], drops: Sequence[Drop], *, seed: int) -> str:
+    """CARD.md."""
+    dropped = sum(funnel["dropped"].values())
+    parts = [
+        "# Data card\n",
+        f"{funnel['rows_in']:,} rows in, {dropped:,} dropped, {funnel['out']:,} out. Seed {seed}.\n",
+        *[f"**Warning:** {w}\n" for w in funnel["warnings"]],
+        "## Sources\n",
+        _table(("source", "rows in", "dropped", "out"), _source_rows(funnel["by_source"])),
+        "## Sets\n",
+        _table(("set", "rows", "by domain"), _set_rows(funnel["sets"])),
+        "## Dropped, by reason\n",
+        _table(("reason", "rows"), [(k, f"{v:,}") for k, v in funnel["dropped"].items()]),
+    ]
+    if funnel["traces_stripped"]:
+        parts += [
+            "## Traces taken off rows that stayed\n",
+            _table(("reason", "rows"), [(k, f"{v:,}") for k, v in funnel["traces_stripped"].items()]),
+        ]
+    parts += ["## Examples\n", _examples(drops), "## Rules\n", _rules()]
+    return "\n".join(parts)
+
+
+def _source_rows(by_source: Mapping[str, Any]) -> list[tuple[str, ...]]:
+    return [
+        (name, f"{c['rows_in']:,}", f"{sum(c['dropped'].values()):,}", f"{c['out']:,}") for name, c in by_source.items()
+    ]
+
+
+def _set_rows(sets: Mapping[str, Any]) -> list[tuple[str, ...]]:
+    return [
+        (name, f"{s['rows']:,}", ", ".join(f"{d} {n:,}" for d, n in s["by_domain"].items())) for name, s in sets.items()
+    ]
+
+
+def _examples(drops: Sequence[Drop]) -> str:
+    """The first few rows of each reason; with the row they repeat, where they repeat one."""
+    grouped: dict[str, list[Drop]] = defaultdict(list)
+    for drop in drops:
+        grouped[drop.reason].append(drop)
+    lines = []
+    for reason in sorted(grouped, key=lambda r: -len(grouped[r])):
+        lines.append(f"**{reason}** ({len(grouped[reason]):,})\n")
+        for drop in grouped[reason][:_EXAMPLES]:
+            lines.append(f"- `{drop.problem.id}` {_short(drop.problem.prompt)}")
+            if drop.detail:
+                lines.append(f"  - {_short(drop.detail)}")
+            if drop.other:
+                lines.append(f"  - {drop.score or 0:.2f} `{drop.other.id}` {_short(drop.other.prompt)}")
+        lines.append("")
+    return "\n".join(lines)
+
+
+def _rules() -> str:
+    lines = [f"- {rule.family}: `{rule.name}`: {rule.about}" for rule in RULES]
+    return "\n".join(lines + [f"- `{name}`: {about}" for name, about in _OTHER_REASONS.items()]) + "\n"
+
+
+def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
+    return "\n".join([*lines, *("| " + " | ".join(row) + " |" for row in rows)]) + "\n"
+
+
+def _short(text: str) -> str:
+    """One line that no Markdown in the data can break."""
+    line = collapse(text)
+    line = line if len(line) <= _WIDTH else line[: _WIDTH - 1] + "…"
+    return line.replace("`", "'").replace("<", "&lt;").replace("|", "\\|")

@@ -1,0 +1,165 @@
+"""Raw rows out of json, jsonl, csv and parquet files (gz too), and out of hub data sets.
+
+A row that can't be read comes out as an `Unreadable`, in its place, so that it is counted and never lost.
+"""
+
+import csv
+import gzip
+import io
+import json
+import zlib
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any, cast
+
+from ringlite_cli.errors import UserError
+
+FORMATS = ("jsonl", "json", "csv", "parquet")
+_LONGEST_FIELD = 1 << 27  # csv refuses fields above 128 KiB unless told
+
+
+@dataclass(frozen=True, slots=True)
+class Unreadable:
+    """A row that could not be read: why, and the start of what stood there."""
+
+    why: str
+    text: str = ""
+
+
+RawRow = Mapping[str, Any] | Unreadable
+
+
+def read_file(path: Path) -> Iterator[RawRow]:
+    """The rows of a local file, in order; row i of what comes out is row i of the file, from 0.
+
+    Raises UserError for a missing file, an unknown format, and a file that is broken as a whole.
+    """
+    if not path.is_file():
+        where = "a folder" if path.is_dir() else "no such file"
+        raise UserError(where, where=str(path), hint=f"name a {', '.join(FORMATS)} file (.gz too)")
+    suffix = (path.with_suffix("") if path.suffix == ".gz" else path).suffix.lstrip(".").lower()
+    reader = _READERS.get(suffix)
+    if reader is None or (suffix == "parquet" and path.suffix == ".gz"):
+        raise UserError(
+            f"can't read {path.name}", where=str(path), hint=f"known formats: {', '.join(FORMATS)} (.gz too)"
+        )
+    try:
+        yield from reader(path)
+    except (gzip.BadGzipFile, zlib.error, EOFError) as error:
+        raise UserError(f"broken gzip file ({error})", where=str(path), hint="fetch it again") from None
+
+
+def read_hub(hub: str, *, revision: str | None, subset: str | None, split: str) -> Iterator[RawRow]:
+    """The rows of a hub data set. Raises UserError where it can't be reached or has no such split."""
+    import datasets
+
+    try:
+        rows = datasets.load_dataset(hub, name=subset, split=split, revision=revision)
+    except (ConnectionError, OSError, ValueError, RuntimeError) as error:
+        first_line = str(error).strip().partition("\n")[0] or type(error).__name__
+        raise UserError(
+            f"can't load the hub data set {hub!r}, split {split!r} ({first_line})",
+            where=f"hub {hub}",
+            hint="check the id, revision, subset, hub_split and the network, or give `local:` and set RINGLITE_DATA",
+        ) from None
+    yield from rows
+
+
+def _open_bytes(path: Path) -> IO[bytes]:
+    return cast("IO[bytes]", gzip.open(path, "rb")) if path.suffix == ".gz" else path.open("rb")
+
+
+def _read_jsonl(path: Path) -> Iterator[RawRow]:
+    with _open_bytes(path) as file:
+        for number, line in enumerate(file, 1):
+            if line.strip():
+                yield _json_line(line, number)
+
+
+def _json_line(line: bytes, number: int) -> RawRow:
+    try:
+        value = json.loads(line.decode("utf-8-sig"))
+    except UnicodeDecodeError as error:
+        return Unreadable(f"line {number} is not UTF-8 ({error.reason} at byte {error.start})", repr(line[:200]))
+    except json.JSONDecodeError as error:
+        return Unreadable(f"line {number} is not JSON ({error.msg})", line[:200].decode("utf-8", "replace"))
+    except RecursionError:
+        return Unreadable(f"line {number} is nested too deeply", line[:200].decode("utf-8", "replace"))
+    return _record(value, f"line {number}")
+
+
+def _record(value: Any, where: str) -> RawRow:
+    if isinstance(value, dict):
+        return value
+    return Unreadable(f"{where} is a {type(value).__name__}, not an object", str(value)[:200])
+
+
+def _read_json(path: Path) -> Iterator[RawRow]:
+    with _open_bytes(path) as file:
+        data = file.read()
+    try:
+        value = json.loads(data.decode("utf-8-sig"))
+    except UnicodeDecodeError as error:
+        raise UserError(f"not UTF-8 (byte {error.start})", where=str(path), hint="save it as UTF-8") from None
+    except json.JSONDecodeError as error:
+        if error.msg == "Extra data":  # JSON lines under the name .json
+            yield from _read_jsonl(path)
+            return
+        what = f"broken JSON at line {error.lineno}, column {error.colno} ({error.msg})"
+        raise UserError(what, where=str(path), hint="mend the file, or fetch it again") from None
+    if not isinstance(value, list):
+        raise UserError(
+            f"holds a JSON {type(value).__name__}, not a list of rows",
+            where=str(path),
+            hint="write a list of objects, or JSON lines under the name .jsonl",
+        )
+    for number, item in enumerate(value):
+        yield _record(item, f"row {number}")
+
+
+def _read_csv(path: Path) -> Iterator[RawRow]:
+    csv.field_size_limit(_LONGEST_FIELD)
+    with _open_bytes(path) as file:
+        text = io.TextIOWrapper(file, encoding="utf-8-sig", errors="surrogateescape", newline="")
+        reader = csv.reader(text)
+        header = next(reader, None)
+        while header:
+            try:
+                cells = next(reader)
+            except StopIteration:
+                return
+            except csv.Error as error:
+                yield Unreadable(f"line {reader.line_num} is not CSV ({error})")
+                continue
+            if cells:
+                yield _csv_row(header, cells, reader.line_num)
+
+
+def _csv_row(header: list[str], cells: list[str], line: int) -> RawRow:
+    if len(cells) != len(header):
+        return Unreadable(f"line {line} has {len(cells)} cells, the header {len(header)}", ",".join(cells)[:200])
+    if any("\udc80" <= ch <= "\udcff" for cell in cells if not cell.isascii() for ch in cell):
+        return Unreadable(f"line {line} is not UTF-8", repr(",".join(cells)[:200]))
+    return dict(zip(header, cells, strict=True))
+
+
+def _read_parquet(path: Path) -> Iterator[RawRow]:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        with pq.ParquetFile(path) as file:
+            for batch in file.iter_batches(1024):
+                yield from batch.to_pylist()
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError, OSError) as error:
+        raise UserError(f"not a readable parquet file ({error})", where=str(path), hint="fetch it again") from None
+
+
+_READERS: dict[str, Callable[[Path], Iterator[RawRow]]] = {
+    "jsonl": _read_jsonl,
+    "ndjson": _read_jsonl,
+    "json": _read_json,
+    "csv": _read_csv,
+    "parquet": _read_parquet,
+}

@@ -1,0 +1,119 @@
+"""Cleansing of prompts (PAPER §2, phase 1): what can't be read, can't be answered from text, or is easily guessed."""
+
+import re
+
+import ftfy.badness
+
+from ringlite_cli.data.rules.registry import Family
+from ringlite_cli.data.text import tokens
+from ringlite_cli.problems import Problem
+
+PROMPTS = Family("prompt", [])
+
+MIN_TOKENS = 3
+MAX_CHARACTERS = 12_000
+
+_INVALID = re.compile("[\x00-\x08\x0e-\x1f\x7f\ufffd\ufffe\uffff\ud800-\udfff\ue000-\uf8ff]")
+_IMAGE = re.compile(
+    r"!\[[^\]]*\]\(|<img\b|\\includegraphics|\[/?asy\]|\\begin\{(?:asy|tikzpicture)\}|\.(?:png|jpe?g|gif|svg)\b"
+    r"|\b(?:in|from|by) the (?:\w+ )?(?:figure|picture|diagram)\b"
+    r"|\b(?:shown|look) (?:\w+ )?(?:in|at) the (?:\w+ )?(?:figure|diagram|picture|graph|image|map)\b"
+    r"|\b(?:figure|diagram|picture|image|graph) (?:is )?(?:shown|(?:shown )?below|(?:shown )?above)\b"
+    r"|\b(?:following|accompanying|adjoining) (?:figure|diagram|picture|image)\b",
+    re.I,
+)
+_ASKS_FIRST = (
+    r"\s*(?:find|compute|determine|evaluate|calculate|what|which|how|why|is|are|does|do|can|solve|simplify|show|prove"
+    r"|explain|write|give|state|sketch|draw|list|estimate|express|describe|repeat|use|verify|suppose|hence)\b"
+)
+_PARTS = (  # the second part asks; lists of conditions under (i), (ii) are one question
+    re.compile(r"(?:^|\s)\(?a\)\s.+?\s\(?b\)" + _ASKS_FIRST, re.S | re.I),
+    re.compile(r"(?:^|\s)\(?i\)\s.+?\s\(?ii\)" + _ASKS_FIRST, re.S | re.I),
+    re.compile(r"(?:^|\n)\s*Part (?:1|A|I)\b.+?\n\s*Part (?:2|B|II)\b", re.S),
+)
+_LETTERED = (
+    re.compile(r"\(A\).*?\(B\).*?\(C\)", re.S),
+    re.compile(r"(?:^|\n)\s*A[.):]\s.*?\n\s*B[.):]\s", re.S),
+)
+_TRUE_FALSE = re.compile(r"\btrue (?:or|/) ?false\b|\bT/F\b|\bis (?:this|the) statement (?:true|false)\b", re.I)
+_YES_NO = re.compile(r"\byes (?:or|/) ?no\b|\byes/no\b", re.I)
+_PROOF = re.compile(r"\b(?:prove|show) that\b|\bgive a proof\b", re.I)
+_OPEN = re.compile(r"\b(?:explain (?:why|how|your)|discuss|describe in your own words|write an essay)\b", re.I)
+_ASKS = re.compile(r"\?|\b(?:find|compute|determine|evaluate|calculate|what|how many|solve|simplify)\b", re.I)
+
+
+@PROMPTS.rule
+def invalid_characters(problem: Problem) -> str | None:
+    """Control characters, replacement characters, private-use characters, or text decoded wrongly (mojibake)."""
+    prompt = problem.prompt
+    if _INVALID.search(prompt):
+        return "invalid_characters"
+    return "mojibake" if not prompt.isascii() and ftfy.badness.is_bad(prompt) else None
+
+
+@PROMPTS.rule
+def language(problem: Problem) -> str | None:
+    """More than a third of the letters are of a script other than Latin or Greek."""
+    if problem.prompt.isascii():
+        return None
+    letters = [c for c in problem.prompt if c.isalpha()]
+    foreign = sum(not (c <= "\u03ff" or "\u1e00" <= c <= "\u1fff" or "\u2100" <= c <= "\u214f") for c in letters)
+    return "other_language" if foreign * 3 > len(letters) else None
+
+
+@PROMPTS.rule
+def length(problem: Problem) -> str | None:
+    """Fewer than 3 words, numbers and operators, or more than 12,000 characters."""
+    if len(problem.prompt) > MAX_CHARACTERS:
+        return "prompt_too_long"
+    if len(problem.prompt) < 200 and len(tokens(problem.prompt)) < MIN_TOKENS:
+        return "prompt_too_short"
+    return None
+
+
+@PROMPTS.rule
+def image_needed(problem: Problem) -> str | None:
+    """Shows or refers to a picture, figure, diagram or plot that the text does not hold (Asymptote code included)."""
+    return "image_needed" if _IMAGE.search(problem.prompt) else None
+
+
+@PROMPTS.rule
+def multiple_choice(problem: Problem) -> str | None:
+    """Lettered choices: guessed one time in four."""
+    if problem.domain == "code":
+        return None
+    return "multiple_choice" if any(p.search(problem.prompt) for p in _LETTERED) else None
+
+
+@PROMPTS.rule
+def multi_part(problem: Problem) -> str | None:
+    """Several questions under (a), (b) or the like: no single answer."""
+    return "multi_part" if any(p.search(problem.prompt) for p in _PARTS) else None
+
+
+@PROMPTS.rule
+def true_or_false(problem: Problem) -> str | None:
+    """Asks true or false, or is answered so: guessed every other time."""
+    if problem.domain == "code":
+        return None
+    answered = (problem.answer or "").strip().lower().rstrip(".") in ("true", "false")
+    return "true_false" if answered or _TRUE_FALSE.search(problem.prompt) else None
+
+
+@PROMPTS.rule
+def yes_or_no(problem: Problem) -> str | None:
+    """Asks yes or no, or is answered so: guessed every other time."""
+    if problem.domain == "code":
+        return None
+    answer = re.sub(r"\\text(?:bf)?\{([^}]*)\}", r"\1", problem.answer or "").strip().lower().rstrip(".")
+    return "yes_no" if answer in ("yes", "no") or _YES_NO.search(problem.prompt) else None
+
+
+@PROMPTS.rule
+def proof_or_open(problem: Problem) -> str | None:
+    """Asks for a proof, an explanation or an essay and for nothing that a verifier can compare."""
+    if problem.domain == "code" or _ASKS.search(problem.prompt):
+        return None
+    if _PROOF.search(problem.prompt):
+        return "proof"
+    return "open_question" if _OPEN.search(problem.prompt) else None

@@ -1,0 +1,160 @@
+"""Loads the sources of a recipe: local files, hub data sets (or the local files that stand in for them), generators."""
+
+import json
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Protocol
+
+from ringlite_cli.data.adapters import Adapter, BadRow, choose
+from ringlite_cli.data.readers import RawRow, Unreadable, read_file, read_hub
+from ringlite_cli.data.rows import Drop, Row
+from ringlite_cli.errors import UserError
+from ringlite_cli.problems import DOMAINS, Problem
+from ringlite_cli.recipe.schema import Source
+
+MAX_UNREADABLE = 0.2
+DATA_VARIABLE = "RINGLITE_DATA"
+
+
+class GeneratorLike(Protocol):
+    """What a procedural source must be able to do."""
+
+    @property
+    def domain(self) -> str: ...
+
+    def generate(
+        self, rows: int, seed: int, split: str = ..., options: Mapping[str, Any] | None = ...
+    ) -> Iterator[Problem]: ...
+
+
+@dataclass
+class Loaded:
+    """A source that was read: its name in every file that curation writes, its rows, and what could not be read."""
+
+    name: str
+    rows: list[Row] = field(default_factory=list)
+    unreadable: list[Drop] = field(default_factory=list)
+
+    @property
+    def rows_in(self) -> int:
+        return len(self.rows) + len(self.unreadable)
+
+
+def load_sources(
+    sources: Sequence[Source],
+    *,
+    seed: int,
+    generators: Mapping[str, GeneratorLike],
+    max_unreadable: float = MAX_UNREADABLE,
+) -> list[Loaded]:
+    """Reads every source, in order. Raises UserError where one is missing, empty, or mostly unreadable."""
+    taken: set[str] = set()
+    loaded = []
+    for source in sources:
+        name = _unique_name(source, taken)
+        taken.add(name)
+        if source.generator:
+            loaded.append(_generate(source, name, seed, generators))
+        else:
+            loaded.append(_read(source, name, max_unreadable))
+    return loaded
+
+
+def local_path(source: Source) -> Path | None:
+    """The file that a source is read from; None where the hub is asked, for want of a stand-in."""
+    if source.path:
+        return Path(source.path).expanduser()
+    folder = os.environ.get(DATA_VARIABLE)
+    stand_in = Path(folder).expanduser() / source.local if folder and source.local else None
+    return stand_in if stand_in and stand_in.is_file() else None
+
+
+def _unique_name(source: Source, taken: set[str]) -> str:
+    """The file name, hub id or generator; where that is taken, with the folder or split before it."""
+    path = local_path(source)
+    name = source.generator or (path.name if path else source.hub or "")
+    more = [name, f"{path.parent.name}/{name}" if path else f"{source.split}/{name}", f"{source.split}/{name}"]
+    more += [f"{name}#{n}" for n in range(2, len(taken) + 3)]
+    return next(n for n in more if n not in taken)
+
+
+def _generate(source: Source, name: str, seed: int, generators: Mapping[str, GeneratorLike]) -> Loaded:
+    generator = generators.get(source.generator or "")
+    if generator is None:
+        raise UserError(f"no generator {source.generator!r}", where="sources", hint=f"known: {', '.join(generators)}")
+    loaded = Loaded(name)
+    for index, made in enumerate(generator.generate(source.rows or 0, seed, source.split, source.options)):
+        problem = replace(made, source=name, index=index, domain=source.domain or made.domain)
+        loaded.rows.append(Row(problem, source.split, procedural=True))
+    return loaded
+
+
+def _read(source: Source, name: str, max_unreadable: float) -> Loaded:
+    where = str(local_path(source) or f"hub {source.hub}")
+    adapter, domain = choose(source.adapter, source.columns, where)
+    loaded = Loaded(name)
+    for index, raw in enumerate(_raw_rows(source)):
+        if index == source.rows:
+            break
+        problem = Problem(f"{name}:{index}", source.domain or domain, "", source=name, index=index)
+        try:
+            loaded.rows.append(Row(_problem(problem, raw, adapter, source), source.split))
+        except BadRow as error:
+            text = raw.text if isinstance(raw, Unreadable) else repr(dict(raw))[:200]
+            loaded.unreadable.append(Drop(replace(problem, prompt=_utf8(text)), "unreadable_row", _utf8(str(error))))
+    _check_readable(loaded, where, max_unreadable)
+    return loaded
+
+
+def _raw_rows(source: Source) -> Iterator[RawRow]:
+    path = local_path(source)
+    if path:
+        return read_file(path)
+    return read_hub(source.hub or "", revision=source.revision, subset=source.subset, split=source.hub_split)
+
+
+def _problem(blank: Problem, raw: RawRow, adapter: Adapter, source: Source) -> Problem:
+    if isinstance(raw, Unreadable):
+        raise BadRow(raw.why)
+    fields = adapter(raw)
+    problem = replace(blank, **fields)
+    if source.domain:
+        problem = replace(problem, domain=source.domain)
+    if problem.domain not in DOMAINS:
+        raise BadRow(f"unknown domain {problem.domain!r}; known: {', '.join(DOMAINS)}")
+    if not _is_utf8(problem):
+        raise BadRow("a lone surrogate, which UTF-8 can't hold")
+    return problem
+
+
+def _is_utf8(problem: Problem) -> bool:
+    try:
+        for text in (problem.prompt, problem.answer, problem.trace):
+            if text:
+                text.encode()
+        for nested in (problem.tests, problem.labels):
+            json.dumps(nested, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        return False
+    except TypeError:
+        raise BadRow("its tests or labels hold a value that JSON has not") from None
+    return True
+
+
+def _utf8(text: str) -> str:
+    return text.encode("utf-8", "backslashreplace").decode()
+
+
+def _check_readable(loaded: Loaded, where: str, max_unreadable: float) -> None:
+    if not loaded.rows_in:
+        raise UserError("the source is empty", where=where, hint="check the file, or take the source out")
+    if len(loaded.unreadable) > max_unreadable * loaded.rows_in:
+        first = loaded.unreadable[0]
+        share = f"{len(loaded.unreadable)} of {loaded.rows_in} rows"
+        raise UserError(
+            f"{share} can't be read; row {first.problem.index}: {first.detail}",
+            where=where,
+            hint="check `adapter:` or `columns:`, mend the file, or raise max_unreadable",
+        )

@@ -1,0 +1,112 @@
+"""Files of every format, whole and broken."""
+
+import csv
+import gzip
+import json
+from pathlib import Path
+
+import pytest
+
+from ringlite_cli.data.readers import Unreadable, read_file, read_hub
+from ringlite_cli.errors import UserError
+
+ROWS = [{"question": "1+1?", "answer": "2"}, {"question": "naïve, “2+2”?", "answer": "4"}]
+
+
+def _write(folder: Path, name: str) -> Path:
+    path = folder / name
+    plain = name.removesuffix(".gz")
+    if plain.endswith("jsonl"):
+        data = "\n".join(json.dumps(r) for r in ROWS).encode() + b"\n\n"
+    elif plain.endswith("json"):
+        data = json.dumps(ROWS, ensure_ascii=False).encode()
+    elif plain.endswith("csv"):
+        target = folder / "plain.csv"
+        with target.open("w", newline="", encoding="utf-8") as file:
+            writer = csv.DictWriter(file, list(ROWS[0]))
+            writer.writeheader()
+            writer.writerows(ROWS)
+        data = target.read_bytes()
+    else:
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        pq.write_table(pa.Table.from_pylist(ROWS), path)
+        return path
+    path.write_bytes(gzip.compress(data) if name.endswith(".gz") else data)
+    return path
+
+
+@pytest.mark.parametrize("name", ["a.jsonl", "a.json", "a.csv", "a.parquet", "a.jsonl.gz", "a.json.gz", "a.csv.gz"])
+def test_every_format_gives_the_same_rows(tmp_path: Path, name: str) -> None:
+    assert [dict(r) for r in read_file(_write(tmp_path, name))] == ROWS  # type: ignore[arg-type]
+
+
+def test_bad_lines_come_out_in_their_place(tmp_path: Path) -> None:
+    path = tmp_path / "a.jsonl"
+    path.write_bytes(b'{"a": 1}\n{"a": \n\xff\xfe\n[1, 2]\n{"a": 5}\n')
+    rows = list(read_file(path))
+    assert [isinstance(r, Unreadable) for r in rows] == [False, True, True, True, False]
+    whys = [r.why for r in rows if isinstance(r, Unreadable)]
+    assert "line 2 is not JSON" in whys[0]
+    assert "line 3 is not UTF-8" in whys[1]
+    assert "line 4 is a list" in whys[2]
+
+
+def test_csv_rows_of_another_width_or_encoding_are_unreadable(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_bytes(b"a,b\n1,2\n1,2,3\n\xff,2\n")
+    first, wide, latin = read_file(path)
+    assert first == {"a": "1", "b": "2"}
+    assert isinstance(wide, Unreadable)
+    assert "3 cells" in wide.why
+    assert isinstance(latin, Unreadable)
+    assert "UTF-8" in latin.why
+
+
+def test_json_lines_under_the_name_json(tmp_path: Path) -> None:
+    path = tmp_path / "a.json"
+    path.write_text('{"a": 1}\n{"a": 2}\n')
+    assert list(read_file(path)) == [{"a": 1}, {"a": 2}]
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "says"),
+    [
+        ("a.json", b'[{"a": 1},', "broken JSON at line 1"),
+        ("a.json", b'{"a": 1}', "not a list of rows"),
+        ("a.json", b"\xff\xfe[]", "not UTF-8"),
+        ("a.jsonl.gz", b"plain text", "broken gzip"),
+        ("a.parquet", b"PAR1 not really", "not a readable parquet"),
+        ("a.xlsx", b"", "known formats: jsonl, json, csv, parquet"),
+    ],
+)
+def test_files_broken_as_a_whole(tmp_path: Path, name: str, data: bytes, says: str) -> None:
+    path = tmp_path / name
+    path.write_bytes(data)
+    with pytest.raises(UserError, match=says) as caught:
+        list(read_file(path))
+    assert str(path) in str(caught.value)
+
+
+def test_missing_file_and_folder(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="no such file"):
+        list(read_file(tmp_path / "none.jsonl"))
+    with pytest.raises(UserError, match="a folder"):
+        list(read_file(tmp_path))
+
+
+def test_unreachable_hub_says_what_next(monkeypatch: pytest.MonkeyPatch) -> None:
+    import datasets
+
+    monkeypatch.setattr(datasets.config, "HF_HUB_OFFLINE", True)
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    with pytest.raises(UserError, match=r"can't load the hub data set 'ringlite-tests/none'.*RINGLITE_DATA"):
+        list(read_hub("ringlite-tests/none", revision=None, subset=None, split="train"))
+
+
+def test_hub_rows_of_a_local_folder(tmp_path: Path) -> None:
+    """load_dataset takes a folder of files for an id, which is the same code without a network."""
+    (tmp_path / "train.jsonl").write_text("".join(json.dumps(r) + "\n" for r in ROWS))
+    rows = read_hub(str(tmp_path), revision=None, subset=None, split="train")
+    assert [dict(r) for r in rows] == ROWS  # type: ignore[arg-type]

@@ -1,0 +1,131 @@
+"""What each rule catches, and what stands close to it and must pass."""
+
+import pytest
+from curation_helpers import problem, row
+
+from ringlite_cli.data.cleansing import cleanse
+from ringlite_cli.data.rules import ANSWERS, CODE, PROMPTS, RULES, TRACES
+
+PROMPT_CASES = [
+    ("Find \ufffd the value of x.", "invalid_characters"),
+    ("Find \x07 the value of x.", "invalid_characters"),
+    ("Find the value of cafÃ©â‚¬ bills.", "mojibake"),
+    ("Find the naïve “mean” of 3 and 5 − 2.", None),
+    ("Compute", "prompt_too_short"),
+    ("Compute 1+1.", None),
+    ("x" * 12_001, "prompt_too_long"),
+    ("求所有满足条件的整数的和是多少", "other_language"),
+    ("Find the angle α between two vectors.", None),
+    ("As shown in the figure below, find x.", "image_needed"),
+    ("Find x. [asy] draw((0,0)--(1,1)); [/asy]", "image_needed"),
+    ("Find ![x](a.png) the area.", "image_needed"),
+    ("At how many points does the graph of $y = x^2$ meet the line?", None),
+    ("How much does a picture frame of 3 m cost?", None),
+    ("(a) Find the sum of 3 and 5.\n(b) Explain how you found it.", "multi_part"),
+    ("Find the largest n such that (i) $n^2$ is even, and (ii) $n < 100$ holds.", None),
+    ("Compute $f(a) + f(b)$ for a = 2.", None),
+    ("What is 2+2? (A) 3 (B) 4 (C) 5 (D) 6", "multiple_choice"),
+    ("Pick one.\nA. 3\nB. 4\nC. 5", "multiple_choice"),
+    ("Triangle (A) has twice the area of triangle (B). Find the ratio.", None),
+    ("True or false: 2+2 is 5.", "true_false"),
+    ("Is 7 prime? Answer yes or no.", "yes_no"),
+    ("Prove that the square root of 2 is irrational.", "proof"),
+    ("Show that x is even, and find the value of x.", None),
+    ("Discuss the causes of the war.", "open_question"),
+]
+
+
+@pytest.mark.parametrize(("prompt", "reason"), PROMPT_CASES)
+def test_prompt_rules(prompt: str, reason: str | None) -> None:
+    assert PROMPTS.reason(problem(prompt)) == reason
+
+
+@pytest.mark.parametrize(
+    ("prompt", "answer", "reason"),
+    [
+        ("Find it now.", None, "missing_answer"),
+        ("Find it now.", "N/A", "missing_answer"),
+        ("Find it now.", "0", None),
+        ("Find it now.", "x" * 301, "answer_too_long"),
+        ("Which of these is prime?", "B", "multiple_choice"),
+        ("Which letter comes first?", "A", None),
+    ],
+)
+def test_answer_rules(prompt: str, answer: str | None, reason: str | None) -> None:
+    assert ANSWERS.reason(problem(prompt, answer)) == reason
+
+
+def test_yes_and_true_as_answers() -> None:
+    assert PROMPTS.reason(problem("Is it more than 9?", "Yes")) == "yes_no"
+    assert PROMPTS.reason(problem("Is it more than 9?", "\\text{No}")) == "yes_no"
+    assert PROMPTS.reason(problem("The sum is 9.", "False")) == "true_false"
+
+
+@pytest.mark.parametrize(
+    ("trace", "reason"),
+    [
+        ("<think>\n2+2\n</think>\n\\boxed{4}", None),
+        ("<think>\n" + "Wait, let me check that again.\n" * 20 + "</think>\n\\boxed{4}", "trace_repetitive"),
+        ("<think>\n" + "a b c d e f g h " * 20 + "</think>\n\\boxed{4}", "trace_repetitive"),
+        ("<think>\n" + "".join(f"take {i}, left {i + 1}\n" for i in range(60)) + "</think>\n\\boxed{4}", None),
+        ("<think>\nso we get 我们得到四\n</think>\n\\boxed{4}", "trace_mixed_languages"),
+        ("<think>\nso we get fo", "trace_truncated"),
+        ("<think>\n\\boxed{4} is a guess, but", "trace_truncated"),
+        ("<think>\nso four.\n</think>\n", "trace_no_final_answer"),
+        ("We add them up and it is four.", "trace_no_final_answer"),
+        ("", "trace_truncated"),
+        (None, None),
+    ],
+)
+def test_trace_rules(trace: str | None, reason: str | None) -> None:
+    assert TRACES.reason(problem("Find 2+2.", trace=trace)) == reason
+
+
+FUNCTION = {"mode": "function", "language": "python", "entry_point": "f", "cases": [{"args": [1], "expected": 2}]}
+
+
+@pytest.mark.parametrize(
+    ("tests", "reason"),
+    [
+        (FUNCTION, None),
+        (None, "missing_tests"),
+        ({**FUNCTION, "cases": []}, "missing_tests"),
+        ({**FUNCTION, "mode": "magic"}, "tests_malformed"),
+        ({**FUNCTION, "entry_point": ""}, "tests_malformed"),
+        ({**FUNCTION, "cases": [{"args": [1]}]}, "tests_malformed"),
+        ({**FUNCTION, "cases": [{"args": ["1 2 ..."], "expected": 2}]}, "tests_truncated"),
+        ({"mode": "unit", "code": "assert f(1) == 2"}, None),
+        ({"mode": "unit", "code": "assert f(1 == 2"}, "tests_malformed"),
+        ({"mode": "unit", "code": "assert f([1, 2, ...]) == 2"}, "tests_truncated"),
+        ({"mode": "stdin", "cases": [{"input": "1 2\n", "output": "3"}]}, None),
+        ({"mode": "stdin", "cases": [{"input": "1 2\n", "output": "3 \n4"}]}, "tests_stray_space"),
+        ({"mode": "stdin", "cases": [{"input": 12, "output": "3"}]}, "tests_malformed"),
+    ],
+)
+def test_code_rules(tests: dict[str, object] | None, reason: str | None) -> None:
+    made = problem("Write f.", None, domain="code", tests=tests, trace="```python\nf = 1\n```")
+    assert CODE.reason(made) == reason
+
+
+def test_code_without_solution() -> None:
+    assert CODE.reason(problem("Write f.", None, domain="code", tests=FUNCTION)) == "no_accepted_solution"
+
+
+def test_every_rule_says_what_it_looks_for() -> None:
+    assert len({rule.name for rule in RULES}) == len(RULES) > 15
+    assert all(rule.about.endswith((".", ")")) or ":" in rule.about for rule in RULES)
+
+
+def test_a_bad_trace_drops_a_procedural_row_and_only_the_trace_of_another() -> None:
+    broken = "We add and"
+    sifted = cleanse([row("Find 2+2 now.", trace=broken, procedural=True), row("Find 3+1 now.", trace=broken)])
+    assert [d.reason for d in sifted.drops] == ["trace_truncated"]
+    assert [r.problem.trace for r in sifted.kept] == [None]
+    assert [reason for _, reason in sifted.traces_stripped] == ["trace_truncated"]
+
+
+def test_benchmarks_keep_all_that_can_be_scored() -> None:
+    rows = [row("True or false: 2+2 is 5.", "False", split="eval"), row("What is it then?", None, split="eval")]
+    sifted = cleanse(rows)
+    assert [r.problem.answer for r in sifted.kept] == ["False"]
+    assert [d.reason for d in sifted.drops] == ["missing_answer"]
