@@ -247,13 +247,16 @@ def test_missing_files_are_named(run):
     assert "select/decision.json is missing" in page.text
 
 
-@pytest.mark.parametrize("status", ["running", "failed", "interrupted"])
-def test_unfinished_stages_are_shown_as_such(run, status):
+@pytest.mark.parametrize(
+    ("status", "said"),
+    [("running", "is still running"), ("failed", "failed: below"), ("interrupted", "was interrupted")],
+)
+def test_unfinished_stages_are_shown_as_such(run, status, said):
     edit(run / "rl-mixed" / "manifest.json", lambda m: m.update(status=status, message="the disk is full"))
     html, page = report(run)
     assert f"This run is not complete: rl-mixed ({status})" in page.text
     assert f'class="step st-{status}"' in html
-    assert f"rl-mixed is {'still ' if status == 'running' else ''}{status}" in page.text
+    assert f"rl-mixed {said}" in page.text
     assert ("the disk is full" in page.text) == (status != "interrupted")
 
 

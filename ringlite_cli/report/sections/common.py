@@ -8,10 +8,10 @@ from ringlite_cli.report.load import Stage
 from ringlite_cli.report.words import count
 
 _STANDING = {
-    "running": "still running, or stopped without a word: below is what it has written so far",
-    "interrupted": "interrupted: below is what it had written; the same command goes on from there",
+    "running": "is still running, or stopped without a word: below is what it has written so far",
+    "interrupted": "was interrupted: below is what it had written; the same command goes on from there",
     "failed": "failed: below is what it had written until then",
-    "unknown": "without a readable manifest: below is what its files hold",
+    "unknown": "has no readable manifest: below is what its files hold",
 }
 
 
@@ -19,7 +19,7 @@ def standing(stage: Stage) -> list[Block]:
     """A warning where the stage is not done, and what it left as a message."""
     found: list[Block] = []
     if stage.status in _STANDING:
-        found.append(Text(f"{stage.name} is {_STANDING[stage.status]}.", "warn"))
+        found.append(Text(f"{stage.name} {_STANDING[stage.status]}.", "warn"))
     if stage.message and stage.status != "interrupted":
         found.append(Text(stage.message, "warn"))
     if stage.bad_lines:
