@@ -1,6 +1,6 @@
 """LeetCodeDataset (newfacade/LeetCodeDataset; arXiv 2504.14655): problem, solutions (one program), tests.
 
-tests = {"functional": source of a `check` that calls `Solution()`}. Solutions name `List`, `inf` and `deque` unimported,
+tests = {"functional": source of a `check` that calls `Solution()`}. Solutions name `List`, `inf`, `deque` unimported,
 as on the site; the sandbox makes those imports for a `class Solution`.
 """
 
