@@ -52,7 +52,7 @@ def _walk(recipe: Recipe, stages: list[str], runs_dir: Path, fresh: bool) -> Non
     console, folder = Console(), runs_dir / recipe.name
     try:
         run_pipeline(recipe, folder, Walk(stages, fresh), console)
-    except RingliteError:
+    except Exception:
         _report_quietly(folder)
         raise
     console.say(f"report: {_report(folder)}")
@@ -68,7 +68,7 @@ def _report_quietly(folder: Path) -> None:
     """The report of a run that ended badly is a courtesy: its own failure must not hide the first one."""
     try:
         _report(folder)
-    except (RingliteError, OSError):
+    except Exception:
         return
 
 

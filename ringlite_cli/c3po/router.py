@@ -3,7 +3,8 @@
 Conventions, since readings differ by a factor: the 1/Ne and the Ne that Eq. 5 prints cancel, so
 B = sum_i P_i * F_i with P_i the mean router probability of expert i and F_i the share of tokens sent to it (the F_i
 sum to the top k; an even load gives k/Ne). transformers' `load_balancing_loss_func` is Ne times that. Z is the mean
-over tokens of the squared log-sum-exp. Both are computed per layer and averaged over layers.
+over tokens of the squared log-sum-exp. Both are computed per layer and averaged over layers. Router probabilities are
+the softmax of its logits; a router that chooses its experts otherwise (by groups of sigmoids) is refused.
 
 What holds across row layouts: Z, weighted by the tokens of a row, is exactly the mean over all tokens of the step.
 B is a product of two means and therefore a statistic of a row; the step's B is the token-weighted mean over rows.
@@ -23,12 +24,16 @@ from ringlite_cli.errors import UserError
 def balance_loss(logits: Tensor, top_k: int, bias: Tensor | None = None) -> Tensor:
     """B of one layer. logits: (M, Ne) over all tokens. bias: (Ne,), added to the probabilities to choose experts."""
     probabilities = torch.softmax(logits.float(), dim=-1)
-    scores = probabilities if bias is None else probabilities + bias
-    chosen = torch.topk(scores.detach(), top_k, dim=-1).indices
+    chosen = _chosen_experts(probabilities.detach(), top_k, bias)
     counts = torch.zeros_like(probabilities[0]).scatter_add_(
         0, chosen.reshape(-1), torch.ones_like(chosen, dtype=probabilities.dtype).reshape(-1)
     )
     return (probabilities.mean(0) * counts / len(logits)).sum()
+
+
+def _chosen_experts(probabilities: Tensor, top_k: int, bias: Tensor | None) -> Tensor:
+    """(M, k) indices of the experts that a token is sent to."""
+    return torch.topk(probabilities if bias is None else probabilities + bias, top_k, dim=-1).indices
 
 
 def z_loss(logits: Tensor) -> Tensor:
@@ -47,7 +52,8 @@ class RouterTap:
         self._open = False
         self._logits: tuple[Tensor, ...] = ()
         self.top_k: int = getattr(base_causal_lm(model).config.get_text_config(), "num_experts_per_tok", 0)
-        self._biases = [p for name, p in model.named_parameters() if name.endswith("e_score_correction_bias")]
+        tensors = [*model.named_parameters(), *model.named_buffers()]
+        self._biases = [tensor for name, tensor in tensors if name.endswith("e_score_correction_bias")]
         inner = backbone(model)
         inner.register_forward_pre_hook(self._before, with_kwargs=True)
         inner.register_forward_hook(self._after)
@@ -74,12 +80,16 @@ class RouterTap:
 
     def losses(self) -> tuple[Tensor, Tensor]:
         """(B, Z) of the last pass, with gradient, and lets go of its logits."""
-        logits, self._logits = self._logits, ()
-        biases: Sequence[Tensor | None] = [None] * len(logits)
-        if len(self._biases) == len(logits):
-            biases = [bias.reshape(-1) for bias in self._biases]
+        logits, biases, self._logits = self._logits, self.biases, ()
         balance = torch.stack([balance_loss(x, self.top_k, b) for x, b in zip(logits, biases, strict=True)])
         return balance.mean(), torch.stack([z_loss(x) for x in logits]).mean()
+
+    @property
+    def biases(self) -> Sequence[Tensor | None]:
+        """(Ne,) for each layer of `logits` whose router adds one to choose its experts."""
+        if len(self._biases) != len(self._logits):
+            return [None] * len(self._logits)
+        return [bias.reshape(-1) for bias in self._biases]
 
 
 def _flat_logits(router_logits: Sequence[Any]) -> tuple[Tensor, ...]:
@@ -89,18 +99,43 @@ def _flat_logits(router_logits: Sequence[Any]) -> tuple[Tensor, ...]:
 
 
 def check_router_is_visible(model: nn.Module, tap: RouterTap) -> None:
-    """Raises UserError if the model gives no router logits, so that a router coefficient would do nothing."""
+    """Raises UserError if a router coefficient would do nothing, or something else than it says, on this model."""
     name = type(base_causal_lm(model)).__name__
-    device = next(model.parameters()).device
-    visible = hasattr(base_causal_lm(model).config.get_text_config(), "output_router_logits")
-    if visible:
-        with evaluating(model), tap.open():
-            backbone(model)(input_ids=torch.zeros(1, 2, dtype=torch.long, device=device), use_cache=False)
-        visible = bool(tap.logits) and 0 < tap.top_k <= tap.logits[0].shape[-1]
-    if not visible:
-        raise UserError(
-            f"{name} returns no router logits, so there is no router to balance",
-            where="router_balance_coef, router_z_loss_coef",
-            hint="set both to 0, or use a mixture of experts that returns them (qwen3_moe, qwen2_moe, ernie4_5_moe, "
-            "olmoe, mixtral, granitemoe ...)",
-        )
+    hint = (
+        "set both to 0, or use a mixture of experts with softmax routing (qwen3_moe, qwen2_moe, ernie4_5_moe, olmoe, "
+        "mixtral ...)"
+    )
+    where = "router_balance_coef, router_z_loss_coef"
+    logits, chosen = _probe(model, tap)
+    if not logits or not 0 < tap.top_k <= logits[0].shape[-1]:
+        raise UserError(f"{name} returns no router logits, so there is no router to balance", where=where, hint=hint)
+    for layer, bias, experts in zip(logits, tap.biases, chosen, strict=bool(chosen)):
+        expected = _chosen_experts(torch.softmax(layer.float(), dim=-1), tap.top_k, bias)
+        if not torch.equal(experts.sort(dim=-1).values, expected.sort(dim=-1).values):
+            raise UserError(
+                f"{name} chooses its experts otherwise than by the top {tap.top_k} of a softmax, so the balance loss "
+                "would count a load that is not there",
+                where=where,
+                hint=hint,
+            )
+
+
+def _probe(model: nn.Module, tap: RouterTap) -> tuple[tuple[Tensor, ...], list[Tensor]]:
+    """Router logits of a short pass, and the experts (M, k) that the routers say they chose ([] if they do not say)."""
+    text_config = base_causal_lm(model).config.get_text_config()
+    if not hasattr(text_config, "output_router_logits"):
+        return (), []
+    recorder = getattr(backbone(model), "_can_record_outputs", {}).get("router_logits")
+    router = getattr(recorder, "target_class", None)
+    chosen: list[Tensor] = []
+
+    def note(module: nn.Module, args: Any, output: Any) -> None:
+        chosen.extend(x for x in output if isinstance(x, Tensor) and x.dtype == torch.long and x.dim() == 2)
+
+    handles = [m.register_forward_hook(note) for m in model.modules() if router is not None and isinstance(m, router)]
+    ids = torch.arange(32, device=next(model.parameters()).device)[None] % text_config.vocab_size
+    with evaluating(model), tap.open():
+        backbone(model)(input_ids=ids, use_cache=False)
+    for handle in handles:
+        handle.remove()
+    return tap.logits, chosen if len(chosen) == len(tap.logits) else []

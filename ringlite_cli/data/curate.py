@@ -1,7 +1,7 @@
 """Curation: sources in, named sets out, with dropped.jsonl, funnel.json and CARD.md beside them.
 
-load -> cleanse by rules -> verify labels -> drop what stands in a split with precedence (eval before select before
-train) -> drop duplicates within a split -> draw sets. Rows keep the order of the recipe throughout.
+load -> for eval, then select, then train: drop what stands in a split before it -> cleanse by rules -> verify labels ->
+drop duplicates -> and out of all that is left: draw sets. Rows keep the order of the recipe throughout.
 """
 
 import json
@@ -72,21 +72,25 @@ def curate(
 
 
 def _sift(rows: list[Row], verify: Verify, progress: Progress | None) -> Sifted:
-    """All steps between loading and drawing."""
-    clean = cleanse(rows)
-    verified = verify_rows(clean.kept, verify, progress)
-    drops = clean.drops + verified.drops
+    """All steps between loading and drawing, a split at a time.
+
+    Leaks are looked for first, so that each is listed as one, whatever else is wrong with the row.
+    """
     held: list[Row] = []
+    drops: list[Drop] = []
+    stripped: list[tuple[Problem, str]] = []
     for split in PRECEDENCE:
-        here = [r for r in verified.kept if r.split == split]
-        benchmarks = [r for r in here if is_benchmark(r)]
-        apart = decontaminate([r for r in here if not is_benchmark(r)], held)
-        single = drop_duplicates(apart.kept)
-        drops += apart.drops + single.drops
-        held = held + benchmarks + single.kept
+        apart = decontaminate([r for r in rows if r.split == split], held)
+        clean = cleanse(apart.kept)
+        verified = verify_rows(clean.kept, verify, progress)
+        benchmarks = [r for r in verified.kept if is_benchmark(r)]
+        single = drop_duplicates([r for r in verified.kept if not is_benchmark(r)])
+        held += benchmarks + single.kept
+        drops += apart.drops + clean.drops + verified.drops + single.drops
+        stripped += clean.traces_stripped
     order = {r.problem.id: place for place, r in enumerate(rows)}
     kept = sorted((_labelled(r) for r in held), key=lambda r: order[r.problem.id])
-    return Sifted(kept, sorted(drops, key=lambda d: order[d.problem.id]), clean.traces_stripped)
+    return Sifted(kept, sorted(drops, key=lambda d: order[d.problem.id]), stripped)
 
 
 def _labelled(row: Row) -> Row:

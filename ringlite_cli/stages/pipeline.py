@@ -15,6 +15,7 @@ from ringlite_cli.console import Console
 from ringlite_cli.errors import Interrupted, RingliteError, UserError, WorkFailed
 from ringlite_cli.recipe.graph import parents, run_order
 from ringlite_cli.recipe.schema import Recipe
+from ringlite_cli.runs.files import write_json
 from ringlite_cli.runs.folder import lock_run, start_afresh
 from ringlite_cli.runs.manifest import Manifest, describe, now, read_manifest
 from ringlite_cli.runs.provenance import code_digest, versions
@@ -46,6 +47,7 @@ def choose_stages(recipe: Recipe, first: str | None = None, last: str | None = N
 def run_pipeline(recipe: Recipe, run: Path, walk: Walk, console: Console) -> None:
     """Runs stages in order inside the run folder. Raises what the failing stage raised; its manifest says the same."""
     with lock_run(run):
+        write_json(run / "recipe.json", recipe.model_dump(mode="json"))
         for number, name in enumerate(walk.stages, 1):
             context = Context(recipe, name, run, console)
             _run_stage(context, walk.fresh, f"[{number}/{len(walk.stages)}] {name}")

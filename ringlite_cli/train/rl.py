@@ -83,14 +83,7 @@ def run_rl(
         raise UserError(
             f"{steps} steps are not a whole number of rollouts of {updates_per_rollout} updates", where="max_steps"
         )
-    out_dir.mkdir(parents=True, exist_ok=True)
     checkpoints, metrics, rollouts = out_dir / "checkpoints", out_dir / "metrics.jsonl", out_dir / "rollouts.jsonl"
-    found = last_checkpoint(checkpoints) if resume else None
-    if found is None:
-        start_afresh(checkpoints, metrics, rollouts)
-    else:
-        go_back_to(found[1], metrics, rollouts)
-
     suffix = {"math": PAPER_SUFFIX, "science": PAPER_SUFFIX} if prompt_suffix is None else prompt_suffix
     tokenizer = _load_tokenizer(policy)
     drawn = draw_prompts(
@@ -126,11 +119,24 @@ def run_rl(
         {"prompt": messages, "problem_id": problem.id, "domain": problem.domain}
         for problem, messages in zip(drawn, conversations, strict=True)
     ]
+    with args.main_process_first(local=False):  # one rank puts the folder in order, the others find it so
+        checkpoint = _prepare_folder(checkpoints, metrics, rollouts, resume)
     with MetricsWriter(metrics) as metrics_file, MetricsWriter(rollouts) as rollouts_file:
         trainer = _trainer(policy, tokenizer, problems, verify, args, rows, rollouts_file, rollout_func)
-        _train(trainer, metrics_file, on_step, str(found[0]) if found else None)
+        _train(trainer, metrics_file, on_step, checkpoint)
     _save_policy(trainer, tokenizer, out_dir / "policy")
     return _result(out_dir, read_jsonl(metrics))
+
+
+def _prepare_folder(checkpoints: Path, metrics: Path, rollouts: Path, resume: bool) -> str | None:
+    """Takes the logs back to the last checkpoint, or removes an earlier run; returns the checkpoint to go on from."""
+    checkpoints.mkdir(parents=True, exist_ok=True)
+    found = last_checkpoint(checkpoints) if resume else None
+    if found is None:
+        start_afresh(checkpoints, metrics, rollouts)
+        return None
+    go_back_to(found[1], metrics, rollouts)
+    return str(found[0])
 
 
 def _with_unique_ids(problems: Sequence[Problem]) -> Sequence[Problem]:

@@ -233,3 +233,5 @@ def test_all_real_files_load(tmp_path: Path, real_data: Path) -> None:
         if d["reason"] == "contamination"
     )
     assert leaks["aime_1983_2023.json", "math500.json"] >= 6
+    assert leaks["math.json", "math500.json"] >= 20
+    assert sum(leaks.values()) <= 40

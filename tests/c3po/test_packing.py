@@ -1,0 +1,74 @@
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from tiny_lm import ARCHITECTURES, tiny_model
+
+from ringlite_cli.c3po.packing import IGNORED, Sample, balance_rows, check_packing_is_isolated, pack_row
+from ringlite_cli.errors import UserError
+
+
+def test_a_row_holds_samples_side_by_side():
+    row = pack_row([Sample(0, [1, 2], [3, 4], 0.5), Sample(1, [5], [6], -1.0)])
+    assert row["input_ids"].tolist() == [[1, 2, 3, 4, 5, 6]]
+    assert row["position_ids"].tolist() == [[0, 1, 2, 3, 0, 1]]
+    assert row["shift_labels"].tolist() == [[IGNORED, 3, 4, IGNORED, 6, IGNORED]]
+    assert row["advantages"].tolist() == [[0.5] * 4 + [-1.0] * 2]
+
+
+def test_tokens_that_carry_no_loss_stay_in_the_context():
+    row = pack_row([Sample(0, [1], [3, 4, 5], 1.0, trained=[True, False, True])])
+    assert row["input_ids"].tolist() == [[1, 3, 4, 5]]
+    assert row["shift_labels"].tolist() == [[3, IGNORED, 5, IGNORED]]
+
+
+def test_an_empty_row_is_a_filler_without_labels():
+    row = pack_row([])
+    assert row["input_ids"].shape == (1, 2)
+    assert (row["shift_labels"] == IGNORED).all()
+    assert (row["advantages"] == 0).all()
+
+
+@given(st.lists(st.integers(1, 200), min_size=1, max_size=50), st.integers(1, 9))
+def test_rows_are_balanced_and_lose_nothing(sizes, rows):
+    members = balance_rows(sizes, rows)
+    assert len(members) == rows
+    assert sorted(i for row in members for i in row) == list(range(len(sizes)))
+    loads = [sum(sizes[i] for i in row) for row in members]
+    assert max(loads) <= sum(sizes) / rows + max(sizes)
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+@pytest.mark.parametrize("attention", ["sdpa", "eager"])
+def test_packed_logits_equal_those_of_samples_one_by_one(architecture, attention):
+    model = tiny_model(architecture, attn_implementation=attention)
+    check_packing_is_isolated(model)
+    samples = [Sample(i, [7, 8 + i], list(range(10 + i, 22 + 3 * i)), 1.0) for i in range(3)]
+    row = pack_row(samples)
+    with torch.no_grad():
+        packed = model(input_ids=row["input_ids"], position_ids=row["position_ids"], use_cache=False).logits[0]
+        start = 0
+        for sample in samples:
+            alone = model(input_ids=torch.tensor([sample.prompt + sample.response]), use_cache=False).logits[0]
+            torch.testing.assert_close(packed[start : start + sample.size], alone, atol=2e-6, rtol=2e-5)
+            start += sample.size
+
+
+def test_a_model_that_carries_state_across_samples_is_refused_by_name():
+    model = tiny_model("mamba", hidden_size=32, state_size=8, num_attention_heads=None, num_key_value_heads=None)
+    with pytest.raises(UserError, match=r"MambaForCausalLM lets packed samples see each other.*use sdpa"):
+        check_packing_is_isolated(model)
+
+
+def test_a_model_that_counts_positions_itself_is_refused():
+    """Bloom's ALiBi positions do not restart within a row."""
+    model = tiny_model("bloom", n_layer=2, n_head=4)
+    with pytest.raises(UserError, match="BloomForCausalLM lets packed samples see each other"):
+        check_packing_is_isolated(model)
+
+
+def test_the_probe_leaves_the_mode_alone():
+    model = tiny_model("qwen3").train()
+    check_packing_is_isolated(model)
+    assert model.training
+    assert all(p.grad is None for p in model.parameters())
