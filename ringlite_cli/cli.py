@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from ringlite_cli.console import Console
-from ringlite_cli.errors import RingliteError, UserError
+from ringlite_cli.errors import UserError
 from ringlite_cli.recipe.load import find_recipe, shipped_recipes
 from ringlite_cli.recipe.schema import Recipe
 from ringlite_cli.stages.check import load_checked
