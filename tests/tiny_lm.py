@@ -7,6 +7,8 @@ import torch
 from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedTokenizerFast
 
+torch.set_num_threads(1)  # tiny matrices: a second thread costs more than it brings, above all on busy cores
+
 EOS, PAD, WORDS = 56, 57, 50
 
 _COMMON: dict[str, Any] = {

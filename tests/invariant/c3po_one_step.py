@@ -1,0 +1,150 @@
+"""One optimizer step of a trainer on rollouts that depend on nothing but the prompt: its gradients and its numbers.
+
+Imported for one rank; run under torchrun for two (`python -m torch.distributed.run ... c3po_one_step.py OUT CASES`).
+"""
+
+import json
+import random
+import sys
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+import torch
+from datasets import Dataset
+from tiny_lm import EOS, save_policy, tiny_tokenizer
+from transformers import PrinterCallback, TrainerCallback
+from trl import GRPOConfig, GRPOTrainer
+
+from ringlite_cli.train.c3po_config import C3POConfig
+from ringlite_cli.train.c3po_trainer import C3POTrainer
+
+BUDGET, GROUP, PROMPTS = 70, 4, 4
+
+TERMS: dict[str, dict[str, Any]] = {
+    "clip": {},
+    "kl": {"beta": 0.3},
+    "entropy": {"entropy_coef": 0.5},
+    "z": {"router_z_loss_coef": 0.1},
+    "balance": {"router_balance_coef": 0.1},
+}
+"""The loss terms, one at a time on top of the clipped objective."""
+
+
+class MaskedC3PO(GRPOTrainer):
+    """The oracle: stock GRPO over padded rows, with everything outside the selection masked and Phi as divisor."""
+
+    def _generate_and_score_completions(self, inputs: Any) -> Any:
+        from ringlite_cli.c3po.budget import pick_tokens, seeded_order
+
+        batch = super()._generate_and_score_completions(inputs)
+        lengths = self.accelerator.gather(batch["completion_mask"].sum(1)).tolist()
+        keep = dict.fromkeys(range(len(lengths)), 0)
+        order = seeded_order(range(len(lengths)), self.args.seed, self.state.global_step)
+        keep |= {pick.index: pick.tokens for pick in pick_tokens(lengths, BUDGET, order)}
+        first = self.accelerator.process_index * len(batch["completion_ids"])
+        kept = torch.tensor([keep[first + i] for i in range(len(batch["completion_ids"]))])
+        batch["tool_mask"] = batch["completion_mask"] * (batch["completion_mask"].cumsum(1) <= kept[:, None])
+        batch["num_items_in_batch"] = torch.tensor(float(BUDGET))
+        return batch
+
+
+def rollout(prompts: list[Any], trainer: Any) -> dict[str, Any]:
+    """Responses of 2 to 16 tokens, decided by their place among all ranks' responses."""
+    first = trainer.accelerator.process_index * len(prompts)
+    prompt_ids = [trainer.processing_class(prompt)["input_ids"] for prompt in prompts]
+    responses = []
+    for place in range(first, first + len(prompts)):
+        rng = random.Random(1000 + place)
+        responses.append([rng.randrange(EOS) for _ in range(rng.randrange(1, 16))] + [EOS])
+    return {"prompt_ids": prompt_ids, "completion_ids": responses, "logprobs": None}
+
+
+def reward(completions: list[str], **_: Any) -> list[float]:
+    return [float(sum(map(ord, text)) % 3) for text in completions]
+
+
+class Gradients(TrainerCallback):
+    """Keeps the gradients that each optimizer step is about to apply."""
+
+    def __init__(self) -> None:
+        self.steps: list[dict[str, torch.Tensor]] = []
+
+    def on_pre_optimizer_step(self, args: Any, state: Any, control: Any, model: Any = None, **_: Any) -> None:
+        inner = getattr(model, "module", model)
+        self.steps.append({n: p.grad.clone() for n, p in inner.named_parameters() if p.grad is not None})
+
+
+def make_trainer(policy: Path, rows: int, world: int = 1, oracle: bool = False, **options: Any) -> tuple[Any, Any]:
+    """(trainer, its gradients), the policy moved away from the reference by a little seeded noise."""
+    updates = options.get("updates_per_rollout", 1)
+    fields = {
+        "output_dir": str(policy / "out"),
+        "use_cpu": True,
+        "bf16": False,
+        "per_device_train_batch_size": PROMPTS * GROUP // (world * rows),
+        "gradient_accumulation_steps": rows,
+        "num_generations": GROUP,
+        "max_completion_length": 16,
+        "max_steps": updates,
+        "learning_rate": 0.0,
+        "beta": 0.0,
+        "report_to": "none",
+        "save_strategy": "no",
+        "max_grad_norm": 0.0,
+        "lr_scheduler_type": "constant",
+        "gradient_checkpointing": False,
+        "disable_dropout": True,
+        "ddp_find_unused_parameters": True,
+        "dataloader_pin_memory": False,
+        "disable_tqdm": True,
+        "logging_steps": 1,
+        **options,
+    }
+    dataset = Dataset.from_dict({"prompt": [f"w{i} w{i + 1}" + " w5" * (i % 3) for i in range(PROMPTS * updates)]})
+    if oracle:
+        config: Any = GRPOConfig(**fields, loss_type="dapo", use_bias_correction_kl=False, router_aux_loss_coef=0.0)
+        trainer: Any = MaskedC3PO
+    else:
+        config, trainer = C3POConfig(**fields, token_budget=BUDGET), C3POTrainer
+    made = trainer(
+        model=str(policy),
+        reward_funcs=reward,
+        args=config,
+        train_dataset=dataset,
+        processing_class=tiny_tokenizer(),
+        rollout_func=rollout,
+    )
+    made.remove_callback(PrinterCallback)
+    generator = torch.Generator().manual_seed(3)
+    for parameter in made.model.parameters():
+        parameter.data.add_(0.03 * torch.randn(parameter.shape, generator=generator))
+    gradients = Gradients()
+    made.add_callback(gradients)
+    return made, gradients
+
+
+def one_step(policy: Path, rows: int, world: int = 1, oracle: bool = False, **options: Any) -> tuple[Any, Any]:
+    """(gradients of the first step, the trainer after it)."""
+    trainer, gradients = make_trainer(policy, rows, world, oracle, **options)
+    trainer.train()
+    return gradients.steps[0], trainer
+
+
+def main(out: Path, cases: list[dict[str, Any]]) -> None:
+    """Each case {"name", "rows", ...options} on every rank of this launch; rank 0 saves gradients and numbers."""
+    import os
+
+    rank, world = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
+    policy = save_policy(out / f"policy-{rank}", "qwen3_moe")
+    for case in cases:
+        name, rows = case.pop("name"), case.pop("rows")
+        gradients, trainer = one_step(policy, rows, world, **case)
+        if rank == 0:
+            torch.save({"gradients": gradients, "stats": getattr(trainer, "step_stats", {})}, out / f"{name}.pt")
+        trainer.accelerator.wait_for_everyone()
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), json.loads(sys.argv[2]))

@@ -1,0 +1,101 @@
+"""C3PO's gradient does not depend on rows, ranks or packing: each loss term apart, against a masked oracle too."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from c3po_one_step import BUDGET, TERMS, one_step
+from tiny_lm import save_policy
+
+LAYOUTS = (1, 2, 4, 8)
+
+
+@pytest.fixture(scope="module")
+def policy(tmp_path_factory) -> Path:
+    return save_policy(tmp_path_factory.mktemp("policy"), "qwen3_moe")
+
+
+def assert_same(one, other, atol=3e-7):
+    assert one.keys() == other.keys()
+    largest = max(g.abs().max().item() for g in one.values())
+    assert largest > 1e-3  # a comparison of nothing with nothing proves nothing
+    for name in one:
+        torch.testing.assert_close(one[name], other[name], atol=atol, rtol=1e-4, msg=lambda m, n=name: f"{n}: {m}")
+
+
+@pytest.mark.parametrize("term", ["clip", "kl", "entropy", "z"])
+def test_the_gradient_is_the_same_in_any_number_of_rows(policy, term):
+    gradients = [one_step(policy, rows, **TERMS[term])[0] for rows in LAYOUTS]
+    for other in gradients[1:]:
+        assert_same(gradients[0], other)
+
+
+def test_each_term_moves_the_gradient(policy):
+    """Without this, the other tests would pass with a term left out."""
+    plain = one_step(policy, 2)[0]
+    for term in ("kl", "entropy", "z", "balance"):
+        with_term = one_step(policy, 2, **TERMS[term])[0]
+        assert max((plain[n] - with_term[n]).abs().max() for n in plain) > 1e-4, term
+
+
+def test_the_balance_loss_is_a_statistic_of_rows_and_keeps_its_scale(policy):
+    """A product of two means: shorter rows see more chance imbalance (13 tokens here), but it does not add up."""
+    values = [one_step(policy, rows, **TERMS["balance"])[1].step_stats["router_balance"] for rows in LAYOUTS]
+    assert values == pytest.approx([values[0]] * len(values), rel=0.1)
+    assert len(set(values)) > 1
+
+
+@pytest.mark.parametrize("term", ["clip", "kl"])
+@pytest.mark.parametrize("rows", [1, 4])
+def test_packed_rows_give_the_gradient_of_masked_padded_rows(policy, term, rows):
+    packed, trainer = one_step(policy, rows, **TERMS[term])
+    masked, oracle = one_step(policy, rows, oracle=True, **TERMS[term])
+    assert_same(packed, masked)
+    assert trainer.state.log_history[0]["loss"] == pytest.approx(oracle.state.log_history[0]["loss"], abs=2e-5)
+    assert trainer.step_stats["entropy"] == pytest.approx(oracle.state.log_history[0]["entropy"], abs=1e-3)
+
+
+def test_the_oracle_s_entropy_bonus_agrees_where_trl_takes_one_mean(policy):
+    """TRL means over each micro-batch; with one micro-batch and a full budget that is the sum over Phi."""
+    assert_same(one_step(policy, 1, **TERMS["entropy"])[0], one_step(policy, 1, oracle=True, **TERMS["entropy"])[0])
+
+
+def test_exactly_the_budget_is_trained_whatever_the_layout(policy):
+    for rows in LAYOUTS:
+        stats = one_step(policy, rows)[1].step_stats
+        assert stats["tokens_trained"] == BUDGET
+        assert stats["tokens_generated"] == BUDGET + stats["tokens_dropped"]
+
+
+@pytest.mark.slow
+def test_two_ranks_give_the_gradient_of_one(policy, tmp_path):
+    cases = [{"name": f"{term}-{rows}", "rows": rows, **TERMS[term]} for term in TERMS for rows in (1, 4)]
+    cases.append({"name": "rank", "rows": 2, "token_budget_scope": "rank"})
+    run_on_two_ranks(tmp_path, cases)
+    for term in ("clip", "kl", "entropy", "z"):
+        expected = one_step(policy, 2, **TERMS[term])[0]
+        for rows in (1, 4):
+            assert_same(expected, torch.load(tmp_path / f"{term}-{rows}.pt")["gradients"])
+    # Two ranks x 4 rows are the same eight rows as one rank x 8
+    expected, trainer = one_step(policy, 8, **TERMS["balance"])
+    saved = torch.load(tmp_path / "balance-4.pt")
+    assert_same(expected, saved["gradients"])
+    assert saved["stats"]["router_balance"] == pytest.approx(trainer.step_stats["router_balance"], rel=1e-5)
+    # A budget of each rank: both are filled, and the mean over ranks divides by both
+    stats = torch.load(tmp_path / "rank.pt")["stats"]
+    assert stats["budget"] == 2 * BUDGET
+    assert BUDGET < stats["tokens_trained"] <= 2 * BUDGET
+
+
+def run_on_two_ranks(out: Path, cases: list[dict]) -> None:
+    script = Path(__file__).with_name("c3po_one_step.py")
+    command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node=2", "--standalone", str(script)]
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "TRL_EXPERIMENTAL_SILENCE": "1"}
+    done = subprocess.run(
+        [*command, str(out), json.dumps(cases)], capture_output=True, text=True, timeout=500, env=environment
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
