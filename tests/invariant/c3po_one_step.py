@@ -119,7 +119,8 @@ def make_trainer(policy: Path, rows: int, world: int = 1, oracle: bool = False, 
     made.remove_callback(PrinterCallback)
     generator = torch.Generator().manual_seed(3)
     for parameter in made.model.parameters():
-        parameter.data.add_(0.03 * torch.randn(parameter.shape, generator=generator))
+        if parameter.requires_grad:
+            parameter.data.add_(0.03 * torch.randn(parameter.shape, generator=generator))
     gradients = Gradients()
     made.add_callback(gradients)
     return made, gradients
