@@ -55,7 +55,8 @@ def load_model(model_path: str | Path, *, dtype: str | None = None, device: str 
     from transformers.utils import logging
 
     device = device or ("cuda" if torch.cuda.is_available() else "cpu")
-    dtype = dtype or ("bfloat16" if device.startswith("cuda") else "float32")
+    if dtype is None or dtype == "auto":
+        dtype = "bfloat16" if device.startswith("cuda") else "float32"
     _check_if_local(model_path)
     logging.disable_progress_bar()
     try:

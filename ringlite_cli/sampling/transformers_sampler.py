@@ -79,7 +79,7 @@ class TransformersSampler:
         started, tokens, done = time.monotonic(), 0, 0
         rows = self._rows(requests)
         results: list[list[Sample]] = [[] for _ in requests]
-        for batch in make_batches(rows, self.settings):
+        for batch in make_batches(rows, self.settings, self.max_positions):
             for row, sample in zip(batch, self._sample_batch(batch, requests), strict=True):
                 group = results[row.request]
                 group.append(sample)
@@ -212,12 +212,15 @@ class _HalfEnded(StoppingCriteria):
         return (self.ended.sum() * 2 >= len(last)).expand(len(last))
 
 
-def make_batches(rows: Sequence[_Row], settings: SamplingSettings) -> Iterator[list[_Row]]:
+def make_batches(
+    rows: Sequence[_Row], settings: SamplingSettings, max_positions: int = 1 << 30
+) -> Iterator[list[_Row]]:
     """Rows sorted by prompt length, longest first (memory runs out early or never), cut where a bound is reached."""
     batch: list[_Row] = []
     for row in sorted(rows, key=lambda r: (-len(r.prompt), r.request, r.index)):
         widest = len(batch[0].prompt) if batch else len(row.prompt)
-        full = (len(batch) + 1) * (widest + settings.max_new_tokens) > settings.batch_tokens
+        longest = min(widest + settings.max_new_tokens, max_positions)
+        full = (len(batch) + 1) * longest > settings.batch_tokens
         if batch and (full or len(batch) == settings.batch_rows):
             yield batch
             batch = []

@@ -126,6 +126,8 @@ def test_batches_are_bounded_by_tokens_and_by_rows() -> None:
     batches = [[len(row.prompt) for row in batch] for batch in transformers_sampler.make_batches(rows, settings)]
     assert batches == [[60], [30, 10], [5, 4], [3]]
     assert list(transformers_sampler.make_batches([], settings)) == []
+    endless = SamplingSettings(max_new_tokens=10**6, batch_tokens=256)
+    assert len(next(transformers_sampler.make_batches(rows, endless, max_positions=64))) == 4, "the context is shorter"
 
 
 def test_a_prompt_that_fills_the_context_is_a_user_error(sampler: TransformersSampler) -> None:
@@ -147,7 +149,8 @@ def test_router_logits_are_off_and_the_models_own_sampling_defaults_are_gone(tmp
 
     write_tiny_policy(tmp_path)
     GenerationConfig(do_sample=True, top_k=1, repetition_penalty=9.0, eos_token_id=[END, 7]).save_pretrained(tmp_path)
-    sampler = TransformersSampler(tmp_path, settings=SETTINGS, device="cpu")
+    sampler = TransformersSampler(tmp_path, settings=SETTINGS, device="cpu", dtype="auto")
+    assert sampler.model.dtype == torch.float32
     assert sampler.model.config.output_router_logits is False
     assert sampler.end_ids == [END, 7]
     assert len({s.token_ids for s in sampler.sample(requests(1, 4))[0]}) == 4, "top_k=1 would make them all alike"
