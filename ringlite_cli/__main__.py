@@ -5,9 +5,17 @@ import signal
 import sys
 
 
+_QUIET = {
+    "HF_HUB_DISABLE_TELEMETRY": "1",  # TRL reports usage at trainer start otherwise
+    "HF_HUB_DISABLE_PROGRESS_BARS": "1",  # ours are shown; those of loading and saving are not
+    "HF_DATASETS_DISABLE_PROGRESS_BARS": "1",
+    "TOKENIZERS_PARALLELISM": "false",
+}
+
+
 def main() -> None:
-    os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")  # TRL reports usage at trainer start otherwise
-    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    for name, value in _QUIET.items():
+        os.environ.setdefault(name, value)
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # schedulers stop a job as Ctrl-C does
     sys.exit(run(sys.argv[1:]))
 
