@@ -118,8 +118,8 @@ def make_trainer(policy: Path, rows: int, world: int = 1, oracle: bool = False, 
     )
     made.remove_callback(PrinterCallback)
     generator = torch.Generator().manual_seed(3)
-    for parameter in made.model.parameters():
-        if parameter.requires_grad:
+    for name, parameter in made.model.named_parameters():
+        if not name.endswith("e_score_correction_bias"):  # no weight: moved by load statistics where it is used
             parameter.data.add_(0.03 * torch.randn(parameter.shape, generator=generator))
     gradients = Gradients()
     made.add_callback(gradients)

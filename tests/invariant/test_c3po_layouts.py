@@ -45,7 +45,7 @@ def test_each_term_moves_the_gradient(policy):
 def test_the_balance_loss_is_a_statistic_of_rows_and_keeps_its_scale(policy):
     """A product of two means: shorter rows see more chance imbalance (13 tokens here), but it does not add up."""
     values = [one_step(policy, rows, **TERMS["balance"])[1].step_stats["router_balance"] for rows in LAYOUTS]
-    assert values == pytest.approx([values[0]] * len(values), rel=0.1)
+    assert values == pytest.approx([values[0]] * len(values), rel=0.2)
     assert len(set(values)) > 1
 
 
