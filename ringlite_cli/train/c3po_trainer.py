@@ -6,7 +6,8 @@ GRPOTrainer, except:
 3. loss, KL and entropy are sums over tokens with one division by the constant Phi, so nothing depends on the layout;
 4. reference and old log-probabilities are computed on the picked tokens alone, old ones only where they are needed;
 5. the router's balance and z-loss (Eq. 5) are weighted by the tokens of a row;
-6. each optimizer step leaves a row of numbers (`step_stats`), each response a row for rollouts.jsonl (`on_rollout`).
+6. a checkpoint is loaded whole (transformers' Trainer leaves out the experts of a mixture);
+7. each optimizer step leaves a row of numbers (`step_stats`), each response a row for rollouts.jsonl (`on_rollout`).
 
 Dataloader, generation, rewards, advantages, optimizer, checkpoints and logging are TRL's.
 """
@@ -32,6 +33,7 @@ from ringlite_cli.c3po.packing import IGNORED, Sample, balance_rows, check_packi
 from ringlite_cli.c3po.router import RouterTap, check_router_is_visible
 from ringlite_cli.errors import WorkFailed
 from ringlite_cli.train.c3po_config import C3POConfig
+from ringlite_cli.train.checkpoints import load_weights
 
 Row = dict[str, Any]
 
@@ -110,18 +112,35 @@ class C3POTrainer(GRPOTrainer):
         if position == 0 or not self._updates:
             started = time.perf_counter()
             self._seconds = {"rollout": 0.0, "reward": 0.0}
-            with self._no_old_log_probs():
-                batch = self._generate_and_score_completions(generation_batch)
+            batch = self._roll_out(generation_batch)
             self._seconds["rollout"] = time.perf_counter() - started - self._seconds["reward"]
             self._updates = self._plan(generation_batch, batch)
         rows = self.args.gradient_accumulation_steps
         return {"update": position // rows, "row": position % rows}
+
+    def _roll_out(self, generation_batch: Any) -> dict[str, Tensor]:
+        try:
+            with self._no_old_log_probs():
+                return self._generate_and_score_completions(generation_batch)
+        except RuntimeError as error:
+            if "probability tensor contains" not in str(error):
+                raise
+            raise WorkFailed(
+                f"the policy's probabilities are not finite in step {self.state.global_step + 1}: it has diverged",
+                hint="the last checkpoint may be sound; lower the learning rate",
+            ) from None
 
     def _calculate_rewards(self, *args: Any, **kwargs: Any) -> Tensor:
         started = time.perf_counter()
         rewards = super()._calculate_rewards(*args, **kwargs)
         self._seconds["reward"] += time.perf_counter() - started
         return rewards
+
+    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
+        if self.is_fsdp_enabled or not isinstance(self.model, PreTrainedModel):  # sharded, or an adapter alone
+            super()._load_from_checkpoint(resume_from_checkpoint, model)
+        else:
+            load_weights(self.model, resume_from_checkpoint)
 
     def _compute_loss(self, model: Any, inputs: Row) -> Tensor:
         if "update" not in inputs:

@@ -1,8 +1,9 @@
-"""Finding the last whole checkpoint of a run, and taking its logs back to it."""
+"""Going on from a checkpoint: finding the last whole one, loading all of its weights, taking the logs back to it."""
 
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 from ringlite_cli.runs.files import cut_jsonl
 
@@ -24,6 +25,16 @@ def last_checkpoint(folder: Path) -> tuple[Path, int] | None:
         return None
     step, path = max(found)
     return path, step
+
+
+def load_weights(model: Any, checkpoint: Path | str) -> None:
+    """Puts a checkpoint's weights into a model, all of them.
+
+    transformers 5 saves a mixture's experts one by one and holds them fused; its Trainer loads a checkpoint without
+    that conversion and not strictly, so that the experts would silently stay as they were. `from_pretrained` converts.
+    """
+    saved = type(model).from_pretrained(checkpoint, dtype=model.dtype)
+    model.load_state_dict(saved.state_dict(), strict=True)
 
 
 def go_back_to(step: int, *logs: Path) -> None:

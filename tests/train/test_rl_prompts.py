@@ -1,0 +1,40 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ringlite_cli.errors import UserError
+from ringlite_cli.problems import Problem
+from ringlite_cli.train.prompts import draw_prompts
+
+PROBLEMS = [Problem(id=f"{domain}{i}", domain=domain, prompt="?") for domain in ("math", "code") for i in range(7)]
+
+
+def test_every_problem_is_asked_once_before_any_comes_again():
+    drawn = [p.id for p in draw_prompts(PROBLEMS, 7, 4, None, seed=1)]
+    assert sorted(drawn[:14]) == sorted(drawn[14:]) == sorted(p.id for p in PROBLEMS)
+    assert drawn[:14] != drawn[14:]
+
+
+def test_the_draw_depends_on_the_seed_alone():
+    mix = {"math": 0.5, "code": 0.5}
+    assert draw_prompts(PROBLEMS, 4, 5, mix, 3) == draw_prompts(PROBLEMS, 4, 5, dict(reversed(mix.items())), 3)
+    assert draw_prompts(PROBLEMS, 4, 5, mix, 3) != draw_prompts(PROBLEMS, 4, 5, mix, 4)
+
+
+def test_a_longer_run_starts_like_a_shorter_one():
+    assert draw_prompts(PROBLEMS, 4, 9, None, 3)[:20] == draw_prompts(PROBLEMS, 4, 5, None, 3)
+
+
+@given(st.integers(1, 12), st.integers(1, 30), st.floats(0.05, 0.95))
+def test_shares_hold_over_any_stretch_to_within_a_prompt(per_rollout, rollouts, share):
+    drawn = draw_prompts(PROBLEMS, per_rollout, rollouts, {"math": share, "code": 1 - share}, 0)
+    for end in range(per_rollout, len(drawn) + 1, per_rollout):
+        math = sum(p.domain == "math" for p in drawn[:end])
+        assert abs(math - share * end) <= 1
+
+
+def test_a_domain_without_problems_is_refused():
+    with pytest.raises(UserError, match="domain_mix: no problem of domain 'science' in the data; its domains are"):
+        draw_prompts(PROBLEMS, 4, 1, {"math": 1.0, "science": 1.0}, 0)
+    with pytest.raises(UserError, match="data: no problems in the data"):
+        draw_prompts([], 4, 1, None, 0)
