@@ -1,0 +1,42 @@
+"""Code: the last complete code block of a response, against the problem's tests, in the sandbox. All or nothing.
+
+Paper §3.3: 1 only if every test passes, else 0.
+"""
+
+from collections.abc import Mapping
+from concurrent.futures import Future
+from typing import Any
+
+from ringlite_cli.problems import Verdict
+from ringlite_cli.rewards.extract import last_code_block
+from ringlite_cli.sandbox import Sandbox, SandboxVerdict, Submission
+from ringlite_cli.sandbox.model import SANDBOX_ERROR
+
+
+def verify_code(tests: Mapping[str, Any] | None, response: str, sandbox: Sandbox) -> "Future[Verdict]":
+    """The verdict on one response: the sandbox's words, `unparsed` without a code block, `error` when we failed."""
+    future: Future[Verdict] = Future()
+    block = last_code_block(response)
+    if tests is None:
+        future.set_result(Verdict("error", 0.0, 0.0, "the problem has no tests"))
+        return future
+    if block is None:
+        future.set_result(Verdict("unparsed", 0.0, 0.0, "no complete code block"))
+        return future
+    note = f"the last of {block.blocks} code blocks" if block.blocks > 1 else ""
+
+    def finish(judged: "Future[SandboxVerdict]") -> None:
+        if judged.cancelled():
+            future.set_result(Verdict("error", 0.0, 0.0, "cancelled"))
+        else:
+            future.set_result(_as_verdict(judged.result(), note))
+
+    sandbox.submit(Submission(block.code, tests)).add_done_callback(finish)
+    return future
+
+
+def _as_verdict(judged: SandboxVerdict, note: str) -> Verdict:
+    place = f"case {judged.failed_case}" if judged.failed_case is not None else ""
+    detail = "; ".join(part for part in (place, judged.detail, note) if part)
+    name = "error" if judged.verdict == SANDBOX_ERROR else judged.verdict
+    return Verdict(name, float(judged.accepted), judged.seconds, detail)

@@ -1,0 +1,40 @@
+"""Logic: the last `\\boxed{}` equals the gold answer, as text or as a list of items."""
+
+import re
+
+from ringlite_cli.problems import Verdict
+from ringlite_cli.rewards.extract import last_boxed
+from ringlite_cli.rewards.math import CORRECT, ERROR, UNPARSED, WRONG
+from ringlite_cli.rewards.normalise import answer_texts, decimal_of, normalise
+
+_MACRO = re.compile(r"\\(?:text|mathrm|textbf|mathbf|texttt|mbox)\s*\{([^{}]*)\}")
+
+
+def verify_logic(answer: object, response: str) -> Verdict:
+    """The verdict on one response: white space, case, brackets and quotes aside, item by item, in order."""
+    boxed = last_boxed(response)
+    if boxed is None:
+        return Verdict(UNPARSED, 0.0, 0.0, "no complete \\boxed{}")
+    golds = answer_texts(answer)
+    if not golds:
+        return Verdict(ERROR, 0.0, 0.0, "the problem has no gold answer")
+    got = items(boxed)
+    wanted = [items(gold) for gold in golds]
+    if isinstance(answer, str) and len(golds) > 1:
+        wanted.append(items(answer))  # a JSON list of words may also be one answer of several words
+    if got in wanted:
+        return Verdict(CORRECT, 1.0)
+    return Verdict(WRONG, 0.0, 0.0, f"expected {golds[0][:80]}, got {boxed[:80]}")
+
+
+def items(text: str) -> list[str]:
+    """The items of an answer: "[3, 1, 2]", "3,1,2" and "3 1 2" are three, "yes" is one."""
+    text = normalise(_MACRO.sub(r"\1", text)).replace("\\{", "").replace("\\}", "").casefold()
+    text = re.sub(r"[\[\](){}\"'`]", " ", text).replace("\\", " ")
+    parts = re.split(r"[,;\s]+", text.strip())
+    return [_item(part) for part in parts if part]
+
+
+def _item(text: str) -> str:
+    number = decimal_of(text)
+    return str(number.normalize()) if number is not None else text

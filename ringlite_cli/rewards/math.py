@@ -1,0 +1,51 @@
+"""Math: the last `\\boxed{}` against the gold answer. Text and plain numbers are decided here, the rest by Math-Verify.
+
+Paper §3.3: Math-Verify, 1 or 0, no format reward.
+"""
+
+from concurrent.futures import Future
+
+from ringlite_cli.problems import Verdict
+from ringlite_cli.rewards.extract import last_boxed
+from ringlite_cli.rewards.normalise import answer_texts, decimal_of, squeeze
+from ringlite_cli.rewards.pool import MathPool
+
+CORRECT, WRONG, UNPARSED, TIMEOUT, ERROR = "correct", "wrong", "unparsed", "timeout", "error"
+
+
+def done(verdict: str, detail: str = "", seconds: float = 0.0) -> "Future[Verdict]":
+    """A verdict that is already there."""
+    future: Future[Verdict] = Future()
+    future.set_result(Verdict(verdict, float(verdict == CORRECT), seconds, detail))
+    return future
+
+
+def verify_math(answer: object, response: str, pool: MathPool) -> "Future[Verdict]":
+    """The verdict on one response. `answer` is text, a number, or a list of alternatives."""
+    boxed = last_boxed(response)
+    if boxed is None:
+        return done(UNPARSED, "no complete \\boxed{}")
+    golds = answer_texts(answer)
+    if not golds:
+        return done(ERROR, "the problem has no gold answer")
+    quick = plain_verdict(golds, boxed)
+    if quick is not None:
+        return done(quick, "" if quick == CORRECT else f"expected {golds[0][:80]}, got {boxed[:80]}")
+    if not boxed.strip():
+        return done(UNPARSED, "an empty \\boxed{}")
+    return pool.submit(golds, boxed)
+
+
+def plain_verdict(golds: list[str], answer: str) -> str | None:
+    """correct or wrong when text or plain decimals decide it; None when it takes algebra."""
+    key, number = squeeze(answer), decimal_of(answer)
+    wrong = 0
+    for gold in golds:
+        if key and squeeze(gold) == key:
+            return CORRECT
+        gold_number = decimal_of(gold)
+        if number is not None and gold_number is not None:
+            if abs(number - gold_number) <= abs(gold_number).scaleb(-6) * (number % 1 != 0 or gold_number % 1 != 0):
+                return CORRECT
+            wrong += 1
+    return WRONG if wrong == len(golds) else None

@@ -1,0 +1,68 @@
+"""Answers as text: what spares the computer algebra system, and what decides without it."""
+
+import json
+import re
+import unicodedata
+from decimal import Decimal, InvalidOperation
+from typing import Any
+
+_DROPPED = re.compile(r"\\(?:left|right|displaystyle|[,!;:> ]|quad|qquad|big|Big|bigg|Bigg)(?![A-Za-z])")
+_FRACTION = re.compile(r"\\[dtc]frac(?![A-Za-z])")
+_THOUSANDS = re.compile(r"(?<![\d.,])(-?\d{1,3}(?:(?:,|\{,\})\d{3})+)(?![\d,])")
+_NUMBER = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)\Z")
+_TEXT = re.compile(r"\\(?:text|mathrm|textbf|mathbf|textrm|mbox)\s*\{([^{}]*)\}")
+
+
+def answer_texts(answer: Any) -> list[str]:
+    """The accepted answers as text. A list, or JSON text of one, is a list of alternatives; a number is its text."""
+    if isinstance(answer, str):
+        stripped = answer.strip()
+        if stripped[:1] == "[" and stripped[-1:] == "]":
+            try:
+                listed = json.loads(stripped)
+            except ValueError:
+                listed = None
+            if isinstance(listed, list) and listed and all(isinstance(a, str) for a in listed):
+                return [a.strip() for a in listed if a.strip()]
+            if isinstance(listed, list) and len(listed) == 1 and not isinstance(listed[0], list | dict):
+                return [number_text(listed[0])]
+        return [stripped] if stripped else []
+    if isinstance(answer, list | tuple):
+        return [text for a in answer for text in answer_texts(a)]
+    return [] if answer is None else [number_text(answer)]
+
+
+def number_text(value: Any) -> str:
+    """A number as people write it: 142.0 is 142."""
+    if isinstance(value, float) and value.is_integer() and abs(value) < 1e15:
+        return str(int(value))
+    return str(value)
+
+
+def normalise(text: str) -> str:
+    """One spelling for many: width, dollar signs, spacing commands, fraction names, thousands, a final full stop."""
+    text = unicodedata.normalize("NFKC", text).replace("−", "-").replace("，", ",")
+    text = text.strip().strip("$").strip()
+    for opening, closing in (("\\(", "\\)"), ("\\[", "\\]")):
+        if text.startswith(opening) and text.endswith(closing):
+            text = text[2:-2].strip()
+    text = _FRACTION.sub(r"\\frac", _DROPPED.sub("", text))
+    text = _THOUSANDS.sub(lambda m: m[1].replace("{,}", "").replace(",", ""), text)
+    text = re.sub(r"\s+", " ", text)
+    return text[:-1].rstrip() if text.endswith(".") and not text.endswith("..") else text
+
+
+def squeeze(text: str) -> str:
+    """A key for equality: normalised, text macros opened, without spaces outside words."""
+    return re.sub(r"\s+", "", _TEXT.sub(r"\1", normalise(text)))
+
+
+def decimal_of(text: str) -> Decimal | None:
+    """The number that `text` plainly is; None for anything with more to it."""
+    text = normalise(text)
+    if len(text) > 400 or not _NUMBER.match(text):
+        return None
+    try:
+        return Decimal(text)
+    except InvalidOperation:
+        return None

@@ -1,0 +1,159 @@
+"""Simple physical units: `3.0e-10 \\mathrm{~m/s^2}` as a number and a unit that compares with others of its kind."""
+
+import re
+from dataclasses import dataclass
+from fractions import Fraction
+
+from ringlite_cli.rewards.normalise import normalise
+
+Dimension = tuple[Fraction, ...]  # powers of m, kg, s, A, K, mol, cd, rad
+
+_BASE = ["m", "kg", "s", "A", "K", "mol", "cd", "rad"]
+_PREFIXES = {
+    "": 1.0, "Y": 1e24, "Z": 1e21, "E": 1e18, "P": 1e15, "T": 1e12, "G": 1e9, "M": 1e6, "k": 1e3, "h": 1e2, "d": 1e-1,
+    "c": 1e-2, "m": 1e-3, "u": 1e-6, "μ": 1e-6, "n": 1e-9, "p": 1e-12, "f": 1e-15, "a": 1e-18,
+}  # fmt: skip
+# unit: (factor to SI, powers written as "kg m2 s-2", takes SI prefixes)
+_UNITS: dict[str, tuple[float, str, bool]] = {
+    "m": (1, "m", True), "g": (1e-3, "kg", True), "s": (1, "s", True), "A": (1, "A", True), "K": (1, "K", True),
+    "mol": (1, "mol", True), "cd": (1, "cd", True), "rad": (1, "rad", True), "Hz": (1, "s-1", True),
+    "N": (1, "kg m s-2", True), "Pa": (1, "kg m-1 s-2", True), "J": (1, "kg m2 s-2", True),
+    "W": (1, "kg m2 s-3", True), "C": (1, "A s", True), "V": (1, "kg m2 s-3 A-1", True),
+    "Ω": (1, "kg m2 s-3 A-2", True), "ohm": (1, "kg m2 s-3 A-2", True), "F": (1, "kg-1 m-2 s4 A2", True),
+    "T": (1, "kg s-2 A-1", True), "H": (1, "kg m2 s-2 A-2", True), "Wb": (1, "kg m2 s-2 A-1", True),
+    "eV": (1.602176634e-19, "kg m2 s-2", True), "L": (1e-3, "m3", True), "l": (1e-3, "m3", True),
+    "bar": (1e5, "kg m-1 s-2", True), "cal": (4.184, "kg m2 s-2", True), "M": (1e3, "mol m-3", True),
+    "min": (60, "s", False), "h": (3600, "s", False), "hr": (3600, "s", False), "hour": (3600, "s", False),
+    "day": (86400, "s", False), "d": (86400, "s", False), "yr": (3.15576e7, "s", True), "year": (3.15576e7, "s", False),
+    "deg": (0.017453292519943295, "rad", False), "°": (0.017453292519943295, "rad", False),
+    "atm": (101325, "kg m-1 s-2", False), "Å": (1e-10, "m", False), "angstrom": (1e-10, "m", False),
+    "AU": (1.495978707e11, "m", False), "pc": (3.0856775814913673e16, "m", True),
+    "ly": (9.4607304725808e15, "m", False),
+    "in": (0.0254, "m", False), "ft": (0.3048, "m", False), "mi": (1609.344, "m", False),
+    "lb": (0.45359237, "kg", False),
+    "u": (1.66053906660e-27, "kg", False), "amu": (1.66053906660e-27, "kg", False), "erg": (1e-7, "kg m2 s-2", False),
+    "dyn": (1e-5, "kg m s-2", False), "gauss": (1e-4, "kg s-2 A-1", False), "%": (0.01, "", False),
+    "t": (1e3, "kg", False),
+    "second": (1, "s", False), "meter": (1, "m", True), "metre": (1, "m", True), "gram": (1e-3, "kg", True),
+    "joule": (1, "kg m2 s-2", True), "watt": (1, "kg m2 s-3", True), "newton": (1, "kg m s-2", True),
+    "volt": (1, "kg m2 s-3 A-1", True), "kelvin": (1, "K", False), "mole": (1, "mol", False),
+    "minute": (60, "s", False),
+}  # fmt: skip
+_WORD_PREFIXES = {"kilo": 1e3, "mega": 1e6, "giga": 1e9, "centi": 1e-2, "milli": 1e-3, "micro": 1e-6, "nano": 1e-9}
+
+
+@dataclass(frozen=True, slots=True)
+class Unit:
+    """A unit: its factor to SI and the powers of the SI base units."""
+
+    factor: float
+    dimension: Dimension
+
+
+@dataclass(frozen=True, slots=True)
+class Quantity:
+    """A number with its unit (None for a bare number); `integer` when it was written as one."""
+
+    value: float
+    unit: Unit | None
+    integer: bool
+
+
+_NUMBER = re.compile(
+    r"""\s*(?P<mantissa>[+-]?\s*(?:\d+\.?\d*|\.\d+))
+        (?:\s*(?:[eE]\s*(?P<e>[+-]?\d+)|(?:\\times|\\cdot|×|·|x|\*)\s*10\s*(?:\^|\*\*)\s*(?:\{\s*(?P<b>[+-]?\s*\d+)\s*\}|\(?(?P<p>[+-]?\d+)\)?)))?
+        (?P<rest>.*)\Z""",
+    re.VERBOSE | re.DOTALL,
+)
+_POWER_OF_TEN = re.compile(r"\s*10\s*\^\s*(?:\{\s*(?P<b>[+-]?\s*\d+)\s*\}|(?P<p>[+-]?\d+))(?P<rest>.*)\Z", re.DOTALL)
+
+
+def read_quantity(text: str) -> Quantity | None:
+    """A number with an optional unit, LaTeX or plain; None for anything else (an expression, a word)."""
+    text = normalise(text)
+    text = re.sub(r"^[A-Za-z]\w*(?:_\{?\w+\}?)?\s*(?:=|\\approx|≈)\s*", "", text)
+    power = _POWER_OF_TEN.match(text)
+    match = power or _NUMBER.match(text)
+    if match is None:
+        return None
+    groups = match.groupdict()
+    exponent = groups.get("e") or groups.get("b") or groups.get("p")
+    mantissa = "1" if power else groups["mantissa"].replace(" ", "")
+    try:
+        value = float(f"{mantissa}e{(exponent or '0').replace(' ', '')}")
+    except ValueError:
+        return None
+    rest = _unit_text(groups["rest"])
+    if not rest:
+        return Quantity(value, None, integer="." not in mantissa and exponent is None)
+    unit = read_unit(rest)
+    return None if unit is None else Quantity(value, unit, integer=False)
+
+
+def _unit_text(text: str) -> str:
+    text = text.replace("^\\circ", "°").replace("^{\\circ}", "°")
+    text = re.sub(r"\^\s*\{\s*([+-]?\d+)\s*\}", r"^\1", text)
+    text = re.sub(r"\\(?:mathrm|text|textrm|mathbf|operatorname|mbox)\s*\{([^{}]*)\}", r" \1 ", text)
+    text = re.sub(r"\\frac\s*\{([^{}]*)\}\s*\{([^{}]*)\}", r"(\1)/(\2)", text)
+    for macro, sign in _SIGNS.items():
+        text = text.replace(macro, sign)
+    return re.sub(r"\\(?:cdot|times|rm)(?![A-Za-z])|\\[,;:! ]|[·×*{}~]", " ", text).strip()
+
+
+_SIGNS = {"\\%": "%", "\\circ": "°", "\\degree": "°", "\\mu": "μ", "\\Omega": "Ω", "\\AA": "Å"}
+_FACTOR = re.compile(r"\s*([A-Za-zμΩÅ°%]+)\s*(?:(?:\^|\*\*)?\s*\(?([+-]?\d+)\)?)?")
+
+
+def read_unit(text: str) -> Unit | None:
+    """`m/s^2`, `kg m s^-2`, `J/(kg K)`; None for what is not made of known units."""
+    if len(text) > 100:
+        return None
+    factor, dimension, sign, grouped = 1.0, [Fraction(0)] * len(_BASE), 1, False
+    place = 0
+    while place < len(text):
+        character = text[place]
+        if character in " ()":
+            grouped = grouped or (character == "(" and sign == -1)
+            if character == ")":
+                sign, grouped = 1, False
+            place += 1
+            continue
+        if character == "/":
+            sign, place = -1, place + 1
+            continue
+        match = _FACTOR.match(text, place)
+        single = _single(match[1]) if match else None
+        if match is None or single is None:
+            return None
+        power = sign * int(match[2] or 1)
+        if abs(power) > 12:
+            return None
+        factor *= single.factor**power
+        dimension = [d + power * p for d, p in zip(dimension, single.dimension, strict=True)]
+        sign, place = sign if grouped else 1, match.end()
+    return Unit(factor, tuple(dimension))
+
+
+def _single(name: str) -> Unit | None:
+    for candidate in (name, name.lower() if len(name) > 3 else name, name.rstrip("s") if len(name) > 3 else name):
+        if candidate in _UNITS:
+            return _made(candidate, 1.0)
+        for prefix, scale in _PREFIXES.items():
+            rest = candidate[len(prefix) :]
+            if prefix and candidate.startswith(prefix) and rest in _UNITS and _UNITS[rest][2]:
+                return _made(rest, scale)
+        for prefix, scale in _WORD_PREFIXES.items():
+            rest = candidate[len(prefix) :].rstrip("s") or "s"
+            if candidate.startswith(prefix) and rest in _UNITS:
+                return _made(rest, scale)
+    return None
+
+
+def _made(name: str, scale: float) -> Unit:
+    factor, powers, _ = _UNITS[name]
+    dimension = [Fraction(0)] * len(_BASE)
+    for part in powers.split():
+        match = re.match(r"([A-Za-z]+)(-?\d+)?", part)
+        assert match
+        dimension[_BASE.index(match[1])] += int(match[2] or 1)
+    return Unit(factor * scale, tuple(dimension))
