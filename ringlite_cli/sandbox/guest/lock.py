@@ -1,0 +1,127 @@
+"""What a forked child gives up before it runs a submission: capabilities, limits, system calls.
+
+The system call filter is a list of what no submission needs: other name spaces, mounting, tracing, kernel keys,
+shared memory that outlives a process, sockets other than AF_UNIX (AF_VSOCK would leave the machine past any network
+name space). Numbers are Linux's, x86-64 and arm64 (arch/x86/entry/syscalls/syscall_64.tbl, asm-generic/unistd.h).
+"""
+
+import ctypes
+import os
+import platform
+import resource
+import struct
+from collections.abc import Mapping
+
+libc = ctypes.CDLL(None, use_errno=True)
+
+CLONE_NEWPID = 0x20000000
+_CLONE_NEW_ANY = 0x7E020080  # all CLONE_NEW* flags, time name space included
+_PR_SET_DUMPABLE, _PR_SET_SECCOMP, _PR_SET_NO_NEW_PRIVS, _PR_CAP_AMBIENT = 4, 22, 38, 47
+_EPERM, _EACCES, _ENOSYS = 1, 13, 38
+_AF_UNIX = 1
+
+# name: (x86-64, arm64)
+_DENIED = {
+    "ptrace": (101, 117), "mount": (165, 40), "umount2": (166, 39), "pivot_root": (155, 41), "chroot": (161, 51),
+    "unshare": (272, 97), "setns": (308, 268), "process_vm_readv": (310, 270), "process_vm_writev": (311, 271),
+    "kexec_load": (246, 104), "init_module": (175, 105), "delete_module": (176, 106), "finit_module": (313, 273),
+    "bpf": (321, 280), "perf_event_open": (298, 241), "userfaultfd": (323, 282), "add_key": (248, 217),
+    "request_key": (249, 218), "keyctl": (250, 219), "shmget": (29, 194), "shmctl": (31, 195), "shmat": (30, 196),
+    "semget": (64, 190), "semctl": (66, 191), "semop": (65, 193), "msgget": (68, 186), "msgctl": (71, 187),
+    "mq_open": (240, 180), "memfd_create": (319, 279), "open_by_handle_at": (304, 265), "acct": (163, 89),
+    "name_to_handle_at": (303, 264), "personality": (135, 92), "quotactl": (179, 60), "swapon": (167, 224),
+    "reboot": (169, 142), "settimeofday": (164, 170), "clock_settime": (227, 112), "syslog": (103, 116),
+    "io_uring_setup": (425, 425), "io_uring_enter": (426, 426), "io_uring_register": (427, 427),
+    "open_tree": (428, 428), "move_mount": (429, 429), "fsopen": (430, 430), "fsconfig": (431, 431),
+    "fsmount": (432, 432), "fspick": (433, 433), "pidfd_getfd": (438, 438), "process_madvise": (440, 440),
+    "mount_setattr": (442, 442), "memfd_secret": (447, 447),
+}  # fmt: skip
+_ARCHES = {
+    "x86_64": (0xC000003E, 0, {"clone": 56, "socket": 41}),
+    "aarch64": (0xC00000B7, 1, {"clone": 220, "socket": 198}),
+}
+_CLONE3 = 435
+
+_LOAD, _JEQ, _JGE, _JSET, _RET = 0x20, 0x15, 0x35, 0x45, 0x06
+_ALLOW, _ERRNO, _KILL = 0x7FFF0000, 0x00050000, 0x80000000
+
+
+def _op(code: int, jump_true: int, jump_false: int, value: int) -> bytes:
+    return struct.pack("=HBBI", code, jump_true, jump_false, value)
+
+
+def filter_program() -> bytes | None:
+    """The filter as classic BPF; None on a machine whose system call numbers are not known here."""
+    arch = _ARCHES.get(platform.machine())
+    if arch is None:
+        return None
+    token, column, numbers = arch
+    ops = [_op(_LOAD, 0, 0, 4), _op(_JEQ, 1, 0, token), _op(_RET, 0, 0, _KILL), _op(_LOAD, 0, 0, 0)]
+    ops += [_op(_JGE, 0, 1, 0x40000000), _op(_RET, 0, 0, _ERRNO | _ENOSYS)]  # the x32 calling convention
+    for pair in _DENIED.values():
+        ops += [_op(_JEQ, 0, 1, pair[column]), _op(_RET, 0, 0, _ERRNO | _EPERM)]
+    ops += [_op(_JEQ, 0, 1, _CLONE3), _op(_RET, 0, 0, _ERRNO | _ENOSYS)]  # flags behind a pointer; libc falls back
+    ops += [_op(_JEQ, 0, 3, numbers["clone"]), _op(_LOAD, 0, 0, 16), _op(_JSET, 0, 1, _CLONE_NEW_ANY & ~0x80)]
+    ops += [_op(_RET, 0, 0, _ERRNO | _EPERM), _op(_LOAD, 0, 0, 0)]
+    ops += [_op(_JEQ, 0, 3, numbers["socket"]), _op(_LOAD, 0, 0, 16), _op(_JEQ, 1, 0, _AF_UNIX)]
+    ops += [_op(_RET, 0, 0, _ERRNO | _EACCES), _op(_RET, 0, 0, _ALLOW)]
+    return b"".join(ops)
+
+
+_FILTER = filter_program()
+
+
+class _Fprog(ctypes.Structure):
+    _fields_ = [("len", ctypes.c_ushort), ("filter", ctypes.c_char_p)]
+
+
+_FPROG = _Fprog(len(_FILTER) // 8, _FILTER) if _FILTER else None
+
+
+def has_filter() -> bool:
+    """Whether this kernel and machine take the system call filter (asked without installing it)."""
+    return _FPROG is not None and libc.prctl(21, 0, 0, 0, 0) >= 0  # PR_GET_SECCOMP
+
+
+def drop_privileges(uid: int | None) -> None:
+    """Becomes `uid` where one is given, and gives up every capability. Raises OSError when it cannot."""
+    if uid is not None:
+        os.setgroups([])
+        os.setresgid(uid, uid, uid)
+        os.setresuid(uid, uid, uid)
+    libc.prctl(_PR_CAP_AMBIENT, 4, 0, 0, 0)
+    header = (ctypes.c_uint32 * 2)(0x20080522, 0)
+    if libc.capset(header, (ctypes.c_uint32 * 6)()) != 0:
+        raise OSError(ctypes.get_errno(), "capset")
+
+
+def set_limits(limits: Mapping[str, int]) -> None:
+    """Limits of one process and its children: `cpu` seconds; `memory`, `file` bytes; `processes`, `files` counts."""
+    for name, kind in _RLIMITS.items():
+        if name in limits:
+            _, hard = resource.getrlimit(kind)
+            value = limits[name] if hard == resource.RLIM_INFINITY else min(limits[name], hard)
+            resource.setrlimit(kind, (value, value))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+
+
+_RLIMITS = {
+    "cpu": resource.RLIMIT_CPU,
+    "memory": resource.RLIMIT_AS,
+    "file": resource.RLIMIT_FSIZE,
+    "processes": resource.RLIMIT_NPROC,
+    "files": resource.RLIMIT_NOFILE,
+}
+
+
+def filter_calls() -> None:
+    """Installs the system call filter, for good. Raises OSError where the kernel refuses it."""
+    if libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0:
+        raise OSError(ctypes.get_errno(), "no_new_privs")
+    if _FPROG is not None and libc.prctl(_PR_SET_SECCOMP, 2, ctypes.byref(_FPROG), 0, 0) != 0:
+        raise OSError(ctypes.get_errno(), "seccomp")
+
+
+def undumpable() -> None:
+    """No other process of this user may trace this one or read its memory."""
+    libc.prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)

@@ -1,0 +1,327 @@
+"""Tests and program in two processes: the tests call the program from outside and see only data come back.
+
+So the program cannot reach the tests' expectations, cannot end the tests by exiting, and cannot win by an object that
+says it equals everything. What is not data stays in the program's process and the tests hold a `Remote` to it. A
+Remote never equals data, and operators that would hand it an expectation are refused unless the tests name a class of
+the program (then the class is what is tested, and its operators are part of it).
+"""
+
+import builtins
+import json
+import socket
+import types
+from collections.abc import Callable
+from typing import Any
+
+from . import wire
+
+MAX_MESSAGE = 64 << 20
+
+
+class Gone(Exception):
+    """The program's process ended or broke the protocol."""
+
+
+class Raised(Exception):
+    """The program raised an exception of its own class, or left by SystemExit."""
+
+
+class Peer:
+    """One end of the link: JSON lines, a request answered by a reply, requests nested within requests."""
+
+    def __init__(self, number: int) -> None:
+        self._socket = socket.socket(fileno=number)
+        self._lines = self._socket.makefile("rb")
+        self.handle: Callable[[dict[str, Any]], Any] = lambda message: None
+
+    def send(self, message: Any) -> None:
+        """Sends one message. Raises Gone when the other end has closed."""
+        try:
+            self._socket.sendall(json.dumps(message).encode() + b"\n")
+        except OSError:
+            raise Gone("the program ended") from None
+
+    def receive(self) -> dict[str, Any]:
+        """The next message. Raises Gone at the end of the link or for what is not a message."""
+        try:
+            line = self._lines.readline(MAX_MESSAGE)
+            message = json.loads(line) if line.endswith(b"\n") else None
+        except (OSError, ValueError, RecursionError):
+            message = None
+        if not isinstance(message, dict):
+            raise Gone("the program ended")
+        return message
+
+    def ask(self, **request: Any) -> dict[str, Any]:
+        """Sends a request and returns its reply, answering the other end's own requests meanwhile."""
+        self.send(request)
+        while True:
+            message = self.receive()
+            if "op" not in message:
+                return message
+            self.send(self.handle(message))
+
+
+def serve(link: Peer, space: dict[str, Any]) -> None:
+    """The program's end: answers operations on its globals and on the objects it has handed out."""
+    held: list[Any] = []
+
+    def give(value: Any) -> dict[str, Any]:
+        held.append(value)
+        return {"~": "remote", "id": len(held) - 1, "type": type(value).__name__, "text": _text(value)}
+
+    def take(value: dict[str, Any]) -> Any:
+        if value["~"] == "remote":
+            return held[value["id"]]
+        return lambda *args: _answer(link.ask(op="call", id=value["id"], args=wire.pack(list(args), give)), take)
+
+    def handle(message: dict[str, Any]) -> dict[str, Any]:
+        try:
+            args, named = wire.unpack(message["args"], take), wire.unpack(message.get("named", {}), take)
+            value = _OPERATIONS[message["op"]](space, *args, **named)
+            return {"value": wire.pack(value, give), "args": _changed(args, message["args"], give)}
+        except BaseException as error:
+            kinds = [k.__name__ for k in type(error).__mro__]
+            return {"error": {"kinds": kinds, "text": _text(error)}}
+
+    def name_kind(value: Any) -> str:
+        if isinstance(value, type):
+            return "exception" if issubclass(value, BaseException) else "class"
+        return "value"
+
+    link.handle = handle
+    link.send({"names": {name: name_kind(value) for name, value in space.items() if not name.startswith("__")}})
+    while True:
+        try:
+            link.send(handle(link.receive()))
+        except Gone:
+            return
+
+
+def _changed(args: list[Any], sent: list[Any], give: Callable[[Any], dict[str, Any]]) -> dict[str, Any]:
+    """The arguments that the call changed in place (lists, dicts, sets), by position."""
+    after = {}
+    for place, arg in enumerate(args):
+        if isinstance(arg, list | dict | set | bytearray):
+            packed = wire.pack(arg, give)
+            if packed != sent[place]:
+                after[str(place)] = packed
+    return after
+
+
+def _text(value: Any) -> str:
+    try:
+        return str(value)[:500] if isinstance(value, BaseException) else repr(value)[:200]
+    except BaseException:
+        return type(value).__name__
+
+
+def _operate(space: dict[str, Any], method: str, value: Any, *args: Any) -> Any:
+    function = getattr(type(value), method, None)
+    if function is None:  # as Python itself says it; list() and others rely on the type of this error
+        raise TypeError(f"{type(value).__name__!r} object has no {method}")
+    result = function(value, *args)
+    return list(result) if method == "__iter__" else result
+
+
+_OPERATIONS: dict[str, Callable[..., Any]] = {
+    "name": lambda space, name: space[name],
+    "call_name": lambda space, *args, **named: space[args[0]](*args[1:], **named),
+    "call": lambda space, *args, **named: args[0](*args[1:], **named),
+    "attribute": lambda space, value, name: getattr(value, name),
+    "set_attribute": lambda space, value, name, new: setattr(value, name, new),
+    "operator": _operate,
+}
+
+
+def _answer(reply: dict[str, Any], take: Callable[[dict[str, Any]], Any]) -> Any:
+    if "error" in reply:
+        raise RuntimeError(str(reply["error"]))
+    return wire.unpack(reply.get("value"), take)
+
+
+class Remote:
+    """An object that lives in the program's process."""
+
+    def __init__(self, tests: "_Tests", wired: dict[str, Any]) -> None:
+        self.__dict__["_tests"], self.__dict__["_wired"] = tests, wired
+
+    def __call__(self, *args: Any, **named: Any) -> Any:
+        return self._tests.do("call", self, *args, **named)
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__") and name.endswith("__"):
+            raise AttributeError(name)
+        return self._tests.do("attribute", self, name)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        self._tests.do("set_attribute", self, name, value)
+
+    def __repr__(self) -> str:
+        return str(self._wired["text"])
+
+    def __str__(self) -> str:
+        return str(self._tests.do("operator", "__str__", self))
+
+    def __bool__(self) -> bool:
+        return True
+
+    def __hash__(self) -> int:
+        return hash(self._wired["id"])
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Remote):
+            return False
+        if self._wired["id"] == other._wired["id"]:
+            return True
+        return self._tests.classes and self._tests.do("operator", "__eq__", self, other) is True
+
+    def __iter__(self) -> Any:
+        return iter(self._tests.do("operator", "__iter__", self))
+
+    def __len__(self) -> int:
+        return int(self._tests.do("operator", "__len__", self))
+
+    def __getitem__(self, key: Any) -> Any:
+        return self._tests.do("operator", "__getitem__", self, key)
+
+    def __next__(self) -> Any:
+        return self._tests.do("operator", "__next__", self)
+
+
+def _guarded(method: str) -> Callable[..., Any]:
+    def operate(self: Remote, *args: Any) -> Any:
+        if not self._tests.classes:
+            raise TypeError(f"{self._wired['type']} is not data: {method} is refused")
+        return self._tests.do("operator", method, self, *args)
+
+    return operate
+
+
+_OPERATORS = """
+lt le gt ge contains add sub mul truediv floordiv mod pow matmul and or xor neg abs radd rsub rmul
+setitem delitem enter exit int float round iadd isub
+"""
+for _name in _OPERATORS.split():
+    setattr(Remote, f"__{_name}__", _guarded(f"__{_name}__"))
+
+
+class _Tests:
+    """The tests' end: turns operations on Remotes into requests and replies into data, Remotes or exceptions."""
+
+    def __init__(self, link: Peer, kinds: dict[str, str], used: set[str]) -> None:
+        self.link, self.exported, self.exceptions = link, list[Any](), dict[str, type[BaseException]]()
+        link.handle = self._call_back
+        self.classes = any(kinds.get(name) == "class" for name in used - {"Solution"})
+        self.calls = 0
+
+    def do(self, operation: str, *args: Any, **named: Any) -> Any:
+        """Performs an operation in the program's process; raises what it raised."""
+        self.calls += 1
+        packed = wire.pack(list(args), self._give)
+        reply = self.link.ask(op=operation, args=packed, named=wire.pack(named, self._give))
+        if "error" in reply:
+            raise self._exception(reply["error"])
+        self._copy_back(args, reply.get("args") or {})
+        return wire.unpack(reply.get("value"), self._take)
+
+    def _give(self, value: Any) -> dict[str, Any]:
+        if isinstance(value, Remote):
+            return value._wired
+        if not callable(value):
+            raise wire.Unsendable(f"cannot hand a {type(value).__name__} to the program")
+        self.exported.append(value)
+        return {"~": "callable", "id": len(self.exported) - 1}
+
+    def _take(self, value: dict[str, Any]) -> Any:
+        if value.get("~") == "callable":
+            return self.exported[int(value["id"])]
+        return Remote(self, value)
+
+    def _call_back(self, message: dict[str, Any]) -> dict[str, Any]:
+        """The program calls a function that the tests handed it: that function, with data, and nothing else."""
+        try:
+            if message.get("op") != "call":
+                raise wire.Unsendable("only a call is answered")
+            function = self.exported[int(message["id"])]
+            return {"value": wire.pack(function(*wire.unpack(message["args"], self._take)), self._give)}
+        except Exception as error:
+            return {"error": f"{type(error).__name__}: {error}"}
+
+    def _exception(self, error: dict[str, Any]) -> BaseException:
+        text, kinds = str(error.get("text", "")), [str(k) for k in error.get("kinds", [])]
+        for kind in kinds:
+            if kind in self.exceptions:
+                return self.exceptions[kind](text)
+            builtin = getattr(builtins, kind, None)
+            if isinstance(builtin, type) and issubclass(builtin, Exception):
+                if builtin is Exception or issubclass(builtin, UnicodeError | OSError):
+                    break
+                return builtin(text)
+        return Raised(f"{kinds[0] if kinds else 'Exception'}: {text}")
+
+    def _copy_back(self, args: tuple[Any, ...], changed: dict[str, Any]) -> None:
+        for place, packed in changed.items():
+            arg, new = args[int(place)], wire.unpack(packed, self._take)
+            if isinstance(arg, list | bytearray) and isinstance(new, list | bytearray):
+                arg[:] = new
+            elif isinstance(arg, dict | set) and type(arg) is type(new):
+                arg.clear()
+                arg.update(new)
+
+    def bind(self, name: str, kind: str) -> Any:
+        """What `name` of the program is to the tests: data by value, an exception class, or a Remote."""
+        if kind == "exception":
+            self.exceptions[name] = type(name, (Raised,), {})
+            return self.exceptions[name]
+        return self.do("name", name)
+
+
+def _names(code: types.CodeType) -> set[str]:
+    found = set(code.co_names)
+    for constant in code.co_consts:
+        if isinstance(constant, types.CodeType):
+            found |= _names(constant)
+    return found
+
+
+def run_tests(link: Peer, source: str, space: dict[str, Any]) -> dict[str, str]:
+    """Runs the tests' source against the served program.
+
+    Returns {"outcome", "detail"}; outcome is passed, failed (an assertion), raised (an exception that reached the
+    tests' top), gone (the program's process ended) or broken (the tests are not Python).
+    """
+    try:
+        code = compile(source, "tests.py", "exec", dont_inherit=True)
+    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
+        return {"outcome": "broken", "detail": f"the tests do not compile: {error}"}
+    try:
+        kinds = link.receive().get("names")
+        if not isinstance(kinds, dict):
+            raise Gone("the program ended")
+        used = _names(code)
+        tests = _Tests(link, kinds, used)
+        for name in sorted(used & kinds.keys()):
+            if not hasattr(builtins, name) and name not in space:
+                space[name] = tests.bind(name, kinds[name])
+        exec(code, space)
+    except Gone as error:
+        return {"outcome": "gone", "detail": str(error)}
+    except AssertionError as error:
+        return {"outcome": "failed", "detail": _where(error, source)}
+    except SystemExit as stop:  # the tests' own, as unittest.main ends; the program's arrives as Raised
+        if stop.code not in (None, 0, False):
+            return {"outcome": "failed", "detail": f"the tests left with {stop.code!r}"}
+    except BaseException as error:
+        return {"outcome": "raised", "detail": f"{type(error).__name__}: {error} ({_where(error, source)})"}
+    return {"outcome": "passed", "detail": ""}
+
+
+def _where(error: BaseException, source: str) -> str:
+    line, trace = 0, error.__traceback__
+    while trace is not None:
+        if trace.tb_frame.f_code.co_filename == "tests.py":
+            line = trace.tb_lineno
+        trace = trace.tb_next
+    lines = source.splitlines()
+    return f"line {line} of the tests: {lines[line - 1].strip()[:200]}" if 0 < line <= len(lines) else "in the tests"

@@ -1,0 +1,159 @@
+"""The warm process of a jail: it forks once per run, waits, kills, cleans up, and never reads what is run.
+
+Programs, inputs and tests arrive as open files (memfd) that it hands on unread, so that nothing of one run is in the
+memory that the next run inherits. Every child leads a PID name space of its own: it cannot name this process or any
+other run's, and whatever it leaves behind dies with it. Its files die with its /tmp.
+"""
+
+import ctypes
+import gc
+import json
+import os
+import select
+import signal
+import socket
+import sys
+import time
+from typing import Any
+
+from . import child, lock
+
+_TMPFS_FLAGS = 2 | 4  # nosuid, nodev
+_MNT_DETACH = 2
+PRELOAD = """
+encodings.idna array bisect collections copy dataclasses datetime decimal enum fractions functools heapq io itertools
+json math operator queue random re statistics string struct threading traceback types typing unittest
+"""
+
+
+class Zygote:
+    """Serves runs over `control`, one at a time, until the other end closes."""
+
+    def __init__(self, control: socket.socket, uid: int | None, tmp_bytes: int, jailed: bool) -> None:
+        self.control, self.uid, self.tmp_bytes = control, uid, tmp_bytes
+        self.myself = os.pidfd_open(os.getpid())
+        lock.undumpable()
+        self.own_pids = jailed and self._can_isolate_pids()
+        self.own_tmp = jailed and self._mount_tmp()
+
+    def serve(self) -> None:
+        """Answers requests until the control socket closes."""
+        facts = {"pids": self.own_pids, "tmp": self.own_tmp, "filter": lock.has_filter(), "uid": self.uid}
+        self.control.send(json.dumps(facts).encode())
+        gc.collect()
+        gc.freeze()
+        while True:
+            message, files, _, _ = socket.recv_fds(self.control, 65536, 16)
+            if not message:
+                return
+            request = json.loads(message)
+            if "cancel" in request:  # it came after the run's end
+                continue
+            try:
+                reply = self._run(request, files)
+            finally:
+                for file in files:
+                    os.close(file)
+            self.control.send(json.dumps(reply).encode())
+
+    def _run(self, request: dict[str, Any], files: list[int]) -> dict[str, Any]:
+        """One run. `request["roles"]` lists the children: {"role", "files": {name: position in `files`}}."""
+        link = socket.socketpair() if len(request["roles"]) > 1 else ()
+        started = time.monotonic()
+        children: dict[int, int] = {}  # pidfd -> pid
+        try:
+            for place, role in enumerate(request["roles"]):
+                named = {name: files[position] for name, position in role["files"].items()}
+                if link:
+                    named["link"] = link[place].fileno()
+                pid = self._fork(role["role"], request["limits"], named)
+                children[os.pidfd_open(pid)] = pid
+        finally:
+            for end in link:
+                end.close()
+        ended = self._wait(children, started + request["wall"])
+        self._clean_tmp()
+        return {"wall": time.monotonic() - started, **ended}
+
+    def _fork(self, role: str, limits: dict[str, int], files: dict[str, int]) -> int:
+        if self.own_pids and lock.libc.unshare(lock.CLONE_NEWPID) != 0:
+            raise OSError(ctypes.get_errno(), "unshare")
+        pid = os.fork()
+        if pid == 0:
+            try:
+                child.main(role, limits, files, self.uid)
+            finally:
+                os._exit(child.EXIT_HARNESS)
+        if self.own_pids and lock.libc.setns(self.myself, lock.CLONE_NEWPID) != 0:
+            raise OSError(ctypes.get_errno(), "setns")
+        return pid
+
+    def _wait(self, children: dict[int, int], deadline: float) -> dict[str, Any]:
+        """Waits for the last child of the run (the one that judges, or the only one); then ends them all."""
+        waited = select.poll()
+        last = list(children)[-1]
+        waited.register(last, select.POLLIN)
+        waited.register(self.control, select.POLLIN)
+        killed = ""
+        while True:
+            left = deadline - time.monotonic()
+            ready = [fd for fd, _ in waited.poll(max(0.0, left) * 1000)]
+            if last in ready:
+                break
+            if self.control.fileno() in ready:
+                if not self.control.recv(65536):
+                    self._end(children)
+                    os._exit(0)
+                killed = "cancel"
+                break
+            if left <= 0:
+                killed = "wall"
+                break
+        return {"killed": killed, "children": self._end(children)}
+
+    def _end(self, children: dict[int, int]) -> list[dict[str, Any]]:
+        ends = []
+        for pidfd, pid in children.items():
+            finished, status, usage = os.wait4(pid, os.WNOHANG)
+            if not finished:
+                signal.pidfd_send_signal(pidfd, signal.SIGKILL)
+                _, status, usage = os.wait4(pid, 0)
+            os.close(pidfd)
+            ends.append({"status": status, "cpu": usage.ru_utime + usage.ru_stime, "rss": usage.ru_maxrss * 1024})
+        if not self.own_pids:
+            self._kill_leftovers()
+        return ends
+
+    def _kill_leftovers(self) -> None:
+        """Without a PID name space per run: all in the jail but this process and its first is a leftover."""
+        if os.getpid() < 10:
+            try:
+                os.kill(-1, signal.SIGKILL)
+            except ProcessLookupError:
+                return
+
+    def _can_isolate_pids(self) -> bool:
+        if lock.libc.unshare(lock.CLONE_NEWPID) != 0:
+            return False
+        return lock.libc.setns(self.myself, lock.CLONE_NEWPID) == 0
+
+    def _mount_tmp(self) -> bool:
+        options = f"size={self.tmp_bytes},nr_inodes=4096,mode=1777".encode()
+        return lock.libc.mount(b"tmpfs", b"/tmp", b"tmpfs", _TMPFS_FLAGS, options) == 0
+
+    def _clean_tmp(self) -> None:
+        if self.own_tmp and os.listdir("/tmp"):
+            lock.libc.umount2(b"/tmp", _MNT_DETACH)
+            if not self._mount_tmp():
+                os._exit(1)
+
+
+def main() -> None:
+    """Entry point: argv is the control socket's number, the child's user id or '-', /tmp bytes, 1 in a jail."""
+    number, uid, tmp_bytes, jailed = sys.argv[1:5]
+    for name in PRELOAD.split():
+        __import__(name)
+    sys.setrecursionlimit(1000)
+    control = socket.socket(fileno=int(number))
+    os.set_inheritable(int(number), False)
+    Zygote(control, None if uid == "-" else int(uid), int(tmp_bytes), jailed == "1").serve()

