@@ -58,6 +58,7 @@ def load_model(model_path: str | Path, *, dtype: str | None = None, device: str 
     if dtype is None or dtype == "auto":
         dtype = "bfloat16" if device.startswith("cuda") else "float32"
     _check_if_local(model_path)
+    shown = logging.is_progress_bar_enabled()
     logging.disable_progress_bar()
     try:
         model = AutoModelForCausalLM.from_pretrained(str(model_path), dtype=getattr(torch, dtype))
@@ -66,7 +67,8 @@ def load_model(model_path: str | Path, *, dtype: str | None = None, device: str 
             raise
         raise UserError(f"cannot load the model ({_first_line(error)})", where=str(model_path)) from None
     finally:
-        logging.enable_progress_bar()
+        if shown:
+            logging.enable_progress_bar()
     if hasattr(model.config, "output_router_logits"):
         model.config.output_router_logits = False  # a padded generate of a MoE crashes with it, and TRL leaves it on
     return model.to(device).eval()
