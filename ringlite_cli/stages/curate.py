@@ -9,7 +9,7 @@ from ringlite_cli.stages.base import Context, StageKind, StageResult
 
 
 def run(context: Context) -> StageResult:
-    from ringlite_cli.data.curate import curate
+    from ringlite_cli.data.curate import Steps, curate
     from ringlite_cli.data.generators import GENERATORS
 
     section: CurateStage = context.section
@@ -22,9 +22,11 @@ def run(context: Context) -> StageResult:
             seed=context.recipe.seed,
             generators=GENERATORS,
             max_unreadable=section.max_unreadable,
+            steps=Steps(section.languages, section.workers, section.duplicates.words),
             progress=lambda step, done, total: bar.update(done, total, step),
         )
-    others = {"dropped": "dropped.jsonl", "funnel": "funnel.json", "card": "CARD.md"}
+    others = {file.partition(".")[0].lower(): file for file in ("dropped.jsonl", "funnel.json", "CARD.md")}
+    others["provenance"] = "provenance.parquet"
     rows_in, out = result.funnel["rows_in"], result.funnel["out"]
     return StageResult(
         outputs=result.sets | {name: context.folder / file for name, file in others.items()},
@@ -75,6 +77,7 @@ STAGE = StageKind(
         "dropped": "every dropped row with its reason",
         "funnel": "counts by reason, source and domain",
         "card": "the data card of the produced sets",
+        "provenance": "where each row of each set came from, and what it passed",
     },
     code=("problems.py", "data", "rewards", "sandbox", "stages/curate.py"),
     uses=("rewards",),

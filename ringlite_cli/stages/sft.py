@@ -1,11 +1,17 @@
 """sft: Long-CoT SFT on worked traces by TRL's SFTTrainer, with the checkpoints that `select` chooses from."""
 
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from ringlite_cli.errors import Interrupted
 from ringlite_cli.recipe.schema import SftStage
-from ringlite_cli.runs.files import read_json
+from ringlite_cli.runs.files import MetricsWriter, cut_jsonl, read_json
 from ringlite_cli.stages.base import Context, StageKind, StageResult
 
 
 def run(context: Context) -> StageResult:
+    from ringlite_cli.train.callbacks import StopFlag
     from ringlite_cli.train.model import prepare_model
     from ringlite_cli.train.sft import run_sft
 
@@ -17,7 +23,8 @@ def run(context: Context) -> StageResult:
     else:
         base = prepare_model(recipe.model, problems, folder / "base", recipe.seed, prompt_suffix=recipe.prompt_suffix)
     epochs = section.trl.get("num_train_epochs", 3.0)
-    with context.console.progress(f"{context.name}: epoch", epochs) as bar:
+    with context.console.progress(f"{context.name}: epoch", epochs) as bar, StopFlag() as stop:
+        rows = _Rows(folder / "metrics.jsonl", lambda row: bar.update(row["epoch"], epochs, f"loss {row['loss']:.3f}"))
         result = run_sft(
             base,
             problems,
@@ -28,8 +35,11 @@ def run(context: Context) -> StageResult:
             seed=recipe.seed,
             dtype=recipe.model.dtype,
             attn_implementation=recipe.model.attn_implementation,
-            on_step=lambda row: bar.update(row["epoch"], epochs, f"loss {row['loss']:.3f}"),
+            on_step=rows.append,
+            callbacks=[stop],
         )
+    if not result.finished:
+        raise Interrupted(f"stopped after step {result.steps}")
     checkpoints = read_json(folder / "checkpoints.json")
     last = folder / checkpoints[-1]["path"]
     return StageResult(
@@ -43,6 +53,21 @@ def run(context: Context) -> StageResult:
         metrics={"loss": checkpoints[-1]["loss"], "checkpoints": len(checkpoints)},
         summary=f"{len(checkpoints)} checkpoints, {result.tokens_trained:,} tokens trained",
     )
+
+
+class _Rows:
+    """metrics.jsonl of the stage; going on after a stop, rows of steps that are trained again are replaced."""
+
+    def __init__(self, path: Path, show: Callable[[dict[str, Any]], None]) -> None:
+        self._path, self._show = path, show
+        self._writer: MetricsWriter | None = None
+
+    def append(self, row: dict[str, Any]) -> None:
+        if self._writer is None:
+            cut_jsonl(self._path, lambda old: old["step"] < row["step"])
+            self._writer = MetricsWriter(self._path)
+        self._writer.append(row)
+        self._show(row)
 
 
 STAGE = StageKind(

@@ -25,10 +25,14 @@ def verify_rows(file: Path, out: Path, console: Console, *, workers: int, isolat
 
 
 def sandbox_bench_text(seconds: float, workers: int) -> str:
-    from ringlite_cli.rewards.verifiers import VerifierSettings
+    """What the sandbox reaches on this machine, a line per figure."""
     from ringlite_cli.sandbox.bench import bench
+    from ringlite_cli.sandbox.model import SandboxSettings
 
-    return "\n".join(f"{name:<28} {value}" for name, value in bench(VerifierSettings(workers=workers), seconds).items())
+    figures = bench(SandboxSettings(workers=workers), seconds)
+    return "\n".join(
+        f"{name:<24} {x:,.1f}" if isinstance(x, float) else f"{name:<24} {x}" for name, x in figures.items()
+    )
 
 
 def sandbox_run_text(file: Path, tests: Path) -> str:
