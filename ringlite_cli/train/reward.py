@@ -6,7 +6,7 @@ from typing import Any
 from ringlite_cli.errors import WorkFailed
 from ringlite_cli.problems import Problem, Verdict, Verify
 
-NO_VERDICT = ("error", "sandbox_error")
+NO_VERDICT = ("error", "sandbox error")
 """Verdicts that speak of the verifier and not of the response."""
 
 

@@ -74,5 +74,5 @@ def test_large_blocks_go_through_minhash_and_find_the_same(monkeypatch: pytest.M
     by_minhash = [d.as_row() for d in drop_duplicates(rows).drops]
     assert [d["id"] for d in by_minhash] == copies
     assert [d["other_id"] for d in by_minhash] == texts[::20]
-    monkeypatch.setattr(duplicates, "_ALL_PAIRS", 10_000)
+    monkeypatch.setattr(duplicates, "_LOOK_BACK", 10_000)
     assert [d.as_row() for d in drop_duplicates(rows).drops] == by_minhash

@@ -4,7 +4,7 @@ import pytest
 from curation_helpers import problem, row
 
 from ringlite_cli.data.cleansing import cleanse
-from ringlite_cli.data.rules import ANSWERS, CODE, PROMPTS, RULES, TRACES
+from ringlite_cli.data.rules import ANSWERS, CODE, LANGUAGE, PROMPTS, RULES, TRACES
 
 PROMPT_CASES = [
     ("Find \ufffd the value of x.", "invalid_characters"),
@@ -37,7 +37,7 @@ PROMPT_CASES = [
 
 @pytest.mark.parametrize(("prompt", "reason"), PROMPT_CASES)
 def test_prompt_rules(prompt: str, reason: str | None) -> None:
-    assert PROMPTS.reason(problem(prompt)) == reason
+    assert (LANGUAGE.reason(problem(prompt)) or PROMPTS.reason(problem(prompt))) == reason
 
 
 @pytest.mark.parametrize(
