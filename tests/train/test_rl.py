@@ -209,8 +209,8 @@ def test_a_verifier_s_failure_is_retried_and_never_a_wrong_answer(policy, tmp_pa
     def flaky(pairs):
         calls.append(len(pairs))
         if len(calls) % 2:  # the first call of a step: two responses fail, one of them for good
-            return [Verdict("error", 0.0), Verdict("sandbox_error", 0.0), *verify(pairs[2:])]
-        return [Verdict("sandbox_error", 0.0), *verify(pairs[1:])]
+            return [Verdict("error", 0.0), Verdict("sandbox error", 0.0), *verify(pairs[2:])]
+        return [Verdict("sandbox error", 0.0), *verify(pairs[1:])]
 
     rl(policy, tmp_path, flaky, steps=2, token_budget=150)
     assert calls == [16, 2, 16, 2]
@@ -219,7 +219,7 @@ def test_a_verifier_s_failure_is_retried_and_never_a_wrong_answer(policy, tmp_pa
     for step in (1, 2):
         failed, *others = [r for r in rollouts if r["step"] == step]
         assert (failed["verdict"], failed["reward"], failed["advantage"], failed["tokens_kept"]) == (
-            "sandbox_error", None, 0.0, 0,
+            "sandbox error", None, 0.0, 0,
         )  # fmt: skip
         assert all(r["verdict"] in ("correct", "wrong") for r in others)
 
