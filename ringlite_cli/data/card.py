@@ -7,6 +7,7 @@ from typing import Any
 from ringlite_cli.data.rows import Drop
 from ringlite_cli.data.rules import RULES
 from ringlite_cli.data.text import collapse
+from ringlite_cli.problems import Problem
 
 _EXAMPLES = 3
 _WIDTH = 160
@@ -15,9 +16,13 @@ _OTHER_REASONS = {
     "unreadable_row": "the row could not be read, or is not of the source's schema",
     "unparseable_answer": "the verifier does not accept the gold answer as an answer to itself",
     "answer_disagrees": "the verifier finds another answer in the worked trace than the gold answer",
-    "solution_rejected": "the accepted solution does not pass its tests in the sandbox",
+    "solution_dependency": "the accepted solution imports what the sandbox has not",
+    "solution_time": "the accepted solution takes longer than the sandbox allows",
+    "solution_memory": "the accepted solution needs more memory than the sandbox allows",
+    "solution_wrong": "the accepted solution fails a test",
+    "solution_error": "the accepted solution or its tests raise an error",
     "duplicate_exact": "the same problem as another row, but for white space, case, punctuation or LaTeX dress",
-    "duplicate_near": "the same label, numbers and operators as another row, and nearly the same words",
+    "duplicate_near": "the same label, numbers and operators as another row and near in words; or all but a few words",
     "duplicate_words": "the same words and numbers as another row; signs, operators or the answer differ",
     "contamination": "stands in a held-out split: 8-gram similarity with boilerplate weighed down",
 }
@@ -44,6 +49,16 @@ def render(funnel: Mapping[str, Any], drops: Sequence[Drop], *, seed: int) -> st
         ]
     parts += ["## Examples\n", _examples(drops), "## Rules\n", _rules()]
     return "\n".join(parts)
+
+
+def passed(problem: Problem, benchmark: bool) -> list[str]:
+    """The names of the rules and steps that a row which came through was put to."""
+    if benchmark:
+        return ["missing_answer" if problem.domain != "code" else "missing_tests", "contamination"]
+    skip = {"code"} if problem.domain != "code" else set()
+    skip |= {"trace"} if problem.trace is None else set()
+    rules = [rule.name for rule in RULES if rule.family not in skip]
+    return [*rules, "contamination", "verification", "duplicates"]
 
 
 def _source_rows(by_source: Mapping[str, Any]) -> list[tuple[str, ...]]:

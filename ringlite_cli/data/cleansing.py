@@ -1,13 +1,17 @@
-"""Runs the text rules over rows. Benchmarks are left as they are, but for rows that no verifier could score."""
+"""Applies the text rules to rows. Benchmarks are left as they are, but for rows that no verifier could score."""
 
 from collections.abc import Sequence
-from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from ringlite_cli.data.rows import Drop, Row, Sifted
-from ringlite_cli.data.rules import PROBLEM_FAMILIES, TRACES
+from ringlite_cli.data.rules import LANGUAGES, PROBLEM_FAMILIES, TRACES
 from ringlite_cli.data.rules.answers import missing_answer
 from ringlite_cli.data.rules.code import missing_tests
+from ringlite_cli.data.rules.language import other_language
 from ringlite_cli.problems import Problem
+
+if TYPE_CHECKING:
+    from ringlite_cli.data.features import Features
 
 
 def is_benchmark(row: Row) -> bool:
@@ -15,39 +19,47 @@ def is_benchmark(row: Row) -> bool:
     return row.split == "eval" and not row.procedural
 
 
-def cleanse(rows: Sequence[Row]) -> Sifted:
-    """Drops rows that a rule gives a reason for.
+def reasons_of(problem: Problem, benchmark: bool, languages: Sequence[str]) -> tuple[str | None, str | None]:
+    """Why the problem is out, and why its trace is; None for what is fine."""
+    if benchmark:
+        return _unscorable(problem), None
+    reason = other_language(problem, languages)
+    for family in PROBLEM_FAMILIES:
+        reason = reason or family.reason(problem)
+    return reason, None if reason else TRACES.reason(problem)
+
+
+def cleanse(rows: Sequence[Row], features: "Features | None" = None, languages: Sequence[str] = LANGUAGES) -> Sifted:
+    """Drops rows that a rule gives a reason for; `features` where the rules were asked already.
 
     A fault of the trace alone drops a procedural row; a problem written by people loses the trace and stays, for
     reinforcement learning needs none.
     """
     sifted = Sifted()
     for row in rows:
-        problem = row.problem
-        reason = _unscorable(problem) if is_benchmark(row) else _problem_reason(problem)
-        trace_reason = None if reason or is_benchmark(row) else TRACES.reason(problem)
-        if reason or (trace_reason and row.procedural):
-            sifted.drops.append(Drop(problem, reason or trace_reason or ""))
-        elif trace_reason:
-            sifted.traces_stripped.append((problem, trace_reason))
-            sifted.kept.append(_without_trace(row))
+        if features is None:
+            reason, trace_reason = reasons_of(row.problem, is_benchmark(row), languages)
         else:
-            sifted.kept.append(row)
+            reason, trace_reason = features.reasons[row.place], features.trace_reasons[row.place]
+        if reason or (trace_reason and row.procedural):
+            sifted.drops.append(Drop(row, reason or trace_reason or ""))
+            continue
+        if trace_reason:
+            sifted.traces_stripped.append((row, trace_reason))
+            _take_trace_off(row)
+        sifted.kept.append(row)
     return sifted
 
 
-def _without_trace(row: Row) -> Row:
-    """The row with its trace gone; for code only marked, for the sandbox has to run the solution first."""
+def _take_trace_off(row: Row) -> None:
+    """For code the trace is only marked, for the sandbox has to run the solution first."""
     if row.problem.domain == "code":
-        return replace(row, bad_trace=True)
-    return replace(row, problem=replace(row.problem, trace=None))
+        row.bad_trace = True
+    else:
+        row.change(trace=None)
 
 
 def _unscorable(problem: Problem) -> str | None:
     if not problem.prompt.strip():
         return "prompt_too_short"
     return missing_answer(problem) or missing_tests(problem)
-
-
-def _problem_reason(problem: Problem) -> str | None:
-    return next((reason for family in PROBLEM_FAMILIES if (reason := family.reason(problem))), None)

@@ -1,29 +1,36 @@
 """Curation: sources in, named sets out, with dropped.jsonl, funnel.json and CARD.md beside them.
 
-load -> for eval, then select, then train: drop what stands in a split before it -> cleanse by rules -> verify labels ->
-drop duplicates -> and out of all that is left: draw sets. Rows keep the order of the recipe throughout.
+load -> for eval, then select, then train: measure every text -> drop what stands in a split before it -> cleanse by
+rules -> verify labels -> drop duplicates -> and out of all that is left: label, ask models, draw sets. Rows keep the
+order of the recipe throughout; their texts stand in a spool file beside the outputs while it lasts.
 """
 
-import json
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+import shutil
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from ringlite_cli.data import card, funnel
 from ringlite_cli.data.cleansing import cleanse, is_benchmark
 from ringlite_cli.data.decontaminate import decontaminate
 from ringlite_cli.data.duplicates import drop_duplicates
-from ringlite_cli.data.rows import Drop, Progress, Row, Sifted
+from ringlite_cli.data.features import Features, join, measure
+from ringlite_cli.data.output import write_drops, write_provenance, write_set
+from ringlite_cli.data.rows import Drop, Progress, Row, Sifted, Spool
+from ringlite_cli.data.rules import LANGUAGES
 from ringlite_cli.data.sets import draw_sets
 from ringlite_cli.data.sources import MAX_UNREADABLE, GeneratorLike, load_sources
 from ringlite_cli.data.verification import verify_rows
-from ringlite_cli.problems import Problem, Verify, write_problems
+from ringlite_cli.problems import Verify
 from ringlite_cli.recipe.schema import ProblemSet, Source
 from ringlite_cli.runs.files import write_json, write_text
 
 PRECEDENCE = ("eval", "select", "train")
 """A problem that stands in two splits stays in the first of these."""
+_SPOOL = ".spool"
 
 
 @dataclass(frozen=True)
@@ -37,6 +44,16 @@ class CurateResult:
     files: list[Path]
 
 
+@dataclass(frozen=True)
+class Steps:
+    """How the text steps work: see the keys of the same names in a recipe's curate stage."""
+
+    languages: Sequence[str] = LANGUAGES
+    workers: int | None = None
+    equal_words: bool = True
+    progress: Progress | None = None
+
+
 def curate(
     sources: Sequence[Source],
     sets: Mapping[str, ProblemSet],
@@ -46,6 +63,8 @@ def curate(
     seed: int,
     generators: Mapping[str, GeneratorLike],
     max_unreadable: float = MAX_UNREADABLE,
+    steps: Steps | None = None,
+    warnings: Sequence[str] = (),
     progress: Progress | None = None,
 ) -> CurateResult:
     """Runs the whole of curation and writes its files into `out_dir`, each of them atomically.
@@ -53,84 +72,119 @@ def curate(
     Raises UserError for a source that is missing, empty or mostly unreadable, and for a set that comes out empty; the
     trail (dropped.jsonl, funnel.json, CARD.md) is on disk by then, to see why.
     """
+    steps = replace(steps or Steps(), progress=progress)
+    shutil.rmtree(out_dir / _SPOOL, ignore_errors=True)
     out_dir.mkdir(parents=True, exist_ok=True)
-    loaded = load_sources(sources, seed=seed, generators=generators, max_unreadable=max_unreadable)
-    rows = _with_distinct_ids([row for source in loaded for row in source.rows])
-    drops = [drop for source in loaded for drop in source.unreadable]
-    sifted = _sift(rows, verify, progress)
-    trail = _Trail(out_dir, sifted.kept, drops + sifted.drops, sifted.traces_stripped, seed)
+    spool = Spool(out_dir / _SPOOL / "rows")
     try:
-        drawn, warnings = draw_sets(sifted.kept, sets, seed)
-    except Exception:
-        trail.write({}, [])
-        raise
-    counts = trail.write(drawn, warnings)
-    files = {name: out_dir / f"{name}.parquet" for name in drawn}
-    for name, problems in drawn.items():
-        write_problems(files[name], problems)
-    return CurateResult(out_dir, files, counts, warnings, [*files.values(), *trail.files])
+        loaded = load_sources(sources, seed=seed, generators=generators, max_unreadable=max_unreadable, spool=spool)
+        rows = [row for source in loaded for row in source.rows]
+        sifted = sift(rows, verify, steps, folder=out_dir / _SPOOL)
+        sifted.drops[:0] = [drop for source in loaded for drop in source.unreadable]
+        return _finish(sifted, sets, out_dir, seed, [*warnings, *(w for s in loaded for w in s.warnings)])
+    finally:
+        spool.close()
+        shutil.rmtree(out_dir / _SPOOL, ignore_errors=True)
 
 
-def _sift(rows: list[Row], verify: Verify, progress: Progress | None) -> Sifted:
+def sift(rows: Sequence[Row], verify: Verify, steps: Steps, folder: Path | None = None) -> Sifted:
     """All steps between loading and drawing, a split at a time.
 
     Leaks are looked for first, so that each is listed as one, whatever else is wrong with the row.
     """
-    held: list[Row] = []
+    for number, row in enumerate(rows):
+        row.number = number
+    held = _Held()
     drops: list[Drop] = []
-    stripped: list[tuple[Problem, str]] = []
+    stripped: list[tuple[Row, str]] = []
     for split in PRECEDENCE:
-        apart = decontaminate([r for r in rows if r.split == split], held)
-        clean = cleanse(apart.kept)
-        verified = verify_rows(clean.kept, verify, progress)
+        here = [r for r in rows if r.split == split]
+        if not here:
+            continue
+        features = measure(
+            here, languages=steps.languages, folder=folder, workers=steps.workers, progress=steps.progress
+        )
+        apart = decontaminate(here, held.rows, features, held.features)
+        clean = cleanse(apart.kept, features, steps.languages)
+        verified = verify_rows(clean.kept, verify, steps.progress)
         benchmarks = [r for r in verified.kept if is_benchmark(r)]
-        single = drop_duplicates([r for r in verified.kept if not is_benchmark(r)])
-        held += benchmarks + single.kept
+        others = [r for r in verified.kept if not is_benchmark(r)]
+        single = drop_duplicates(others, features, words=steps.equal_words)
+        held.add(benchmarks + single.kept, features if split != PRECEDENCE[-1] else None)
         drops += apart.drops + clean.drops + verified.drops + single.drops
         stripped += clean.traces_stripped
-    order = {r.problem.id: place for place, r in enumerate(rows)}
-    kept = sorted((_labelled(r) for r in held), key=lambda r: order[r.problem.id])
-    return Sifted(kept, sorted(drops, key=lambda d: order[d.problem.id]), stripped)
+    return Sifted(sorted(held.rows, key=lambda r: r.number), sorted(drops, key=lambda d: d.number), stripped)
 
 
-def _labelled(row: Row) -> Row:
-    """The row with the label that says how its answer was confirmed."""
-    if not row.verified:
-        return row
-    labels = {**row.problem.labels, "verified_by": row.verified}
-    return replace(row, problem=replace(row.problem, labels=labels))
+@dataclass
+class _Held:
+    """The rows that came through so far, with their features while a later split needs them."""
+
+    rows: list[Row] = field(default_factory=list)
+    features: Features = field(default_factory=lambda: measure([]))
+
+    def add(self, rows: list[Row], features: Features | None) -> None:
+        self.rows += rows
+        if features is not None:
+            self.features = join([self.features, features.take(np.array([r.place for r in rows], np.int64))])
 
 
-def _with_distinct_ids(rows: list[Row]) -> list[Row]:
-    """Every row under an id of its own: its given one, or its source and index where two share one."""
-    seen: set[str] = set()
-    for row in rows:
-        if row.problem.id in seen:
-            row.problem = replace(row.problem, id=f"{row.problem.source}:{row.problem.index}")
-        seen.add(row.problem.id)
-    return rows
+def _finish(
+    sifted: Sifted, sets: Mapping[str, ProblemSet], out_dir: Path, seed: int, warnings: list[str]
+) -> CurateResult:
+    """Draws the sets and writes everything."""
+    for row in sifted.kept:
+        if row.verified:  # a label that says how its answer was confirmed
+            row.change(labels={**row.problem.labels, "verified_by": row.verified})
+    trail = _Trail(out_dir, sifted, seed)
+    try:
+        drawn, more = draw_sets(sifted.kept, sets, seed)
+    except Exception:
+        trail.write({}, warnings)
+        raise
+    warnings = warnings + more
+    counts = trail.write(drawn, warnings)
+    files = {name: out_dir / f"{name}.parquet" for name in drawn}
+    for name, rows in drawn.items():
+        write_set(files[name], rows)
+    write_provenance(out_dir / "provenance.parquet", _provenance(drawn))
+    return CurateResult(out_dir, files, counts, warnings, [*files.values(), *trail.files])
+
+
+def _provenance(drawn: Mapping[str, Sequence[Row]]) -> Iterable[dict[str, Any]]:
+    """Where every row of every set came from, and what it passed."""
+    for name, rows in drawn.items():
+        for row in rows:
+            p = row.problem
+            yield {
+                "set": name,
+                "id": p.id,
+                "source": p.source,
+                "index": p.index,
+                "split": row.split,
+                "verified_by": row.verified or "nothing",
+                "passed": " ".join(card.passed(p, is_benchmark(row))),
+            }
 
 
 @dataclass
 class _Trail:
-    """dropped.jsonl, funnel.json and CARD.md."""
+    """dropped.jsonl, funnel.json, CARD.md, and with the sets provenance.parquet."""
 
     out_dir: Path
-    kept: list[Row]
-    drops: list[Drop]
-    stripped: list[tuple[Problem, str]]
+    sifted: Sifted
     seed: int
 
     @property
     def files(self) -> list[Path]:
-        return [self.out_dir / name for name in ("dropped.jsonl", "funnel.json", "CARD.md")]
+        names = ("dropped.jsonl", "funnel.json", "CARD.md", "provenance.parquet")
+        return [self.out_dir / name for name in names]
 
-    def write(self, drawn: Mapping[str, Sequence[Problem]], warnings: Sequence[str]) -> dict[str, Any]:
-        """Writes the three files; returns the funnel."""
-        counts = funnel.count(self.kept, self.drops, self.stripped, drawn, warnings)
-        dropped, funnel_file, card_file = self.files
-        lines = (json.dumps(d.as_row(), ensure_ascii=False) for d in self.drops)
-        write_text(dropped, "".join(f"{line}\n" for line in lines))
-        write_json(funnel_file, counts)
-        write_text(card_file, card.render(counts, self.drops, seed=self.seed))
+    def write(self, drawn: Mapping[str, Sequence[Row]], warnings: Sequence[str]) -> dict[str, Any]:
+        """Writes the first three; returns the funnel."""
+        kept, drops = self.sifted.kept, self.sifted.drops
+        counts = funnel.count(kept, drops, self.sifted.traces_stripped, drawn, warnings)
+        write_drops(self.out_dir / "dropped.jsonl", drops)
+        write_json(self.out_dir / "funnel.json", counts)
+        write_text(self.out_dir / "CARD.md", card.render(counts, drops, seed=self.seed))
         return counts

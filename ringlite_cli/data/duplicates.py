@@ -1,39 +1,51 @@
 """Finds the copies of a problem and keeps the best-labelled one, with each pair and its similarity.
 
-Four grades, each its own reason:
+Each grade is its own reason:
   duplicate_exact  the same text but for white space; or the same words, numbers and operators with the same label
                    (answer or tests), whatever case, punctuation and dress of LaTeX
-  duplicate_near   the same label, the same numbers, operators and letters in the same order, and nearly the same words
+  duplicate_near   the same label, the same numbers, operators and letters in the same order, and nearly the same words;
+                   or, written by people, the same label (for code: any tests) and all but a few words the same
   duplicate_words  written by people, and the same words and numbers in the same order, though signs, operators or
-                   the label differ ("k > 0" and "k < 0"): one of two that teach the same is enough
+                   the label differ ("k > 0" and "k < 0")
+
+Pairs worth comparing come from equal hashes: of signature and label, or of a band of a MinHash (datasketch's hashes;
+its index would take kilobytes a row, so rows are sorted by band instead). Time grows with rows, not with pairs.
 """
 
-from collections import defaultdict
-from collections.abc import Hashable, Iterable, Sequence
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from functools import lru_cache
 from itertools import pairwise
 
 import numpy as np
+from numpy.typing import NDArray
 
+from ringlite_cli.data.features import BANDS, Features, measure
 from ringlite_cli.data.rows import Drop, Row, Sifted
-from ringlite_cli.data.text import collapse, grams, label_key, signature, tokens
+from ringlite_cli.data.text import tokens
 
-NEAR = 0.7  # Jaccard index of word bigrams
-_ALL_PAIRS = 48  # blocks up to this size are compared pair by pair, larger ones by MinHash LSH
-_PERMUTATIONS = 64
+NEAR = 0.7  # Jaccard index of word pairs (as bags), where numbers and operators agree
+VERY_NEAR = 0.85  # the same where they need not agree
+CODE_NEAR = 0.95  # the same for code with other tests: "Last Stone Weight" and "Last Stone Weight II" share 0.89
+LONG = 30  # tokens that a text must have for `VERY_NEAR` to mean anything
+_LOOK_BACK = 48  # rows of one band or block that a row is compared with at most
 
 
-def drop_duplicates(rows: Sequence[Row]) -> Sifted:
-    """Drops every copy but the best-labelled. Rows keep their order; ties go to the earlier row."""
-    words = [tokens(r.problem.prompt) for r in rows]
-    gone: dict[int, Drop] = {}
-    labels = [label_key(r.problem) for r in rows]
-    _drop_groups(rows, gone, "duplicate_exact", [collapse(r.problem.prompt) for r in rows])
-    _drop_groups(rows, gone, "duplicate_exact", [(tuple(w), k) for w, k in zip(words, labels, strict=True)])
-    _drop_near(rows, gone, words, labels)
-    human = [None if r.procedural else _bare(w) for r, w in zip(rows, words, strict=True)]
-    _drop_groups(rows, gone, "duplicate_words", human)
-    kept = [row for i, row in enumerate(rows) if i not in gone]
-    return Sifted(kept, [gone[i] for i in sorted(gone)])
+def drop_duplicates(rows: Sequence[Row], features: Features | None = None, *, words: bool = True) -> Sifted:
+    """Drops every copy but the best-labelled. Rows keep their order; ties go to the earlier row.
+
+    words: drop `duplicate_words` too.
+    """
+    own = (features or measure(rows)).take(np.array([r.place for r in rows], np.int64), grams=False)
+    pool = _Pool(rows, own)
+    pool.drop_equal("duplicate_exact", own.text)
+    pool.drop_equal("duplicate_exact", _mixed(own.words, own.label))
+    pool.drop_near()
+    if words:
+        human = np.array([not r.procedural for r in rows], bool)
+        pool.drop_equal("duplicate_words", np.where(human, own.bare, np.uint64(0)))
+    kept = [row for i, row in enumerate(rows) if i not in pool.gone]
+    return Sifted(kept, [pool.gone[i] for i in sorted(pool.gone)])
 
 
 def same_problem(words: Sequence[str], others: Sequence[str], procedural: bool) -> float | None:
@@ -48,10 +60,99 @@ def same_problem(words: Sequence[str], others: Sequence[str], procedural: bool) 
     return score if score >= NEAR else None
 
 
-def _bare(words: Sequence[str]) -> tuple[str, ...] | None:
-    """Words and numbers alone; None where there are too few to tell problems apart."""
-    bare = tuple(w for w in words if w[0].isalnum())
-    return bare if len(bare) > 2 else None
+class _Pool:
+    """Rows with their features, and those found to be copies so far."""
+
+    def __init__(self, rows: Sequence[Row], features: Features) -> None:
+        self.rows, self.features = rows, features
+        self.gone: dict[int, Drop] = {}
+        self.tokens = lru_cache(100_000 // _LOOK_BACK)(lambda i: tokens(self.rows[i].problem.prompt))
+
+    def best_first(self, group: Sequence[int]) -> list[int]:
+        """A group of copies, the one to keep first."""
+
+        def key(i: int) -> tuple[bool, bool, bool, int]:
+            row = self.rows[i]
+            problem = row.problem
+            return row.verified not in ("trace", "solution", "models"), problem.trace is None, not problem.labels, i
+
+        return sorted(group, key=key)
+
+    def drop_equal(self, reason: str, keys: NDArray[np.uint64]) -> None:
+        """Drops, in every group of rows with one key that are still in, all but the best; a key of 0 stands alone."""
+        for group in _groups(keys):
+            here = [i for i in group if i not in self.gone]
+            if len(here) > 1:
+                best, *others = self.best_first(here)
+                for i in others:
+                    self.gone[i] = self._drop(i, best, reason, 1.0)
+
+    def drop_near(self) -> None:
+        for one, two in self._candidates():
+            if one in self.gone or two in self.gone:
+                continue
+            score = self._near(one, two)
+            if score is not None:
+                best, other = self.best_first((one, two))
+                self.gone[other] = self._drop(other, best, "duplicate_near", score)
+
+    def _near(self, one: int, two: int) -> float | None:
+        f = self.features
+        procedural = self.rows[one].procedural or self.rows[two].procedural
+        same_label = f.label[one] == f.label[two]
+        if same_label and f.sign[one] == f.sign[two]:
+            return same_problem(self.tokens(one), self.tokens(two), procedural)
+        if procedural or min(f.size[one], f.size[two]) < LONG:
+            return None
+        if not same_label and not (f.code[one] and f.code[two]):
+            return None
+        score = _jaccard(self.tokens(one), self.tokens(two))
+        return score if score >= (VERY_NEAR if same_label else CODE_NEAR) else None
+
+    def _candidates(self) -> Iterator[tuple[int, int]]:
+        """Pairs worth comparing: rows that agree in signature and label, then rows that share a band."""
+        f = self.features
+        for group in _groups(_mixed(f.sign, f.label)):
+            yield from self._neighbours(group)
+        if not f.bands.any():
+            return
+        for band in range(BANDS):
+            for group in _groups(f.bands[:, band]):
+                for one, two in self._neighbours(group):
+                    if not (f.bands[one, :band] == f.bands[two, :band]).any():  # else it was looked at before
+                        yield one, two
+
+    def _neighbours(self, group: Sequence[int]) -> Iterator[tuple[int, int]]:
+        """All pairs of a small group; in a large one, each row with those shortly before it."""
+        kept: list[int] = []
+        for i in group:
+            if i in self.gone:
+                continue
+            yield from ((j, i) for j in kept[-_LOOK_BACK:] if j not in self.gone)
+            kept.append(i)
+
+    def _drop(self, i: int, best: int, reason: str, score: float) -> Drop:
+        detail = ""
+        if self.features.label[i] != self.features.label[best]:
+            one, two = self.rows[i].problem, self.rows[best].problem
+            detail = "the tests differ" if one.tests else f"the answers differ: {one.answer} and {two.answer}"
+        return Drop(self.rows[i], reason, detail, self.rows[best], score)
+
+
+def _mixed(one: NDArray[np.uint64], two: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    """One key out of two; 0 (which stands alone) never comes out."""
+    return ((one * np.uint64(0x9E3779B97F4A7C15)) ^ two) | np.uint64(1)
+
+
+def _groups(keys: NDArray[np.uint64]) -> Iterator[list[int]]:
+    """The positions of each key that stands more than once, ascending; groups by their first position."""
+    order = np.argsort(keys, kind="stable")
+    ordered = keys[order]
+    edges = np.flatnonzero(np.concatenate([[True], ordered[1:] != ordered[:-1], [True]])) if len(keys) else order
+    sizes = np.diff(edges)
+    several = np.flatnonzero((sizes > 1) & (ordered[edges[:-1]] != 0)) if len(keys) else sizes
+    for group in sorted(several.tolist(), key=lambda g: order[edges[g]]):
+        yield order[edges[group] : edges[group + 1]].tolist()
 
 
 def _is_inside(short: Sequence[str], long: Sequence[str]) -> bool:
@@ -60,75 +161,9 @@ def _is_inside(short: Sequence[str], long: Sequence[str]) -> bool:
 
 
 def _jaccard(words: Sequence[str], others: Sequence[str]) -> float:
-    one, two = _bigrams(words), _bigrams(others)
-    return len(one & two) / max(len(one | two), 1)
+    one, two = _pairs(words), _pairs(others)
+    return (one & two).total() / max((one | two).total(), 1)
 
 
-def _bigrams(words: Sequence[str]) -> set[tuple[str, ...]]:
-    return set(pairwise(words)) if len(words) > 1 else {tuple(words)}
-
-
-def _rank(rows: Sequence[Row], i: int) -> tuple[bool, bool, bool, int]:
-    """Sorts the best-labelled first: verified by a worked trace, with a trace, with labels, earlier."""
-    row = rows[i]
-    return (row.verified not in ("trace", "solution"), row.problem.trace is None, not row.problem.labels, i)
-
-
-def _drop_groups(rows: Sequence[Row], gone: dict[int, Drop], reason: str, keys: Sequence[Hashable | None]) -> None:
-    """Drops, in every group of rows with one key that are still in, all but the best; a None key stands alone."""
-    groups: dict[Hashable, list[int]] = defaultdict(list)
-    for i, key in enumerate(keys):
-        if key is not None and i not in gone:
-            groups[key].append(i)
-    for group in groups.values():
-        if len(group) > 1:
-            best = min(group, key=lambda i: _rank(rows, i))
-            for i in group:
-                if i != best:
-                    gone[i] = _drop(rows, i, best, reason, 1.0)
-
-
-def _drop(rows: Sequence[Row], i: int, best: int, reason: str, score: float) -> Drop:
-    one, two = rows[i].problem, rows[best].problem
-    differ = label_key(one) != label_key(two)
-    detail = f"the answers differ: {one.answer} and {two.answer}" if differ and not one.tests else ""
-    return Drop(one, reason, detail, two, score)
-
-
-def _drop_near(rows: Sequence[Row], gone: dict[int, Drop], words: list[list[str]], labels: list[str]) -> None:
-    """Compares within blocks of rows that agree in label and signature; most blocks have one row."""
-    blocks: dict[Hashable, list[int]] = defaultdict(list)
-    for i in range(len(rows)):
-        if i not in gone:
-            blocks[labels[i], signature(words[i])].append(i)
-    for block in blocks.values():
-        if len(block) < 2:
-            continue
-        ranked = sorted(block, key=lambda i: _rank(rows, i))
-        for best, other in _candidates(ranked, words):
-            if best in gone or other in gone:
-                continue
-            score = same_problem(words[best], words[other], rows[best].procedural or rows[other].procedural)
-            if score is not None:
-                gone[other] = _drop(rows, other, best, "duplicate_near", score)
-
-
-def _candidates(ranked: Sequence[int], words: list[list[str]]) -> Iterable[tuple[int, int]]:
-    """Pairs (better, worse) worth comparing, in the order of the ranking."""
-    if len(ranked) <= _ALL_PAIRS:
-        return ((a, b) for place, a in enumerate(ranked) for b in ranked[place + 1 :])
-    return _by_minhash(ranked, words)
-
-
-def _by_minhash(ranked: Sequence[int], words: list[list[str]]) -> Iterable[tuple[int, int]]:
-    """The pairs whose MinHash signatures collide (datasketch), for blocks too large for all pairs."""
-    from datasketch import MinHash, MinHashLSH
-
-    corpus = grams((words[i] for i in ranked), 2)
-    lsh = MinHashLSH(threshold=NEAR - 0.1, num_perm=_PERMUTATIONS)
-    for place in range(len(ranked)):
-        sketch = MinHash(num_perm=_PERMUTATIONS, seed=1, hashfunc=int)
-        sketch.update_batch((corpus.of(place) >> np.uint64(32)).tolist())
-        for earlier in sorted(lsh.query(sketch)):
-            yield ranked[earlier], ranked[place]
-        lsh.insert(place, sketch)
+def _pairs(words: Sequence[str]) -> Counter[tuple[str, ...]]:
+    return Counter(pairwise(words)) if len(words) > 1 else Counter([tuple(words)])

@@ -1,48 +1,75 @@
 """Counts rows in, dropped by reason, and out, per source and domain, so that they always add up."""
 
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from ringlite_cli.data.rows import Drop, Row
-from ringlite_cli.problems import Problem
+
+Tally = Counter[str]
 
 
 def count(
-    rows: Sequence[Row],
+    rows: Iterable[Row],
     drops: Sequence[Drop],
-    stripped: Sequence[tuple[Problem, str]],
-    sets: Mapping[str, Sequence[Problem]],
+    stripped: Sequence[tuple[Row, str]],
+    sets: Mapping[str, Sequence[Row]],
     warnings: Sequence[str],
 ) -> dict[str, Any]:
     """The contents of funnel.json; `rows` are those that came through."""
-    kept = [r.problem for r in rows]
+    kept: Counter[tuple[str, str]] = Counter()
+    verified: Tally = Counter()
+    domains: dict[int, str] = {}
+    labels: dict[str, Counter[str]] = {}
+    for row in rows:
+        problem = row.problem
+        kept[problem.source, problem.domain] += 1
+        verified[row.verified or "nothing"] += 1
+        domains[id(row)] = problem.domain
+        for name in _TABLES:
+            if name in problem.labels:
+                labels.setdefault(name, Counter())[_bucket(problem.labels[name])] += 1
+    gone = Counter((d.source, d.domain, d.reason) for d in drops)
     return {
-        **_counts(kept, drops),
-        "by_source": _split(kept, drops, "source"),
-        "by_domain": _split(kept, drops, "domain"),
-        "sets": {n: {"rows": len(ps), "by_domain": _tally(p.domain for p in ps)} for n, ps in sets.items()},
+        **_counts(kept, gone, lambda source, domain: True),
+        "by_source": _split(kept, gone, 0),
+        "by_domain": _split(kept, gone, 1),
+        "sets": {n: {"rows": len(rs), "by_domain": _tally(domains[id(r)] for r in rs)} for n, rs in sets.items()},
         "traces_stripped": _tally(reason for _, reason in stripped),
-        "verified_by": _tally(r.verified or "nothing" for r in rows),
+        "verified_by": _sorted(verified),
+        "labels": {name: _sorted(counts) for name, counts in labels.items()},
         "warnings": list(warnings),
     }
 
 
-def _counts(kept: Sequence[Problem], drops: Sequence[Drop]) -> dict[str, Any]:
-    reasons = _tally(d.reason for d in drops)
-    return {"rows_in": len(kept) + len(drops), "dropped": reasons, "out": len(kept)}
+_TABLES = ("subject_class", "topic", "level", "difficulty", "pass_rate", "length", "verified_by")
 
 
-def _split(kept: Sequence[Problem], drops: Sequence[Drop], field: str) -> dict[str, Any]:
-    """The same counts for each value of a problem's field, in the order of their first row."""
-    kept_by: dict[str, list[Problem]] = defaultdict(list)
-    drops_by: dict[str, list[Drop]] = defaultdict(list)
-    for problem in kept:
-        kept_by[getattr(problem, field)].append(problem)
-    for drop in drops:
-        drops_by[getattr(drop.problem, field)].append(drop)
-    return {name: _counts(kept_by[name], drops_by[name]) for name in dict.fromkeys([*kept_by, *drops_by])}
+def _bucket(value: Any) -> str:
+    """A label's value as a table's row; pass rates go by tenths."""
+    if isinstance(value, float) and 0 <= value <= 1:
+        return f"{min(int(value * 10), 9) / 10:.1f}-{min(int(value * 10), 9) / 10 + 0.1:.1f}" if value < 1 else "1.0"
+    return str(value)
+
+
+def _counts(kept: Counter[tuple[str, str]], gone: Counter[tuple[str, str, str]], mine: Any) -> dict[str, Any]:
+    reasons: Tally = Counter()
+    for (source, domain, reason), n in gone.items():
+        if mine(source, domain):
+            reasons[reason] += n
+    out = sum(n for key, n in kept.items() if mine(*key))
+    return {"rows_in": out + reasons.total(), "dropped": _sorted(reasons), "out": out}
+
+
+def _split(kept: Counter[tuple[str, str]], gone: Counter[tuple[str, str, str]], place: int) -> dict[str, Any]:
+    """The same counts for each source (place 0) or domain (1), in the order of their first row."""
+    names = dict.fromkeys([*(key[place] for key in kept), *(key[place] for key in gone)])
+    return {name: _counts(kept, gone, lambda *key, name=name: key[place] == name) for name in names}
 
 
 def _tally(names: Iterable[str]) -> dict[str, int]:
-    return dict(sorted(Counter(names).items(), key=lambda item: (-item[1], item[0])))
+    return _sorted(Counter(names))
+
+
+def _sorted(counts: Tally) -> dict[str, int]:
+    return dict(sorted(counts.items(), key=lambda item: (-item[1], item[0])))

@@ -1,7 +1,14 @@
-"""What curation carries along with a problem, and what it notes of one that it drops."""
+"""What curation carries along with a problem, what it notes of one that it drops, and where the text stays meanwhile.
 
+A row's text stands in memory, or in a spool file when there are many: then a row is a place in that file, and its
+problem is read anew each time it is asked for. So memory grows by about 200 bytes a row, however long the texts.
+"""
+
+import marshal
+import os
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 from ringlite_cli.problems import Problem
@@ -10,35 +17,139 @@ Progress = Callable[[str, int, int], None]
 """Told (what is being done, done, total) now and then."""
 
 
-@dataclass(slots=True)
+class Spool:
+    """Problems in a temporary file, appended and read back by offset. Close it when done; the file goes with it."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._file = path.open("wb+", buffering=1 << 20)
+        self._end = self._flushed = 0
+
+    def add(self, problem: Problem) -> int:
+        """Appends a problem and returns its offset."""
+        data = marshal.dumps(_values(problem))
+        offset = self._end
+        self._file.write(len(data).to_bytes(4, "little") + data)
+        self._end += 4 + len(data)
+        return offset
+
+    def read(self, offset: int) -> Problem:
+        if offset >= self._flushed:
+            self.flush()
+        return read_spooled(self._file.fileno(), offset)
+
+    def flush(self) -> None:
+        self._file.flush()
+        self._flushed = self._end
+
+    def close(self) -> None:
+        self._file.close()
+        self.path.unlink(missing_ok=True)
+
+
+def _values(problem: Problem) -> tuple[Any, ...]:
+    return tuple(getattr(problem, name) for name in Problem.__dataclass_fields__)
+
+
+def read_spooled(descriptor: int, offset: int) -> Problem:
+    """The problem at an offset of an open spool file; for other processes too."""
+    start = os.pread(descriptor, 4096, offset)
+    size = int.from_bytes(start[:4], "little")
+    data = start[4 : 4 + size] if size <= len(start) - 4 else os.pread(descriptor, size, offset + 4)
+    return Problem(*marshal.loads(data))
+
+
 class Row:
     """A problem under curation.
 
     procedural: made by a generator, so that its neighbours may differ in nothing but numbers.
     bad_trace:  the trace is of use to verify the row, but not to train on; it comes off after verification.
-    verified:   what confirmed the label: "trace", "solution", "answer" (it parses) or "" (nothing yet).
+    verified:   what confirmed the label: "trace", "solution", "answer" (it parses), "models" or "" (nothing yet).
+    place:      its position in the features that were measured of its split (features.py).
+    number:     its position among all rows that were loaded.
     """
 
-    problem: Problem
-    split: str
-    procedural: bool = False
-    bad_trace: bool = False
-    verified: str = ""
+    __slots__ = ("_offset", "_problem", "_spool", "bad_trace", "number", "place", "procedural", "split", "verified")
+
+    def __init__(
+        self, problem: Problem, split: str, procedural: bool = False, bad_trace: bool = False, verified: str = ""
+    ) -> None:
+        self._problem: Problem | None = problem
+        self._spool: Spool | None = None
+        self._offset = -1
+        self.split, self.procedural, self.bad_trace, self.verified = split, procedural, bad_trace, verified
+        self.place = self.number = -1
+
+    @property
+    def problem(self) -> Problem:
+        if self._problem is not None:
+            return self._problem
+        assert self._spool is not None
+        return self._spool.read(self._offset)
+
+    @problem.setter
+    def problem(self, problem: Problem) -> None:
+        if self._spool is None:
+            self._problem = problem
+        else:
+            self._offset = self._spool.add(problem)
+
+    @property
+    def spool(self) -> Spool | None:
+        return self._spool
+
+    @property
+    def offset(self) -> int:
+        """Where the problem stands in the spool; -1 for a row that is in memory."""
+        return self._offset
+
+    def move_to(self, spool: Spool) -> None:
+        """Puts the text into the spool; the row keeps the place."""
+        self._offset, self._spool, self._problem = spool.add(self.problem), spool, None
+
+    def change(self, **fields: Any) -> None:
+        """Replaces fields of the problem."""
+        self.problem = replace(self.problem, **fields)
+
+    def __repr__(self) -> str:
+        return f"Row({self.problem!r}, {self.split!r})"
 
 
 @dataclass(frozen=True, slots=True)
 class Drop:
-    """A row that is out, with its reason; `other` is the row it repeats, at similarity `score` (0 to 1)."""
+    """A row that is out, with its reason; `against` is the row it repeats, at similarity `score` (0 to 1)."""
 
-    problem: Problem
+    subject: Problem | Row
     reason: str
     detail: str = ""
-    other: Problem | None = None
+    against: Problem | Row | None = None
     score: float | None = None
+    source: str = ""
+    domain: str = ""
+
+    def __post_init__(self) -> None:
+        if not self.domain:  # kept beside, so that counting needs no text
+            problem = self.problem
+            object.__setattr__(self, "source", problem.source)
+            object.__setattr__(self, "domain", problem.domain)
+
+    @property
+    def problem(self) -> Problem:
+        return self.subject.problem if isinstance(self.subject, Row) else self.subject
+
+    @property
+    def other(self) -> Problem | None:
+        return self.against.problem if isinstance(self.against, Row) else self.against
+
+    @property
+    def number(self) -> int:
+        """The position among all loaded rows; -1 for what was never a row."""
+        return self.subject.number if isinstance(self.subject, Row) else -1
 
     def as_row(self) -> dict[str, Any]:
         """The line of dropped.jsonl."""
-        p = self.problem
+        p, other = self.problem, self.other
         row: dict[str, Any] = {
             "id": p.id,
             "source": p.source,
@@ -49,12 +160,12 @@ class Drop:
         }
         if self.detail:
             row["detail"] = self.detail
-        if self.other is not None:
+        if other is not None:
             row |= {
-                "other_id": self.other.id,
-                "other_source": self.other.source,
-                "other_index": self.other.index,
-                "other_prompt": self.other.prompt,
+                "other_id": other.id,
+                "other_source": other.source,
+                "other_index": other.index,
+                "other_prompt": other.prompt,
                 "score": None if self.score is None else round(self.score, 4),
             }
         return row
@@ -66,4 +177,4 @@ class Sifted:
 
     kept: list[Row] = field(default_factory=list)
     drops: list[Drop] = field(default_factory=list)
-    traces_stripped: list[tuple[Problem, str]] = field(default_factory=list)
+    traces_stripped: list[tuple[Row, str]] = field(default_factory=list)

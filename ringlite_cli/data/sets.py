@@ -6,31 +6,62 @@ from collections.abc import Mapping, Sequence
 from ringlite_cli.data.rows import Row
 from ringlite_cli.data.text import stable_hash
 from ringlite_cli.errors import UserError
-from ringlite_cli.problems import Problem
-from ringlite_cli.recipe.schema import Domain, ProblemSet
+from ringlite_cli.recipe.schema import ProblemSet
+
+PAPER_MIX = {"math": 0.645, "code": 0.255, "science": 0.092, "general": 0.008}
+"""Shares of the paper's long-CoT data (§2)."""
 
 
-def draw_sets(
-    rows: Sequence[Row], sets: Mapping[str, ProblemSet], seed: int
-) -> tuple[dict[str, list[Problem]], list[str]]:
-    """(set -> its problems in a shuffled order, warnings), the same for the same rows and seed.
+def draw_sets(rows: Sequence[Row], sets: Mapping[str, ProblemSet], seed: int) -> tuple[dict[str, list[Row]], list[str]]:
+    """(set -> its rows in a shuffled order, warnings), the same for the same rows and seed.
 
     A set that asks for more rows of a domain than there are gets what there is, and a warning. Raises UserError for a
     set that comes out empty and for one that is disjoint from a set that stands after it or nowhere.
     """
-    drawn: dict[str, list[Problem]] = {}
+    facts = _Facts(rows)
+    drawn: dict[str, list[Row]] = {}
     warnings: list[str] = []
     for name, wanted in sets.items():
         unknown = [other for other in wanted.disjoint_from if other not in drawn]
         if unknown:
             hint = f"sets drawn before it: {', '.join(drawn) or 'none'}"
             raise UserError(f"disjoint_from names {unknown[0]!r}", where=f"sets.{name}", hint=hint)
-        pool = _pool(rows, wanted, {p.id for other in wanted.disjoint_from for p in drawn[other]})
-        pool.sort(key=lambda p: stable_hash(f"{seed}/{name}/{p.id}"))
-        drawn[name] = pool if wanted.rows is None else _take(pool, wanted.rows, name, warnings)
-        if not drawn[name]:
-            raise UserError(f"the set {name!r} is empty", where=f"sets.{name}", hint=_why_empty(rows, wanted))
+        taken = {id(r) for other in wanted.disjoint_from for r in drawn[other]}
+        pool = [i for i in facts.pool(wanted) if id(rows[i]) not in taken]
+        pool.sort(key=lambda i: stable_hash(f"{seed}/{name}/{facts.ids[i]}"))
+        asked = _asked(pool, wanted, facts, name, warnings)
+        chosen = pool if asked is None else _take(pool, asked, facts, name, warnings)
+        if not chosen:
+            raise UserError(f"the set {name!r} is empty", where=f"sets.{name}", hint=facts.why_empty(wanted))
+        drawn[name] = [rows[i] for i in chosen]
     return drawn, warnings
+
+
+class _Facts:
+    """What drawing needs of each row, read once."""
+
+    def __init__(self, rows: Sequence[Row]) -> None:
+        self.splits = [r.split for r in rows]
+        self.ids, self.domains, self.traced = [], [], []
+        known: dict[str, str] = {}
+        for row in rows:
+            problem = row.problem
+            self.ids.append(problem.id)
+            self.domains.append(known.setdefault(problem.domain, problem.domain))
+            self.traced.append(problem.trace is not None)
+
+    def pool(self, wanted: ProblemSet) -> list[int]:
+        return [
+            i for i, split in enumerate(self.splits) if split == wanted.split and (self.traced[i] or not wanted.traces)
+        ]
+
+    def why_empty(self, wanted: ProblemSet) -> str:
+        here = [i for i, split in enumerate(self.splits) if split == wanted.split]
+        counts = Counter(self.domains[i] for i in here)
+        traced = sum(self.traced[i] for i in here)
+        listed = ", ".join(f"{n} {d}" for d, n in sorted(counts.items())) or "no rows"
+        where = f"in split {wanted.split!r}, {traced} with a trace"
+        return f"curation left {listed} {where}; see dropped.jsonl and funnel.json"
 
 
 def mix_counts(total: int, shares: Mapping[str, float]) -> dict[str, int]:
@@ -43,30 +74,32 @@ def mix_counts(total: int, shares: Mapping[str, float]) -> dict[str, int]:
     return counts
 
 
-def _pool(rows: Sequence[Row], wanted: ProblemSet, taken: set[str]) -> list[Problem]:
-    return [
-        r.problem
-        for r in rows
-        if r.split == wanted.split and (r.problem.trace or not wanted.traces) and r.problem.id not in taken
-    ]
+def _asked(
+    pool: Sequence[int], wanted: ProblemSet, facts: _Facts, name: str, warnings: list[str]
+) -> dict[str, int] | None:
+    """Rows per domain that the set asks for; None for all. A mix without a total takes as many as its shares allow."""
+    if wanted.mix is None:
+        return dict(wanted.rows) if wanted.rows is not None else None
+    there = Counter(facts.domains[i] for i in pool)
+    whole = sum(wanted.mix.values())
+    most = min((int(there[d] * whole / share) for d, share in wanted.mix.items()), default=0)
+    total = min(wanted.total or most, most)
+    if wanted.total and total < wanted.total:
+        short = min(wanted.mix, key=lambda d: there[d] / wanted.mix[d] if wanted.mix else 0)
+        warnings.append(
+            f"set {name}: {total} of the {wanted.total} rows asked for, for the mix: there are {there[short]} {short}"
+        )
+    return mix_counts(total, wanted.mix)
 
 
-def _take(pool: Sequence[Problem], rows: Mapping[Domain, int], name: str, warnings: list[str]) -> list[Problem]:
-    left: Counter[str] = Counter(rows)
+def _take(pool: Sequence[int], asked: Mapping[str, int], facts: _Facts, name: str, warnings: list[str]) -> list[int]:
+    left = Counter(asked)
     chosen = []
-    for problem in pool:
-        if left[problem.domain] > 0:
-            left[problem.domain] -= 1
-            chosen.append(problem)
-    for domain, asked in rows.items():
+    for i in pool:
+        if left[facts.domains[i]] > 0:
+            left[facts.domains[i]] -= 1
+            chosen.append(i)
+    for domain, number in asked.items():
         if left[domain] > 0:
-            warnings.append(f"set {name}: {asked - left[domain]} of the {asked} {domain} rows asked for")
+            warnings.append(f"set {name}: {number - left[domain]} of the {number} {domain} rows asked for")
     return chosen
-
-
-def _why_empty(rows: Sequence[Row], wanted: ProblemSet) -> str:
-    here = [r for r in rows if r.split == wanted.split]
-    counts = Counter(r.problem.domain for r in here)
-    traced = sum(r.problem.trace is not None for r in here)
-    listed = ", ".join(f"{n} {d}" for d, n in sorted(counts.items())) or "no rows"
-    return f"curation left {listed} in split {wanted.split!r}, {traced} with a trace; see dropped.jsonl and funnel.json"

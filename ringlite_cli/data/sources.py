@@ -9,7 +9,8 @@ from typing import Any, Protocol
 
 from ringlite_cli.data.adapters import Adapter, BadRow, choose
 from ringlite_cli.data.readers import RawRow, Unreadable, read_file, read_hub
-from ringlite_cli.data.rows import Drop, Row
+from ringlite_cli.data.rows import Drop, Row, Spool
+from ringlite_cli.data.text import stable_hash
 from ringlite_cli.errors import UserError
 from ringlite_cli.problems import DOMAINS, Problem
 from ringlite_cli.recipe.schema import Source
@@ -36,10 +37,24 @@ class Loaded:
     name: str
     rows: list[Row] = field(default_factory=list)
     unreadable: list[Drop] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+    spool: Spool | None = None
 
     @property
     def rows_in(self) -> int:
         return len(self.rows) + len(self.unreadable)
+
+    def add(self, problem: Problem, split: str, ids: set[int], *, procedural: bool = False) -> None:
+        """Keeps a row, under an id of its own: its given one, or its source and index where that is taken."""
+        key = stable_hash(problem.id)
+        if key in ids:
+            problem = replace(problem, id=f"{problem.source}:{problem.index}")
+            key = stable_hash(problem.id)
+        ids.add(key)
+        row = Row(problem, split, procedural)
+        if self.spool:
+            row.move_to(self.spool)
+        self.rows.append(row)
 
 
 def load_sources(
@@ -48,17 +63,22 @@ def load_sources(
     seed: int,
     generators: Mapping[str, GeneratorLike],
     max_unreadable: float = MAX_UNREADABLE,
+    spool: Spool | None = None,
 ) -> list[Loaded]:
-    """Reads every source, in order. Raises UserError where one is missing, empty, or mostly unreadable."""
+    """Reads every source, in order; texts go to the spool, where one is given.
+
+    Raises UserError where a source is missing, empty, or mostly unreadable.
+    """
     taken: set[str] = set()
+    ids: set[int] = set()
     loaded = []
     for source in sources:
         name = _unique_name(source, taken)
         taken.add(name)
         if source.generator:
-            loaded.append(_generate(source, name, seed, generators))
+            loaded.append(_generate(source, Loaded(name, spool=spool), seed, generators, ids))
         else:
-            loaded.append(_read(source, name, max_unreadable))
+            loaded.append(_read(source, Loaded(name, spool=spool), max_unreadable, ids))
     return loaded
 
 
@@ -80,27 +100,28 @@ def _unique_name(source: Source, taken: set[str]) -> str:
     return next(n for n in more if n not in taken)
 
 
-def _generate(source: Source, name: str, seed: int, generators: Mapping[str, GeneratorLike]) -> Loaded:
+def _generate(
+    source: Source, loaded: Loaded, seed: int, generators: Mapping[str, GeneratorLike], ids: set[int]
+) -> Loaded:
     generator = generators.get(source.generator or "")
     if generator is None:
         raise UserError(f"no generator {source.generator!r}", where="sources", hint=f"known: {', '.join(generators)}")
-    loaded = Loaded(name)
     for index, made in enumerate(generator.generate(source.rows or 0, seed, source.split, source.options)):
-        problem = replace(made, source=name, index=index, domain=source.domain or made.domain)
-        loaded.rows.append(Row(problem, source.split, procedural=True))
+        problem = replace(made, source=loaded.name, index=index, domain=source.domain or made.domain)
+        loaded.add(problem, source.split, ids, procedural=True)
     return loaded
 
 
-def _read(source: Source, name: str, max_unreadable: float) -> Loaded:
+def _read(source: Source, loaded: Loaded, max_unreadable: float, ids: set[int]) -> Loaded:
     where = str(local_path(source) or f"hub {source.hub}")
     adapter, domain = choose(source.adapter, source.columns, where)
-    loaded = Loaded(name)
+    name = loaded.name
     for index, raw in enumerate(_raw_rows(source)):
         if index == source.rows:
             break
         problem = Problem(f"{name}:{index}", source.domain or domain, "", source=name, index=index)
         try:
-            loaded.rows.append(Row(_problem(problem, raw, adapter, source), source.split))
+            loaded.add(_problem(problem, raw, adapter, source), source.split, ids)
         except BadRow as error:
             text = raw.text if isinstance(raw, Unreadable) else repr(dict(raw))[:200]
             loaded.unreadable.append(Drop(replace(problem, prompt=_utf8(text)), "unreadable_row", _utf8(str(error))))

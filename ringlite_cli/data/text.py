@@ -90,7 +90,7 @@ def stable_hash(text: str) -> int:
 class Grams:
     """The distinct n-grams of each document, hashed, one document after the other.
 
-    hashes:  uint64, sorted within a document.
+    hashes:  uint64, sorted within a document; in memory or in a memory-mapped file.
     offsets: int64, (documents + 1,); document i holds hashes[offsets[i]:offsets[i + 1]].
     """
 
@@ -107,37 +107,78 @@ class Grams:
         """The document of each hash."""
         return np.repeat(np.arange(len(self)), np.diff(self.offsets))
 
+    def part(self, start: int, stop: int) -> "Grams":
+        """Documents start to stop, in memory."""
+        first, last = self.offsets[start], self.offsets[min(stop, len(self))]
+        return Grams(np.array(self.hashes[first:last]), self.offsets[start : stop + 1] - first)
+
+    def take(self, documents: NDArray[np.int64]) -> "Grams":
+        """Those documents alone, in that order, in memory."""
+        counts = np.diff(self.offsets)[documents]
+        offsets = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
+        places = np.repeat(self.offsets[documents] - offsets[:-1], counts) + np.arange(offsets[-1])
+        return Grams(np.array(self.hashes[places]), offsets)
+
+
+def joined(parts: Sequence[Grams]) -> Grams:
+    """Several collections as one."""
+    sizes = np.concatenate([np.zeros(1, np.int64), *[np.diff(p.offsets) for p in parts]])
+    hashes = np.concatenate([np.zeros(0, np.uint64), *[p.hashes for p in parts]])
+    return Grams(hashes, np.cumsum(sizes).astype(np.int64))
+
 
 _STEP = np.uint64(0x9E3779B97F4A7C15)
 _MIX = np.uint64(0xBF58476D1CE4E5B9)
 
 
+@dataclass(frozen=True)
+class Vocabulary:
+    """Documents as one array of hashed tokens, from which grams of any size are made."""
+
+    ids: NDArray[np.uint64]  # (all tokens,)
+    lengths: NDArray[np.int64]  # (documents,)
+
+    @classmethod
+    def of(cls, documents: Iterable[Sequence[str]]) -> "Vocabulary":
+        known: dict[str, int] = {}
+        ids: list[int] = []
+        lengths: list[int] = []
+        for document in documents:
+            lengths.append(len(document))
+            for token in document:
+                number = known.get(token)
+                if number is None:
+                    number = known[token] = stable_hash(token)
+                ids.append(number)
+        return cls(np.array(ids, dtype=np.uint64), np.array(lengths, dtype=np.int64))
+
+    def grams(self, size: int) -> Grams:
+        """The distinct windows of `size` tokens; a document shorter than that is a single window."""
+        windows = np.where(self.lengths >= size, self.lengths - size + 1, np.minimum(self.lengths, 1))
+        starts = np.concatenate([[0], np.cumsum(self.lengths)[:-1]]) if len(self.lengths) else np.zeros(0, np.int64)
+        owners = np.repeat(np.arange(len(windows)), windows)
+        first = np.concatenate([[0], np.cumsum(windows)[:-1]]) if len(windows) else np.zeros(0, np.int64)
+        places = np.repeat(starts - first, windows) + np.arange(windows.sum())
+        hashes = self._windows(places, np.minimum(size, self.lengths)[owners], size)
+        order = np.lexsort((hashes, owners))
+        hashes, owners = hashes[order], owners[order]
+        fresh = np.ones(len(hashes), bool)
+        fresh[1:] = (hashes[1:] != hashes[:-1]) | (owners[1:] != owners[:-1])
+        counts = np.bincount(owners[fresh], minlength=len(windows))
+        return Grams(hashes[fresh], np.concatenate([[0], np.cumsum(counts)]).astype(np.int64))
+
+    def _windows(self, places: NDArray[np.int64], widths: NDArray[np.int64], size: int) -> NDArray[np.uint64]:
+        """A hash of each window of `widths` tokens that starts at `places`; order within a window counts."""
+        total = np.zeros(len(places), np.uint64)
+        for step in range(size):
+            inside = widths > step
+            token = self.ids[np.where(inside, places + step, 0)] if len(self.ids) else self.ids
+            mixed = (total * _STEP) ^ token
+            mixed ^= mixed >> np.uint64(29)
+            total = np.where(inside, mixed, total)
+        return total * _MIX
+
+
 def grams(documents: Iterable[Sequence[str]], size: int) -> Grams:
     """Hashes the `size`-grams of documents given as tokens; one shorter than `size` is a single gram."""
-    known: dict[str, int] = {}
-    pieces, offsets = [], [0]
-    for document in documents:
-        ids = [known.get(t) or known.setdefault(t, stable_hash(t)) for t in document]
-        piece = _windows(np.array(ids, dtype=np.uint64), size)
-        pieces.append(piece)
-        offsets.append(offsets[-1] + len(piece))
-    hashes = np.concatenate(pieces) if pieces else np.zeros(0, np.uint64)
-    return Grams(hashes, np.array(offsets, dtype=np.int64))
-
-
-def _windows(ids: NDArray[np.uint64], size: int) -> NDArray[np.uint64]:
-    """Sorted distinct hashes of all windows; order within a window counts."""
-    if not len(ids):
-        return ids
-    size = min(size, len(ids))
-    total = np.zeros(len(ids) - size + 1, np.uint64)
-    for place in range(size):
-        total = (total * _STEP) ^ ids[place : place + len(total)]
-        total ^= total >> np.uint64(29)
-    return np.unique(total * _MIX)
-
-
-def document_frequency(corpora: Sequence[Grams]) -> tuple[NDArray[np.uint64], NDArray[np.int64]]:
-    """(sorted distinct hashes, in how many documents of the corpora each occurs)."""
-    every = np.concatenate([c.hashes for c in corpora]) if corpora else np.zeros(0, np.uint64)
-    return np.unique(every, return_counts=True)
+    return Vocabulary.of(documents).grams(size)

@@ -4,34 +4,63 @@ A trace must satisfy the verifier that will reward responses; an accepted soluti
 an answer without a trace must at least agree with itself, or no response could ever be rewarded.
 """
 
-from collections.abc import Sequence
-from dataclasses import replace
+import re
+from collections.abc import Iterator, Sequence
 
 from ringlite_cli.data.cleansing import is_benchmark
 from ringlite_cli.data.rows import Drop, Progress, Row, Sifted
 from ringlite_cli.problems import Problem, Verdict, Verify
 
 BATCH = 512
+_KINDS = (  # of a verdict on an accepted solution, first match counts
+    ("solution_dependency", re.compile(r"ModuleNotFoundError|ImportError|No module named")),
+    ("solution_time", re.compile(r"^time limit|TimeoutError")),
+    ("solution_memory", re.compile(r"^memory limit|MemoryError|SIGKILL")),
+    ("solution_wrong", re.compile(r"^wrong|AssertionError")),
+    ("solution_error", re.compile(r"")),
+)
 
 
 def verify_rows(rows: Sequence[Row], verify: Verify, progress: Progress | None = None) -> Sifted:
     """Drops what the verifier rejects; marks the rest with what confirmed them. Benchmarks pass unasked."""
-    asked = [row for row in rows if not is_benchmark(row)]
-    first = [(r.problem, r.problem.trace or boxed(r.problem)) for r in asked]
-    verdicts = dict(zip(map(id, asked), _in_batches(first, verify, "verifying", progress), strict=True))
-    doubtful = [r for r in asked if not verdicts[id(r)].reward and r.problem.trace and r.problem.domain != "code"]
-    gold = _in_batches([(r.problem, boxed(r.problem)) for r in doubtful], verify, "verifying answers", progress)
-    parses = {id(r): bool(v.reward) for r, v in zip(doubtful, gold, strict=True)}
     sifted = Sifted()
-    for row in rows:
-        verdict = verdicts.get(id(row))
-        if verdict is None or verdict.reward:
-            confirmed = _confirmed_by(row.problem) if verdict else ""
-            problem = replace(row.problem, trace=None) if row.bad_trace else row.problem
-            sifted.kept.append(replace(row, problem=problem, verified=confirmed))
-        else:
-            sifted.drops.append(_rejected(row.problem, verdict, parses.get(id(row), False)))
+    done, asked = 0, sum(not is_benchmark(row) for row in rows)
+    for batch in _batches(rows):
+        wanted = [row for row in batch if not is_benchmark(row)]
+        problems = {id(row): row.problem for row in wanted}
+        rejected = _rejected(wanted, problems, verify)
+        for row in batch:
+            if drop := rejected.get(id(row)):
+                sifted.drops.append(drop)
+                continue
+            if problem := problems.get(id(row)):
+                _mark(row, problem)
+            sifted.kept.append(row)
+        done += len(wanted)
+        if progress and wanted:
+            progress("verifying answers", done, asked)
     return sifted
+
+
+def _batches(rows: Sequence[Row]) -> Iterator[Sequence[Row]]:
+    return (rows[start : start + BATCH] for start in range(0, len(rows), BATCH))
+
+
+def _rejected(rows: Sequence[Row], problems: dict[int, Problem], verify: Verify) -> dict[int, Drop]:
+    """The drops of those that the verifier rejects, by the id of the row."""
+    first = [(problems[id(r)], problems[id(r)].trace or boxed(problems[id(r)])) for r in rows]
+    failed = [(r, v) for r, v in zip(rows, verify(first), strict=True) if not v.reward]
+    doubtful = [r for r, _ in failed if problems[id(r)].trace and problems[id(r)].domain != "code"]
+    gold = verify([(problems[id(r)], boxed(problems[id(r)])) for r in doubtful])
+    parses = {id(r): bool(v.reward) for r, v in zip(doubtful, gold, strict=True)}
+    return {id(r): Drop(r, *_reason(problems[id(r)], verdict, parses.get(id(r), False))) for r, verdict in failed}
+
+
+def _mark(row: Row, problem: Problem) -> None:
+    row.verified = _confirmed_by(problem)
+    if row.bad_trace:
+        row.change(trace=None)
+        row.bad_trace = False
 
 
 def boxed(problem: Problem) -> str:
@@ -45,20 +74,9 @@ def _confirmed_by(problem: Problem) -> str:
     return "solution" if problem.domain == "code" else "trace"
 
 
-def _rejected(problem: Problem, verdict: Verdict, parses: bool) -> Drop:
+def _reason(problem: Problem, verdict: Verdict, parses: bool) -> tuple[str, str]:
+    """(reason, detail)"""
+    detail = f"{verdict.verdict}: {verdict.detail}".rstrip(": ")[:500]
     if problem.domain == "code":
-        reason = "solution_rejected"
-    else:
-        reason = "answer_disagrees" if parses else "unparseable_answer"
-    return Drop(problem, reason, f"{verdict.verdict}: {verdict.detail}".rstrip(": ")[:500])
-
-
-def _in_batches(
-    pairs: Sequence[tuple[Problem, str]], verify: Verify, what: str, progress: Progress | None
-) -> list[Verdict]:
-    verdicts: list[Verdict] = []
-    for start in range(0, len(pairs), BATCH):
-        verdicts += verify(pairs[start : start + BATCH])
-        if progress:
-            progress(what, len(verdicts), len(pairs))
-    return verdicts
+        return next(name for name, pattern in _KINDS if pattern.search(detail)), detail
+    return ("answer_disagrees" if parses else "unparseable_answer"), detail

@@ -107,8 +107,88 @@ class ProblemSet(Section):
 
     split: Split = "train"
     rows: dict[Domain, Positive] | None = Field(None, description="rows per domain; default: all that is left")
+    mix: dict[Domain, Probability] | None = Field(None, description="shares per domain, instead of rows (§2)")
+    total: Positive | None = Field(None, description="rows of a mix; default: as many as the shares allow")
     traces: bool = Field(False, description="only problems with a worked trace (for SFT)")
     disjoint_from: list[str] = Field([], description="sets whose problems may not stand in this one")
+
+    @model_validator(mode="after")
+    def _rows_or_mix(self) -> "ProblemSet":
+        if self.rows is not None and self.mix is not None:
+            raise ValueError("give rows or mix, not both")
+        if self.total is not None and self.mix is None:
+            raise ValueError("total needs mix, the shares per domain; or give rows")
+        return self
+
+
+class Responder(Section):
+    """A model that is asked for responses: a folder or hub id, or a model behind an OpenAI-compatible endpoint."""
+
+    path: str | None = Field(None, description="Hugging Face id or local folder")
+    dtype: Literal["float32", "bfloat16", "auto"] = "auto"
+    endpoint: str | None = Field(None, description="base URL, up to and with /v1")
+    model: str | None = Field(None, description="the model's name at the endpoint")
+    api_key_env: str = Field("OPENAI_API_KEY", description="environment variable that holds the endpoint's key")
+    concurrency: Positive = Field(8, description="requests under way at a time")
+    timeout: float = Field(600, gt=0, description="seconds that one request may take")
+    price_in: float = Field(0, ge=0, description="price of a million prompt tokens, for the estimate")
+    price_out: float = Field(0, ge=0, description="price of a million response tokens")
+    max_new_tokens: Positive = 4096
+    temperature: float = Field(1.0, ge=0)
+    top_p: float = Field(1.0, gt=0, le=1)
+    batch_tokens: Positive = 65536
+
+    @model_validator(mode="after")
+    def _one_place(self) -> "Responder":
+        if (self.path is None) == (self.endpoint is None):
+            raise ValueError("give exactly one of path or endpoint")
+        if self.endpoint and not self.model:
+            raise ValueError("endpoint needs model, the name that it knows the model by")
+        return self
+
+    @property
+    def name(self) -> str:
+        return str(self.model or self.path)
+
+
+class Difficulty(Section):
+    """Pass rates by model (§2, phase 2 and 3): k responses a problem, verified as rewards are."""
+
+    models: list[Responder] = Field(min_length=1)
+    samples: Positive = Field(8, description="responses per problem and model")
+    domains: list[Domain] | None = Field(None, description="domains that are asked; default: all")
+    drop_all_right: bool = Field(True, description="drop what the first model always solves")
+    drop_never_right: bool = Field(True, description="drop what no model ever solves")
+
+
+class Distill(Section):
+    """Long chains of thought from a teacher, rejected by the verifiers (§2); rounds go on with what is left."""
+
+    teacher: Responder
+    samples: Positive = Field(4, description="responses per problem and round")
+    rounds: Positive = 2
+    domains: list[Domain] | None = Field(None, description="domains that are asked; default: all")
+    replace: bool = Field(False, description="ask for problems too that have a trace already")
+
+
+class Duplicates(Section):
+    """How copies are found beyond equal text."""
+
+    words: bool = Field(True, description="drop rows equal in words and numbers though signs or answers differ")
+    semantic: Probability | None = Field(None, description="cosine from which two prompts are one (extra `semantic`)")
+
+
+class Decontamination(Section):
+    """How held-out problems are found beyond shared 8-grams."""
+
+    semantic: Probability | None = Field(None, description="cosine from which a prompt is a held-out one")
+
+
+class CodeTests(Section):
+    """What is done with the tests of code problems beyond the checks."""
+
+    order: bool = Field(False, description="put the cases first that catch most wrong programs")
+    mutants: Positive = Field(6, description="small faults put into the accepted solution, to order the cases by")
 
 
 class CurateStage(Section):
@@ -116,6 +196,13 @@ class CurateStage(Section):
     sources: list[Source] = Field(min_length=1)
     sets: dict[str, ProblemSet] = Field(min_length=1)
     max_unreadable: float = Field(0.2, ge=0, lt=1, description="share of a source's rows that may be unreadable")
+    languages: list[str] = Field(["en"], min_length=1, description="languages of prompts that are kept (two letters)")
+    workers: Positive | None = Field(None, description="processes for the text steps; default: the cores at hand")
+    duplicates: Duplicates = Duplicates()
+    decontamination: Decontamination = Decontamination()
+    tests: CodeTests = CodeTests()
+    difficulty: Difficulty | None = None
+    distill: Distill | None = None
 
 
 class SftStage(Section):

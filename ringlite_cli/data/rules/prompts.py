@@ -52,16 +52,6 @@ def invalid_characters(problem: Problem) -> str | None:
 
 
 @PROMPTS.rule
-def language(problem: Problem) -> str | None:
-    """More than a third of the letters are of a script other than Latin or Greek."""
-    if problem.prompt.isascii():
-        return None
-    letters = [c for c in problem.prompt if c.isalpha()]
-    foreign = sum(not (c <= "\u03ff" or "\u1e00" <= c <= "\u1fff" or "\u2100" <= c <= "\u214f") for c in letters)
-    return "other_language" if foreign * 3 > len(letters) else None
-
-
-@PROMPTS.rule
 def length(problem: Problem) -> str | None:
     """Fewer than 3 words, numbers and operators, or more than 12,000 characters."""
     if len(problem.prompt) > MAX_CHARACTERS:

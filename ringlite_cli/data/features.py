@@ -1,0 +1,217 @@
+"""What the steps of curation need to know of each row's text, measured once, on all cores, in small arrays.
+
+A row's features take about 220 bytes beside the hashes of its 8-grams, which go to a memory-mapped file; no step after
+this one needs the texts, but for the few pairs that are looked at closely.
+"""
+
+import os
+from collections import deque
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor
+from dataclasses import dataclass
+from functools import lru_cache
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ringlite_cli.data.cleansing import is_benchmark, reasons_of
+from ringlite_cli.data.rows import Progress, Row, read_spooled
+from ringlite_cli.data.rules import LANGUAGES
+from ringlite_cli.data.text import Grams, Vocabulary, collapse, joined, label_key, signature, stable_hash, tokens
+from ringlite_cli.problems import Problem
+
+GRAM = 8
+BANDS, BAND_ROWS = 16, 4  # two texts that share 0.7 of their word pairs meet in a band 99 times of 100, 0.85: always
+CHUNK = 2000
+PARALLEL_FROM = 20_000  # rows below which starting processes costs more than it saves
+BENCHMARK, PROCEDURAL = 1, 2
+
+
+@dataclass
+class Features:
+    """One entry a row, in the order of the rows that were measured.
+
+    text, words, label, sign, bare: 64-bit hashes of the prompt without white space, of its tokens, of the answer or
+      tests, of numbers and operators, of words and numbers alone (0 = too few to tell problems apart).
+    bands: (rows, BANDS) uint64, MinHash signatures by band; zeros for procedural rows.
+    size: tokens of the prompt.   code: of the domain code.   reasons, trace_reasons: what the text rules say.
+    """
+
+    text: NDArray[np.uint64]
+    words: NDArray[np.uint64]
+    label: NDArray[np.uint64]
+    sign: NDArray[np.uint64]
+    bare: NDArray[np.uint64]
+    size: NDArray[np.int64]
+    code: NDArray[np.bool_]
+    bands: NDArray[np.uint64]
+    reasons: list[str | None]
+    trace_reasons: list[str | None]
+    grams: Grams
+
+    ARRAYS: ClassVar[tuple[str, ...]] = ("text", "words", "label", "sign", "bare", "size", "code", "bands")
+
+    def __len__(self) -> int:
+        return len(self.text)
+
+    def take(self, places: NDArray[np.int64], *, grams: bool = True) -> "Features":
+        """The features of those rows alone, in that order, in memory; without the grams where no one needs them."""
+        return Features(
+            **{name: getattr(self, name)[places] for name in self.ARRAYS},
+            reasons=[self.reasons[i] for i in places.tolist()],
+            trace_reasons=[self.trace_reasons[i] for i in places.tolist()],
+            grams=self.grams.take(places) if grams else Grams(np.zeros(0, np.uint64), np.zeros(1, np.int64)),
+        )
+
+
+def join(parts: Sequence[Features], grams: Grams | None = None) -> Features:
+    """Several measurements as one, in order; `grams` where they are at hand already."""
+    return Features(
+        **{name: np.concatenate([getattr(p, name) for p in parts]) for name in Features.ARRAYS},
+        reasons=[r for p in parts for r in p.reasons],
+        trace_reasons=[r for p in parts for r in p.trace_reasons],
+        grams=joined([p.grams for p in parts]) if grams is None else grams,
+    )
+
+
+def measure(
+    rows: Sequence[Row],
+    *,
+    languages: Sequence[str] = LANGUAGES,
+    folder: Path | None = None,
+    workers: int | None = None,
+    progress: Progress | None = None,
+) -> Features:
+    """Measures rows and tells each its place. `folder` takes the grams' file; without it they stay in memory.
+
+    Rows that are spooled are measured on `workers` processes (default: the cores at hand) when there are many.
+    """
+    for place, row in enumerate(rows):
+        row.place = place
+    workers = workers or len(os.sched_getaffinity(0))
+    spooled = bool(rows) and all(r.offset >= 0 for r in rows)
+    parts: list[Features] = [_of([], [], tuple(languages))]
+    writer = _GramFile(folder / "grams.u64") if folder else None
+    parallel = spooled and workers > 1 and len(rows) >= PARALLEL_FROM
+    done = 0
+    for part in _by_processes(rows, tuple(languages), workers) if parallel else _here(rows, tuple(languages)):
+        done += len(part)
+        if progress:
+            progress("reading the texts", done, len(rows))
+        if writer:
+            writer.add(part.grams)
+            part.grams = Grams(np.zeros(0, np.uint64), np.zeros(1, np.int64))
+        parts.append(part)
+    return join(parts, writer.close() if writer else None)
+
+
+class _GramFile:
+    """Grams on their way to disk."""
+
+    def __init__(self, path: Path) -> None:
+        self.path, self.sizes = path, [np.zeros(1, np.int64)]
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._file = path.open("wb")
+
+    def add(self, grams: Grams) -> None:
+        self._file.write(grams.hashes.tobytes())
+        self.sizes.append(np.diff(grams.offsets))
+
+    def close(self) -> Grams:
+        """The grams of all that was added, memory-mapped; the file loses its name at once."""
+        self._file.close()
+        offsets = np.cumsum(np.concatenate(self.sizes)).astype(np.int64)
+        empty = np.zeros(0, np.uint64)
+        hashes = np.memmap(self.path, np.uint64, "r", shape=(int(offsets[-1]),)) if offsets[-1] else empty
+        self.path.unlink()
+        return Grams(hashes, offsets)
+
+
+def _flags(row: Row) -> int:
+    return BENCHMARK * is_benchmark(row) + PROCEDURAL * row.procedural
+
+
+def _chunks(rows: Sequence[Row]) -> Iterator[Sequence[Row]]:
+    return (rows[start : start + CHUNK] for start in range(0, len(rows), CHUNK))
+
+
+def _here(rows: Sequence[Row], languages: tuple[str, ...]) -> Iterator[Features]:
+    for chunk in _chunks(rows):
+        yield _of([r.problem for r in chunk], [_flags(r) for r in chunk], languages)
+
+
+def _by_processes(rows: Sequence[Row], languages: tuple[str, ...], workers: int) -> Iterator[Features]:
+    """In order, with at most a few chunks under way, so that results never pile up."""
+    spool = rows[0].spool
+    assert spool is not None
+    spool.flush()
+    waiting: deque[Future[Features]] = deque()
+    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+        for chunk in _chunks(rows):
+            offsets, flags = [r.offset for r in chunk], [_flags(r) for r in chunk]
+            waiting.append(pool.submit(_of_spooled, str(spool.path), offsets, flags, languages))
+            if len(waiting) > 2 * workers:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+
+
+@lru_cache(1)
+def _opened(path: str) -> int:
+    return os.open(path, os.O_RDONLY)
+
+
+def _of_spooled(path: str, offsets: list[int], flags: list[int], languages: tuple[str, ...]) -> Features:
+    return _of([read_spooled(_opened(path), offset) for offset in offsets], flags, languages)
+
+
+def _of(problems: Sequence[Problem], flags: Sequence[int], languages: tuple[str, ...]) -> Features:
+    words = [tokens(p.prompt) for p in problems]
+    vocabulary = Vocabulary.of(words)
+    reasons = [reasons_of(p, bool(f & BENCHMARK), languages) for p, f in zip(problems, flags, strict=True)]
+    return Features(
+        _hashes(collapse(p.prompt) for p in problems),
+        _hashes("\x1f".join(w) for w in words),
+        _hashes(label_key(p) for p in problems),
+        _hashes("\x1f".join(signature(w)) for w in words),
+        _hashes(bare(w) for w in words),
+        vocabulary.lengths,
+        np.array([p.domain == "code" for p in problems], bool),
+        _sketches(vocabulary, flags),
+        [reason for reason, _ in reasons],
+        [reason for _, reason in reasons],
+        vocabulary.grams(GRAM),
+    )
+
+
+def _hashes(texts: Any) -> NDArray[np.uint64]:
+    return np.array([stable_hash(t) if t is not None else 0 for t in texts], dtype=np.uint64)
+
+
+def bare(words: Sequence[str]) -> str | None:
+    """Words and numbers alone; None where there are too few to tell problems apart."""
+    kept = [w for w in words if w[0].isalnum()]
+    return "\x1f".join(kept) if len(kept) > 2 else None
+
+
+def _sketches(vocabulary: Vocabulary, flags: Sequence[int]) -> NDArray[np.uint64]:
+    """(rows, BANDS): each band of a MinHash of the word pairs (datasketch), hashed; procedural rows have none."""
+    from datasketch import MinHash
+
+    bands = np.zeros((len(flags), BANDS), np.uint64)
+    wanted = [i for i, f in enumerate(flags) if not f & PROCEDURAL]
+    if not wanted:
+        return bands
+    pairs = vocabulary.grams(2)
+    sets = [(pairs.of(i) >> np.uint64(32)).tolist() for i in wanted]
+    sketches = MinHash.bulk(sets, num_perm=BANDS * BAND_ROWS, seed=1, hashfunc=int, scheme="affine32")
+    values = np.stack([s.hashvalues for s in sketches]).astype(np.uint64).reshape(len(wanted), BANDS, BAND_ROWS)
+    total = np.zeros((len(wanted), BANDS), np.uint64)
+    for step in range(BAND_ROWS):
+        total = (total ^ values[:, :, step]) * np.uint64(0x9E3779B97F4A7C15)
+        total ^= total >> np.uint64(31)
+    bands[wanted] = total
+    return bands
