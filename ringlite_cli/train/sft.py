@@ -176,6 +176,16 @@ def _counting_trainer() -> type["SFTTrainer"]:
                 self.loss_tokens += int(self.accelerator.reduce(counted, reduction="sum"))
             return super().compute_loss(model, inputs, *args, **kwargs)
 
+        def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
+            """Trainer loads a checkpoint's file as it is, without the names that transformers gives a MoE's experts
+            on disk: the experts would stay random, with a mere warning. from_pretrained knows those names."""
+            if self.is_fsdp_enabled or self.is_deepspeed_enabled:
+                super()._load_from_checkpoint(resume_from_checkpoint, model)
+                return
+            target = self.accelerator.unwrap_model(model or self.model)
+            saved = type(target).from_pretrained(resume_from_checkpoint, dtype=target.dtype)
+            target.load_state_dict(saved.state_dict())
+
     return CountingSFTTrainer
 
 

@@ -57,7 +57,7 @@ def draw(rng: random.Random, options: FunctionOptions) -> Draft:
     body = kind.body.format(c=constant)
     return Draft(
         key=f"{kind.text}/{words}",
-        prompt=f"Write a Python function f({kind.argument}) that {kind.text.format(c=words)}. Fold the constant.",
+        prompt=f"Write a Python function f({kind.argument}) that {kind.text.format(c=words)}.",
         answer=None,
         careful=f"Fold the constant first.\n{work}\n",
         terse=f"Use {constant}\n",
