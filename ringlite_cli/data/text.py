@@ -60,13 +60,14 @@ def signature(words: Sequence[str]) -> tuple[str, ...]:
 
     A hyphen between two words is spelling, not subtraction.
     """
-    kept = []
-    for place, token in enumerate(words):
-        if token == "-" and 0 < place < len(words) - 1 and _is_word(words[place - 1]) and _is_word(words[place + 1]):
-            continue
-        if not _is_word(token) or token in _WORD_OPERATORS:
-            kept.append(token)
-    return tuple(kept)
+    if "-" in words:
+        words = [t for place, t in enumerate(words) if t != "-" or not _is_hyphen(words, place)]
+    return tuple([t for t in words if len(t) == 1 or not t.isalpha() or t in _WORD_OPERATORS])
+
+
+def _is_hyphen(words: Sequence[str], place: int) -> bool:
+    inside = 0 < place < len(words) - 1
+    return inside and _is_word(words[place - 1]) and _is_word(words[place + 1])
 
 
 def _is_word(token: str) -> bool:
@@ -131,6 +132,14 @@ _STEP = np.uint64(0x9E3779B97F4A7C15)
 _MIX = np.uint64(0xBF58476D1CE4E5B9)
 
 
+class _Hashes(dict[str, int]):
+    """`stable_hash` of each token, made when first asked for."""
+
+    def __missing__(self, token: str) -> int:
+        self[token] = number = stable_hash(token)
+        return number
+
+
 @dataclass(frozen=True)
 class Vocabulary:
     """Documents as one array of hashed tokens, from which grams of any size are made."""
@@ -140,16 +149,12 @@ class Vocabulary:
 
     @classmethod
     def of(cls, documents: Iterable[Sequence[str]]) -> "Vocabulary":
-        known: dict[str, int] = {}
+        hash_of = _Hashes().__getitem__
         ids: list[int] = []
         lengths: list[int] = []
         for document in documents:
             lengths.append(len(document))
-            for token in document:
-                number = known.get(token)
-                if number is None:
-                    number = known[token] = stable_hash(token)
-                ids.append(number)
+            ids.extend(map(hash_of, document))
         return cls(np.array(ids, dtype=np.uint64), np.array(lengths, dtype=np.int64))
 
     def grams(self, size: int) -> Grams:

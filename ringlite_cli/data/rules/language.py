@@ -37,6 +37,8 @@ _LANGUAGES_OF = {
     for words in _COMMON.values()
     for word in words.split()
 }
+_FOREIGN = frozenset(_LANGUAGES_OF) - set(_COMMON["en"].split())
+_DISTINCT = 3  # different common words of other languages, below which a text is not looked at
 _ENOUGH = 5  # common words of a language before it is believed
 
 
@@ -47,6 +49,8 @@ def language_of(text: str) -> str:
         for name, pattern in _SCRIPT.items():
             if sum(bool(pattern.match(c)) for c in letters) * 3 > len(letters) > 0:
                 return "ja" if name == "zh" and _SCRIPT["ja"].search(text) else name
+    if len(_FOREIGN.intersection(text.lower().split())) < _DISTINCT:
+        return "en"
     counts: Counter[str] = Counter()
     for word in _WORD.findall(_FORMULA.sub(" ", text) if "$" in text or "\\" in text or "`" in text else text):
         for name in _LANGUAGES_OF.get(word.lower(), ()):

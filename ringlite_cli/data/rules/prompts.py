@@ -22,6 +22,22 @@ _IMAGE = re.compile(
     r"|\b(?:following|accompanying|adjoining) (?:figure|diagram|picture|image)\b",
     re.I,
 )
+_IMAGE_WORDS = (
+    "figure",
+    "picture",
+    "diagram",
+    "graph",
+    "image",
+    "map",
+    "asy",
+    "tikz",
+    "![",
+    "<img",
+    ".png",
+    ".jp",
+    ".gif",
+)
+_IMAGE_WORDS += (".svg",)
 _ASKS_FIRST = (
     r"\s*(?:find|compute|determine|evaluate|calculate|what|which|how|why|is|are|does|do|can|solve|simplify|show|prove"
     r"|explain|write|give|state|sketch|draw|list|estimate|express|describe|repeat|use|verify|suppose|hence)\b"
@@ -39,7 +55,14 @@ _TRUE_FALSE = re.compile(r"\btrue (?:or|/) ?false\b|\bT/F\b|\bis (?:this|the) st
 _YES_NO = re.compile(r"\byes (?:or|/) ?no\b|\byes/no\b", re.I)
 _PROOF = re.compile(r"\b(?:prove|show) that\b|\bgive a proof\b", re.I)
 _OPEN = re.compile(r"\b(?:explain (?:why|how|your)|discuss|describe in your own words|write an essay)\b", re.I)
+_OPEN_WORDS = ("prove", "show", "proof", "explain", "discuss", "describe", "essay")
 _ASKS = re.compile(r"\?|\b(?:find|compute|determine|evaluate|calculate|what|how many|solve|simplify)\b", re.I)
+
+
+def _mentions(text: str, words: tuple[str, ...]) -> bool:
+    """Whether any of the words stands in the text, in any case; much cheaper than the patterns that need them."""
+    lower = text.lower()
+    return any(word in lower for word in words)
 
 
 @PROMPTS.rule
@@ -64,13 +87,15 @@ def length(problem: Problem) -> str | None:
 @PROMPTS.rule
 def image_needed(problem: Problem) -> str | None:
     """Shows or refers to a picture, figure, diagram or plot that the text does not hold (Asymptote code included)."""
+    if not _mentions(problem.prompt, _IMAGE_WORDS):
+        return None
     return "image_needed" if _IMAGE.search(problem.prompt) else None
 
 
 @PROMPTS.rule
 def multiple_choice(problem: Problem) -> str | None:
     """Lettered choices: guessed one time in four."""
-    if problem.domain == "code":
+    if problem.domain == "code" or not _mentions(problem.prompt, ("(a)", "\na", "a.", "a)", "a:")):
         return None
     return "multiple_choice" if any(p.search(problem.prompt) for p in _LETTERED) else None
 
@@ -78,6 +103,8 @@ def multiple_choice(problem: Problem) -> str | None:
 @PROMPTS.rule
 def multi_part(problem: Problem) -> str | None:
     """Several questions under (a), (b) or the like: no single answer."""
+    if not _mentions(problem.prompt, ("b)", "i)", "part")):
+        return None
     return "multi_part" if any(p.search(problem.prompt) for p in _PARTS) else None
 
 
@@ -87,7 +114,8 @@ def true_or_false(problem: Problem) -> str | None:
     if problem.domain == "code":
         return None
     answered = (problem.answer or "").strip().lower().rstrip(".") in ("true", "false")
-    return "true_false" if answered or _TRUE_FALSE.search(problem.prompt) else None
+    asked = _mentions(problem.prompt, ("true", "t/f")) and _TRUE_FALSE.search(problem.prompt)
+    return "true_false" if answered or asked else None
 
 
 @PROMPTS.rule
@@ -96,13 +124,14 @@ def yes_or_no(problem: Problem) -> str | None:
     if problem.domain == "code":
         return None
     answer = re.sub(r"\\text(?:bf)?\{([^}]*)\}", r"\1", problem.answer or "").strip().lower().rstrip(".")
-    return "yes_no" if answer in ("yes", "no") or _YES_NO.search(problem.prompt) else None
+    asked = _mentions(problem.prompt, ("yes",)) and _YES_NO.search(problem.prompt)
+    return "yes_no" if answer in ("yes", "no") or asked else None
 
 
 @PROMPTS.rule
 def proof_or_open(problem: Problem) -> str | None:
     """Asks for a proof, an explanation or an essay and for nothing that a verifier can compare."""
-    if problem.domain == "code" or _ASKS.search(problem.prompt):
+    if problem.domain == "code" or not _mentions(problem.prompt, _OPEN_WORDS) or _ASKS.search(problem.prompt):
         return None
     if _PROOF.search(problem.prompt):
         return "proof"
