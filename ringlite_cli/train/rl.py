@@ -120,23 +120,24 @@ def run_rl(
         for problem, messages in zip(drawn, conversations, strict=True)
     ]
     with args.main_process_first(local=False):  # one rank puts the folder in order, the others find it so
-        checkpoint = _prepare_folder(checkpoints, metrics, rollouts, resume)
+        if args.process_index == 0:
+            _prepare_folder(checkpoints, metrics, rollouts, resume)
+    found = last_checkpoint(checkpoints)
     with MetricsWriter(metrics) as metrics_file, MetricsWriter(rollouts) as rollouts_file:
         trainer = _trainer(policy, tokenizer, problems, verify, args, rows, rollouts_file, rollout_func)
-        _train(trainer, metrics_file, on_step, checkpoint)
+        _train(trainer, metrics_file, on_step, str(found[0]) if found else None)
     _save_policy(trainer, tokenizer, out_dir / "policy")
     return _result(out_dir, read_jsonl(metrics))
 
 
-def _prepare_folder(checkpoints: Path, metrics: Path, rollouts: Path, resume: bool) -> str | None:
-    """Takes the logs back to the last checkpoint, or removes an earlier run; returns the checkpoint to go on from."""
+def _prepare_folder(checkpoints: Path, metrics: Path, rollouts: Path, resume: bool) -> None:
+    """Takes the logs back to the last whole checkpoint, or removes an earlier run altogether."""
     checkpoints.mkdir(parents=True, exist_ok=True)
     found = last_checkpoint(checkpoints) if resume else None
     if found is None:
         start_afresh(checkpoints, metrics, rollouts)
-        return None
-    go_back_to(found[1], metrics, rollouts)
-    return str(found[0])
+    else:
+        go_back_to(found[1], metrics, rollouts)
 
 
 def _with_unique_ids(problems: Sequence[Problem]) -> Sequence[Problem]:

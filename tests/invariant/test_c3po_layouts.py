@@ -34,6 +34,13 @@ def test_the_gradient_is_the_same_in_any_number_of_rows(policy, term):
         assert_same(gradients[0], other)
 
 
+@pytest.mark.parametrize("term", ["kl", "entropy", "balance", "z"])
+def test_gradient_checkpointing_changes_nothing(policy, term):
+    assert_same(
+        one_step(policy, 2, **TERMS[term])[0], one_step(policy, 2, gradient_checkpointing=True, **TERMS[term])[0]
+    )
+
+
 def test_each_term_moves_the_gradient(policy):
     """Without this, the other tests would pass with a term left out."""
     plain = one_step(policy, 2)[0]
