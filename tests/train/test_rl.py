@@ -111,22 +111,21 @@ def test_the_policy_is_a_plain_folder_that_generates(finished):
 
 
 def test_the_logged_entropy_is_the_policy_s(policy, tmp_path):
-    rl(policy, tmp_path, steps=1)
+    sampled = []
+
+    def rollout(prompts, trainer):
+        ids = trainer.processing_class.apply_chat_template(prompts, add_generation_prompt=True)["input_ids"]
+        sampled.extend((prompt, [(7 * i + j) % 50 for j in range(4 + i % 9)]) for i, prompt in enumerate(ids))
+        return {"prompt_ids": ids, "completion_ids": [response for _, response in sampled], "logprobs": None}
+
+    rl(policy, tmp_path, steps=1, rollout_func=rollout)
     (row,) = read_jsonl(tmp_path / "metrics.jsonl")
-    tokenizer, model = (c.from_pretrained(policy) for c in (AutoTokenizer, AutoModelForCausalLM))
-    samples = []
-    for rollout in read_jsonl(tmp_path / "rollouts.jsonl"):
-        if rollout["tokens_kept"]:
-            text = tokenizer.apply_chat_template(
-                [{"role": "user", "content": rollout["prompt"]}], add_generation_prompt=True, tokenize=False
-            )
-            response = tokenizer(rollout["response"])["input_ids"]
-            if len(response) < rollout["tokens_kept"]:
-                return  # a special token was sampled, which the text does not show
-            samples.append((tokenizer(text)["input_ids"], response[: rollout["tokens_kept"]]))
-    measured = policy_entropy(model, samples, 64)
-    mean = sum(m.entropy * len(m.log_probs) for m in measured) / sum(len(m.log_probs) for m in measured)
-    assert row["entropy"] == pytest.approx(mean, abs=1e-4)
+    kept = [rollout["tokens_kept"] for rollout in read_jsonl(tmp_path / "rollouts.jsonl")]
+    samples = [(prompt, response[:n]) for (prompt, response), n in zip(sampled, kept, strict=True) if n]
+    measured = policy_entropy(AutoModelForCausalLM.from_pretrained(policy), samples, 64)
+    tokens = sum(len(m.log_probs) for m in measured)
+    assert tokens == row["tokens_trained"] == 60
+    assert row["entropy"] == pytest.approx(sum(m.entropy * len(m.log_probs) for m in measured) / tokens, abs=1e-5)
 
 
 def test_a_run_that_lost_its_tail_goes_on_to_the_same_weights(policy, tmp_path):
