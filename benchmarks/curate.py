@@ -4,7 +4,7 @@
 
 Ours: load from JSONL, all text rules, exact and near duplicates, decontamination, and writing the sets with the trail.
 Theirs: the four steps of datatrove's MinHash pipeline (signatures, buckets, clusters, filter) with its own defaults,
-from JSONL to JSONL. `--peer` is a Python that has `datatrove[processing]` installed (default: this one); where it has
+from JSONL to JSONL. `--peer` is a Python that has `datatrove[io,processing]` and `spacy` (default: this one); where it has
 not, only ours is timed. The last line is `ratio R`: our rows a second over theirs.
 """
 
@@ -136,7 +136,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rows", type=int, default=50_000)
     parser.add_argument("--workers", type=int, default=2)
-    parser.add_argument("--peer", default=sys.executable, help="a Python with datatrove[processing]")
+    parser.add_argument("--peer", default=sys.executable, help="a Python with datatrove[io,processing] and spacy")
     parser.add_argument("--no-peer", action="store_true")
     parser.add_argument("--seed", type=int, default=17)
     arguments = parser.parse_args()
@@ -155,7 +155,7 @@ def main() -> None:
         print(f"peak memory of all processes together, at most {peak / 2**20:.2f} GiB")
         other = None if arguments.no_peer else theirs(folder, arguments.workers, arguments.peer)
         if other is None:
-            print("datatrove is not installed there: pip install 'datatrove[processing]', or give --peer PYTHON")
+            print("datatrove is not installed there: pip install 'datatrove[io,processing]' spacy, or give --peer PYTHON")
             return
         print(f"{'datatrove, MinHash alone':24} {other:9.1f} {arguments.rows / other:9,.0f}")
         print(f"ratio {other / seconds:.2f}")

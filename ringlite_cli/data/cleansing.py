@@ -8,6 +8,7 @@ from ringlite_cli.data.rules import LANGUAGES, PROBLEM_FAMILIES, TRACES
 from ringlite_cli.data.rules.answers import missing_answer
 from ringlite_cli.data.rules.code import missing_tests
 from ringlite_cli.data.rules.language import other_language
+from ringlite_cli.data.rules.repair import MENDABLE, mended_tests
 from ringlite_cli.problems import Problem
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ def cleanse(rows: Sequence[Row], features: "Features | None" = None, languages: 
     """Drops rows that a rule gives a reason for; `features` where the rules were asked already.
 
     A fault of the trace alone drops a procedural row; a problem written by people loses the trace and stays, for
-    reinforcement learning needs none.
+    reinforcement learning needs none. Tests at fault in some cases lose those cases.
     """
     sifted = Sifted()
     for row in rows:
@@ -41,6 +42,10 @@ def cleanse(rows: Sequence[Row], features: "Features | None" = None, languages: 
             reason, trace_reason = reasons_of(row.problem, is_benchmark(row), languages)
         else:
             reason, trace_reason = features.reasons[row.place], features.trace_reasons[row.place]
+        if reason in MENDABLE and not row.procedural and (tests := mended_tests(row.problem)):
+            row.change(tests=tests)
+            sifted.mended.append((row, reason or ""))
+            reason, trace_reason = reasons_of(row.problem, is_benchmark(row), languages)
         if reason or (trace_reason and row.procedural):
             sifted.drops.append(Drop(row, reason or trace_reason or ""))
             continue

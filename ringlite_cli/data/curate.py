@@ -6,6 +6,7 @@ order of the recipe throughout; their texts stand in a spool file beside the out
 """
 
 import shutil
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -14,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from ringlite_cli.data import card, funnel
+from ringlite_cli.data.cards import card_warnings
 from ringlite_cli.data.cleansing import cleanse, is_benchmark
 from ringlite_cli.data.decontaminate import decontaminate
 from ringlite_cli.data.duplicates import drop_duplicates
@@ -81,7 +83,7 @@ def curate(
         rows = [row for source in loaded for row in source.rows]
         sifted = sift(rows, verify, steps, folder=out_dir / _SPOOL)
         sifted.drops[:0] = [drop for source in loaded for drop in source.unreadable]
-        return _finish(sifted, sets, out_dir, seed, [*warnings, *(w for s in loaded for w in s.warnings)])
+        return _finish(sifted, sets, out_dir, seed, [*warnings, *card_warnings(sources)])
     finally:
         spool.close()
         shutil.rmtree(out_dir / _SPOOL, ignore_errors=True)
@@ -97,6 +99,7 @@ def sift(rows: Sequence[Row], verify: Verify, steps: Steps, folder: Path | None 
     held = _Held()
     drops: list[Drop] = []
     stripped: list[tuple[Row, str]] = []
+    mended: list[tuple[Row, str]] = []
     for split in PRECEDENCE:
         here = [r for r in rows if r.split == split]
         if not here:
@@ -113,7 +116,8 @@ def sift(rows: Sequence[Row], verify: Verify, steps: Steps, folder: Path | None 
         held.add(benchmarks + single.kept, features if split != PRECEDENCE[-1] else None)
         drops += apart.drops + clean.drops + verified.drops + single.drops
         stripped += clean.traces_stripped
-    return Sifted(sorted(held.rows, key=lambda r: r.number), sorted(drops, key=lambda d: d.number), stripped)
+        mended += clean.mended
+    return Sifted(sorted(held.rows, key=lambda r: r.number), sorted(drops, key=lambda d: d.number), stripped, mended)
 
 
 @dataclass
@@ -184,6 +188,7 @@ class _Trail:
         """Writes the first three; returns the funnel."""
         kept, drops = self.sifted.kept, self.sifted.drops
         counts = funnel.count(kept, drops, self.sifted.traces_stripped, drawn, warnings)
+        counts["tests_mended"] = dict(Counter(reason for _, reason in self.sifted.mended))
         write_drops(self.out_dir / "dropped.jsonl", drops)
         write_json(self.out_dir / "funnel.json", counts)
         write_text(self.out_dir / "CARD.md", card.render(counts, drops, seed=self.seed))

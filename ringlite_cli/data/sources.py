@@ -37,7 +37,6 @@ class Loaded:
     name: str
     rows: list[Row] = field(default_factory=list)
     unreadable: list[Drop] = field(default_factory=list)
-    warnings: list[str] = field(default_factory=list)
     spool: Spool | None = None
 
     @property

@@ -6,12 +6,15 @@ an answer without a trace must at least agree with itself, or no response could 
 
 import re
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 from ringlite_cli.data.cleansing import is_benchmark
 from ringlite_cli.data.rows import Drop, Progress, Row, Sifted
 from ringlite_cli.problems import Problem, Verdict, Verify
 
 BATCH = 512
+OTHER_SOLUTIONS = "other_solutions"
+"""The label under which code problems bring more accepted solutions than their trace."""
 _KINDS = (  # of a verdict on an accepted solution, first match counts
     ("solution_dependency", re.compile(r"ModuleNotFoundError|ImportError|No module named")),
     ("solution_time", re.compile(r"^time limit|TimeoutError")),
@@ -50,17 +53,36 @@ def _rejected(rows: Sequence[Row], problems: dict[int, Problem], verify: Verify)
     """The drops of those that the verifier rejects, by the id of the row."""
     first = [(problems[id(r)], problems[id(r)].trace or boxed(problems[id(r)])) for r in rows]
     failed = [(r, v) for r, v in zip(rows, verify(first), strict=True) if not v.reward]
+    failed = _try_others(failed, problems, verify)
     doubtful = [r for r, _ in failed if problems[id(r)].trace and problems[id(r)].domain != "code"]
     gold = verify([(problems[id(r)], boxed(problems[id(r)])) for r in doubtful])
     parses = {id(r): bool(v.reward) for r, v in zip(doubtful, gold, strict=True)}
     return {id(r): Drop(r, *_reason(problems[id(r)], verdict, parses.get(id(r), False))) for r, verdict in failed}
 
 
+def _try_others(
+    failed: list[tuple[Row, Verdict]], problems: dict[int, Problem], verify: Verify
+) -> list[tuple[Row, Verdict]]:
+    """The other accepted solutions of code problems, in turn; the first that passes becomes the trace."""
+    pairs = [(r, s) for r, _ in failed for s in problems[id(r)].labels.get(OTHER_SOLUTIONS, ())]
+    passing: dict[int, str] = {}
+    for (row, solution), verdict in zip(pairs, verify([(problems[id(r)], s) for r, s in pairs]), strict=True):
+        if verdict.reward:
+            passing.setdefault(id(row), solution)
+    for row, _ in failed:
+        if id(row) in passing:
+            problems[id(row)] = replace(problems[id(row)], trace=passing[id(row)])
+    return [(r, v) for r, v in failed if id(r) not in passing]
+
+
 def _mark(row: Row, problem: Problem) -> None:
+    """Notes what confirmed the row, and takes off what served verification alone."""
     row.verified = _confirmed_by(problem)
-    if row.bad_trace:
-        row.change(trace=None)
-        row.bad_trace = False
+    trace = None if row.bad_trace else problem.trace
+    labels = {k: v for k, v in problem.labels.items() if k != OTHER_SOLUTIONS}
+    row.bad_trace = False
+    if trace != row.problem.trace or labels != problem.labels:
+        row.change(trace=trace, labels=labels)
 
 
 def boxed(problem: Problem) -> str:

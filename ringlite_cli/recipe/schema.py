@@ -85,6 +85,7 @@ class Source(Section):
     local: str | None = Field(None, description="file under $RINGLITE_DATA that stands in for the hub id")
     adapter: str | None = Field(None, description="a known schema (gsm8k, math, ...); default: ringlite's own fields")
     columns: dict[str, str] = Field({}, description="our field -> column of the file, for any other schema")
+    card: str | None = Field(None, description="data card of the source; default: the shipped one of its id or adapter")
     domain: Domain | None = None
     split: Split = "train"
     rows: Positive | None = None

@@ -3,7 +3,27 @@
 from collections.abc import Callable, Mapping
 from difflib import get_close_matches
 
-from ringlite_cli.data.adapters import aime, amc, gsm8k, humaneval, leetcode, math, minerva, problems
+from ringlite_cli.data.adapters import (
+    aime,
+    amc,
+    apps,
+    bigmath,
+    codecontests,
+    dapo,
+    deepmath,
+    deepscaler,
+    gsm8k,
+    humaneval,
+    leetcode,
+    math,
+    mbpp,
+    minerva,
+    numinamath,
+    openr1,
+    problems,
+    scp116k,
+    taco,
+)
 from ringlite_cli.data.adapters.columns import mapped
 from ringlite_cli.data.adapters.fields import BadRow, Fields, Raw
 from ringlite_cli.errors import UserError
@@ -18,6 +38,17 @@ _MODULES = {
     "minerva": minerva,
     "leetcode": leetcode,
     "humaneval": humaneval,
+    "deepscaler": deepscaler,
+    "bigmath": bigmath,
+    "dapo": dapo,
+    "deepmath": deepmath,
+    "openr1": openr1,
+    "numinamath": numinamath,
+    "codecontests": codecontests,
+    "taco": taco,
+    "apps": apps,
+    "mbpp": mbpp,
+    "scp116k": scp116k,
     "problems": problems,
 }
 ADAPTERS: dict[str, Adapter] = {name: module.read for name, module in _MODULES.items()}

@@ -82,6 +82,12 @@ def last_boxed(worked: str) -> str | None:
     return None
 
 
+def boxed_trace(row: Raw, *names: str) -> str | None:
+    """A worked solution, where it is there and ends in a box; one without shows no answer that could be checked."""
+    worked = optional_text(row, *names)
+    return worked.strip() if worked and last_boxed(worked) else None
+
+
 def fenced(program: str) -> str:
     """A Python program as the code block of a response."""
     return f"```python\n{program.strip()}\n```"

@@ -10,7 +10,7 @@ DOMAIN = "science"
 
 def read(row: Raw) -> Fields:
     return {
-        "prompt": text(row, "problem"),
+        "prompt": text(row, "problem", "question"),
         "answer": answer_text(row.get("answer")),
         "trace": optional_text(row, "solution"),
         "labels": labels(row, course="type", original_id="idx"),

@@ -51,8 +51,7 @@ def truncated_tests(problem: Problem) -> str | None:
     tests = problem.tests
     if tests["mode"] == "unit":
         return "tests_truncated" if _has_ellipsis(str(tests["code"])) else None
-    cut = any(_ELLIPSIS.search(text) for case in tests["cases"] for text in _texts(case))
-    return "tests_truncated" if cut else None
+    return "tests_truncated" if any(map(has_ellipsis, tests["cases"])) else None
 
 
 @CODE.rule
@@ -70,6 +69,11 @@ def stray_space(problem: Problem) -> str | None:
 def no_solution(problem: Problem) -> str | None:
     """No accepted solution to run against the tests."""
     return "no_accepted_solution" if problem.domain == "code" and not problem.trace else None
+
+
+def has_ellipsis(case: Mapping[str, Any]) -> bool:
+    """Whether the input or the expected output of a case was cut off."""
+    return any(_ELLIPSIS.search(text) for text in _texts(case))
 
 
 def _whole(case: Any, mode: str) -> bool:

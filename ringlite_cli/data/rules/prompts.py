@@ -1,6 +1,7 @@
 """Cleansing of prompts (PAPER §2, phase 1): what can't be read, can't be answered from text, or is easily guessed."""
 
 import re
+from collections.abc import Iterable
 
 import ftfy.badness
 
@@ -35,9 +36,9 @@ _IMAGE_WORDS = (
     "<img",
     ".png",
     ".jp",
-    ".gif",
+    ".g",
+    ".s",
 )
-_IMAGE_WORDS += (".svg",)
 _ASKS_FIRST = (
     r"\s*(?:find|compute|determine|evaluate|calculate|what|which|how|why|is|are|does|do|can|solve|simplify|show|prove"
     r"|explain|write|give|state|sketch|draw|list|estimate|express|describe|repeat|use|verify|suppose|hence)\b"
@@ -59,7 +60,7 @@ _OPEN_WORDS = ("prove", "show", "proof", "explain", "discuss", "describe", "essa
 _ASKS = re.compile(r"\?|\b(?:find|compute|determine|evaluate|calculate|what|how many|solve|simplify)\b", re.I)
 
 
-def _mentions(text: str, words: tuple[str, ...]) -> bool:
+def _mentions(text: str, words: Iterable[str]) -> bool:
     """Whether any of the words stands in the text, in any case; much cheaper than the patterns that need them."""
     lower = text.lower()
     return any(word in lower for word in words)
@@ -75,6 +76,13 @@ def invalid_characters(problem: Problem) -> str | None:
 
 
 @PROMPTS.rule
+def declared_invalid(problem: Problem) -> str | None:
+    """The source itself marks the problem or its solution as incomplete or not valid."""
+    said = [str(problem.labels.get(name, "Yes")).lower() for name in ("problem_valid", "solution_valid")]
+    return None if said == ["yes", "yes"] else "declared_invalid"
+
+
+@PROMPTS.rule
 def length(problem: Problem) -> str | None:
     """Fewer than 3 words, numbers and operators, or more than 12,000 characters."""
     if len(problem.prompt) > MAX_CHARACTERS:
@@ -87,6 +95,9 @@ def length(problem: Problem) -> str | None:
 @PROMPTS.rule
 def image_needed(problem: Problem) -> str | None:
     """Shows or refers to a picture, figure, diagram or plot that the text does not hold (Asymptote code included)."""
+    pictures = problem.labels.get("pictures")
+    if pictures and str(pictures) not in ("0", "0.0"):
+        return "image_needed"
     if not _mentions(problem.prompt, _IMAGE_WORDS):
         return None
     return "image_needed" if _IMAGE.search(problem.prompt) else None
@@ -94,7 +105,9 @@ def image_needed(problem: Problem) -> str | None:
 
 @PROMPTS.rule
 def multiple_choice(problem: Problem) -> str | None:
-    """Lettered choices: guessed one time in four."""
+    """Lettered choices, or the source says so: guessed one time in four."""
+    if str(problem.labels.get("question_type", "")).lower() == "mcq":
+        return "multiple_choice"
     if problem.domain == "code" or not _mentions(problem.prompt, ("(a)", "\na", "a.", "a)", "a:")):
         return None
     return "multiple_choice" if any(p.search(problem.prompt) for p in _LETTERED) else None
@@ -131,6 +144,8 @@ def yes_or_no(problem: Problem) -> str | None:
 @PROMPTS.rule
 def proof_or_open(problem: Problem) -> str | None:
     """Asks for a proof, an explanation or an essay and for nothing that a verifier can compare."""
+    if str(problem.labels.get("question_type", "")).lower() == "proof":
+        return "proof"
     if problem.domain == "code" or not _mentions(problem.prompt, _OPEN_WORDS) or _ASKS.search(problem.prompt):
         return None
     if _PROOF.search(problem.prompt):

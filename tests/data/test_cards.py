@@ -1,0 +1,59 @@
+"""Data cards: what they say, and when a recipe warns."""
+
+from pathlib import Path
+
+import pytest
+
+from ringlite_cli.data.cards import card_warnings, read, shipped
+from ringlite_cli.errors import UserError
+from ringlite_cli.recipe.schema import Source
+
+SOURCES = [
+    (Source(hub="openai/gsm8k"), None),
+    (Source(hub="openai/gsm8k", hub_split="test"), "its split 'test' is a benchmark"),
+    (Source(hub="openai/gsm8k", hub_split="test", split="eval"), None),
+    (Source(path="x.jsonl", adapter="humaneval"), "forbids training"),
+    (Source(path="x.jsonl", adapter="humaneval", split="eval"), None),
+    (Source(path="x.jsonl", adapter="aime"), "licence unclear"),
+    (Source(hub="EricLu/SCP-116K", adapter="scp116k"), "CC BY-NC-SA"),
+    (Source(path="mine.jsonl", columns={"prompt": "q"}), "no data card"),
+    (Source(hub="who/knows"), "no data card"),
+    (Source(generator="arithmetic", rows=3), None),
+]
+
+
+@pytest.mark.parametrize(("source", "says"), SOURCES)
+def test_when_a_source_warns(source: Source, says: str | None) -> None:
+    warnings = card_warnings([source, source])
+    if says is None:
+        assert warnings == []
+    else:
+        (warning,) = warnings
+        assert says in warning
+
+
+def test_a_card_of_ones_own(tmp_path: Path) -> None:
+    card = tmp_path / "mine.md"
+    card.write_text("---\nlicence: mine\ntraining: yes\n---\n# Mine\n")
+    assert card_warnings([Source(path="m.jsonl", card=str(card))]) == []
+    card.write_text("---\nlicence: theirs\ntraining: no\n---\n")
+    assert "forbids training" in card_warnings([Source(path="m.jsonl", card=str(card))])[0]
+
+
+@pytest.mark.parametrize(
+    ("text", "says"), [("# none", "can't be read"), ("---\nlicence: x\ntraining: perhaps\n---\n", "'perhaps'")]
+)
+def test_cards_that_say_nothing(tmp_path: Path, text: str, says: str) -> None:
+    (tmp_path / "card.md").write_text(text)
+    with pytest.raises(UserError, match=says):
+        read(tmp_path / "card.md")
+    with pytest.raises(UserError, match="no such data card"):
+        read(tmp_path / "none.md")
+
+
+def test_every_shipped_card_says_what_a_card_must() -> None:
+    assert len(shipped()) >= 19
+    for card in shipped():
+        text = (Path(__file__).parents[2] / "data_cards" / f"{card.name}.md").read_text()
+        for part in ("**Origin**", "**Licence**", "**Schema**", "**Sizes**", "**Checked", "**Used in**"):
+            assert part in text, f"{card.name}: no {part}"
