@@ -10,6 +10,7 @@ How this differs from a bare SFTTrainer:
 """
 
 import math
+import random
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -20,7 +21,6 @@ from ringlite_cli.errors import UserError, WorkFailed
 from ringlite_cli.problems import Problem, chat_messages
 from ringlite_cli.runs.files import read_json, write_json
 from ringlite_cli.train.model import save_plain
-from ringlite_cli.train.packed_attention import register
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -68,7 +68,7 @@ def run_sft(
     from transformers import PrinterCallback
 
     out_dir = Path(out_dir)
-    rows = _rows(problems, prompt_suffix or {})
+    rows = _rows(problems, prompt_suffix or {}, seed)
     args = _config(trl, out_dir / "trainer", seed)
     trainer = _trainer(base, rows, args, dtype, attn_implementation, trust_remote_code)
     total = _total_steps(trainer)
@@ -88,8 +88,12 @@ def run_sft(
     return SftResult(checkpoints, int(trainer.loss_tokens), steps, steps >= total)
 
 
-def _rows(problems: Sequence[Problem], suffix: Mapping[str, str]) -> "Dataset":
-    """TRL's prompt-completion rows, in chat form."""
+def _rows(problems: Sequence[Problem], suffix: Mapping[str, str], seed: int) -> "Dataset":
+    """TRL's prompt-completion rows, in chat form and in a seeded order.
+
+    TRL packs rows that stand near each other, longest first: in the order of the data set, one packed row would hold
+    one domain and one length, and a step would see little else.
+    """
     from datasets import Dataset
 
     rows = [
@@ -99,6 +103,7 @@ def _rows(problems: Sequence[Problem], suffix: Mapping[str, str]) -> "Dataset":
     ]
     if not rows:
         raise UserError("no problem has a worked trace to train on", where="sft.data", hint="name a set with traces")
+    random.Random(seed).shuffle(rows)
     return Dataset.from_list(rows)
 
 
@@ -146,21 +151,23 @@ def _trainer(
     from transformers import AutoModelForCausalLM, AutoTokenizer
     from transformers.utils import logging
 
+    from ringlite_cli.c3po.packing import use_packed_attention
+
     logging.disable_progress_bar()
     tokenizer = AutoTokenizer.from_pretrained(str(base), trust_remote_code=trust)
     model = AutoModelForCausalLM.from_pretrained(
         str(base),
         dtype="auto" if dtype in (None, "auto") else getattr(torch, dtype),
-        attn_implementation=attn_implementation or _attention(args),
+        attn_implementation=attn_implementation,
         trust_remote_code=trust,
     )
+    if not attn_implementation and _packs(args):
+        use_packed_attention(model)
     return _counting_trainer()(model=model, args=args, train_dataset=rows, processing_class=tokenizer)
 
 
-def _attention(args: Any) -> str | None:
-    """Packed rows on a CPU get an attention that does not build a T x T mask; else transformers decides."""
-    packed = args.padding_free or (args.packing and args.packing_strategy != "wrapped")
-    return register() if packed and args.use_cpu else None
+def _packs(args: Any) -> bool:
+    return bool(args.padding_free or (args.packing and args.packing_strategy != "wrapped"))
 
 
 def _counting_trainer() -> type["SFTTrainer"]:
