@@ -7,10 +7,10 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer, TrainerCallback
 
+from ringlite_cli.c3po.attention import NAME
 from ringlite_cli.data.generators import GENERATORS
 from ringlite_cli.errors import UserError
 from ringlite_cli.train.model import prepare_model
-from ringlite_cli.train.packed_attention import register
 from ringlite_cli.train.sft import _config, _rows, _trainer, run_sft
 
 CONFIG = {
@@ -53,9 +53,9 @@ def whole_run(base, tmp_path_factory):
 
 def test_packed_rows_give_each_token_the_log_probs_it_has_alone(base):
     """TRL's own collator over a packed row, through both attentions, against every sample on its own."""
-    rows = _rows(PROBLEMS, {})
+    rows = _rows(PROBLEMS, {}, 3)
     trainer = _trainer(base, rows, _config(TRL, base.parent / "unused", 3), None, None, False)
-    assert trainer.model.config._attn_implementation == register()
+    assert trainer.model.config._attn_implementation == NAME
     batch = next(iter(trainer.get_train_dataloader()))
     borders = batch["cu_seq_lens_q"].tolist()
     assert len(borders) > 3
@@ -71,7 +71,7 @@ def test_packed_rows_give_each_token_the_log_probs_it_has_alone(base):
 
 
 def test_only_responses_carry_loss(base):
-    trainer = _trainer(base, _rows(PROBLEMS, {}), _config(TRL, base.parent / "unused", 3), None, None, False)
+    trainer = _trainer(base, _rows(PROBLEMS, {}, 3), _config(TRL, base.parent / "unused", 3), None, None, False)
     batch = next(iter(trainer.get_train_dataloader()))
     tokenizer = AutoTokenizer.from_pretrained(base)
     text = tokenizer.decode(batch["labels"][batch["labels"] != -100])
