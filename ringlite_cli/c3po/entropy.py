@@ -14,7 +14,9 @@ from ringlite_cli.c3po.packing import (
     balance_rows,
     base_causal_lm,
     evaluating,
+    forward_inputs,
     pack_row,
+    packed_attention_in_use,
 )
 from ringlite_cli.errors import UserError
 
@@ -47,15 +49,13 @@ def policy_entropy(
     results: list[ResponseEntropy | None] = [None] * len(packed)
     rows = max(1, ceil(sum(s.size for s in packed) / row_tokens))
     device = next(model.parameters()).device
-    with evaluating(model):
+    with packed_attention_in_use(model), evaluating(model):
         for members in balance_rows([s.size for s in packed], rows):
             in_row = [packed[i] for i in members]
             if not in_row:
                 continue
             row = pack_row(in_row, device)
-            hidden = backbone(model)(
-                input_ids=row["input_ids"], position_ids=row["position_ids"], use_cache=False
-            ).last_hidden_state
+            hidden = backbone(model)(**forward_inputs(model, row), use_cache=False).last_hidden_state
             trained = row["shift_labels"] != IGNORED
             log_probs, entropy = _score(model, hidden[trained], row["shift_labels"][trained], temperature)
             sizes = [len(s.response) for s in in_row]

@@ -6,7 +6,7 @@ no cache, and with an all-ones mask samples would see each other without an erro
 """
 
 import heapq
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from ringlite_cli.c3po.attention import NAME, packed_inputs, register, takes_borders
 from ringlite_cli.errors import UserError
 
 IGNORED = -100
@@ -56,13 +57,14 @@ def balance_rows(sizes: Sequence[int], rows: int) -> list[list[int]]:
     return [sorted(row) for row in members]
 
 
-def pack_row(samples: Sequence[Sample], device: torch.device | str | None = None) -> dict[str, Tensor]:
+def pack_row(samples: Sequence[Sample], device: torch.device | str | None = None) -> dict[str, Any]:
     """One row from samples; an empty list gives a filler row. All tensors are (1, T).
 
     input_ids; position_ids, from 0 in each sample; shift_labels, the next token where it is trained, else -100;
-    advantages, constant within a sample.
+    advantages, constant within a sample; attention, the keywords that tell attention where samples end.
     """
     ids: list[int] = []
+    borders = [0]
     positions: list[int] = []
     labels: list[int] = []
     advantages: list[float] = []
@@ -74,10 +76,20 @@ def pack_row(samples: Sequence[Sample], device: torch.device | str | None = None
         labels += [token if keep else IGNORED for token, keep in zip(sample.response, trained, strict=True)]
         labels += [IGNORED]
         advantages += [sample.advantage] * sample.size
+        borders.append(len(ids))
     as_row = {"input_ids": ids, "position_ids": positions, "shift_labels": labels}
-    row = {name: torch.tensor([values], dtype=torch.long, device=device) for name, values in as_row.items()}
+    row: dict[str, Any] = {
+        name: torch.tensor([values], dtype=torch.long, device=device) for name, values in as_row.items()
+    }
     row["advantages"] = torch.tensor([advantages], dtype=torch.float32, device=device)
+    row["attention"] = packed_inputs(borders, device)
     return row
+
+
+def forward_inputs(model: nn.Module, row: dict[str, Any]) -> dict[str, Any]:
+    """What a decoder needs to read a packed row."""
+    inputs = {"input_ids": row["input_ids"], "position_ids": row["position_ids"]}
+    return inputs | (row["attention"] if takes_borders(base_causal_lm(model)) else {})
 
 
 def base_causal_lm(model: nn.Module) -> Any:
@@ -102,28 +114,52 @@ def evaluating(model: nn.Module) -> Any:
         model.train(was_training)
 
 
+PROBE_TOKENS, PROBE_BORDER = 24, 13
+
+
+def use_packed_attention(model: nn.Module) -> str:
+    """Sets the packed attention where it gives what the model's own gives one by one, and returns the name in use.
+
+    A model with an attention of its own kind (sinks, soft caps, biases) keeps it, and is checked with it.
+    Raises UserError for an architecture that lets packed samples see each other.
+    """
+    lm = base_causal_lm(model)
+    own = str(lm.config._attn_implementation)
+    if own != NAME:
+        alone, leak = _probe_alone(model)
+        try:
+            lm.set_attn_implementation(register())
+            fits = _change(_probe_packed(model), alone) <= max(0.1 * leak, 1e-6)
+        except (RuntimeError, TypeError, ValueError, NotImplementedError):
+            fits = False
+        if fits:
+            return NAME
+        lm.set_attn_implementation(own)
+    check_packing_is_isolated(model)
+    return own
+
+
+@contextmanager
+def packed_attention_in_use(model: nn.Module) -> Iterator[None]:
+    """`use_packed_attention` for a while; the model's own attention is put back."""
+    lm = base_causal_lm(model)
+    own = lm.config._attn_implementation
+    use_packed_attention(model)
+    try:
+        yield
+    finally:
+        if lm.config._attn_implementation != own:
+            lm.set_attn_implementation(own)
+
+
 def check_packing_is_isolated(model: nn.Module) -> None:
     """Runs two short samples packed and one by one; raises UserError if the second changes with its neighbour.
 
     What is allowed is a tenth of the change that a real leak makes (both samples as one sequence), so that the check
     needs no tolerance per dtype. Means over tokens are compared, because a router may flip a near tie of one token.
     """
-    vocabulary = base_causal_lm(model).config.get_text_config().vocab_size
-    device = next(model.parameters()).device
-    tokens = torch.randint(0, vocabulary, (1, 24), generator=torch.Generator().manual_seed(5)).to(device)
-    first = 13
-    apart = torch.cat([torch.arange(first), torch.arange(24 - first)])[None].to(device)
-    joined = torch.arange(24)[None].to(device)
-
-    def hidden(ids: Tensor, positions: Tensor) -> Tensor:
-        return backbone(model)(input_ids=ids, position_ids=positions, use_cache=False).last_hidden_state.float()
-
-    with evaluating(model):
-        alone = hidden(tokens[:, first:], apart[:, first:])
-        packed = hidden(tokens, apart)[:, first:]
-        leaking = hidden(tokens, joined)[:, first:]
-    change = (packed - alone).abs().mean().item()
-    leak = (leaking - alone).abs().mean().item()
+    alone, leak = _probe_alone(model)
+    change = _change(_probe_packed(model), alone)
     if not change <= max(0.1 * leak, 1e-6):
         architecture = type(base_causal_lm(model)).__name__
         raise UserError(
@@ -133,3 +169,35 @@ def check_packing_is_isolated(model: nn.Module) -> None:
             hint="use sdpa, eager or flash_attention_2, and an architecture that tells samples apart by position_ids "
             "(attention in every layer: qwen2, qwen3, qwen3_moe, ernie4_5_moe, llama, olmoe ...)",
         )
+
+
+def _probe_alone(model: nn.Module) -> tuple[Tensor, float]:
+    """Hidden states of the probe's second sample by itself, and how far a full leak moves them."""
+    tokens, joined = _probe_tokens(model), torch.arange(PROBE_TOKENS)[None]
+    alone = _hidden(model, tokens[:, PROBE_BORDER:], joined[:, : PROBE_TOKENS - PROBE_BORDER])
+    return alone, _change(_hidden(model, tokens, joined)[:, PROBE_BORDER:], alone)
+
+
+def _probe_packed(model: nn.Module) -> Tensor:
+    """Hidden states of the probe's second sample behind its first."""
+    borders = [0, PROBE_BORDER, PROBE_TOKENS]
+    positions = torch.cat([torch.arange(PROBE_BORDER), torch.arange(PROBE_TOKENS - PROBE_BORDER)])[None]
+    tokens = _probe_tokens(model)
+    extra = packed_inputs(borders, tokens.device) if takes_borders(base_causal_lm(model)) else {}
+    return _hidden(model, tokens, positions, **extra)[:, PROBE_BORDER:]
+
+
+def _probe_tokens(model: nn.Module) -> Tensor:
+    vocabulary = base_causal_lm(model).config.get_text_config().vocab_size
+    tokens = torch.randint(0, vocabulary, (1, PROBE_TOKENS), generator=torch.Generator().manual_seed(5))
+    return tokens.to(next(model.parameters()).device)
+
+
+def _hidden(model: nn.Module, tokens: Tensor, positions: Tensor, **extra: Any) -> Tensor:
+    inputs = {"input_ids": tokens, "position_ids": positions.to(tokens.device), **extra}
+    with evaluating(model):
+        return backbone(model)(**inputs, use_cache=False).last_hidden_state.float()
+
+
+def _change(one: Tensor, other: Tensor) -> float:
+    return (one - other).abs().mean().item()

@@ -22,14 +22,23 @@ from typing import Any, ClassVar
 import torch
 from accelerate.utils import gather_object
 from torch import Tensor
-from transformers import PreTrainedModel
+from transformers import PreTrainedModel, TrainerCallback
 from trl import GRPOTrainer
 from trl.models.utils import disable_gradient_checkpointing
 from trl.trainer.utils import use_adapter
 
 from ringlite_cli.c3po.budget import Pick, informative_groups, pick_updates, seeded_order
 from ringlite_cli.c3po.loss import token_losses
-from ringlite_cli.c3po.packing import IGNORED, Sample, balance_rows, check_packing_is_isolated, pack_row
+from ringlite_cli.c3po.packing import (
+    IGNORED,
+    Sample,
+    balance_rows,
+    base_causal_lm,
+    check_packing_is_isolated,
+    forward_inputs,
+    pack_row,
+    use_packed_attention,
+)
 from ringlite_cli.c3po.router import RouterTap, check_router_is_visible
 from ringlite_cli.errors import WorkFailed
 from ringlite_cli.train.c3po_config import C3POConfig
@@ -54,10 +63,20 @@ class Rollout:
 class Update:
     """One optimizer step of this rank: its packed rows, and the step's real forwarded tokens over all ranks."""
 
-    rows: list[dict[str, Tensor]]
+    rows: list[Row]
     row_sizes: list[int]
     step_size: int
     stats: Row
+
+
+class _WhenSharded(TrainerCallback):
+    """Runs the probes when a sharded model has been put together; the Trainer's wrapper is then `model_wrapped`."""
+
+    def __init__(self, probe: Callable[[], None]) -> None:
+        self._probe = probe
+
+    def on_train_begin(self, *_: Any, **__: Any) -> None:
+        self._probe()
 
 
 class C3POTrainer(GRPOTrainer):
@@ -98,8 +117,20 @@ class C3POTrainer(GRPOTrainer):
         self._updates: list[Update] = []
         self._tap = RouterTap(self.model)
         self._router_on = bool(args.router_balance_coef or args.router_z_loss_coef)
-        if not (self.is_fsdp_enabled or self.is_deepspeed_enabled):  # there, parameters are sharded until train()
-            check_packing_is_isolated(self.model)
+        if self.is_fsdp_enabled or self.is_deepspeed_enabled:  # parameters are in pieces until train()
+            self.add_callback(_WhenSharded(self._probe))
+        else:
+            self._probe()
+
+    def _probe(self) -> None:
+        """Chooses the attention, and refuses a model that this objective cannot train. Runs on all ranks alike."""
+        with self.accelerator.autocast():
+            if (self.args.model_init_kwargs or {}).get("attn_implementation"):
+                check_packing_is_isolated(self.model)
+            else:
+                attention = use_packed_attention(self.model)
+                if self.ref_model is not None:
+                    base_causal_lm(self.accelerator.unwrap_model(self.ref_model)).set_attn_implementation(attention)
             if self._router_on:
                 check_router_is_visible(self.model, self._tap)
 
@@ -150,7 +181,7 @@ class C3POTrainer(GRPOTrainer):
         weight = update.row_sizes[inputs["row"]] / max(update.step_size, 1)
         mask = row["shift_labels"] != IGNORED
         with self._tap.open() if self._router_on else nullcontext():
-            out = model(**_model_inputs(row), fused_lm_head=True)
+            out = model(**self._model_inputs(row))
         sums = token_losses(
             out.log_probs,
             row["advantages"],
@@ -305,14 +336,18 @@ class C3POTrainer(GRPOTrainer):
                 if self.kl_coef:
                     row["ref_log_probs"] = self._reference_log_probs(row)
                 if off_policy:
-                    row["old_log_probs"] = self.model(**_model_inputs(row), fused_lm_head=True).log_probs
+                    row["old_log_probs"] = self.model(**self._model_inputs(row)).log_probs
 
-    def _reference_log_probs(self, row: dict[str, Tensor]) -> Tensor:
+    def _model_inputs(self, row: Row) -> Row:
+        inputs = forward_inputs(self.accelerator.unwrap_model(self.model), row)
+        return inputs | {"shift_labels": row["shift_labels"], "fused_lm_head": True}
+
+    def _reference_log_probs(self, row: Row) -> Tensor:
         if self.ref_model is not None:
-            return self.ref_model(**_model_inputs(row), fused_lm_head=True).log_probs
+            return self.ref_model(**self._model_inputs(row)).log_probs
         policy = self.accelerator.unwrap_model(self.model)
         with use_adapter(policy, adapter_name="ref" if "ref" in policy.peft_config else None):
-            return self.model(**_model_inputs(row), fused_lm_head=True).log_probs
+            return self.model(**self._model_inputs(row)).log_probs
 
     @contextmanager
     def _no_old_log_probs(self) -> Iterator[None]:
@@ -416,10 +451,6 @@ def _rollout_stats(rollout: Rollout, group: int) -> Row:
 def _mean(rewards: Sequence[float | None]) -> float | None:
     scored = [reward for reward in rewards if reward is not None]
     return sum(scored) / len(scored) if scored else None
-
-
-def _model_inputs(row: dict[str, Tensor]) -> dict[str, Tensor]:
-    return {name: row[name] for name in ("input_ids", "position_ids", "shift_labels")}
 
 
 def _position_of(trained: list[bool], tokens: int) -> int:

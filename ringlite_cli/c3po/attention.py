@@ -1,0 +1,223 @@
+"""Attention over packed rows that costs the sum of its samples, not the square of the row.
+
+One attention implementation, `NAME`, for SFT, RL and the entropy scorer. A row's sample borders (`packed_inputs`) are
+given once and reach every layer as transformers' flash attention keywords. With borders:
+- on CUDA in half precision, flash-attn's varlen kernel where it is installed, else torch's own;
+- elsewhere, and in float32, samples of like length side by side in a padded batch, each causal within itself.
+Without borders it is transformers' sdpa with its usual masks, so that the same model generates and evaluates.
+"""
+
+import inspect
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from itertools import pairwise
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import scaled_dot_product_attention
+
+NAME = "ringlite_packed"
+SLACK = 1.25
+"""How much longer than the shortest of its padded batch a sample may be."""
+
+
+def register() -> str:
+    """Makes the attention known to transformers (once is enough); returns its name, for attn_implementation."""
+    from transformers import AttentionInterface, AttentionMaskInterface
+
+    AttentionInterface.register(NAME, packed_attention)
+    AttentionMaskInterface.register(NAME, _packed_mask)
+    return NAME
+
+
+def takes_borders(model: nn.Module) -> bool:
+    """Whether the model's attention wants the borders of samples, or tells them from position ids by itself."""
+    name = str(getattr(model.config, "_attn_implementation", ""))
+    return name == NAME or "flash" in name
+
+
+def packed_inputs(borders: Sequence[int], device: torch.device | str | None = None) -> dict[str, Any]:
+    """The keywords that tell attention where samples end. borders: (n + 1) row positions, from 0 to the row's length.
+
+    Made once per row: finding the longest sample on the device would stall every layer.
+    """
+    places = torch.tensor(list(borders), dtype=torch.int32, device=device)
+    longest = max(after - before for before, after in pairwise(borders))
+    return {"cu_seq_lens_q": places, "cu_seq_lens_k": places, "max_length_q": longest, "max_length_k": longest}
+
+
+def packed_attention(
+    module: Any,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attention_mask: Tensor | None = None,
+    scaling: float | None = None,
+    dropout: float = 0.0,
+    cu_seq_lens_q: Tensor | None = None,
+    max_length_q: int | None = None,
+    position_ids: Tensor | None = None,
+    sliding_window: int | None = None,
+    **kwargs: Any,
+) -> tuple[Tensor, None]:
+    """Causal attention inside each sample of a packed row; sdpa as transformers has it where nothing is packed.
+
+    query: (1, heads, T, head_dim); key, value: (1, kv heads, T, head_dim); cu_seq_lens_q: (n + 1,) sample borders,
+    found from position_ids where they are not given. Returns (1, T, heads, head_dim).
+    """
+    packed = query.shape[0] == 1 and attention_mask is None and query.shape[2] == key.shape[2] > 1
+    if packed and cu_seq_lens_q is None and position_ids is not None:
+        cu_seq_lens_q = _borders_of(position_ids, query.shape[2])
+    if not packed or cu_seq_lens_q is None:
+        from transformers.integrations.sdpa_attention import sdpa_attention_forward
+
+        return sdpa_attention_forward(
+            module, query, key, value, attention_mask, dropout=dropout, scaling=scaling, **kwargs
+        )
+    query, key, value = _in_autocast_dtype(query, key, value)
+    rate = dropout if module.training else 0.0
+    if query.is_cuda and query.dtype in (torch.bfloat16, torch.float16) and not rate and query.shape[-1] <= 256:
+        longest = max_length_q or int(cu_seq_lens_q.diff().max())
+        return _varlen(query, key, value, cu_seq_lens_q, longest, scaling, sliding_window), None
+    return _by_length(query, key, value, tuple(cu_seq_lens_q.tolist()), scaling, rate, sliding_window), None
+
+
+def _packed_mask(*, q_length: int, kv_length: int, **kwargs: Any) -> Tensor | None:
+    """No mask for a packed row, which is the only case where transformers must not skip a mask for lack of one."""
+    from transformers.masking_utils import sdpa_mask
+
+    packed = kwargs.get("attention_mask") is None and not kwargs.get("allow_is_causal_skip", True)
+    if packed and q_length == kv_length and not kwargs.get("use_vmap") and kwargs.get("batch_size") == 1:
+        return None
+    return sdpa_mask(q_length=q_length, kv_length=kv_length, **kwargs)
+
+
+def _borders_of(position_ids: Tensor, length: int) -> Tensor | None:
+    """(n + 1,) borders where position ids start again; None for position ids of another shape (3-D rotary)."""
+    if position_ids.dim() != 2 or position_ids.shape != (1, length):
+        return None
+    starts = (position_ids[0].diff() != 1).nonzero()[:, 0] + 1
+    ends = starts.new_tensor([length])
+    return torch.cat([torch.zeros_like(ends), starts, ends]).int()
+
+
+def _in_autocast_dtype(*tensors: Tensor) -> tuple[Tensor, ...]:
+    """Under autocast, norms and rotary embeddings leave query and key in float32; kernels want one dtype."""
+    kind = tensors[0].device.type
+    if not torch.is_autocast_enabled(kind):
+        return tensors
+    return tuple(x.to(torch.get_autocast_dtype(kind)) for x in tensors)
+
+
+@lru_cache(maxsize=1)
+def varlen_kernel() -> str:
+    """The kernel that half-precision rows take on CUDA: "flash-attn" where it is installed, else "torch"."""
+    try:
+        import flash_attn  # noqa: F401
+    except ImportError:
+        return "torch"
+    return "flash-attn"
+
+
+def _varlen(
+    query: Tensor, key: Tensor, value: Tensor, borders: Tensor, longest: int, scale: float | None, window: int | None
+) -> Tensor:
+    q, k, v = (x[0].transpose(0, 1).contiguous() for x in (query, key, value))  # (T, heads, head_dim)
+    sizes = (borders, borders, longest, longest)
+    reach = (window - 1, 0) if window else (-1, 0)
+    if varlen_kernel() == "flash-attn":
+        from flash_attn import flash_attn_varlen_func
+
+        reach = reach if window else (-1, -1)
+        return flash_attn_varlen_func(q, k, v, *sizes, softmax_scale=scale, causal=True, window_size=reach)[None]
+    from torch.nn.attention.varlen import varlen_attn
+
+    options: dict[str, Any] = {"scale": scale, "window_size": reach}
+    if q.shape[1] != k.shape[1]:
+        if "enable_gqa" in _varlen_options():
+            options["enable_gqa"] = True
+        else:
+            groups = q.shape[1] // k.shape[1]
+            k, v = k.repeat_interleave(groups, 1), v.repeat_interleave(groups, 1)
+    out: Tensor = varlen_attn(q, k, v, *sizes, **options)  # type: ignore[assignment]
+    return out[None]
+
+
+@lru_cache(maxsize=1)
+def _varlen_options() -> frozenset[str]:
+    from torch.nn.attention.varlen import varlen_attn
+
+    return frozenset(inspect.signature(varlen_attn).parameters)
+
+
+@dataclass(frozen=True)
+class _Batch:
+    """Samples of like length. index: (n, L) row positions, clamped behind a sample's end; real: (n, L), or None."""
+
+    index: Tensor
+    real: Tensor | None
+    longest: int
+
+
+@lru_cache(maxsize=256)
+def _batches(borders: tuple[int, ...]) -> tuple[list[_Batch], Tensor]:
+    """The samples grouped by length, and for each row position its place in the batches laid end to end."""
+    spans = sorted(((after - before, before) for before, after in pairwise(borders) if after > before), reverse=True)
+    groups: list[list[tuple[int, int]]] = []
+    for length, start in spans:
+        if groups and groups[-1][0][0] <= SLACK * length + 4:
+            groups[-1].append((length, start))
+        else:
+            groups.append([(length, start)])
+    batches = [_batch(group, borders[-1]) for group in groups]
+    flat = [b.index.reshape(-1) if b.real is None else b.index[b.real] for b in batches]
+    return batches, torch.cat(flat).argsort()
+
+
+def _batch(group: list[tuple[int, int]], row: int) -> _Batch:
+    lengths, starts = (torch.tensor(column) for column in zip(*group, strict=True))
+    place = torch.arange(group[0][0])
+    index = (starts[:, None] + place).clamp(max=row - 1)
+    even = group[0][0] == group[-1][0]
+    return _Batch(index, None if even else place < lengths[:, None], group[0][0])
+
+
+def _by_length(
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    borders: tuple[int, ...],
+    scale: float | None,
+    dropout: float,
+    window: int | None,
+) -> Tensor:
+    """(1, T, heads, head_dim); padding behind a sample's end attends, but is never attended to."""
+    batches, places = _batches(borders)
+    q, k, v = (x[0].transpose(0, 1) for x in (query, key, value))  # (T, heads, head_dim)
+    done = []
+    for batch in batches:
+        index = batch.index.to(q.device)
+        own_q, own_k, own_v = (x[index].transpose(1, 2) for x in (q, k, v))  # (n, heads, L, head_dim)
+        mask = _window_mask(batch.longest, window, q.device)
+        out = scaled_dot_product_attention(
+            own_q,
+            own_k,
+            own_v,
+            attn_mask=mask,
+            is_causal=mask is None,
+            scale=scale,
+            dropout_p=dropout,
+            enable_gqa=True,
+        ).transpose(1, 2)
+        done.append(out.flatten(0, 1) if batch.real is None else out[batch.real.to(q.device)])
+    return torch.cat(done)[places.to(q.device)][None]
+
+
+def _window_mask(length: int, window: int | None, device: torch.device) -> Tensor | None:
+    """(L, L), true where a token sees another, for layers that see a window only; None where that is everything."""
+    if not window or window >= length:
+        return None
+    back = torch.arange(length, device=device)[:, None] - torch.arange(length, device=device)
+    return (back >= 0) & (back < window)
