@@ -4,6 +4,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from ringlite_cli.data.labels import MSC
 from ringlite_cli.data.rows import Drop
 from ringlite_cli.data.rules import RULES
 from ringlite_cli.data.text import collapse
@@ -11,6 +12,7 @@ from ringlite_cli.problems import Problem
 
 _EXAMPLES = 3
 _WIDTH = 160
+_LABELS = 24  # rows of a label's table
 
 _OTHER_REASONS = {
     "unreadable_row": "the row could not be read, or is not of the source's schema",
@@ -24,6 +26,10 @@ _OTHER_REASONS = {
     "duplicate_exact": "the same problem as another row, but for white space, case, punctuation or LaTeX dress",
     "duplicate_near": "the same label, numbers and operators as another row and near in words; or all but a few words",
     "duplicate_words": "the same words and numbers as another row; signs, operators or the answer differ",
+    "duplicate_semantic": "the same label, and a prompt that the embedding model takes for the same",
+    "no_agreement": "no model ever gives the gold answer, and no worked solution confirms it",
+    "never_solved": "no model ever solves it",
+    "always_solved": "the first model always solves it",
     "contamination": "stands in a held-out split: 8-gram similarity with boilerplate weighed down",
 }
 
@@ -47,8 +53,31 @@ def render(funnel: Mapping[str, Any], drops: Sequence[Drop], *, seed: int) -> st
             "## Traces taken off rows that stayed\n",
             _table(("reason", "rows"), [(k, f"{v:,}") for k, v in funnel["traces_stripped"].items()]),
         ]
+    parts += _tables(funnel)
     parts += ["## Examples\n", _examples(drops), "## Rules\n", _rules()]
     return "\n".join(parts)
+
+
+def _tables(funnel: Mapping[str, Any]) -> list[str]:
+    """The tables of what is there: mended tests, traces of a teacher, and the labels of the rows that came through."""
+    parts = []
+    if funnel.get("tests_mended"):
+        parts += ["## Tests that lost faulty cases\n", _table(("reason", "rows"), _pairs(funnel["tests_mended"]))]
+    if told := funnel.get("distill"):
+        parts += ["## Traces of a teacher\n", f"{told['kept']:,} of {told['asked']:,} problems have one now.\n"]
+        parts += [_table(("rejected because", "responses"), _pairs(told["rejected"]))]
+    for name, counts in funnel.get("labels", {}).items():
+        if name == "pass_rate":
+            counts = dict(sorted(counts.items()))
+        shown = list(counts.items())[:_LABELS]
+        if name == "subject_class":
+            shown = [(f"{code} {MSC.get(code, '')}", n) for code, n in shown]
+        parts += [f"## Label: {name}\n", _table((name, "rows"), _pairs(dict(shown)))]
+    return parts
+
+
+def _pairs(counts: Mapping[str, int]) -> list[tuple[str, str]]:
+    return [(_short(str(name)), f"{n:,}") for name, n in counts.items()]
 
 
 def passed(problem: Problem, benchmark: bool) -> list[str]:

@@ -15,11 +15,15 @@ from typing import Any
 import numpy as np
 
 from ringlite_cli.data import card, funnel
+from ringlite_cli.data.asking import Asking
 from ringlite_cli.data.cards import card_warnings
 from ringlite_cli.data.cleansing import cleanse, is_benchmark
 from ringlite_cli.data.decontaminate import decontaminate
+from ringlite_cli.data.difficulty import by_pass_rate
+from ringlite_cli.data.distill import distill
 from ringlite_cli.data.duplicates import drop_duplicates
 from ringlite_cli.data.features import Features, join, measure
+from ringlite_cli.data.labels import label
 from ringlite_cli.data.output import write_drops, write_provenance, write_set
 from ringlite_cli.data.rows import Drop, Progress, Row, Sifted, Spool
 from ringlite_cli.data.rules import LANGUAGES
@@ -27,7 +31,7 @@ from ringlite_cli.data.sets import draw_sets
 from ringlite_cli.data.sources import MAX_UNREADABLE, GeneratorLike, load_sources
 from ringlite_cli.data.verification import verify_rows
 from ringlite_cli.problems import Verify
-from ringlite_cli.recipe.schema import ProblemSet, Source
+from ringlite_cli.recipe.schema import Difficulty, Distill, ProblemSet, Source
 from ringlite_cli.runs.files import write_json, write_text
 
 PRECEDENCE = ("eval", "select", "train")
@@ -53,7 +57,20 @@ class Steps:
     languages: Sequence[str] = LANGUAGES
     workers: int | None = None
     equal_words: bool = True
+    semantic_duplicates: float | None = None
+    semantic_contamination: float | None = None
+    order_tests: bool = False
+    mutants: int = 6
     progress: Progress | None = None
+
+
+@dataclass(frozen=True)
+class Models:
+    """What is asked of models, and how: pass rates, and traces."""
+
+    asking: Asking
+    difficulty: Difficulty | None = None
+    distill: Distill | None = None
 
 
 def curate(
@@ -66,6 +83,7 @@ def curate(
     generators: Mapping[str, GeneratorLike],
     max_unreadable: float = MAX_UNREADABLE,
     steps: Steps | None = None,
+    models: Models | None = None,
     warnings: Sequence[str] = (),
     progress: Progress | None = None,
 ) -> CurateResult:
@@ -82,8 +100,9 @@ def curate(
         loaded = load_sources(sources, seed=seed, generators=generators, max_unreadable=max_unreadable, spool=spool)
         rows = [row for source in loaded for row in source.rows]
         sifted = sift(rows, verify, steps, folder=out_dir / _SPOOL)
+        notes = _ask(sifted, models)
         sifted.drops[:0] = [drop for source in loaded for drop in source.unreadable]
-        return _finish(sifted, sets, out_dir, seed, [*warnings, *card_warnings(sources)])
+        return _finish(sifted, sets, out_dir, seed, [*warnings, *card_warnings(sources)], notes)
     finally:
         spool.close()
         shutil.rmtree(out_dir / _SPOOL, ignore_errors=True)
@@ -120,6 +139,18 @@ def sift(rows: Sequence[Row], verify: Verify, steps: Steps, folder: Path | None 
     return Sifted(sorted(held.rows, key=lambda r: r.number), sorted(drops, key=lambda d: d.number), stripped, mended)
 
 
+def _ask(sifted: Sifted, models: Models | None) -> dict[str, Any]:
+    """Pass rates, then traces; what came of them, for the funnel."""
+    notes: dict[str, Any] = {}
+    if models and models.difficulty:
+        rated = by_pass_rate(sifted.kept, models.difficulty, models.asking)
+        sifted.kept = rated.kept
+        sifted.drops += rated.drops
+    if models and models.distill:
+        notes["distill"] = distill(sifted.kept, models.distill, models.asking)
+    return notes
+
+
 @dataclass
 class _Held:
     """The rows that came through so far, with their features while a later split needs them."""
@@ -134,13 +165,18 @@ class _Held:
 
 
 def _finish(
-    sifted: Sifted, sets: Mapping[str, ProblemSet], out_dir: Path, seed: int, warnings: list[str]
+    sifted: Sifted,
+    sets: Mapping[str, ProblemSet],
+    out_dir: Path,
+    seed: int,
+    warnings: list[str],
+    notes: dict[str, Any],
 ) -> CurateResult:
     """Draws the sets and writes everything."""
     for row in sifted.kept:
-        if row.verified:  # a label that says how its answer was confirmed
-            row.change(labels={**row.problem.labels, "verified_by": row.verified})
-    trail = _Trail(out_dir, sifted, seed)
+        labels = label(row)
+        row.change(labels=labels | {"verified_by": row.verified} if row.verified else labels)
+    trail = _Trail(out_dir, sifted, seed, notes)
     try:
         drawn, more = draw_sets(sifted.kept, sets, seed)
     except Exception:
@@ -178,6 +214,7 @@ class _Trail:
     out_dir: Path
     sifted: Sifted
     seed: int
+    notes: dict[str, Any]
 
     @property
     def files(self) -> list[Path]:
@@ -189,6 +226,7 @@ class _Trail:
         kept, drops = self.sifted.kept, self.sifted.drops
         counts = funnel.count(kept, drops, self.sifted.traces_stripped, drawn, warnings)
         counts["tests_mended"] = dict(Counter(reason for _, reason in self.sifted.mended))
+        counts |= self.notes
         write_drops(self.out_dir / "dropped.jsonl", drops)
         write_json(self.out_dir / "funnel.json", counts)
         write_text(self.out_dir / "CARD.md", card.render(counts, drops, seed=self.seed))

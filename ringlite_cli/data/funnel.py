@@ -28,7 +28,7 @@ def count(
         domains[id(row)] = problem.domain
         for name in _TABLES:
             if name in problem.labels:
-                labels.setdefault(name, Counter())[_bucket(problem.labels[name])] += 1
+                labels.setdefault(name, Counter())[_bucket(name, problem.labels[name])] += 1
     gone = Counter((d.source, d.domain, d.reason) for d in drops)
     return {
         **_counts(kept, gone, lambda source, domain: True),
@@ -42,14 +42,15 @@ def count(
     }
 
 
-_TABLES = ("subject_class", "topic", "level", "difficulty", "pass_rate", "length", "verified_by")
+_TABLES = ("subject_class", "topic", "education", "difficulty", "pass_rate", "length", "trace_by")
 
 
-def _bucket(value: Any) -> str:
+def _bucket(name: str, value: Any) -> str:
     """A label's value as a table's row; pass rates go by tenths."""
-    if isinstance(value, float) and 0 <= value <= 1:
-        return f"{min(int(value * 10), 9) / 10:.1f}-{min(int(value * 10), 9) / 10 + 0.1:.1f}" if value < 1 else "1.0"
-    return str(value)
+    if name == "pass_rate" and value < 1:
+        low = int(value * 10) / 10
+        return f"{low:.1f} to {low + 0.1:.1f}"
+    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def _counts(kept: Counter[tuple[str, str]], gone: Counter[tuple[str, str, str]], mine: Any) -> dict[str, Any]:

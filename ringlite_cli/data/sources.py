@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
 
-from ringlite_cli.data.adapters import Adapter, BadRow, choose
+from ringlite_cli.data.adapters import EDUCATION, Adapter, BadRow, choose
 from ringlite_cli.data.readers import RawRow, Unreadable, read_file, read_hub
 from ringlite_cli.data.rows import Drop, Row, Spool
 from ringlite_cli.data.text import stable_hash
@@ -140,6 +140,8 @@ def _problem(blank: Problem, raw: RawRow, adapter: Adapter, source: Source) -> P
         raise BadRow(raw.why)
     fields = adapter(raw)
     problem = replace(blank, **fields)
+    if source.adapter in EDUCATION:
+        problem.labels.setdefault("education", EDUCATION[source.adapter])
     if source.domain:
         problem = replace(problem, domain=source.domain)
     if problem.domain not in DOMAINS:

@@ -2,14 +2,22 @@
 
 import difflib
 import os
+from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from ringlite_cli.recipe.schema import CurateStage, Recipe, Source
+from ringlite_cli.console import Progress
+from ringlite_cli.problems import Verify
+from ringlite_cli.recipe.schema import CurateStage, Recipe, Responder, Source
+from ringlite_cli.samples import Sampler, SamplingSettings
 from ringlite_cli.stages.base import Context, StageKind, StageResult
+
+if TYPE_CHECKING:
+    from ringlite_cli.data.curate import Models, Steps
 
 
 def run(context: Context) -> StageResult:
-    from ringlite_cli.data.curate import Steps, curate
+    from ringlite_cli.data.curate import curate
     from ringlite_cli.data.generators import GENERATORS
 
     section: CurateStage = context.section
@@ -22,7 +30,8 @@ def run(context: Context) -> StageResult:
             seed=context.recipe.seed,
             generators=GENERATORS,
             max_unreadable=section.max_unreadable,
-            steps=Steps(section.languages, section.workers, section.duplicates.words),
+            steps=_steps(section),
+            models=_models(context, verify, bar),
             progress=lambda step, done, total: bar.update(done, total, step),
         )
     others = {file.partition(".")[0].lower(): file for file in ("dropped.jsonl", "funnel.json", "CARD.md")}
@@ -35,6 +44,56 @@ def run(context: Context) -> StageResult:
         summary=f"{out:,} of {rows_in:,} rows kept",
         warning="; ".join(result.warnings),
     )
+
+
+def _steps(section: CurateStage) -> "Steps":
+    from ringlite_cli.data.curate import Steps
+
+    return Steps(
+        languages=section.languages,
+        workers=section.workers,
+        equal_words=section.duplicates.words,
+        semantic_duplicates=section.duplicates.semantic,
+        semantic_contamination=section.decontamination.semantic,
+        order_tests=section.tests.order,
+        mutants=section.tests.mutants,
+    )
+
+
+def _models(context: Context, verify: Verify, bar: Progress) -> "Models | None":
+    """What the recipe asks of models, with samplers that open when they are needed."""
+    from ringlite_cli.data.asking import Asking
+    from ringlite_cli.data.curate import Models
+
+    section: CurateStage = context.section
+    if not (section.difficulty or section.distill):
+        return None
+    asking = Asking(
+        partial(_open_sampler, seed=context.recipe.seed),
+        verify,
+        context.folder,
+        context.recipe.prompt_suffix,
+        report=lambda line: context.console.say(f"  {line}"),
+        progress=lambda name, state: bar.update(state.done, state.total, f"{name}: {state}"),
+    )
+    return Models(asking, section.difficulty, section.distill)
+
+
+def _open_sampler(responder: Responder, *, seed: int) -> Sampler:
+    settings = SamplingSettings(
+        max_new_tokens=responder.max_new_tokens,
+        temperature=responder.temperature,
+        top_p=responder.top_p,
+        seed=seed,
+        batch_tokens=responder.batch_tokens,
+    )
+    if responder.endpoint:
+        from ringlite_cli.data.endpoint import EndpointSampler
+
+        return EndpointSampler(responder, settings)
+    from ringlite_cli.sampling.transformers_sampler import TransformersSampler
+
+    return TransformersSampler(str(responder.path), settings=settings, dtype=responder.dtype)
 
 
 def local_file(source: Source) -> Path | None:
@@ -79,8 +138,8 @@ STAGE = StageKind(
         "card": "the data card of the produced sets",
         "provenance": "where each row of each set came from, and what it passed",
     },
-    code=("problems.py", "data", "rewards", "sandbox", "stages/curate.py"),
-    uses=("rewards",),
+    code=("problems.py", "samples.py", "data", "rewards", "sandbox", "sampling", "stages/curate.py"),
+    uses=("rewards", "prompt_suffix"),
     run=run,
     files=files,
     faults=faults,

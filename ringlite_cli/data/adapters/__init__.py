@@ -52,6 +52,24 @@ _MODULES = {
     "problems": problems,
 }
 ADAPTERS: dict[str, Adapter] = {name: module.read for name, module in _MODULES.items()}
+EDUCATION = {
+    "gsm8k": "grade school",
+    "math": "high school competition",
+    "aime": "high school olympiad",
+    "amc": "high school competition",
+    "minerva": "undergraduate",
+    "scp116k": "undergraduate and above",
+    "deepmath": "undergraduate and above",
+    "deepscaler": "high school competition",
+    "dapo": "high school competition",
+    "leetcode": "programming interview",
+    "apps": "programming contest",
+    "taco": "programming contest",
+    "codecontests": "programming contest",
+    "humaneval": "first programs",
+    "mbpp": "first programs",
+}
+"""The level that a data set is written for, as a whole."""
 
 
 def choose(name: str | None, columns: Mapping[str, str], where: str) -> tuple[Adapter, str]:
@@ -66,4 +84,4 @@ def choose(name: str | None, columns: Mapping[str, str], where: str) -> tuple[Ad
     return ADAPTERS[name], _MODULES[name].DOMAIN
 
 
-__all__ = ["ADAPTERS", "Adapter", "BadRow", "Fields", "choose"]
+__all__ = ["ADAPTERS", "EDUCATION", "Adapter", "BadRow", "Fields", "choose"]

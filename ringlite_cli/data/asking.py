@@ -1,0 +1,140 @@
+"""Asks a model for responses to problems and has them verified: shown before it starts, and resumable response by
+response from `asked.jsonl`.
+"""
+
+import hashlib
+import json
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ringlite_cli.data.rows import Row
+from ringlite_cli.problems import Problem, Verify, chat_messages
+from ringlite_cli.recipe.schema import Responder
+from ringlite_cli.runs.files import MetricsWriter, read_jsonl
+from ringlite_cli.samples import OnProgress, Request, Sample, Sampler
+
+OpenSampler = Callable[[Responder], Sampler]
+CHARACTERS_PER_TOKEN = 3.5  # of English and LaTeX, for estimates alone
+_GROUPS = 32  # problems whose responses are verified and written together
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """One verified response to a problem."""
+
+    text: str
+    reward: float
+    verdict: str
+    truncated: bool
+
+
+@dataclass
+class Asking:
+    """How models are asked in a run: the sampler that a responder stands for, the verifiers, and where it is logged.
+
+    report: told each estimate and result, a line each.   progress: told how far a model is.
+    """
+
+    open_sampler: OpenSampler
+    verify: Verify
+    folder: Path
+    suffix: Mapping[str, str] = field(default_factory=dict)
+    report: Callable[[str], None] = print
+    progress: Callable[[str, Any], None] | None = None
+
+    @property
+    def path(self) -> Path:
+        return self.folder / "asked.jsonl"
+
+    def ask(self, rows: Sequence[Row], responder: Responder, k: int, purpose: str) -> list[list[Response]]:
+        """k responses to each row's problem, in order; those that the log has are not asked for again.
+
+        Raises what the sampler raises; all that was verified by then is in the log.
+        """
+        known = self._known(responder)
+        keys = [_key(responder, r.problem, self.suffix, purpose) for r in rows]
+        todo = [i for i, key in enumerate(keys) if len(known[key]) < k]
+        self.report(estimate(len(rows), [rows[i].problem for i in todo], responder, k, purpose))
+        if todo:
+            self._run(rows, todo, keys, responder, k)
+            known = self._known(responder)
+        return [known[key][:k] for key in keys]
+
+    def _run(self, rows: Sequence[Row], todo: Sequence[int], keys: Sequence[str], responder: Responder, k: int) -> None:
+        row_of = {keys[i]: rows[i] for i in todo}
+        requests = [Request(key, chat_messages(row.problem, self.suffix), k) for key, row in row_of.items()]
+        waiting: list[list[Sample]] = []
+        sampler = self.open_sampler(responder)
+        on_progress: OnProgress | None = None
+        if tell := self.progress:
+            on_progress = lambda state: tell(responder.name, state)  # noqa: E731
+        with MetricsWriter(self.path) as log:
+
+            def write() -> None:
+                self._verify_and_write([(row_of[g[0].problem_id], g) for g in waiting], responder, log)
+                waiting.clear()
+
+            def on_done(request: Request, samples: list[Sample]) -> None:
+                waiting.append(samples)
+                if len(waiting) >= _GROUPS:
+                    write()
+
+            try:
+                sampler.sample(requests, on_done, on_progress)
+            finally:
+                write()
+                sampler.close()
+
+    def _verify_and_write(
+        self, groups: Sequence[tuple[Row, list[Sample]]], responder: Responder, log: MetricsWriter
+    ) -> None:
+        pairs = [(row.problem, sample) for row, samples in groups for sample in samples]
+        verdicts = self.verify([(problem, sample.text) for problem, sample in pairs])
+        log.extend(
+            {
+                "key": sample.problem_id,
+                "model": responder.name,
+                "source": problem.source,
+                "index": problem.index,
+                "sample": sample.index,
+                "response": sample.text,
+                "verdict": verdict.verdict,
+                "reward": verdict.reward,
+                "truncated": sample.truncated,
+            }
+            for (problem, sample), verdict in zip(pairs, verdicts, strict=True)
+        )
+
+    def _known(self, responder: Responder) -> defaultdict[str, list[Response]]:
+        known: defaultdict[str, list[Response]] = defaultdict(list)
+        for row in sorted(read_jsonl(self.path), key=lambda r: r["sample"]):
+            if row["model"] == responder.name:
+                known[row["key"]].append(Response(row["response"], row["reward"], row["verdict"], row["truncated"]))
+        return known
+
+
+def _key(responder: Responder, problem: Problem, suffix: Mapping[str, str], purpose: str) -> str:
+    """What a response depends on; a change of any of it asks anew."""
+    fixed = {"path", "endpoint", "model", "dtype", "max_new_tokens", "temperature", "top_p"}
+    parts = [
+        responder.model_dump(include=fixed),
+        chat_messages(problem, suffix),
+        problem.answer,
+        problem.tests,
+        purpose,
+    ]
+    text = json.dumps(parts, sort_keys=True, ensure_ascii=False)
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:24]
+
+
+def estimate(all_rows: int, todo: Sequence[Problem], responder: Responder, k: int, purpose: str) -> str:
+    """What asking will take, as a line for the user, before it starts."""
+    prompt = sum(len(p.prompt) for p in todo) / CHARACTERS_PER_TOKEN * k
+    most = len(todo) * k * responder.max_new_tokens
+    line = f"{purpose}: {len(todo):,} of {all_rows:,} problems x {k} responses of {responder.name}"
+    line += f": {prompt:,.0f} prompt tokens, at most {most:,} response tokens"
+    price = (prompt * responder.price_in + most * responder.price_out) / 1e6
+    return line + (f", at most {price:,.2f} in price" if price else "")

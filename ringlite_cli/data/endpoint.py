@@ -1,0 +1,135 @@
+"""A sampler behind an OpenAI-compatible endpoint (vLLM, SGLang, llama.cpp, hosted): POST {base}/chat/completions.
+
+One request a response, several at a time; a busy or broken server is tried again with growing pauses. What is done
+when it fails for good has been handed to `on_done` by then, so that the caller can go on later.
+"""
+
+import http.client
+import json
+import os
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from typing import Any
+
+from ringlite_cli.errors import UserError, WorkFailed
+from ringlite_cli.recipe.schema import Responder
+from ringlite_cli.samples import OnDone, OnProgress, Progress, Request, Sample, SamplingSettings, sample_seed
+
+TRIES = 5
+FIRST_PAUSE = 1.0  # seconds, doubled after each try
+_AGAIN = (408, 409, 425, 429, 500, 502, 503, 504)
+
+
+class EndpointSampler:
+    """Samples from a model that a server has loaded. Samples have no token ids, for the endpoint tells only counts.
+
+    prompt_tokens, response_tokens: what the server has counted so far.
+    """
+
+    def __init__(self, responder: Responder, settings: SamplingSettings) -> None:
+        self.responder, self.settings = responder, settings
+        self.url = f"{(responder.endpoint or '').rstrip('/')}/chat/completions"
+        self.prompt_tokens = self.response_tokens = 0
+
+    def sample(
+        self, requests: Sequence[Request], on_done: OnDone | None = None, progress: OnProgress | None = None
+    ) -> list[list[Sample]]:
+        """See Sampler.sample. Raises WorkFailed where the endpoint fails for good, UserError where it says no."""
+        started, total, done = time.monotonic(), sum(r.k for r in requests), 0
+        results: list[list[Sample]] = [[] for _ in requests]
+        jobs = ((place, index) for place, request in enumerate(requests) for index in range(request.k))
+        running: dict[Future[Sample], int] = {}
+        with ThreadPoolExecutor(self.responder.concurrency) as pool:
+            try:
+                while True:
+                    while len(running) < 2 * self.responder.concurrency and (job := next(jobs, None)):
+                        running[pool.submit(self._one, requests[job[0]], job[1])] = job[0]
+                    if not running:
+                        return results
+                    for future in wait(running, return_when=FIRST_COMPLETED).done:
+                        place = running.pop(future)
+                        results[place].append(future.result())
+                        done += 1
+                        if len(results[place]) == requests[place].k and on_done:
+                            results[place].sort(key=lambda s: s.index)
+                            on_done(requests[place], results[place])
+                    if progress:
+                        progress(Progress(done, total, self.response_tokens, time.monotonic() - started))
+            finally:
+                for future in running:
+                    future.cancel()
+
+    def prompt_ids(self, request: Request) -> list[int]:
+        raise NotImplementedError("an endpoint does not show its tokens")
+
+    def close(self) -> None:
+        """Nothing to free: the server keeps its model."""
+
+    def _one(self, request: Request, index: int) -> Sample:
+        body = {
+            "model": self.responder.model,
+            "messages": [dict(m) for m in request.messages],
+            "temperature": self.settings.temperature,
+            "top_p": self.settings.top_p,
+            "max_tokens": self.settings.max_new_tokens,
+            "seed": sample_seed(self.settings.seed, request.problem_id, index) % 2**31,
+        }
+        answer = self._post(body)
+        try:
+            choice = answer["choices"][0]
+            text, truncated = _text(choice["message"]), choice.get("finish_reason") == "length"
+        except (KeyError, IndexError, TypeError):
+            raise WorkFailed(f"answered without a choice: {str(answer)[:200]}", where=self.url) from None
+        usage = answer.get("usage") or {}
+        prompt_tokens = int(usage.get("prompt_tokens") or 0)
+        self.prompt_tokens += prompt_tokens
+        self.response_tokens += int(usage.get("completion_tokens") or 0)
+        return Sample(request.problem_id, index, text, (), prompt_tokens, truncated)
+
+    def _post(self, body: dict[str, Any]) -> dict[str, Any]:
+        pause, said = FIRST_PAUSE, ""
+        for attempt in range(TRIES):
+            if attempt:
+                time.sleep(pause)
+                pause *= 2
+            try:
+                return self._once(body)
+            except urllib.error.HTTPError as error:
+                said = f"HTTP {error.code}: {error.read(300).decode('utf-8', 'replace').strip()}"
+                if error.code not in _AGAIN:
+                    raise UserError(
+                        f"the endpoint refuses: {said}", where=self.url, hint=self._hint(error.code)
+                    ) from None
+            except (OSError, http.client.HTTPException, ValueError) as error:
+                said = f"{type(error).__name__}: {error}"
+        raise WorkFailed(
+            f"the endpoint failed {TRIES} times ({said})",
+            where=self.url,
+            hint="what was done is kept; the same command goes on once it is back",
+        )
+
+    def _once(self, body: dict[str, Any]) -> dict[str, Any]:
+        headers = {"Content-Type": "application/json"}
+        if key := os.environ.get(self.responder.api_key_env):
+            headers["Authorization"] = f"Bearer {key}"
+        call = urllib.request.Request(self.url, json.dumps(body).encode(), headers)
+        with urllib.request.urlopen(call, timeout=self.responder.timeout) as response:
+            answer = json.loads(response.read())
+        if not isinstance(answer, dict):
+            raise ValueError(f"the answer is a {type(answer).__name__}")
+        return answer
+
+    def _hint(self, code: int) -> str:
+        if code in (401, 403):
+            return f"put its key into the environment variable {self.responder.api_key_env}"
+        return "check endpoint (it ends in /v1) and model" if code == 404 else "check the recipe's sampling settings"
+
+
+def _text(message: dict[str, Any]) -> str:
+    """The response; a thought that the server has taken apart goes back between its marks."""
+    content = message.get("content") or ""
+    thought = message.get("reasoning_content") or message.get("reasoning")
+    return f"<think>\n{thought.strip()}\n</think>\n\n{content}" if thought else content

@@ -1,0 +1,172 @@
+"""Labels of every row that came through (PAPER §2, phase 3), each with how it was made under `labelled_by`.
+
+subject_class  math: the two digits of the Mathematics Subject Classification 2020 (msc2020.org)
+topic          code and science: a word from `TOPICS`
+education      the level that the source is written for
+length         of the prompt, in characters, by powers of two
+difficulty     as the source gives it; `pass_rate` is the model-aware one (difficulty.py)
+"""
+
+import re
+from collections import Counter
+from typing import Any
+
+from ringlite_cli.data.rows import Row
+from ringlite_cli.problems import Problem
+
+MSC = {
+    "00": "general",
+    "03": "logic and foundations",
+    "05": "combinatorics",
+    "11": "number theory",
+    "12": "field theory and polynomials",
+    "15": "linear algebra",
+    "20": "group theory",
+    "26": "real functions",
+    "30": "functions of a complex variable",
+    "33": "special functions",
+    "34": "ordinary differential equations",
+    "35": "partial differential equations",
+    "40": "sequences and series",
+    "51": "geometry",
+    "54": "topology",
+    "60": "probability",
+    "62": "statistics",
+    "91": "games, economics and finance",
+    "97": "school mathematics",
+}
+
+_GIVEN = (  # words in the source's own subject, the first that fits
+    ("number theory", "11"),
+    ("probability", "60"),
+    ("combinatorics", "05"),
+    ("counting", "05"),
+    ("geometry", "51"),
+    ("linear algebra", "15"),
+    ("matri", "15"),
+    ("differential equation", "34"),
+    ("complex", "30"),
+    ("calculus", "26"),
+    ("analysis", "26"),
+    ("statistic", "62"),
+    ("logic", "03"),
+    ("topology", "54"),
+    ("group", "20"),
+    ("prealgebra", "97"),
+    ("word problem", "97"),
+    ("algebra", "12"),
+    ("inequalit", "26"),
+)
+
+_WORDS = {
+    "05": "ways|arrange\\w*|permutations?|combinations?|subsets?|graphs?|vertices of a graph|tournament|colou?rings?"
+    "|committees?|binom|choose|seated|paths?",
+    "11": "divis\\w+|remainder|primes?|integers?|digits?|gcd|lcm|mod|factors?|multiples?|perfect squares?|base",
+    "12": "polynomials?|roots?|coefficients?|quadratic|factor|equations?|solve",
+    "15": "matrix|matrices|determinants?|vectors?|eigenvalues?|linear map|pmatrix",
+    "26": "functions?|derivatives?|integrals?|limits?|continuous|maximum|minimum|lim|int",
+    "30": "complex|imaginary|holomorphic|residue",
+    "33": "sin|cos|tan|sec|cot|log|logarithms?|theta",
+    "40": "sequences?|series|sum_|converges?|arithmetic progression|geometric progression|infinite",
+    "51": "triangles?|circles?|angles?|squares?|rectangles?|polygons?|perimeter|area|radius|cubes?|spheres?|parallel"
+    "|perpendicular|tangent|overline|sides?|hypotenuse|trapezoid|chord|circ",
+    "60": "probability|dice|die|coins?|random\\w*|expected|cards?",
+    "62": "mean|median|mode|average|variance|standard deviation",
+    "97": "cost|costs|dollars?|money|buys?|bought|sells?|sold|hours?|minutes?|miles|price|percent|earns?|pays?"
+    "|students|apples|friends?|many more|each day|week",
+}
+_WEIGHT = {"60": 3, "15": 2, "30": 2, "33": 2, "97": 1.5}  # words that leave little doubt
+_ANY = re.compile("|".join(rf"(?P<c{code}>\b(?:{words})\b)" for code, words in _WORDS.items()), re.I)
+
+TOPICS = {
+    "code": (
+        ("dynamic programming", r"subsequence|knapsack|number of ways|minimum cost|maximum profit|dynamic programming"),
+        ("graphs", r"graph|edges?\b|shortest path|connected|cities|roads?\b"),
+        ("trees", r"\btrees?\b|\bnodes?\b|root\b|ancestor"),
+        ("linked lists", r"linked list|listnode"),
+        ("strings", r"strings?\b|substrings?|palindrom\w*|characters?|letters?|words?\b"),
+        ("matrices", r"matrix|grid|rows?\b.*columns?\b"),
+        ("bits", r"\bbits?\b|binary|xor"),
+        ("sorting and searching", r"sort\w*|k-?th|median|binary search"),
+        ("mathematics", r"prime|divis\w+|digits?|factorial|gcd|power|fibonacci|number"),
+        ("arrays", r"arrays?|lists?\b|subarrays?|elements?|nums"),
+    ),
+    "science": (
+        ("astronomy", r"stars?\b|planets?|telescope|orbit\w*|galax\w+|redshift|parsecs?|solar|magnitude"),
+        (
+            "chemistry",
+            r"molecul\w+|reaction|acid|moles?\b|bond\w*|equilibrium|ph\b|solution|oxid\w+|orbital|electrons?",
+        ),
+        ("mathematics", r"differential equation|laplace|fourier|matrix|y'|polynomial|transform"),
+        ("economics", r"market|price|utility|demand|firms?|consumers?"),
+        ("biology", r"cells?\b|genes?|protein|dna|species|enzyme"),
+        (
+            "physics",
+            r"mass|force|velocity|energy|field|charge|temperature|pressure|wave\w*|particles?|circuit|voltage|light",
+        ),
+    ),
+}
+_TOPICS = {
+    domain: [(name, re.compile(rf"\b(?:{words})", re.I)) for name, words in topics] for domain, topics in TOPICS.items()
+}
+
+
+def label(row: Row) -> dict[str, Any]:
+    """The row's labels with those that rules can add."""
+    problem = row.problem
+    made, how = dict(problem.labels), dict(problem.labels.get("labelled_by", {}))
+    if problem.domain == "math":
+        made["subject_class"], how["subject_class"] = subject_class(problem)
+    elif problem.domain in TOPICS:
+        made["topic"], how["topic"] = topic(problem)
+    made["length"] = length(problem.prompt)
+    how["length"] = "counted"
+    for name, maker in (
+        ("difficulty", "source"),
+        ("education", "source"),
+        ("pass_rate", "models"),
+        ("subject", "source"),
+    ):
+        if name in made:
+            how.setdefault(name, maker)
+    return made | {"labelled_by": how}
+
+
+def subject_class(problem: Problem) -> tuple[str, str]:
+    """(two digits, how): out of the source's own subject where it gives one, else by the words of the prompt."""
+    given = str(problem.labels.get("subject", "")).lower()
+    counts = _counts(problem.prompt)
+    for word, code in _GIVEN:
+        if word in given:
+            if word == "counting" and counts["60"]:
+                code = "60"  # MATH's "Counting & Probability" is two classes
+            return code, "source's subject"
+    if given == "precalculus":
+        return max(("15", "30", "33", "26"), key=lambda code: counts[code]), "source's subject and words"
+    if not counts:
+        return "00", "words: none known"
+    return max(counts, key=lambda code: (counts[code], code)), "words"
+
+
+def _counts(prompt: str) -> Counter[str]:
+    counts: Counter[str] = Counter()
+    for match in _ANY.finditer(prompt):
+        code = (match.lastgroup or "c00")[1:]
+        counts[code] += _WEIGHT.get(code, 1)  # type: ignore[assignment]
+    return counts
+
+
+def topic(problem: Problem) -> tuple[str, str]:
+    """(topic, how): the source's first tag, or the topic whose words stand most often."""
+    tags = problem.labels.get("tags")
+    if isinstance(tags, list) and tags:
+        return str(tags[0]).lower(), "source's tag"
+    counts = {name: len(pattern.findall(problem.prompt)) for name, pattern in _TOPICS[problem.domain]}
+    best = max(counts, key=lambda name: counts[name])
+    return (best, "words") if counts[best] else ("other", "words: none known")
+
+
+def length(prompt: str) -> str:
+    """The power of two at or below the characters of a prompt, as a range."""
+    low = 1 << max(len(prompt).bit_length() - 1, 0)
+    return f"{low}-{2 * low - 1} characters"

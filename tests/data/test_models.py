@@ -1,0 +1,260 @@
+"""Models asked through a real endpoint: retries, resuming, pass rates, traces from a teacher."""
+
+import json
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+from curation_helpers import exact_match, row
+
+from ringlite_cli.data import endpoint
+from ringlite_cli.data.asking import Asking, estimate
+from ringlite_cli.data.curate import Models, curate
+from ringlite_cli.data.difficulty import by_pass_rate
+from ringlite_cli.data.distill import clean_trace, distill
+from ringlite_cli.data.endpoint import EndpointSampler
+from ringlite_cli.data.rows import Row
+from ringlite_cli.errors import UserError, WorkFailed
+from ringlite_cli.problems import read_problems
+from ringlite_cli.recipe.schema import Difficulty, Distill, ProblemSet, Responder, Source
+from ringlite_cli.runs.files import read_jsonl
+from ringlite_cli.samples import Request, SamplingSettings
+
+SETTINGS = SamplingSettings(max_new_tokens=64)
+
+
+class Server:
+    """An endpoint that answers "n + n = ..." prompts; `replies` is a list of (status, what to answer) used up first."""
+
+    def __init__(self) -> None:
+        self.replies: list[tuple[int, Any]] = []
+        self.seen: list[dict[str, Any]] = []
+        self.keys: list[str | None] = []
+        self.answer = lambda body: f"\\boxed{{{2 * int(body['messages'][0]['content'].split()[1])}}}"
+        self.finish, self.thought = "stop", ""
+        owner = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+                owner.seen.append(body)
+                owner.keys.append(self.headers.get("Authorization"))
+                status, reply = owner.replies.pop(0) if owner.replies else (200, None)
+                data = reply if isinstance(reply, bytes) else json.dumps(reply or owner.whole(body)).encode()
+                self.send_response(status)
+                self.end_headers()
+                self.wfile.write(data)
+
+            def log_message(self, *_: object) -> None:
+                pass
+
+        self._http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        threading.Thread(target=self._http.serve_forever, daemon=True).start()
+
+    def whole(self, body: dict[str, Any]) -> dict[str, Any]:
+        message = {"content": self.answer(body), **({"reasoning_content": self.thought} if self.thought else {})}
+        return {
+            "choices": [{"message": message, "finish_reason": self.finish}],
+            "usage": {"prompt_tokens": 5, "completion_tokens": 7},
+        }
+
+    def responder(self, **more: Any) -> Responder:
+        url = f"http://127.0.0.1:{self._http.server_address[1]}/v1"
+        return Responder(endpoint=url, model="tester", concurrency=2, **more)
+
+    def close(self) -> None:
+        self._http.shutdown()
+        self._http.server_close()
+
+
+@pytest.fixture
+def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
+    monkeypatch.setattr(endpoint, "FIRST_PAUSE", 0.01)
+    made = Server()
+    yield made
+    made.close()
+
+
+def _asking(folder: Path, lines: list[str] | None = None) -> Asking:
+    told = lines if lines is not None else []
+    return Asking(lambda r: EndpointSampler(r, SETTINGS), exact_match, folder, report=told.append)
+
+
+def _rows(*numbers: int, verified: str = "trace") -> list[Row]:
+    made = [row(f"Double {n} for me, please.", str(2 * n), id=f"p{n}", trace=None) for n in numbers]
+    for one in made:
+        one.verified = verified
+    return made
+
+
+def test_samples_in_order_and_a_busy_server_is_tried_again(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MY_KEY", "secret")
+    server.replies = [(503, b"busy"), (200, b"not json"), (429, b"slow down")]
+    sampler = EndpointSampler(server.responder(api_key_env="MY_KEY"), SETTINGS)
+    done = []
+    requests = [Request(f"p{n}", [{"role": "user", "content": f"Double {n}"}], 3) for n in (1, 2)]
+    groups = sampler.sample(requests, on_done=lambda request, samples: done.append(request.problem_id))
+    assert [[s.text for s in g] for g in groups] == [["\\boxed{2}"] * 3, ["\\boxed{4}"] * 3]
+    assert [[s.index for s in g] for g in groups] == [[0, 1, 2]] * 2
+    assert sorted(done) == ["p1", "p2"]
+    assert (sampler.prompt_tokens, sampler.response_tokens) == (30, 42)
+    assert set(server.keys) == {"Bearer secret"}
+    assert len({b["seed"] for b in server.seen}) == 6
+    assert server.seen[0]["max_tokens"] == 64
+
+
+def test_an_endpoint_that_refuses_or_fails_for_good(server: Server) -> None:
+    request = Request("p", [{"role": "user", "content": "Double 1"}])
+    server.replies = [(401, b"who are you")]
+    with pytest.raises(UserError, match=r"HTTP 401: who are you; put its key into .* OPENAI_API_KEY"):
+        EndpointSampler(server.responder(), SETTINGS).sample([request])
+    server.replies = [(500, b"oh")] * endpoint.TRIES
+    with pytest.raises(WorkFailed, match=r"failed 5 times .HTTP 500: oh.*the same command goes on"):
+        EndpointSampler(server.responder(), SETTINGS).sample([request])
+    server.replies = [(200, {"choices": []})]
+    with pytest.raises(WorkFailed, match="without a choice"):
+        EndpointSampler(server.responder(), SETTINGS).sample([request])
+    gone = Responder(endpoint="http://127.0.0.1:9/v1", model="x")
+    with pytest.raises(WorkFailed, match="URLError"):
+        EndpointSampler(gone, SETTINGS).sample([request])
+
+
+def test_a_thought_apart_goes_back_between_its_marks_and_length_is_truncation(server: Server) -> None:
+    server.thought, server.finish = "twice one", "length"
+    ((sample,),) = EndpointSampler(server.responder(), SETTINGS).sample([Request("p", [{"content": "Double 1"}])])
+    assert sample.text == "<think>\ntwice one\n</think>\n\n\\boxed{2}"
+    assert sample.truncated
+
+
+def test_what_was_asked_is_not_asked_again_even_after_a_failure(server: Server, tmp_path: Path) -> None:
+    lines: list[str] = []
+    rows, asking = _rows(*range(1, 9)), _asking(tmp_path, lines)
+    server.replies = [(200, None)] * 9 + [(400, b"no more")] * 20
+    with pytest.raises(UserError, match="no more"):
+        asking.ask(rows, server.responder(), 2, "difficulty")
+    kept = len({r["key"] for r in read_jsonl(asking.path)})
+    assert 0 < kept < 8
+    server.replies, server.seen = [], []
+    answers = asking.ask(rows, server.responder(), 2, "difficulty")
+    assert [[a.reward for a in group] for group in answers] == [[1.0, 1.0]] * 8
+    assert len(server.seen) == 2 * (8 - kept)
+    asking.ask(rows, server.responder(), 2, "difficulty")
+    assert len(server.seen) == 2 * (8 - kept)
+    asking.ask(rows[:1], server.responder(temperature=0.5), 2, "difficulty")
+    assert len(server.seen) == 2 * (8 - kept) + 2
+    assert lines[0].startswith("difficulty: 8 of 8 problems x 2 responses of tester")
+    assert lines[2].startswith("difficulty: 0 of 8 problems")
+
+
+def test_the_cost_is_shown_in_tokens_and_in_price() -> None:
+    problems = [r.problem for r in _rows(1, 2)]
+    responder = Responder(endpoint="http://x/v1", model="m", max_new_tokens=1000, price_in=1, price_out=500)
+    line = estimate(5, problems, responder, 4, "difficulty")
+    assert "2 of 5 problems x 4 responses of m" in line
+    assert "at most 8,000 response tokens, at most 4.00 in price" in line
+
+
+def test_pass_rates_label_and_drop(server: Server, tmp_path: Path) -> None:
+    easy, mixed, hard = _rows(1, 2, 3)
+    (unconfirmed,) = _rows(4, verified="answer")
+    (confirmed,) = _rows(5, verified="answer")
+    held = row("Double 6 for me, please.", "12", split="eval")
+    right = {1: 2, 2: 1, 3: 0, 4: 0, 5: 1}
+    counts: dict[int, int] = {}
+
+    def answer(body: dict[str, Any]) -> str:
+        n = int(body["messages"][0]["content"].split()[1])
+        counts[n] = counts.get(n, 0) + 1
+        return f"\\boxed{{{2 * n if counts[n] <= right[n] else -1}}}"
+
+    server.answer = answer
+    section = Difficulty(models=[server.responder()], samples=2)
+    sifted = by_pass_rate([easy, mixed, hard, unconfirmed, confirmed, held], section, _asking(tmp_path))
+    assert [(d.problem.id, d.reason) for d in sifted.drops] == [
+        ("p1", "always_solved"),
+        ("p3", "never_solved"),
+        ("p4", "no_agreement"),
+    ]
+    assert [r.problem.id for r in sifted.kept] == ["p2", "p5", held.problem.id]
+    assert mixed.problem.labels["pass_rate"] == 0.5
+    assert mixed.problem.labels["pass_rates"] == {"tester": 0.5}
+    assert (mixed.verified, confirmed.verified) == ("trace", "models")
+    keep_all = Difficulty(models=[server.responder()], samples=2, drop_all_right=False, drop_never_right=False)
+    again = by_pass_rate([easy, mixed, hard], keep_all, _asking(tmp_path))
+    assert [r.problem.labels["pass_rate"] for r in again.kept] == [1.0, 0.5, 0.0]
+
+
+def test_distillation_keeps_the_right_whole_and_clean_and_goes_on_with_the_rest(server: Server, tmp_path: Path) -> None:
+    tries: dict[int, int] = {}
+    loop = "Wait, let me check that again.\n" * 20
+
+    def answer(body: dict[str, Any]) -> str:
+        n = int(body["messages"][0]["content"].split()[1])
+        tries[n] = tries.get(n, 0) + 1
+        box = f"\\boxed{{{2 * n}}}"
+        first = {1: f"<think>\nwell\n</think>\n{box}<|im_end|>", 2: f"<think>\n{loop}</think>\n{box}", 3: "\\boxed{0}"}
+        return first[n] if tries[n] == 1 or n == 3 else f"twice {n}\n</think>\n{box}"
+
+    server.answer = answer
+    rows = _rows(1, 2, 3)
+    traced = row("Double 4 for me, please.", "8", trace="\\boxed{8}")
+    section = Distill(teacher=server.responder(), samples=1, rounds=2)
+    told = distill([*rows, traced], section, _asking(tmp_path))
+    assert told == {
+        "asked": 3,
+        "kept": 2,
+        "rounds": [{"asked": 3, "kept": 1}, {"asked": 2, "kept": 1}],
+        "rejected": {"verdict_wrong": 2, "trace_repetitive": 1},
+    }
+    assert rows[0].problem.trace == "<think>\nwell\n</think>\n\\boxed{2}"
+    assert rows[1].problem.trace == "<think>\ntwice 2\n</think>\n\\boxed{4}"
+    assert rows[1].problem.labels["trace_round"] == 2
+    assert (rows[2].problem.trace, traced.problem.trace) == (None, "\\boxed{8}")
+
+
+def test_traces_are_cleaned_up() -> None:
+    assert clean_trace("a</s>\n\n\n \n\nb <|eot_id|>\n") == "a\n\nb"
+    assert clean_trace("if |x| < 3 and y|>2 then <ok>") == "if |x| < 3 and y|>2 then <ok>"
+
+
+def test_the_whole_of_curation_with_models(server: Server, tmp_path: Path) -> None:
+    path = tmp_path / "rows.jsonl"
+    path.write_text("".join(json.dumps({"q": f"Double {n} for me.", "a": str(2 * n)}) + "\n" for n in range(1, 7)))
+    source = Source(path=str(path), columns={"prompt": "q", "answer": "a"}, domain="math")
+    wrong = {1, 2}
+    plain = server.answer
+    server.answer = lambda body: "no" if int(body["messages"][0]["content"].split()[1]) in wrong else plain(body)
+    models = Models(
+        _asking(tmp_path / "out"),
+        Difficulty(models=[server.responder()], samples=2, drop_all_right=False),
+        Distill(teacher=server.responder(), samples=1, rounds=1),
+    )
+    result = curate(
+        [source], {"all": ProblemSet()}, exact_match, tmp_path / "out", seed=1, generators={}, models=models
+    )
+    assert result.funnel["dropped"] == {"no_agreement": 2}
+    assert result.funnel["distill"]["kept"] == 4
+    assert result.funnel["labels"]["pass_rate"] == {"1": 4}
+    (first, *_) = problems = read_problems(result.sets["all"])
+    assert len(problems) == 4
+    assert first.trace == f"\\boxed{{{first.answer}}}"
+    assert first.labels["verified_by"] == "trace"
+    card = (tmp_path / "out" / "CARD.md").read_text()
+    assert "4 of 4 problems have one now" in card
+    assert "## Label: pass_rate" in card
+
+
+@pytest.mark.parametrize(
+    ("fields", "says"),
+    [
+        ({}, "exactly one of path or endpoint"),
+        ({"path": "a", "endpoint": "b", "model": "c"}, "exactly one"),
+        ({"endpoint": "b"}, "endpoint needs model"),
+    ],
+)
+def test_a_responder_is_one_thing(fields: dict[str, str], says: str) -> None:
+    with pytest.raises(ValueError, match=says):
+        Responder(**fields)  # type: ignore[arg-type]
