@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 from ringlite_cli.problems import Problem
 
 _SPACE = re.compile(r"\s+")
-_TOKEN = re.compile(r"\d+(?:\.\d+)?|[^\W\d_]+|[^\s\w]|_")
+_UNSPACED = "\u3040-\u30ff\u3400-\u9fff"  # scripts without spaces between words: each sign is a token
+_TOKEN = re.compile(rf"\d+(?:\.\d+)?|[{_UNSPACED}]|[^\W\d_{_UNSPACED}]+|[^\s\w]|_")
 _LATEX_LOOK = re.compile(
     r"\\[\[\]()]|[\^_]\{\}"
     r"|\\(?:left|right|displaystyle|limits|quad|qquad|text|textbf|mathrm|mathbf|mbox|rm|bf|[,;:!> ])(?![a-z])"

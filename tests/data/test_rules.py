@@ -5,6 +5,7 @@ from curation_helpers import problem, row
 
 from ringlite_cli.data.cleansing import cleanse
 from ringlite_cli.data.rules import ANSWERS, CODE, LANGUAGE, PROMPTS, RULES, TRACES
+from ringlite_cli.data.rules.language import language_of
 
 PROMPT_CASES = [
     ("Find \ufffd the value of x.", "invalid_characters"),
@@ -129,3 +130,42 @@ def test_benchmarks_keep_all_that_can_be_scored() -> None:
     sifted = cleanse(rows)
     assert [r.problem.answer for r in sifted.kept] == ["False"]
     assert [d.reason for d in sifted.drops] == ["missing_answer"]
+
+
+@pytest.mark.parametrize(
+    ("prompt", "language"),
+    [
+        ("求所有满足条件的整数的和是多少", "zh"),
+        ("整数のうち条件を満たすものを求めよ", "ja"),
+        ("Найдите сумму всех целых чисел", "ru"),
+        ("Trouver le nombre de diviseurs de 12 dans la liste des entiers qui sont pairs.", "fr"),
+        ("Bestimmen Sie die Anzahl der Teiler von 12 und die Summe, wenn das Ergebnis nicht ein Quadrat ist.", "de"),
+        ("¿Cuántos enteros hay en el conjunto de los divisores de 12 que son pares con la suma?", "es"),
+        ("Find the number of divisors of 12 in the list.", "en"),
+        ("$\\int_0^1 x^2 \\, dx$", "en"),
+        ("In the city of Los Angeles, el Camino Real is 12 miles long. How long is half of it?", "en"),
+    ],
+)
+def test_languages(prompt: str, language: str) -> None:
+    assert language_of(prompt) == language
+    assert cleanse([row(prompt)], languages=[language]).drops == []
+    reasons = [d.reason for d in cleanse([row(prompt)], languages=["xx"]).drops]
+    assert reasons == ["other_language"]
+
+
+def test_tests_at_fault_in_some_cases_lose_those_cases() -> None:
+    cases = [{"input": "1 2 \r\n", "output": "3\n"}, {"input": "1 2 ...", "output": "6\n"}]
+    tests = {"mode": "stdin", "language": "python", "cases": cases}
+    made = row("Add the numbers.", None, domain="code", tests=tests, trace="```python\nprint(3)\n```")
+    sifted = cleanse([made])
+    assert [reason for _, reason in sifted.mended] == ["tests_truncated"]
+    assert (made.problem.tests or {})["cases"] == [{"input": "1 2\n", "output": "3\n"}]
+    all_cut = row(
+        "Add the numbers.", None, domain="code", tests={**tests, "cases": cases[1:]}, trace="```python\n3\n```"
+    )
+    assert [d.reason for d in cleanse([all_cut]).drops] == ["tests_truncated"]
+
+
+def test_pictures_that_the_source_counts() -> None:
+    assert PROMPTS.reason(problem("Find the sum.", labels={"pictures": "2"})) == "image_needed"
+    assert PROMPTS.reason(problem("Find the sum.", labels={"pictures": "0"})) is None
