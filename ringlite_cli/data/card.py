@@ -30,6 +30,7 @@ _OTHER_REASONS = {
     "no_agreement": "no model ever gives the gold answer, and no worked solution confirms it",
     "never_solved": "no model ever solves it",
     "always_solved": "the first model always solves it",
+    "contamination_semantic": "in the embedding model's eyes a held-out problem; the label or all numbers agree too",
     "contamination": "stands in a held-out split: 8-gram similarity with boilerplate weighed down",
 }
 

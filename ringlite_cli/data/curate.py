@@ -27,6 +27,12 @@ from ringlite_cli.data.labels import label
 from ringlite_cli.data.output import write_drops, write_provenance, write_set
 from ringlite_cli.data.rows import Drop, Progress, Row, Sifted, Spool
 from ringlite_cli.data.rules import LANGUAGES
+from ringlite_cli.data.semantic import (
+    drop_semantic_duplicates,
+    embed_rows,
+    model_folder,
+    semantic_contamination,
+)
 from ringlite_cli.data.sets import draw_sets
 from ringlite_cli.data.sources import MAX_UNREADABLE, GeneratorLike, load_sources
 from ringlite_cli.data.verification import verify_rows
@@ -93,6 +99,8 @@ def curate(
     trail (dropped.jsonl, funnel.json, CARD.md) is on disk by then, to see why.
     """
     steps = replace(steps or Steps(), progress=progress)
+    if steps.semantic_duplicates or steps.semantic_contamination:
+        model_folder()  # its absence shows now, not after an hour
     shutil.rmtree(out_dir / _SPOOL, ignore_errors=True)
     out_dir.mkdir(parents=True, exist_ok=True)
     spool = Spool(out_dir / _SPOOL / "rows")
@@ -127,11 +135,13 @@ def sift(rows: Sequence[Row], verify: Verify, steps: Steps, folder: Path | None 
             here, languages=steps.languages, folder=folder, workers=steps.workers, progress=steps.progress
         )
         apart = decontaminate(here, held.rows, features, held.features)
+        apart = _then(apart, _leaks(apart.kept, features, held, steps))
         clean = cleanse(apart.kept, features, steps.languages)
         verified = verify_rows(clean.kept, verify, steps.progress)
         benchmarks = [r for r in verified.kept if is_benchmark(r)]
         others = [r for r in verified.kept if not is_benchmark(r)]
         single = drop_duplicates(others, features, words=steps.equal_words)
+        single = _then(single, _copies(single.kept, features, steps))
         held.add(benchmarks + single.kept, features if split != PRECEDENCE[-1] else None)
         drops += apart.drops + clean.drops + verified.drops + single.drops
         stripped += clean.traces_stripped
@@ -149,6 +159,36 @@ def _ask(sifted: Sifted, models: Models | None) -> dict[str, Any]:
     if models and models.distill:
         notes["distill"] = distill(sifted.kept, models.distill, models.asking)
     return notes
+
+
+def _then(first: Sifted, second: Sifted) -> Sifted:
+    """What two steps leave, the second put to what the first had kept."""
+    return Sifted(second.kept, first.drops + second.drops)
+
+
+def _leaks(rows: list[Row], features: Features, held: "_Held", steps: Steps) -> Sifted:
+    """Held-out problems in other words, where the recipe asks for that."""
+    human = [r for r in rows if not r.procedural]
+    if steps.semantic_contamination is None or not human or not held.rows:
+        return Sifted(rows)
+    own = embed_rows(human, steps.progress)
+    threshold = steps.semantic_contamination
+    found = semantic_contamination(
+        human, features, own, held.rows, held.features, embed_rows(held.rows, steps.progress), threshold
+    )
+    gone = {d.number for d in found.drops}
+    return Sifted([r for r in rows if r.number not in gone], found.drops)
+
+
+def _copies(rows: list[Row], features: Features, steps: Steps) -> Sifted:
+    """Copies in other words, where the recipe asks for that."""
+    human = [r for r in rows if not r.procedural]
+    if steps.semantic_duplicates is None or len(human) < 2:
+        return Sifted(rows)
+    vectors = embed_rows(human, steps.progress)
+    found = drop_semantic_duplicates(human, features, vectors, steps.semantic_duplicates)
+    gone = {d.number for d in found.drops}
+    return Sifted([r for r in rows if r.number not in gone], found.drops)
 
 
 @dataclass
