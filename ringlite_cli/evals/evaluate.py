@@ -10,7 +10,7 @@ import numpy as np
 from ringlite_cli.errors import UserError, WorkFailed
 from ringlite_cli.evals import metrics
 from ringlite_cli.evals.responses import Group, ResponseLog, collect, model_key
-from ringlite_cli.problems import PAPER_SUFFIX, Problem, Verify
+from ringlite_cli.problems import DOMAINS, PAPER_SUFFIX, Problem, Verify
 from ringlite_cli.runs.files import write_json
 from ringlite_cli.samples import OnProgress, Progress, Sampler, SamplingSettings
 
@@ -115,10 +115,8 @@ def describe(result: Mapping[str, Any]) -> str:
 
 def by_domain(problems: Sequence[Problem]) -> dict[str, list[Problem]]:
     """Problems by domain, so that a mixed set is scored as one task per domain."""
-    tasks: dict[str, list[Problem]] = {}
-    for problem in problems:
-        tasks.setdefault(problem.domain, []).append(problem)
-    return tasks
+    tasks = {domain: [problem for problem in problems if problem.domain == domain] for domain in DOMAINS}
+    return {domain: members for domain, members in tasks.items() if members}
 
 
 def _respond(

@@ -61,10 +61,19 @@ def section(run: Run, pens: Pens) -> Section:
             page.say(words, "lead")
         page.figures(*_figures(scores, pens), small=True)
         page.blocks.append(_table(stage, scores, pens))
-        for score in scores:
-            for note in score.notes:
-                page.say(f"{score.policy} on {score.task}: {note}.", "warn")
+        for words in _notes(scores):
+            page.say(words, "warn")
     return page
+
+
+def _notes(scores: list[Score]) -> list[str]:
+    """One sentence per kind of note: those that differ in their leading percentage alone are told together."""
+    kinds: dict[str, list[str]] = {}
+    for score in scores:
+        for note in score.notes:
+            share, _, rest = note.partition(" ") if note.partition(" ")[0].endswith("%") else ("", "", note)
+            kinds.setdefault(rest, []).append(f"{score.policy} on {score.task}" + (f" {share}" if share else ""))
+    return [f"{joined(where)}: {rest}." for rest, where in kinds.items()]
 
 
 def scores_in(stage: Stage) -> list[Score]:
