@@ -18,13 +18,23 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
+import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 GUEST = Path(__file__).parent / "guest"
-_ENTER = "import sys; sys.path.insert(0, {root!r}); from guest import zygote; zygote.main()"
+_ENTER = """
+import os, sys
+register, os.register_at_fork = os.register_at_fork, lambda **_: None
+sys.path.insert(0, {root!r})
+from guest import zygote
+zygote.main(register)
+"""
 _START_SECONDS = 20.0
+_FIRST_LOOK_SECONDS, _LOOK_SECONDS = 0.02, 0.2
 _ROOT_CAPS = ("CAP_SYS_ADMIN", "CAP_SETUID", "CAP_SETGID", "CAP_KILL")
 _FIRST_FREE_UID = 2_000_000
 _SUBMISSION_UID = 1000  # inside the jail's user name space
@@ -69,6 +79,13 @@ def _python() -> tuple[str, str]:
     return binary, os.path.realpath(sys.base_prefix)
 
 
+_ENVIRONMENT = {
+    "PATH": "/usr/bin:/bin",
+    "HOME": "/tmp",
+    "LANG": "C.UTF-8",
+    "PYTHONHASHSEED": "0",
+    "LD_BIND_NOW": "1",  # for the warm process: else every child looks symbols up again
+}
 _NAMESPACE_FLAGS = {"pid": "--unshare-pid", "net": "--unshare-net", "ipc": "--unshare-ipc", "uts": "--unshare-uts"}
 _DEVICES = ("null", "zero", "full", "random", "urandom")
 
@@ -79,7 +96,7 @@ def _jail_arguments(bwrap: str, isolation: Isolation) -> list[str]:
     args = [bwrap, "--unshare-user", *(_NAMESPACE_FLAGS[n] for n in isolation.namespaces)]
     args += ["--die-with-parent", "--new-session", "--clearenv"]
     args += ["--hostname", "jail"] if "uts" in isolation.namespaces else []
-    for name, value in {"PATH": "/usr/bin:/bin", "HOME": "/tmp", "LANG": "C.UTF-8", "PYTHONHASHSEED": "0"}.items():
+    for name, value in _ENVIRONMENT.items():
         args += ["--setenv", name, value]
     for capability in _ROOT_CAPS if isolation.user_ids else ("CAP_SYS_ADMIN",):
         args += ["--cap-add", capability]
@@ -92,9 +109,11 @@ def _jail_arguments(bwrap: str, isolation: Isolation) -> list[str]:
     for path in ("/etc/ld.so.cache", "/etc/alternatives", "/nix/store"):
         if os.path.exists(path):
             args += _bind(path)
-    for folder in sorted({prefix, str(Path(binary).parent.parent)}):
+    for folder in sorted({prefix, str(Path(binary).parent.parent), *java_folders()}):
         if not folder.startswith("/usr/") and folder not in ("/usr", "/"):
-            args += _bind(folder)
+            args += _bind(folder, _inside(folder))
+    if binary != _inside(binary):  # found by its place, it needs its library by name
+        args += ["--setenv", "LD_LIBRARY_PATH", str(Path(_inside(binary)).parent.parent / "lib")]
     args += [
         *_bind(str(GUEST), "/ringlite/guest"),
         "--perms",
@@ -111,11 +130,39 @@ def _jail_arguments(bwrap: str, isolation: Isolation) -> list[str]:
     return [*args, "--remount-ro", "/dev", "--remount-ro", "/", "--chdir", "/", "--"]
 
 
+def _inside(path: str) -> str:
+    """Where a path of the host is in the jail: itself, but for /tmp, which is every run's own."""
+    return "/host" + path if path.startswith("/tmp/") else path
+
+
+@functools.cache
+def java_folders() -> tuple[str, ...]:
+    """The JDK's folder, and the one that its configuration is linked to; none without a JDK."""
+    compiler = shutil.which("javac")
+    if compiler is None:
+        return ()
+    home = Path(os.path.realpath(compiler)).parent.parent
+    linked = Path(os.path.realpath(home / "conf" / "security" / "java.security")).parent.parent
+    return (str(home),) if linked.is_relative_to(home) else (str(home), str(linked))
+
+
+def java_tool(name: str) -> tuple[str, dict[str, str]]:
+    """The path of `javac` or `java` inside the jail, and the environment it needs: without /proc it cannot find
+    itself, nor its libraries.
+    """
+    home = _inside(java_folders()[0])
+    return f"{home}/bin/{name}", {"LD_LIBRARY_PATH": f"{home}/lib:{home}/lib/server:{home}/lib/jli"}
+
+
 def _bind(path: str, inside: str = "") -> list[str]:
     """Shows `path` read-only, below folders that anyone in the jail may pass (bubblewrap's default: its user)."""
     parents = [str(parent) for parent in reversed(Path(inside or path).parents) if str(parent) != "/"]
     made = [arg for parent in parents for arg in ("--perms", "0755", "--dir", parent)]
     return [*made, "--ro-bind", path, inside or path]
+
+
+class Cancelled(Exception):
+    """The run was called off from outside."""
 
 
 class Jail:
@@ -124,6 +171,9 @@ class Jail:
     def __init__(self, isolation: Isolation, files_mb: int, slot: int = 0) -> None:
         self.isolation = isolation
         self._log = tempfile.TemporaryFile()  # noqa: SIM115  (closed by `close`)
+        self._scratch = tempfile.mkdtemp(prefix="ringlite-") if isolation.level == "none" else ""
+        self._sending = threading.Lock()
+        self._called_off = False
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._socket = ours
         with theirs:
@@ -131,6 +181,8 @@ class Jail:
                 self._process = self._start(theirs, files_mb, slot)
             except OSError as error:
                 ours.close()
+                self._log.close()
+                shutil.rmtree(self._scratch, ignore_errors=True)
                 raise JailFailed(str(error)) from None
         try:
             self.facts: dict[str, Any] = self._receive(_START_SECONDS)
@@ -141,14 +193,13 @@ class Jail:
     def _start(self, theirs: socket.socket, files_mb: int, slot: int) -> subprocess.Popen[bytes]:
         root = "/ringlite" if self.isolation.level != "none" else str(GUEST.parent)
         uid = str(_SUBMISSION_UID) if self.isolation.user_ids else "-"
-        jailed = "0" if self.isolation.level == "none" else "1"
-        inner = [_python()[0], "-s", "-S", "-P", "-B", "-c", _ENTER.format(root=root)]
-        inner += [str(theirs.fileno()), uid, str(files_mb << 20), jailed]
+        python = _python()[0] if self.isolation.level == "none" else _inside(_python()[0])
+        inner = [python, "-s", "-S", "-P", "-B", "-c", _ENTER.format(root=root)]
+        inner += [str(theirs.fileno()), uid, str(files_mb << 20), self._scratch or "/tmp"]
         common: dict[str, Any] = {"stdin": subprocess.DEVNULL, "stdout": self._log, "stderr": self._log}
         if self.isolation.level == "none":
-            env = {"PATH": "/usr/bin:/bin", "HOME": "/tmp", "LANG": "C.UTF-8", "PYTHONHASHSEED": "0"}
             return subprocess.Popen(
-                inner, pass_fds=[theirs.fileno()], env=env, cwd="/", start_new_session=True, **common
+                inner, pass_fds=[theirs.fileno()], env=_ENVIRONMENT, cwd="/", start_new_session=True, **common
             )
         outer = _jail_arguments(str(find_bwrap()), self.isolation)
         if not self.isolation.user_ids:
@@ -181,13 +232,39 @@ class Jail:
             os.close(info_read)
             os.close(go_write)
 
-    def run(self, request: dict[str, Any], files: list[int]) -> dict[str, Any]:
-        """One run: the zygote's reply. Raises JailFailed when none comes within the wall limit and 5 s."""
-        try:
-            socket.send_fds(self._socket, [json.dumps(request).encode()], files)
-        except OSError as error:
-            raise JailFailed(f"the jail is gone ({error})") from None
-        return self._receive(request["wall"] + 5.0)
+    def run(
+        self, request: dict[str, Any], files: list[int], enough: Callable[[], bool] | None = None
+    ) -> dict[str, Any]:
+        """One run: the zygote's reply. Raises JailFailed when none comes within the wall limit and 5 s.
+
+        enough: asked now and then; the run is ended early when it says so. Raises Cancelled after `cancel`.
+        """
+        with self._sending:
+            if self._called_off:
+                raise Cancelled
+            try:
+                socket.send_fds(self._socket, [json.dumps(request).encode()], files)
+            except OSError as error:
+                raise JailFailed(f"the jail is gone ({error})") from None
+        deadline, pause = time.monotonic() + request["wall"] + 5.0, _FIRST_LOOK_SECONDS
+        while enough is not None and not self._ready(pause):
+            if enough():
+                self._send_cancel()
+                enough = None
+            if time.monotonic() > deadline:
+                break
+            pause = min(2 * pause, _LOOK_SECONDS)
+        reply = self._receive(max(1.0, deadline - time.monotonic()))
+        if self._called_off:
+            raise Cancelled
+        return reply
+
+    def ran_out_of_memory(self) -> bool:
+        """Whether the last run met the memory limit of its control group (where there is one)."""
+        return False
+
+    def _ready(self, seconds: float) -> bool:
+        return bool(select.select([self._socket], [], [], seconds)[0])
 
     def _receive(self, seconds: float) -> dict[str, Any]:
         self._socket.settimeout(seconds)
@@ -200,7 +277,17 @@ class Jail:
         return json.loads(message)
 
     def cancel(self) -> None:
-        """Asks for the running run to be killed; safe from another thread."""
+        """Ends the running run, and every later one until `resume`; safe from another thread."""
+        with self._sending:
+            self._called_off = True
+            self._send_cancel()
+
+    def resume(self) -> None:
+        """Takes runs again after a `cancel`."""
+        with self._sending:
+            self._called_off = False
+
+    def _send_cancel(self) -> None:
         with contextlib.suppress(OSError):
             self._socket.send(b'{"cancel": 1}')
 
@@ -215,6 +302,7 @@ class Jail:
                     os.killpg(self._process.pid, signal.SIGKILL)
             self._process.kill()
             self._process.wait()
+        shutil.rmtree(self._scratch, ignore_errors=True)
         self._log.seek(0)
         log = self._log.read().decode(errors="replace").strip()
         self._log.close()

@@ -1,20 +1,82 @@
 """Compares what a program answered with what was expected, as online judges do. Pure functions, on the host's side."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 RELATIVE, ABSOLUTE = 1e-6, 1e-9
+Comparison = Callable[[Any, Any], bool]
+CHECKERS = ("tokens", "unordered")
 
 
-def same_output(expected: str, actual: str) -> bool:
-    """Whether two outputs agree: white space at line ends and blank lines at the end aside, numbers within 1e-6."""
+def accepted_answers(case: Mapping[str, Any]) -> list[Any]:
+    """The answers that a case accepts: `any_of`, else its one `expected` or `output`. Raises KeyError without any."""
+    if "any_of" in case:
+        answers = list(case["any_of"])
+        if not answers:
+            raise KeyError("any_of is empty")
+        return answers
+    return [case["expected"] if "expected" in case else case["output"]]
+
+
+def brings_checker(tests: Mapping[str, Any]) -> bool:
+    """Whether `checker` is a program of the tests' author: `def check(given, expected, actual)`.
+
+    Raises ValueError for a checker that is neither that nor one of CHECKERS.
+    """
+    checker = tests.get("checker")
+    if checker in (None, "", *CHECKERS):
+        return False
+    if isinstance(checker, str) and "def check(" in checker:
+        return True
+    raise ValueError(f"checker {str(checker)[:40]!r} is not one of {', '.join(CHECKERS)} and defines no check()")
+
+
+def value_comparison(tests: Mapping[str, Any]) -> Comparison | None:
+    """How returned values are compared; None where the tests bring a checker. `tolerance` is relative and absolute."""
+    if brings_checker(tests):
+        return None
+    tolerance = _tolerance(tests)
+    if tests.get("checker") == "unordered":
+        return lambda expected, actual: _same_in_any_order(expected, actual, tolerance)
+    return lambda expected, actual: same_value(expected, actual, tolerance)
+
+
+def output_comparison(tests: Mapping[str, Any]) -> Comparison | None:
+    """How outputs are compared: by line, by token, or as lines in any order; None where the tests bring a checker."""
+    if brings_checker(tests):
+        return None
+    tolerance, checker = _tolerance(tests), tests.get("checker")
+    if checker == "tokens":
+        return lambda expected, actual: _same_line(expected, actual, tolerance)
+    if checker == "unordered":
+        return lambda expected, actual: same_output(_sorted_lines(expected), _sorted_lines(actual), tolerance)
+    return lambda expected, actual: same_output(expected, actual, tolerance)
+
+
+def _tolerance(tests: Mapping[str, Any]) -> float:
+    return float(tests.get("tolerance") or RELATIVE)
+
+
+def _same_in_any_order(expected: Any, actual: Any, tolerance: float) -> bool:
+    many = list | tuple | set | frozenset
+    if not isinstance(expected, many) or not isinstance(actual, many):
+        return same_value(expected, actual, tolerance)
+    return len(expected) == len(actual) and _same_members(expected, actual, tolerance)
+
+
+def _sorted_lines(text: str) -> str:
+    return "\n".join(sorted(_lines(text)))
+
+
+def same_output(expected: str, actual: str, tolerance: float = RELATIVE) -> bool:
+    """Whether two outputs agree: white space at line ends and blank lines at the end aside, numbers in tolerance."""
     if expected.rstrip() == actual.rstrip():
         return True
     want, got = _lines(expected), _lines(actual)
     if want == got:
         return True
-    return len(want) == len(got) and all(_same_line(a, b) for a, b in zip(want, got, strict=True))
+    return len(want) == len(got) and all(_same_line(a, b, tolerance) for a, b in zip(want, got, strict=True))
 
 
 def _lines(text: str) -> list[str]:
@@ -24,43 +86,46 @@ def _lines(text: str) -> list[str]:
     return lines
 
 
-def _same_line(expected: str, actual: str) -> bool:
+def _same_line(expected: str, actual: str, tolerance: float) -> bool:
     want, got = expected.split(), actual.split()
-    return len(want) == len(got) and all(_same_token(a, b) for a, b in zip(want, got, strict=True))
+    return len(want) == len(got) and all(_same_token(a, b, tolerance) for a, b in zip(want, got, strict=True))
 
 
-def _same_token(expected: str, actual: str) -> bool:
+def _same_token(expected: str, actual: str, tolerance: float) -> bool:
     if expected == actual:
         return True
     if not any(c in expected for c in ".eE"):  # an integer must be that integer
         return False
     try:
-        return _close(float(expected), float(actual))
+        return _close(float(expected), float(actual), tolerance)
     except ValueError:
         return False
 
 
-def _close(expected: float, actual: float) -> bool:
-    return expected == actual or math.isclose(expected, actual, rel_tol=RELATIVE, abs_tol=ABSOLUTE)
+def _close(expected: float, actual: float, tolerance: float) -> bool:
+    absolute = ABSOLUTE if tolerance == RELATIVE else tolerance
+    return expected == actual or math.isclose(expected, actual, rel_tol=tolerance, abs_tol=absolute)
 
 
-def same_value(expected: Any, actual: Any) -> bool:
+def same_value(expected: Any, actual: Any, tolerance: float = RELATIVE) -> bool:
     """Whether a returned value is the expected one.
 
     `expected` comes from JSON, so a tuple equals a list of the same items, a set a list in any order, and a dict's
-    keys are compared as text. Floats within 1e-6 relative; NaN equals NaN.
+    keys are compared as text. Floats within `tolerance`, relative; NaN equals NaN.
     """
     if isinstance(expected, list | tuple) and isinstance(actual, list | tuple):
-        return len(expected) == len(actual) and all(map(same_value, expected, actual))
+        return len(expected) == len(actual) and all(
+            same_value(e, a, tolerance) for e, a in zip(expected, actual, strict=True)
+        )
     if isinstance(expected, dict) and isinstance(actual, dict):
         want, got = _text_keys(expected), _text_keys(actual)
-        return want.keys() == got.keys() and all(same_value(v, got[k]) for k, v in want.items())
+        return want.keys() == got.keys() and all(same_value(v, got[k], tolerance) for k, v in want.items())
     if isinstance(actual, set | frozenset) and isinstance(expected, list | tuple | set | frozenset):
-        return len(actual) == len(expected) and _same_members(expected, actual)
+        return len(actual) == len(expected) and _same_members(expected, actual, tolerance)
     if isinstance(expected, float) and isinstance(actual, int | float) and not isinstance(actual, bool):
-        return (math.isnan(expected) and math.isnan(actual)) or _close(expected, actual)
+        return (math.isnan(expected) and math.isnan(actual)) or _close(expected, actual, tolerance)
     if isinstance(expected, int) and isinstance(actual, float):
-        return _close(expected, actual)
+        return _close(expected, actual, tolerance)
     return (type(expected) is type(actual) and bool(expected == actual)) or _same_kin(expected, actual)
 
 
@@ -73,10 +138,10 @@ def _same_kin(expected: Any, actual: Any) -> bool:
     return not isinstance(expected, str) and not isinstance(actual, str) and bool(expected == actual)
 
 
-def _same_members(expected: Iterable[Any], actual: Iterable[Any]) -> bool:
+def _same_members(expected: Iterable[Any], actual: Iterable[Any], tolerance: float) -> bool:
     left = list(actual)
     for want in expected:
-        match = next((i for i, got in enumerate(left) if same_value(want, got)), None)
+        match = next((i for i, got in enumerate(left) if same_value(want, got, tolerance)), None)
         if match is None:
             return False
         del left[match]

@@ -4,15 +4,16 @@ import contextlib
 import queue
 import threading
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import Future
 from types import TracebackType
 
 from ringlite_cli.errors import UserError
-from ringlite_cli.sandbox.jail import Isolation, Jail, JailFailed, probe
+from ringlite_cli.sandbox.jail import Cancelled, Isolation, Jail, JailFailed, probe
 from ringlite_cli.sandbox.model import LEVELS, SANDBOX_ERROR, SandboxSettings, SandboxVerdict, Submission
-from ringlite_cli.sandbox.runs import judge_submission
+from ringlite_cli.sandbox.runs import Memory, judge_submission
 
+CANCELLED = "cancelled"
 _Job = tuple[Submission, "Future[SandboxVerdict]"]
 
 
@@ -47,6 +48,8 @@ class Sandbox:
         self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
         self._counts: Counter[str] = Counter()
         self._lock = threading.Lock()
+        self._running: dict[Future[SandboxVerdict], Jail] = {}
+        self._memory = Memory()
         self._closed = False
         self._threads = [
             threading.Thread(target=self._work, args=(slot,), name=f"sandbox-{slot}", daemon=True)
@@ -76,13 +79,21 @@ class Sandbox:
         return self.submit(submission).result()
 
     def run_many(self, submissions: Sequence[Submission]) -> list[SandboxVerdict]:
-        """The verdicts on many, side by side, in the order given. What is still queued is dropped on an exception."""
+        """The verdicts on many, side by side, in the order given. All are called off on an exception."""
         futures = [self.submit(s) for s in submissions]
         try:
             return [f.result() for f in futures]
         finally:
-            for future in futures:
-                future.cancel()
+            self.cancel(futures)
+
+    def cancel(self, futures: Iterable["Future[SandboxVerdict]"]) -> None:
+        """Drops what is queued, and ends what runs: its verdict is `sandbox error` with the detail "cancelled"."""
+        for future in futures:
+            if not future.cancel():
+                with self._lock:
+                    jail = self._running.get(future)
+                    if jail is not None:
+                        jail.cancel()
 
     def counts(self) -> dict[str, int]:
         """Verdicts given so far, by name."""
@@ -90,7 +101,7 @@ class Sandbox:
             return dict(self._counts)
 
     def close(self) -> None:
-        """Ends the jails. Jobs still queued get the verdict `sandbox error`."""
+        """Ends the jails and what runs in them. Jobs not judged by then get the verdict `sandbox error`."""
         if self._closed:
             return
         self._closed = True
@@ -99,6 +110,9 @@ class Sandbox:
                 job = self._jobs.get_nowait()
                 if job is not None and job[1].set_running_or_notify_cancel():
                     job[1].set_result(SandboxVerdict(SANDBOX_ERROR, detail="the sandbox was closed"))
+        with self._lock:
+            for jail in self._running.values():
+                jail.cancel()
         for _ in self._threads:
             self._jobs.put(None)
         for thread in self._threads:
@@ -110,19 +124,23 @@ class Sandbox:
             submission, future = job
             if not future.set_running_or_notify_cancel():
                 continue
-            verdict, jail = self._judge(jail, submission, slot)
+            verdict, jail = self._judge(jail, submission, future, slot)
             with self._lock:
                 self._counts[verdict.verdict] += 1
             future.set_result(verdict)
         if jail is not None:
             jail.close()
 
-    def _judge(self, jail: Jail | None, submission: Submission, slot: int) -> tuple[SandboxVerdict, Jail | None]:
+    def _judge(
+        self, jail: Jail | None, submission: Submission, future: "Future[SandboxVerdict]", slot: int
+    ) -> tuple[SandboxVerdict, Jail | None]:
         reason = ""
         for _ in range(2):
             try:
                 jail = jail or Jail(self.isolation, self.settings.files_mb, slot)
-                return judge_submission(jail, submission, self.settings), jail
+                return self._judge_in(jail, submission, future), jail
+            except Cancelled:
+                return SandboxVerdict(SANDBOX_ERROR, detail=CANCELLED), jail
             except JailFailed as error:
                 reason = str(error)
             except Exception as error:  # ours: a verdict, so that training goes on, and counted
@@ -131,3 +149,15 @@ class Sandbox:
                 jail.close()
                 jail = None
         return SandboxVerdict(SANDBOX_ERROR, detail=reason), None
+
+    def _judge_in(self, jail: Jail, submission: Submission, future: "Future[SandboxVerdict]") -> SandboxVerdict:
+        with self._lock:
+            if self._closed:
+                raise Cancelled
+            self._running[future] = jail
+        try:
+            return judge_submission(jail, submission, self.settings, self._memory)
+        finally:
+            with self._lock:
+                del self._running[future]
+            jail.resume()

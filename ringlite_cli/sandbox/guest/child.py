@@ -1,7 +1,8 @@
 """A forked child: it locks itself in, then plays one role of a run.
 
 Roles: `program` (a whole program, stdin to stdout), `calls` (call a function on each case, write what it returned),
-`serve` (hold the program and answer the tests' calls), `test` (run the tests against a served program).
+`serve` (hold the program and answer the tests' calls), `test` (run the tests against a served program), `check` (run
+the tests' own checker on answers), `compile` and `native` (C++ and Java).
 Exit codes are labels for the judge; a submission that forges one only chooses how it fails.
 """
 
@@ -11,8 +12,8 @@ import gc
 import io
 import json
 import linecache
+import marshal
 import os
-import random
 import sys
 import threading
 import traceback
@@ -20,35 +21,62 @@ import types
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from . import lock, peer, wire
+from . import lock, native, peer, wire
 
-EXIT_HARNESS, EXIT_COMPILE, EXIT_MEMORY, EXIT_RAISED = 70, 96, 97, 1
+EXIT_HARNESS, EXIT_MEMORY, EXIT_RAISED = 70, 97, 1
+EXIT_COMPILE, EXIT_NO_TOOL = native.EXIT_COMPILE, native.EXIT_NO_TOOL
 PROGRAM_FILE = "program.py"
 
 
-def main(role: str, limits: Mapping[str, int], files: dict[str, int], uid: int | None) -> None:
-    """Plays `role` and never returns. `files`: open files by name (payload, stdin, stdout, stderr, result, link)."""
+def prepare() -> None:
+    """What the warm process does once, so that no child has to.
+
+    Every page that a child writes costs it about 3 us, and in CPython a first call writes: so streams and the module
+    `__main__` are made here, harness modules leave sys.modules here, and the functions below are called until they
+    are specialised (PEP 659).
+    """
+    sys.stdin = io.TextIOWrapper(io.BufferedReader(io.FileIO(0, closefd=False)), "utf-8", "replace")
+    sys.stdout, sys.stderr = _writer(1, "surrogateescape"), _writer(2, "backslashreplace")
+    sys.argv = [PROGRAM_FILE]
+    sys.path[:] = [p for p in sys.path if not p.startswith("/ringlite")]
+    sys.modules["random"].seed(0)  # the same verdict every time
+    for _ in range(20):
+        _warm_up()
+    sys.modules["__main__"] = _MAIN
+    _MAIN.__dict__["__builtins__"] = builtins
+    for name in [n for n in sys.modules if n == "guest" or n.startswith("guest.")]:
+        del sys.modules[name]
+
+
+def _warm_up() -> None:
+    space: dict[str, Any] = {}
+    exec(compile("def f(a):\n    return sum(v * v for v in a)\n", PROGRAM_FILE, "exec", dont_inherit=True), space)
+    for value in (1, 0.5, "a", [1, "b"], {"c": None}, (1, 2)):
+        wire.unpack(marshal.loads(marshal.dumps(wire.pack(value))))
+        _line(value)
+    _entry(space, "f")([1, 2])
+
+
+def main(role: str, limits: Mapping[str, int], files: dict[str, int], uid: int | None, folder: str) -> None:
+    """Plays `role` in `folder` and never returns.
+
+    `files`: open files by name (payload, stdin, stdout, stderr, result, link, artifact).
+    """
     os.setsid()
-    os.chdir("/tmp")
+    os.chdir(folder)
     payload = _read(files["payload"])
     null = os.open("/dev/null", os.O_RDWR)
     for number, name in enumerate(("stdin", "stdout", "stderr")):
         os.dup2(files.get(name, null), number)
-    kept = sorted(files[name] for name in ("result", "link") if name in files)
     lowest = 3
-    for keep in kept:
+    for keep in sorted(files[name] for name in ("result", "link", "artifact") if name in files):
         os.closerange(lowest, keep)
         lowest = keep + 1
     os.closerange(lowest, 65536)
-    lock.drop_privileges(uid)
     lock.set_limits(limits)
-    lock.filter_calls()
-    sys.stdin = io.TextIOWrapper(io.BufferedReader(io.FileIO(0, closefd=False)), "utf-8", "replace")
-    sys.stdout = _writer(1, "surrogateescape")
-    sys.stderr = _writer(2, "backslashreplace")
+    lock.drop_privileges(uid)
     gc.enable()
-    random.seed(0)  # the same verdict every time
-    _finish(lambda: ROLES[role](json.loads(payload), files))
+    _finish(ROLES[role], marshal.loads(payload), files)
 
 
 def _writer(number: int, errors: str) -> io.TextIOWrapper:
@@ -63,12 +91,12 @@ def _read(file: int) -> bytes:
     return b"".join(parts)
 
 
-def _finish(play: Callable[[], None]) -> None:
+def _finish(play: "_Role", payload: dict[str, Any], files: dict[str, int]) -> None:
     """Runs a role to its end as an interpreter would: threads joined, exit handlers run, streams flushed."""
     code = 0
     try:
         try:
-            play()
+            play(payload, files)
             threading._shutdown()  # type: ignore[attr-defined]
         finally:
             atexit._run_exitfuncs()
@@ -101,15 +129,12 @@ def _without_harness(trace: types.TracebackType | None) -> types.TracebackType |
     return trace
 
 
+_MAIN = types.ModuleType("__main__")
+
+
 def load(source: str, *, prelude: bool) -> dict[str, Any]:
     """Runs a program as `__main__`; returns its globals. Ends the process with EXIT_COMPILE for a syntax error."""
-    module = types.ModuleType("__main__")
-    for name in [n for n in sys.modules if n == "guest" or n.startswith("guest.")]:
-        del sys.modules[name]
-    sys.modules["__main__"] = module
-    sys.argv, sys.path[:] = [PROGRAM_FILE], [p for p in sys.path if not p.startswith("/ringlite")]
-    space = module.__dict__
-    space["__builtins__"] = builtins
+    space = _MAIN.__dict__
     if prelude:
         _prelude(space)
     try:
@@ -117,7 +142,7 @@ def load(source: str, *, prelude: bool) -> dict[str, Any]:
     except (SyntaxError, ValueError, OverflowError, RecursionError, MemoryError) as error:
         print("".join(traceback.format_exception_only(error)), file=sys.stderr, end="", flush=True)
         os._exit(EXIT_COMPILE)
-    linecache.cache[PROGRAM_FILE] = (len(source), None, source.splitlines(True), PROGRAM_FILE)
+    linecache.cache[PROGRAM_FILE] = (lambda: source,)  # read by tracebacks alone
     exec(code, space)
     return space
 
@@ -151,7 +176,15 @@ def _calls(payload: dict[str, Any], files: dict[str, int]) -> None:
     for args in payload["calls"]:
         args = wire.unpack(args)
         value = function(**args) if isinstance(args, dict) else function(*args)
-        os.write(files["result"], json.dumps(wire.pack(value)).encode() + b"\n")
+        os.write(files["result"], _line(value))
+
+
+def _line(value: Any) -> bytes:
+    """A value as a line of JSON (the host must not unmarshal what a program may have written)."""
+    kind = type(value)
+    if kind is int and -(2**63) < value < 2**63:
+        return b"%d\n" % value
+    return json.dumps(wire.pack(value)).encode() + b"\n"
 
 
 def _entry(space: dict[str, Any], name: str) -> Callable[..., Any]:
@@ -161,6 +194,13 @@ def _entry(space: dict[str, Any], name: str) -> Callable[..., Any]:
     if hasattr(space.get("Solution"), name.rpartition(".")[2]):
         return getattr(space["Solution"](), name.rpartition(".")[2])
     raise NameError(f"the program does not define {name!r}")
+
+
+def _check(payload: dict[str, Any], files: dict[str, int]) -> None:
+    """Calls the tests' `check(given, expected, actual)` on each answer; writes true or false."""
+    space = load(payload["checker"], prelude=False)
+    for given, expected, actual in payload["answers"]:
+        os.write(files["result"], _line(bool(space["check"](given, expected, wire.unpack(actual)))))
 
 
 def _serve(payload: dict[str, Any], files: dict[str, int]) -> None:
@@ -177,9 +217,13 @@ def _test(payload: dict[str, Any], files: dict[str, int]) -> None:
     os.write(files["result"], json.dumps(outcome).encode())
 
 
-ROLES: dict[str, Callable[[dict[str, Any], dict[str, int]], None]] = {
+_Role = Callable[[dict[str, Any], dict[str, int]], None]
+ROLES: dict[str, _Role] = {
     "program": _program,
     "calls": _calls,
     "serve": _serve,
     "test": _test,
+    "check": _check,
+    "compile": native.compile_source,
+    "native": native.run_native,
 }

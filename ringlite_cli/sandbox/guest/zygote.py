@@ -10,16 +10,16 @@ import gc
 import json
 import os
 import select
+import shutil
 import signal
 import socket
 import sys
 import time
+from collections.abc import Callable
 from typing import Any
 
 from . import child, lock
 
-_TMPFS_FLAGS = 2 | 4  # nosuid, nodev
-_MNT_DETACH = 2
 PRELOAD = """
 encodings.idna array bisect collections copy dataclasses datetime decimal enum fractions functools heapq io itertools
 json math operator queue random re statistics string struct threading traceback types typing unittest
@@ -29,12 +29,18 @@ json math operator queue random re statistics string struct threading traceback 
 class Zygote:
     """Serves runs over `control`, one at a time, until the other end closes."""
 
-    def __init__(self, control: socket.socket, uid: int | None, tmp_bytes: int, jailed: bool) -> None:
-        self.control, self.uid, self.tmp_bytes = control, uid, tmp_bytes
+    def __init__(self, control: socket.socket, uid: int | None, tmp_bytes: int, folder: str) -> None:
+        self.control, self.uid, self.tmp_bytes, self.folder = control, uid, tmp_bytes, folder
+        jailed = folder == "/tmp"
         self.myself = os.pidfd_open(os.getpid())
         lock.undumpable()
         self.own_pids = jailed and self._can_isolate_pids()
         self.own_tmp = jailed and self._mount_tmp()
+        if uid is not None:
+            lock.share_group(uid)
+        lock.set_limits({"core": 0})
+        lock.filter_calls()
+        child.prepare()
 
     def serve(self) -> None:
         """Answers requests until the control socket closes."""
@@ -81,7 +87,7 @@ class Zygote:
         pid = os.fork()
         if pid == 0:
             try:
-                child.main(role, limits, files, self.uid)
+                child.main(role, limits, files, self.uid, self.folder)
             finally:
                 os._exit(child.EXIT_HARNESS)
         if self.own_pids and lock.libc.setns(self.myself, lock.CLONE_NEWPID) != 0:
@@ -139,21 +145,38 @@ class Zygote:
 
     def _mount_tmp(self) -> bool:
         options = f"size={self.tmp_bytes},nr_inodes=4096,mode=1777".encode()
-        return lock.libc.mount(b"tmpfs", b"/tmp", b"tmpfs", _TMPFS_FLAGS, options) == 0
+        return lock.libc.mount(b"tmpfs", b"/tmp", b"tmpfs", lock.TMPFS_FLAGS, options) == 0
 
     def _clean_tmp(self) -> None:
-        if self.own_tmp and os.listdir("/tmp"):
-            lock.libc.umount2(b"/tmp", _MNT_DETACH)
+        if self.folder != "/tmp":
+            for name in os.listdir(self.folder):
+                _remove(os.path.join(self.folder, name))
+        elif self.own_tmp and os.listdir("/tmp"):
+            lock.libc.umount2(b"/tmp", lock.MNT_DETACH)
             if not self._mount_tmp():
                 os._exit(1)
 
 
-def main() -> None:
-    """Entry point: argv is the control socket's number, the child's user id or '-', /tmp bytes, 1 in a jail."""
-    number, uid, tmp_bytes, jailed = sys.argv[1:5]
+def _remove(path: str) -> None:
+    if os.path.isdir(path) and not os.path.islink(path):
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        os.unlink(path)
+
+
+def main(register_at_fork: Callable[..., None]) -> None:
+    """Entry point: argv is the control socket's number, the child's user id or '-', /tmp bytes, and the folder that
+    programs run in: /tmp in a jail.
+
+    Up to here `os.register_at_fork` did nothing: modules ask to be mended in every child, for threads that this process
+    does not have and random seeds that shall stay as they are. From here on it is itself, for the programs.
+    """
+    number, uid, tmp_bytes, folder = sys.argv[1:5]
+    os.environ.pop("LD_BIND_NOW", None)
     for name in PRELOAD.split():
         __import__(name)
+    os.register_at_fork = register_at_fork
     sys.setrecursionlimit(1000)
     control = socket.socket(fileno=int(number))
     os.set_inheritable(int(number), False)
-    Zygote(control, None if uid == "-" else int(uid), int(tmp_bytes), jailed == "1").serve()
+    Zygote(control, None if uid == "-" else int(uid), int(tmp_bytes), folder).serve()

@@ -1,0 +1,62 @@
+"""Compiling inside the jail, and turning into a compiled program. Everything happens in the run's own folder."""
+
+import os
+import shutil
+import sys
+from typing import Any
+
+EXIT_COMPILE, EXIT_NO_TOOL = 96, 95
+_ENVIRONMENT = {"PATH": "/usr/bin:/bin", "HOME": "/tmp", "LANG": "C.UTF-8", "TMPDIR": "."}
+
+
+def compile_source(payload: dict[str, Any], files: dict[str, int]) -> None:
+    """Writes `payload["source"]` as `payload["name"]`, runs `payload["command"]`, copies its product to `artifact`.
+
+    The product is the file `payload["product"]`, or with the product "*.class" an archive of all classes.
+    """
+    with open(payload["name"], "wb") as source:
+        source.write(payload["source"].encode("utf-8", "replace"))
+    command = payload["command"]
+    tool = shutil.which(command[0], path=_ENVIRONMENT["PATH"]) if "/" not in command[0] else command[0]
+    if tool is None or not os.path.exists(tool):
+        os._exit(EXIT_NO_TOOL)
+    pid = os.posix_spawn(tool, command, _ENVIRONMENT | payload["environment"])
+    if os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) != 0:
+        os._exit(EXIT_COMPILE)
+    product = payload["product"]
+    if product == "*.class":
+        product = _archive()
+    with open(product, "rb") as made:
+        view = memoryview(made.read())
+    while view:
+        view = view[os.write(files["artifact"], view) :]
+
+
+def _archive() -> str:
+    """A jar of the classes here, with the class that has a `main` as its entry point."""
+    import zipfile
+
+    classes = sorted(name for name in os.listdir(".") if name.endswith(".class"))
+    contents = {name: open(name, "rb").read() for name in classes}  # noqa: SIM115
+    starts = [n for n in classes if b"\x04main" in contents[n] and b"([Ljava/lang/String;)V" in contents[n]]
+    if not starts:
+        sys.stderr.write("no class with public static void main(String[])\n")
+        sys.stderr.flush()
+        os._exit(EXIT_COMPILE)
+    with zipfile.ZipFile("program.jar", "w") as jar:
+        jar.writestr("META-INF/MANIFEST.MF", f"Manifest-Version: 1.0\nMain-Class: {starts[0][:-6]}\n\n")
+        for name, content in contents.items():
+            jar.writestr(name, content)
+    return "program.jar"
+
+
+def run_native(payload: dict[str, Any], files: dict[str, int]) -> None:
+    """Writes the artifact as `payload["name"]` and becomes `payload["command"]`."""
+    number, offset = files["artifact"], 0
+    with open(payload["name"], "wb") as program:
+        while part := os.pread(number, 1 << 20, offset):
+            program.write(part)
+            offset += len(part)
+    os.close(number)
+    os.chmod(payload["name"], 0o755)
+    os.execve(payload["command"][0], payload["command"], _ENVIRONMENT | payload["environment"])

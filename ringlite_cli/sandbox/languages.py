@@ -1,0 +1,99 @@
+"""C++ and Java: how each is compiled and started, and a cache of what was compiled, by a hash of the source."""
+
+import functools
+import hashlib
+import re
+import shutil
+import threading
+from collections import OrderedDict
+from dataclasses import dataclass
+
+PYTHON, CPP, JAVA = "python", "cpp", "java"
+_NAMES = {
+    "python": PYTHON, "python3": PYTHON, "py": PYTHON, "": PYTHON,
+    "cpp": CPP, "c++": CPP, "cxx": CPP, "cc": CPP, "java": JAVA,
+}  # fmt: skip
+_PUBLIC_CLASS = re.compile(r"^\s*public\s+(?:(?:final|abstract|strictfp)\s+)*class\s+([A-Za-z_$][\w$]*)", re.MULTILINE)
+_CACHE_BYTES = 256 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """How a language runs. `{memory}` in a command is the memory limit in MiB; `extra_mb` comes on top of it."""
+
+    tool: str
+    source: str
+    compile: tuple[str, ...]
+    product: str
+    program: str
+    run: tuple[str, ...]
+    extra_mb: int
+    processes: int
+
+
+# The JVM reserves far more address space than it uses; its heap is what -Xmx bounds.
+_JVM = (
+    "-Xss64m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-XX:-UsePerfData", "-XX:ReservedCodeCacheSize=64m",
+    "-XX:CompressedClassSpaceSize=64m", "-XX:+ExitOnOutOfMemoryError", "-Xshare:auto",
+)  # fmt: skip
+RECIPES = {
+    CPP: Recipe(
+        "g++", "main.cpp", ("g++", "-std=gnu++17", "-O2", "-pipe", "-w", "-o", "program", "main.cpp"),
+        "program", "program", ("./program",), 16, 0,
+    ),
+    JAVA: Recipe(
+        "javac", "{class}.java",
+        ("javac", "-J-Xmx512m", *(f"-J{flag}" for flag in _JVM), "-encoding", "UTF-8", "-nowarn", "-d", ".",
+         "{class}.java"),
+        "*.class", "program.jar", ("java", "-Xmx{memory}m", *_JVM, "-jar", "program.jar"), 2048, 48,
+    ),
+}  # fmt: skip
+
+
+def language_of(name: object) -> str | None:
+    """python, cpp or java; None for a language that is none of them."""
+    return _NAMES.get(str(name or "").strip().lower())
+
+
+@functools.cache
+def has_compiler(language: str) -> bool:
+    """Whether this machine can compile `language`."""
+    return language == PYTHON or shutil.which(RECIPES[language].tool) is not None
+
+
+def java_class(source: str) -> str:
+    """The name that a Java file must have: its public class's, else Main."""
+    found = _PUBLIC_CLASS.search(source)
+    return found[1] if found else "Main"
+
+
+class Compiled:
+    """Programs (bytes) and compile errors (text) by language and source; the oldest go beyond 256 MiB. Thread-safe."""
+
+    def __init__(self) -> None:
+        self._held: OrderedDict[bytes, bytes | str] = OrderedDict()
+        self._lock = threading.Lock()
+        self._size = 0
+        self.hits = 0
+
+    def get(self, language: str, source: str) -> bytes | str | None:
+        """What compiling `source` gave; None when it is not held."""
+        with self._lock:
+            found = self._held.get(_key(language, source))
+            if found is not None:
+                self._held.move_to_end(_key(language, source))
+                self.hits += 1
+            return found
+
+    def put(self, language: str, source: str, outcome: bytes | str) -> None:
+        """Keeps what compiling gave."""
+        with self._lock:
+            if _key(language, source) not in self._held:
+                self._held[_key(language, source)] = outcome
+                self._size += len(outcome)
+            while self._size > _CACHE_BYTES:
+                self._size -= len(self._held.popitem(last=False)[1])
+
+
+def _key(language: str, source: str) -> bytes:
+    return hashlib.sha256(f"{language}\0{source}".encode("utf-8", "surrogatepass")).digest()
