@@ -9,6 +9,7 @@ _QUIET = {
     "HF_HUB_DISABLE_TELEMETRY": "1",  # TRL reports usage at trainer start otherwise
     "HF_HUB_DISABLE_PROGRESS_BARS": "1",  # ours are shown; those of loading and saving are not
     "HF_DATASETS_DISABLE_PROGRESS_BARS": "1",
+    "TQDM_DISABLE": "1",
     "TOKENIZERS_PARALLELISM": "false",
 }
 

@@ -9,7 +9,7 @@ from ringlite_cli.recipe.graph import run_order
 from ringlite_cli.recipe.schema import CurateStage, EvalStage, Model, Recipe, RlStage, SelectStage, SftStage
 from ringlite_cli.stages import KINDS
 
-MEAN_PROMPT_TOKENS = 128  # assumed: the data is not tokenized yet
+MEAN_PROMPT_TOKENS = 128  # assumed, and said so: the data is not there yet; a run takes the real mean
 
 
 def print_plan(recipe: Recipe, console: Console) -> None:
@@ -90,12 +90,13 @@ def _rl_lines(section: RlStage, parameters: int | None) -> Iterator[str]:
     trl = section.trl
     generations, longest = trl.get("num_generations", 8), trl.get("max_completion_length", 256)
     steps = trl["max_steps"]
+    prompt = max(0, min(MEAN_PROMPT_TOKENS, section.row_tokens - longest))
     batch = resolve_batch(
         section.prompts_per_step,
         generations,
         section.token_budget,
         section.row_tokens,
-        MEAN_PROMPT_TOKENS if section.row_tokens > longest + MEAN_PROMPT_TOKENS else 0,
+        prompt,
         scope=section.token_budget_scope,
         max_response_tokens=longest,
     )
@@ -106,7 +107,7 @@ def _rl_lines(section: RlStage, parameters: int | None) -> Iterator[str]:
     yield f"trained: Phi = {section.token_budget:,} response tokens ({section.token_budget_scope}), cut {section.cut}"
     yield (
         f"packed: {batch.rows} rows of about {batch.row_tokens_mean:,} tokens (at most {batch.row_tokens_bound:,}), "
-        f"accumulated over {batch.gradient_accumulation_steps} micro-batches a rank"
+        f"accumulated over {batch.gradient_accumulation_steps} micro-batches a rank; prompts taken as {prompt} tokens"
     )
     yield f"{steps} steps: {steps * batch.budget_step:,} tokens trained, {steps * batch.responses:,} rollouts"
     yield from _memory(
