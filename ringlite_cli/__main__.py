@@ -4,7 +4,6 @@ import os
 import signal
 import sys
 
-
 _QUIET = {
     "HF_HUB_DISABLE_TELEMETRY": "1",  # TRL reports usage at trainer start otherwise
     "HF_HUB_DISABLE_PROGRESS_BARS": "1",  # ours are shown; those of loading and saving are not
