@@ -35,6 +35,7 @@ from ringlite_cli.data.semantic import (
 )
 from ringlite_cli.data.sets import draw_sets
 from ringlite_cli.data.sources import MAX_UNREADABLE, GeneratorLike, load_sources
+from ringlite_cli.data.suites import order_tests
 from ringlite_cli.data.verification import verify_rows
 from ringlite_cli.problems import Verify
 from ringlite_cli.recipe.schema import Difficulty, Distill, ProblemSet, Source
@@ -138,6 +139,8 @@ def sift(rows: Sequence[Row], verify: Verify, steps: Steps, folder: Path | None 
         apart = _then(apart, _leaks(apart.kept, features, held, steps))
         clean = cleanse(apart.kept, features, steps.languages)
         verified = verify_rows(clean.kept, verify, steps.progress)
+        if steps.order_tests:
+            order_tests(verified.kept, verify, steps.mutants, steps.progress)
         benchmarks = [r for r in verified.kept if is_benchmark(r)]
         others = [r for r in verified.kept if not is_benchmark(r)]
         single = drop_duplicates(others, features, words=steps.equal_words)

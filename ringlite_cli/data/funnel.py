@@ -20,12 +20,14 @@ def count(
     kept: Counter[tuple[str, str]] = Counter()
     verified: Tally = Counter()
     domains: dict[int, str] = {}
+    kept_solutions: Tally = Counter()
     labels: dict[str, Counter[str]] = {}
     for row in rows:
         problem = row.problem
         kept[problem.source, problem.domain] += 1
         verified[row.verified or "nothing"] += 1
         domains[id(row)] = problem.domain
+        kept_solutions[problem.source] += row.verified == "solution"
         for name in _TABLES:
             if name in problem.labels:
                 labels.setdefault(name, Counter())[_bucket(name, problem.labels[name])] += 1
@@ -37,9 +39,20 @@ def count(
         "sets": {n: {"rows": len(rs), "by_domain": _tally(domains[id(r)] for r in rs)} for n, rs in sets.items()},
         "traces_stripped": _tally(reason for _, reason in stripped),
         "verified_by": _sorted(verified),
+        "solutions": _solutions(kept_solutions, gone),
         "labels": {name: _sorted(counts) for name, counts in labels.items()},
         "warnings": list(warnings),
     }
+
+
+def _solutions(passed: Tally, gone: Counter[tuple[str, str, str]]) -> dict[str, Any]:
+    """Per source, the accepted solutions that were run, and how those that failed did (copies dropped later aside)."""
+    failed: dict[str, dict[str, int]] = {}
+    for (source, _, reason), n in gone.items():
+        if reason.startswith("solution_"):
+            failed.setdefault(source, {})[reason] = n
+    names = [name for name in {**dict(passed), **failed} if passed[name] or name in failed]
+    return {n: {"passed": passed[n], "failed": failed.get(n, {})} for n in names}
 
 
 _TABLES = ("subject_class", "topic", "education", "difficulty", "pass_rate", "length", "trace_by")

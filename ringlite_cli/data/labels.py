@@ -38,9 +38,9 @@ MSC = {
 
 _GIVEN = (  # words in the source's own subject, the first that fits
     ("number theory", "11"),
+    ("counting", "05"),
     ("probability", "60"),
     ("combinatorics", "05"),
-    ("counting", "05"),
     ("geometry", "51"),
     ("linear algebra", "15"),
     ("matri", "15"),
@@ -136,13 +136,15 @@ def subject_class(problem: Problem) -> tuple[str, str]:
     """(two digits, how): out of the source's own subject where it gives one, else by the words of the prompt."""
     given = str(problem.labels.get("subject", "")).lower()
     counts = _counts(problem.prompt)
+    if given == "precalculus":
+        return max(("15", "30", "33", "26"), key=lambda code: counts[code]), "source's subject and words"
     for word, code in _GIVEN:
         if word in given:
             if word == "counting" and counts["60"]:
                 code = "60"  # MATH's "Counting & Probability" is two classes
             return code, "source's subject"
-    if given == "precalculus":
-        return max(("15", "30", "33", "26"), key=lambda code: counts[code]), "source's subject and words"
+    if problem.labels.get("education") == "grade school":
+        return "97", "source's level"
     if not counts:
         return "00", "words: none known"
     return max(counts, key=lambda code: (counts[code], code)), "words"

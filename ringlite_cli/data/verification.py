@@ -4,7 +4,9 @@ A trace must satisfy the verifier that will reward responses; an accepted soluti
 an answer without a trace must at least agree with itself, or no response could ever be rewarded.
 """
 
+import ast
 import re
+import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
@@ -13,6 +15,7 @@ from ringlite_cli.data.rows import Drop, Progress, Row, Sifted
 from ringlite_cli.problems import Problem, Verdict, Verify
 
 BATCH = 512
+_BLOCK = re.compile(r"```[^\n]*\n(.*?)```", re.S)
 OTHER_SOLUTIONS = "other_solutions"
 """The label under which code problems bring more accepted solutions than their trace."""
 _KINDS = (  # of a verdict on an accepted solution, first match counts
@@ -100,5 +103,19 @@ def _reason(problem: Problem, verdict: Verdict, parses: bool) -> tuple[str, str]
     """(reason, detail)"""
     detail = f"{verdict.verdict}: {verdict.detail}".rstrip(": ")[:500]
     if problem.domain == "code":
-        return next(name for name, pattern in _KINDS if pattern.search(detail)), detail
+        kind = next(name for name, pattern in _KINDS if pattern.search(detail))
+        missing = foreign_imports(problem.trace or "") if kind != "solution_wrong" else []
+        return ("solution_dependency", f"imports {', '.join(missing)}; {detail}") if missing else (kind, detail)
     return ("answer_disagrees" if parses else "unparseable_answer"), detail
+
+
+def foreign_imports(response: str) -> list[str]:
+    """Modules beyond Python's own that the program in a response imports."""
+    block = _BLOCK.search(response)
+    try:
+        tree = ast.parse(block[1] if block else "")
+    except (SyntaxError, ValueError, RecursionError):
+        return []
+    names = [alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names]
+    names += [node.module or "" for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) and not node.level]
+    return sorted({name.partition(".")[0] for name in names} - sys.stdlib_module_names - {""})

@@ -258,3 +258,38 @@ def test_the_whole_of_curation_with_models(server: Server, tmp_path: Path) -> No
 def test_a_responder_is_one_thing(fields: dict[str, str], says: str) -> None:
     with pytest.raises(ValueError, match=says):
         Responder(**fields)  # type: ignore[arg-type]
+
+
+@pytest.mark.slow
+def test_a_recipe_asks_an_endpoint_and_goes_on_after_it_failed(
+    server: Server, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from ringlite_cli.__main__ import run
+
+    data = tmp_path / "rows.jsonl"
+    data.write_text("".join(json.dumps({"q": f"Double {n} for me.", "a": str(2 * n)}) + "\n" for n in range(1, 7)))
+    recipe = {
+        "name": "asks",
+        "model": {"path": "nobody/nothing"},
+        "prompt_suffix": {},
+        "stages": {
+            "curate": {
+                "kind": "curate",
+                "sources": [{"path": str(data), "columns": {"prompt": "q", "answer": "a"}, "domain": "math"}],
+                "sets": {"traces": {"traces": True}},
+                "distill": {"teacher": server.responder().model_dump(exclude_none=True), "samples": 1, "rounds": 1},
+            }
+        },
+    }
+    path = tmp_path / "asks.yaml"
+    path.write_text(json.dumps(recipe))
+    server.replies = [(200, None)] * 2 + [(400, b"out of money")] * 9
+    command = ["curate", str(path), "--runs-dir", str(tmp_path / "runs")]
+    assert run(command) == 2
+    assert "out of money" in capsys.readouterr().err
+    server.replies = []
+    assert run(command) == 0
+    out = capsys.readouterr().out
+    assert "distill round 1: 6 of 6 problems have a trace" in out
+    made = read_problems(tmp_path / "runs" / "asks" / "curate" / "traces.parquet")
+    assert sorted(p.trace or "" for p in made) == sorted(f"\\boxed{{{2 * n}}}" for n in range(1, 7))
