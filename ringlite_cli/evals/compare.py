@@ -35,7 +35,9 @@ def compare(run_a: Path, run_b: Path) -> dict[str, Any]:
     for key in shared:
         row = _difference(key, a[key], b[key])
         left_out = len(set(a[key]) ^ set(b[key]))
-        if left_out:
+        if not row["paired"]:
+            notes.append(f"{key[0]} on {key[1]}: the runs share no problem, so the difference is not paired")
+        elif left_out:
             notes.append(f"{key[0]} on {key[1]}: {left_out} problems are in one run only and are left out")
         scores.append(row)
     return {
@@ -92,18 +94,23 @@ def _responses(run: Path) -> dict[tuple[str, str], Means]:
 
 
 def _difference(key: tuple[str, str], a: Means, b: Means) -> dict[str, Any]:
+    """Paired over the problems that both have; over all of each run's own where they share none."""
     ids = [name for name in a if name in b]
     first, second = [a[name] for name in ids], [b[name] for name in ids]
     difference, (low, high) = metrics.paired_difference(first, second)
+    if not ids:
+        first, second = list(a.values()), list(b.values())
+        difference, (low, high) = metrics.unpaired_difference(first, second)
     verdict = "better" if low > 0 else "worse" if high < 0 else "no difference shown"
     return {
         "policy": key[0],
         "task": key[1],
-        "a": float(np.mean(first)) if ids else float("nan"),
-        "b": float(np.mean(second)) if ids else float("nan"),
+        "a": float(np.mean(first)),
+        "b": float(np.mean(second)),
         "difference": difference,
         "ci95": [low, high],
-        "n": len(ids),
+        "n": len(ids) or min(len(first), len(second)),
+        "paired": bool(ids),
         "verdict": verdict,
     }
 
@@ -136,14 +143,19 @@ def _costs(manifest: Mapping[str, Any]) -> dict[str, float]:
 
 
 def _recipe_differences(a: Mapping[str, dict[str, Any]], b: Mapping[str, dict[str, Any]]) -> list[dict[str, Any]]:
-    keys_a = {k: v for stage, m in a.items() for k, v in _flat(stage, m.get("recipe")).items()}
-    keys_b = {k: v for stage, m in b.items() for k, v in _flat(stage, m.get("recipe")).items()}
+    keys_a, keys_b = _keys(a), _keys(b)
     rows = []
     for key in dict.fromkeys([*keys_a, *keys_b]):
         value_a, value_b = keys_a.get(key, "-"), keys_b.get(key, "-")
         if value_a != value_b:
             rows.append({"key": key, "a": value_a, "b": value_b})
     return rows
+
+
+def _keys(manifests: Mapping[str, dict[str, Any]]) -> dict[str, Any]:
+    """Every recipe key of a run, dotted, with the seed."""
+    seeds = {f"{stage}.seed": manifest.get("seed") for stage, manifest in manifests.items()}
+    return seeds | {k: v for stage, m in manifests.items() for k, v in _flat(stage, m.get("recipe")).items()}
 
 
 def _flat(name: str, value: Any) -> dict[str, Any]:

@@ -93,6 +93,18 @@ def paired_difference(
     return point, _bca_quantiles(_resampled(difference, np.ones_like(difference), seed), point, residual, level)
 
 
+def unpaired_difference(
+    first: ArrayLike, second: ArrayLike, *, seed: int = 0, level: float = 0.95
+) -> tuple[float, Interval]:
+    """Mean of second - mean of first over different problems, and its percentile interval; both need two problems."""
+    a, b = np.asarray(first, dtype=np.float64), np.asarray(second, dtype=np.float64)
+    if min(len(a), len(b)) < 2:
+        return float("nan"), (float("nan"), float("nan"))
+    means = [_resampled(x, np.ones_like(x), seed + i) for i, x in enumerate((a, b))]
+    low, high = np.quantile(means[1] - means[0], [(1 - level) / 2, (1 + level) / 2])
+    return float(b.mean() - a.mean()), (float(low), float(high))
+
+
 def _resampled(top: Floats, bottom: Floats, seed: int) -> Floats:
     """(RESAMPLES,) statistics of samples drawn with replacement."""
     rng = np.random.default_rng(seed)

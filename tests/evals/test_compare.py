@@ -65,6 +65,15 @@ def test_problems_and_policies_of_one_run_only_are_noted(tmp_path: Path) -> None
     assert result["scores"][0]["n"] == 8
 
 
+def test_runs_that_share_no_problem_are_compared_unpaired_and_it_is_said(tmp_path: Path) -> None:
+    here, there = means(40, 0.0), {f"r{name}": group for name, group in means(40, 0.9).items()}
+    result = compare(write_run(tmp_path / "a", here), write_run(tmp_path / "b", there))
+    (row,) = result["scores"]
+    assert (row["n"], row["paired"], row["verdict"]) == (40, False, "better")
+    assert row["ci95"][0] < row["difference"] == pytest.approx(row["b"] - row["a"]) < row["ci95"][1]
+    assert result["notes"] == ["rl-math on math: the runs share no problem, so the difference is not paired"]
+
+
 @pytest.mark.parametrize(
     ("make", "message"),
     [
