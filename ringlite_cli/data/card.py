@@ -64,6 +64,9 @@ def _tables(funnel: Mapping[str, Any]) -> list[str]:
     parts = []
     if funnel.get("tests_mended"):
         parts += ["## Tests that lost faulty cases\n", _table(("reason", "rows"), _pairs(funnel["tests_mended"]))]
+    if ran := funnel.get("solutions"):
+        rows = [(n, f"{c['passed']:,}", ", ".join(f"{k} {v}" for k, v in c["failed"].items())) for n, c in ran.items()]
+        parts += ["## Accepted solutions that were run\n", _table(("source", "passed", "failed"), rows)]
     if told := funnel.get("distill"):
         parts += ["## Traces of a teacher\n", f"{told['kept']:,} of {told['asked']:,} problems have one now.\n"]
         parts += [_table(("rejected because", "responses"), _pairs(told["rejected"]))]

@@ -217,8 +217,7 @@ def _finish(
 ) -> CurateResult:
     """Draws the sets and writes everything."""
     for row in sifted.kept:
-        labels = label(row)
-        row.change(labels=labels | {"verified_by": row.verified} if row.verified else labels)
+        row.change(labels=label(row))
     trail = _Trail(out_dir, sifted, seed, notes)
     try:
         drawn, more = draw_sets(sifted.kept, sets, seed)

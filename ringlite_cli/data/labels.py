@@ -12,6 +12,7 @@ from collections import Counter
 from typing import Any
 
 from ringlite_cli.data.rows import Row
+from ringlite_cli.data.suites import WRONG_SOLUTIONS
 from ringlite_cli.problems import Problem
 
 MSC = {
@@ -115,16 +116,20 @@ def label(row: Row) -> dict[str, Any]:
     """The row's labels with those that rules can add."""
     problem = row.problem
     made, how = dict(problem.labels), dict(problem.labels.get("labelled_by", {}))
+    made.pop(WRONG_SOLUTIONS, None)  # they have served to order the tests
     if problem.domain == "math":
         made["subject_class"], how["subject_class"] = subject_class(problem)
     elif problem.domain in TOPICS:
         made["topic"], how["topic"] = topic(problem)
+    if row.verified:
+        made["verified_by"], how["verified_by"] = row.verified, "verifier"
     made["length"] = length(problem.prompt)
     how["length"] = "counted"
     for name, maker in (
         ("difficulty", "source"),
         ("education", "source"),
         ("pass_rate", "models"),
+        ("mutants_caught", "sandbox"),
         ("subject", "source"),
     ):
         if name in made:
