@@ -26,10 +26,13 @@ def recipe_folders() -> list[Path]:
 
 
 def shipped_recipes() -> dict[str, Path]:
-    """Name -> file of every shipped recipe; experiments are named by their folder, as in `experiments/c3po`."""
+    """Name -> file of every shipped recipe; experiments are named by their folder, as in `experiments/c3po`.
+
+    Other folders (accelerate's configurations, for one) hold no recipes.
+    """
     found: dict[str, Path] = {}
     for folder in recipe_folders():
-        for file in sorted(folder.rglob("*.yaml")):
+        for file in sorted([*folder.glob("*.yaml"), *folder.glob("experiments/*.yaml")]):
             found.setdefault(str(file.relative_to(folder).with_suffix("")), file)
     return found
 

@@ -64,7 +64,8 @@ def test_the_funnel_adds_up_and_caught_every_planted_fault_kind(run: Path) -> No
 
 
 def test_splits_do_not_overlap(run: Path) -> None:
-    prompts = {name: {p.prompt for p in read_problems(run / "curate" / f"{name}.parquet")} for name in ("traces", "math", "mixed", "select", "eval")}  # fmt: skip
+    sets = ("traces", "math", "mixed", "select", "eval")
+    prompts = {name: {p.prompt for p in read_problems(run / "curate" / f"{name}.parquet")} for name in sets}
     assert not prompts["eval"] & (prompts["traces"] | prompts["math"] | prompts["mixed"] | prompts["select"])
     assert not prompts["select"] & (prompts["traces"] | prompts["math"] | prompts["mixed"])
     assert not prompts["traces"] & prompts["math"]
@@ -129,14 +130,16 @@ def test_a_second_run_skips_every_stage(run: Path) -> None:
 
 def test_a_changed_key_reruns_its_stage_and_what_follows(copy: Path) -> None:
     before = {stage: manifest(copy, stage)["finished"] for stage in STAGES}
-    done = ringlite("run", "toy", "--runs-dir", str(copy.parent), "--to", "rl-mixed", "--set", "stages.rl-mixed.trl.max_steps=1")  # fmt: skip
+    change = "stages.rl-mixed.trl.max_steps=1"
+    done = ringlite("run", "toy", "--runs-dir", str(copy.parent), "--to", "rl-mixed", "--set", change)
     assert done.returncode == 0, done.stderr
     assert [s for s in STAGES if manifest(copy, s)["finished"] != before[s]] == ["rl-mixed"]
     assert len(read_jsonl(copy / "rl-mixed" / "metrics.jsonl")) == 1
 
 
 def test_ctrl_c_in_rl_leaves_interrupted_and_the_same_command_goes_on(copy: Path) -> None:
-    arguments = ["run", "toy", "--runs-dir", str(copy.parent), "--to", "rl-math", "--set", "stages.rl-math.trl.max_steps=40"]  # fmt: skip
+    change = "stages.rl-math.trl.max_steps=40"
+    arguments = ["run", "toy", "--runs-dir", str(copy.parent), "--to", "rl-math", "--set", change]
     metrics = copy / "rl-math" / "metrics.jsonl"
     metrics.unlink()
     process = subprocess.Popen([sys.executable, "-m", "ringlite_cli", *arguments], stderr=subprocess.PIPE, text=True)
