@@ -11,6 +11,8 @@ import inspect
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from importlib import import_module
+from importlib.util import find_spec
 from itertools import pairwise
 from typing import Any
 
@@ -114,11 +116,7 @@ def _in_autocast_dtype(*tensors: Tensor) -> tuple[Tensor, ...]:
 @lru_cache(maxsize=1)
 def varlen_kernel() -> str:
     """The kernel that half-precision rows take on CUDA: "flash-attn" where it is installed, else "torch"."""
-    try:
-        import flash_attn  # noqa: F401
-    except ImportError:
-        return "torch"
-    return "flash-attn"
+    return "flash-attn" if find_spec("flash_attn") else "torch"
 
 
 def _varlen(
@@ -128,10 +126,10 @@ def _varlen(
     sizes = (borders, borders, longest, longest)
     reach = (window - 1, 0) if window else (-1, 0)
     if varlen_kernel() == "flash-attn":
-        from flash_attn import flash_attn_varlen_func
-
+        kernel = import_module("flash_attn").flash_attn_varlen_func
         reach = reach if window else (-1, -1)
-        return flash_attn_varlen_func(q, k, v, *sizes, softmax_scale=scale, causal=True, window_size=reach)[None]
+        packed: Tensor = kernel(q, k, v, *sizes, softmax_scale=scale, causal=True, window_size=reach)
+        return packed[None]
     from torch.nn.attention.varlen import varlen_attn
 
     options: dict[str, Any] = {"scale": scale, "window_size": reach}

@@ -4,10 +4,32 @@ How this differs from the paper: Eq. 6 prints +alpha*H in a loss that is minimis
 here the entropy is subtracted, as in TRL.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from torch import Tensor
+
+Algorithm = Literal["c3po", "grpo", "dapo", "dr_grpo"]
+
+
+def token_weights(algorithm: Algorithm, lengths: Sequence[int]) -> list[float]:
+    """The weight of each token of responses with so many trained tokens, before the step's one divisor.
+
+    grpo takes the mean over responses of their means; c3po, dapo and dr_grpo weigh every token alike.
+    """
+    return [1.0 / length if algorithm == "grpo" and length else 1.0 for length in lengths]
+
+
+def step_divisor(algorithm: Algorithm, *, budget: int, tokens: int, responses: int, longest: int) -> float:
+    """What the sum over all tokens of a step is divided by, over all ranks.
+
+    c3po: the budget Phi. dapo: the step's trained tokens. grpo: its responses. dr_grpo: its responses times
+    `longest`, the length that a response may have (max_completion_length).
+    """
+    divisors = {"c3po": budget, "dapo": tokens, "grpo": responses, "dr_grpo": responses * longest}
+    return float(max(divisors[algorithm], 1))
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +41,7 @@ class LossSums:
     entropy: Tensor
     clipped: Tensor
     tokens: Tensor
+    mismatch: Tensor
 
 
 def token_losses(
@@ -29,6 +52,9 @@ def token_losses(
     entropy: Tensor,
     old_log_probs: Tensor | None = None,
     ref_log_probs: Tensor | None = None,
+    sampling_log_probs: Tensor | None = None,
+    weights: Tensor | None = None,
+    importance_cap: float | None = None,
     epsilon_low: float = 0.2,
     epsilon_high: float = 0.2,
     kl_coef: float = 0.0,
@@ -38,11 +64,20 @@ def token_losses(
 
     All tensors are (1, T). r = exp(log_probs - old_log_probs), 1 with its gradient where old_log_probs is None
     (on-policy). k3 = exp(d) - d - 1 with d = ref - policy, without a ratio in front. entropy: nats per token.
+    sampling_log_probs: the engine's, of the tokens that it drew; NaN where it gave none. Their mean absolute distance
+    to old_log_probs is `mismatch`; with importance_cap the clipped term of a token is multiplied by
+    min(exp(old - sampling), cap), the truncated importance correction. weights: of each token, in `loss` alone.
     """
     old = log_probs.detach() if old_log_probs is None else old_log_probs
     ratio = torch.exp(log_probs - old)
     bounded = torch.clamp(ratio, 1 - epsilon_low, 1 + epsilon_high)
     loss = -torch.min(ratio * advantages, bounded * advantages)
+    mismatch = torch.zeros_like(log_probs)
+    if sampling_log_probs is not None:
+        drift = torch.nan_to_num(old.detach() - sampling_log_probs, nan=0.0)
+        mismatch = drift.abs()
+        if importance_cap is not None:
+            loss = loss * torch.exp(drift).clamp(max=importance_cap)
     outside = ((ratio < 1 - epsilon_low) & (advantages < 0)) | ((ratio > 1 + epsilon_high) & (advantages > 0))
 
     kl = torch.zeros_like(log_probs)
@@ -53,6 +88,9 @@ def token_losses(
     if entropy_coef:
         loss = loss - entropy_coef * entropy
 
+    if weights is not None:
+        loss = loss * weights
+
     def total(x: Tensor) -> Tensor:
         return x.masked_fill(~mask, 0.0).sum()
 
@@ -62,4 +100,5 @@ def token_losses(
         entropy=total(entropy.detach()),
         clipped=total(outside.float()),
         tokens=mask.sum(),
+        mismatch=total(mismatch),
     )

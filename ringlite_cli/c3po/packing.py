@@ -6,6 +6,7 @@ no cache, and with an all-ones mask samples would see each other without an erro
 """
 
 import heapq
+import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -26,6 +27,7 @@ class Sample:
     """A prompt with the kept part of one response.
 
     trained: which response tokens carry loss (None = all). Tool output, for example, is context only.
+    sampled: the log-probabilities that the engine drew its tokens with. weight: of each of its tokens in the loss.
     """
 
     index: int
@@ -33,6 +35,8 @@ class Sample:
     response: list[int]
     advantage: float
     trained: list[bool] | None = None
+    sampled: list[float] | None = None
+    weight: float = 1.0
 
     @property
     def size(self) -> int:
@@ -61,13 +65,16 @@ def pack_row(samples: Sequence[Sample], device: torch.device | str | None = None
     """One row from samples; an empty list gives a filler row. All tensors are (1, T).
 
     input_ids; position_ids, from 0 in each sample; shift_labels, the next token where it is trained, else -100;
-    advantages, constant within a sample; attention, the keywords that tell attention where samples end.
+    advantages and weights, constant within a sample; sampling_log_probs, beside the labels, where every sample has
+    them; attention, the keywords that tell attention where samples end.
     """
     ids: list[int] = []
     borders = [0]
     positions: list[int] = []
     labels: list[int] = []
     advantages: list[float] = []
+    weights: list[float] = []
+    sampled: list[float] = []
     for sample in samples or [FILLER]:
         trained = sample.trained or [True] * len(sample.response)
         ids += sample.prompt + sample.response
@@ -76,12 +83,18 @@ def pack_row(samples: Sequence[Sample], device: torch.device | str | None = None
         labels += [token if keep else IGNORED for token, keep in zip(sample.response, trained, strict=True)]
         labels += [IGNORED]
         advantages += [sample.advantage] * sample.size
+        weights += [sample.weight] * sample.size
+        sampled += [math.nan] * (len(sample.prompt) - 1) + (sample.sampled or [math.nan] * len(sample.response))
+        sampled += [math.nan]
         borders.append(len(ids))
     as_row = {"input_ids": ids, "position_ids": positions, "shift_labels": labels}
     row: dict[str, Any] = {
         name: torch.tensor([values], dtype=torch.long, device=device) for name, values in as_row.items()
     }
-    row["advantages"] = torch.tensor([advantages], dtype=torch.float32, device=device)
+    numbers = {"advantages": advantages, "weights": weights}
+    if any(sample.sampled for sample in samples):
+        numbers["sampling_log_probs"] = sampled
+    row |= {name: torch.tensor([values], dtype=torch.float32, device=device) for name, values in numbers.items()}
     row["attention"] = packed_inputs(borders, device)
     return row
 

@@ -78,6 +78,25 @@ class RouterTap:
         """(M, Ne) for each layer that has a router; () if the model returned none."""
         return self._logits
 
+    def health(self) -> Tensor:
+        """(layers, Ne + 2) sums over the tokens of the last pass, without gradient.
+
+        Per layer: how many tokens each expert got, then the routers' entropies (nats), then squared log-sum-exps.
+        """
+        rows = []
+        for logits, bias in zip(self._logits, self.biases, strict=True):
+            logs = torch.log_softmax(logits.detach().float(), dim=-1)
+            chosen = _chosen_experts(logs.exp(), self.top_k, bias)
+            load = torch.bincount(chosen.reshape(-1), minlength=logs.shape[-1]).float()
+            entropy = -(logs.exp() * logs).sum()
+            z = torch.logsumexp(logits.detach().float(), dim=-1).square().sum()
+            rows.append(torch.cat([load, torch.stack([entropy, z])]))
+        return torch.stack(rows)
+
+    def forget(self) -> None:
+        """Lets go of the last pass's logits."""
+        self._logits = ()
+
     def losses(self) -> tuple[Tensor, Tensor]:
         """(B, Z) of the last pass, with gradient, and lets go of its logits."""
         logits, biases, self._logits = self._logits, self.biases, ()
@@ -96,6 +115,58 @@ def _flat_logits(router_logits: Sequence[Any]) -> tuple[Tensor, ...]:
     """(M, Ne) per layer from 2-D or 3-D logits, bare or first in a tuple, as architectures return them."""
     logits = [x[0] if isinstance(x, tuple | list) else x for x in router_logits if x is not None]
     return tuple(x.reshape(-1, x.shape[-1]) for x in logits)
+
+
+def health_numbers(sums: Tensor, tokens: int, top_k: int) -> dict[str, Any]:
+    """A step's router health from the sums of `RouterTap.health` over its passes and ranks.
+
+    router_load: per layer, the load of its busiest and of its idlest expert, 1 being an even share.
+    router_max_violation: by how much the busiest expert of any layer exceeds an even share. router_entropy: nats.
+    """
+    experts = sums.shape[1] - 2
+    load = sums[:, :experts] * experts / max(tokens * top_k, 1)
+    return {
+        "router_load_max": [round(x, 4) for x in load.max(1).values.tolist()],
+        "router_load_min": [round(x, 4) for x in load.min(1).values.tolist()],
+        "router_max_violation": load.max().item() - 1,
+        "router_entropy": sums[:, experts].mean().item() / max(tokens, 1),
+        "router_z": sums[:, experts + 1].mean().item() / max(tokens, 1),
+    }
+
+
+def router_parameters(model: nn.Module) -> list[nn.Parameter]:
+    """The weights of the modules that transformers records router logits from, adapters too; [] for a dense model."""
+    router = _router_class(model)
+    names = [n for n, m in model.named_modules() if router is not None and isinstance(m, router)]
+    prefixes = tuple(name.removesuffix(".base_layer") + "." for name in names)
+    return [p for n, p in model.named_parameters() if prefixes and n.startswith(prefixes)]
+
+
+def _router_class(model: nn.Module) -> type[nn.Module] | None:
+    recorder = getattr(backbone(model), "_can_record_outputs", {}).get("router_logits")
+    return getattr(recorder, "target_class", None)
+
+
+def check_router_learns(model: nn.Module, tap: RouterTap) -> None:
+    """Raises UserError if the balance and z-loss reach no router weight that is trained (frozen, or an adapter)."""
+    trained = [p for p in router_parameters(model) if p.requires_grad]
+    reached = False
+    if trained:
+        ids = (
+            torch.arange(32, device=trained[0].device)[None] % base_causal_lm(model).config.get_text_config().vocab_size
+        )
+        with torch.enable_grad(), tap.open():
+            backbone(model)(input_ids=ids, use_cache=False)
+        balance, z = tap.losses()
+        if z.requires_grad:
+            grads = torch.autograd.grad(balance + z, trained, allow_unused=True)
+            reached = any(grad is not None and bool(grad.abs().max() > 0) for grad in grads)
+    if not reached:
+        raise UserError(
+            "a router coefficient is set, but no gradient reaches the router",
+            where="router_balance_coef, router_z_loss_coef",
+            hint="set both to 0, or train the router (freeze_router: false, and its modules among LoRA's targets)",
+        )
 
 
 def check_router_is_visible(model: nn.Module, tap: RouterTap) -> None:
@@ -125,8 +196,7 @@ def _probe(model: nn.Module, tap: RouterTap) -> tuple[tuple[Tensor, ...], list[T
     text_config = base_causal_lm(model).config.get_text_config()
     if not hasattr(text_config, "output_router_logits"):
         return (), []
-    recorder = getattr(backbone(model), "_can_record_outputs", {}).get("router_logits")
-    router = getattr(recorder, "target_class", None)
+    router = _router_class(model)
     chosen: list[Tensor] = []
 
     def note(module: nn.Module, args: Any, output: Any) -> None:

@@ -233,6 +233,15 @@ class SelectStage(Section):
         return self
 
 
+class Lora(Section):
+    """An adapter (peft) is trained instead of the weights; the policy is written with it merged."""
+
+    r: Positive = 16
+    lora_alpha: Positive = 32
+    lora_dropout: float = Field(0.0, ge=0, lt=1)
+    target_modules: str | list[str] = "all-linear"
+
+
 class RlStage(Section):
     kind: Literal["rl"]
     policy: str
@@ -243,6 +252,18 @@ class RlStage(Section):
     cut: Literal["exact", "whole"] = "exact"
     updates_per_rollout: Positive = Field(1, description="disjoint selections, one optimizer step each, per rollout")
     row_tokens: Positive = Field(8192, description="length of a packed row")
+    algorithm: Literal["c3po", "grpo", "dapo", "dr_grpo"] = Field("c3po", description="the loss and its divisor")
+    budget_schedule: Literal["constant", "linear", "adaptive"] = "constant"
+    token_budget_end: Positive | None = Field(None, description="the largest budget of a linear or adaptive schedule")
+    budget_steps: int = Field(0, ge=0, description="steps over which a linear budget grows")
+    budget_dead_band: float = Field(0.1, ge=0, lt=1, description="relative change that adaptive leaves alone")
+    undershoot: Literal["accept", "refill"] = Field("accept", description="what is done where a budget is not filled")
+    refill_rounds: Positive = Field(2, description="further rollouts that a step may take to fill its budget")
+    sampling: Literal["shuffle", "difficulty"] = Field("shuffle", description="how a step's prompts are drawn")
+    rest_rollouts: int = Field(8, ge=0, description="rollouts that a solved prompt rests for (sampling: difficulty)")
+    importance_cap: float | None = Field(None, gt=0, description="truncated importance correction of the engine")
+    freeze_router: bool = Field(False, description="leave the router's weights as they are")
+    lora: Lora | None = None
     drop_uninformative: bool = Field(False, description="leave groups with equal rewards out of the selection")
     domain_mix: dict[Domain, Probability] | None = Field(None, description="share of a step's prompts per domain")
     router_balance_coef: float = Field(0.0, ge=0, description="alpha_balance (Eq. 6)")

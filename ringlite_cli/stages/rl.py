@@ -44,6 +44,7 @@ def c3po_arguments(section: RlStage) -> dict[str, Any]:
 def faults(recipe: Recipe, name: str) -> list[str]:
     """Batch numbers that cannot work together, found without a model."""
     from ringlite_cli.c3po.plan import resolve_batch
+    from ringlite_cli.c3po.schedule import BudgetSchedule
 
     section = recipe.stages[name]
     assert isinstance(section, RlStage)
@@ -51,10 +52,11 @@ def faults(recipe: Recipe, name: str) -> list[str]:
     if not trl.get("max_steps", 0) > 0:
         return ["trl: max_steps, the number of optimizer steps, is missing"]
     try:
+        BudgetSchedule(section.token_budget, section.budget_schedule, section.token_budget_end, section.budget_steps)
         resolve_batch(
             section.prompts_per_step,
             trl.get("num_generations", 8),
-            section.token_budget,
+            max(section.token_budget, section.token_budget_end or 0),
             section.row_tokens,
             0,
             scope=section.token_budget_scope,

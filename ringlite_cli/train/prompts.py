@@ -1,10 +1,113 @@
 """Which prompts a rollout asks: drawn by domain ratio, each domain in its own seeded order, the same after a resume."""
 
 import random
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, Protocol
 
 from ringlite_cli.errors import UserError
 from ringlite_cli.problems import Problem
+
+FLOOR = 0.05
+"""Weight of a prompt whose groups are all alike, where one of pass rate 1/2 has 1."""
+
+
+class PromptSource(Protocol):
+    """Where a trainer gets prompts during a run. Equal calls give equal prompts, on all ranks and after a resume.
+
+    draws_all: whether it gives every prompt of a rollout, or only those that refill one.
+    """
+
+    draws_all: bool
+
+    def draw(self, count: int) -> list[dict[str, Any]]: ...
+
+    def note(self, ids: Sequence[str], rewards: Sequence[Sequence[float | None]]) -> None: ...
+
+    def state(self) -> dict[str, Any]: ...
+
+    def restore(self, state: dict[str, Any]) -> None: ...
+
+
+class DifficultySource:
+    """Draws prompts by domain ratio and, inside a domain, by how far their groups are likely to differ.
+
+    A prompt of pass rate p weighs 4 p (1 - p), and FLOOR at least. p starts at its label `pass_rate` (1/2 without
+    one) and follows the pass rates of its groups. A prompt whose group was all right rests for `rest` draws.
+    Labels drive dynamic sampling in Ring-lite-2507's announcement; this rule is ours.
+    """
+
+    def __init__(
+        self,
+        problems: Sequence[Problem],
+        row: Callable[[Problem], dict[str, Any]],
+        mix: Mapping[str, float] | None,
+        seed: int,
+        *,
+        draws_all: bool = True,
+        rest: int = 8,
+        memory: float = 0.5,
+    ) -> None:
+        self.draws_all = draws_all
+        self._problems = {problem.id: problem for problem in problems}
+        self._row, self._seed, self._rest, self._memory = row, seed, rest, memory
+        self._shares, self._pools = _shares_and_pools(problems, mix)
+        self._given = dict.fromkeys(self._shares, 0)
+        self._rates = {p.id: _labelled_rate(p) for p in problems}
+        self._resting: dict[str, int] = {}  # prompt -> the draw from which it may come again
+        self._draws = 0
+
+    def draw(self, count: int) -> list[dict[str, Any]]:
+        """Rows of `count` prompts, no prompt twice while its domain has others."""
+        self._draws += 1
+        rng = random.Random(f"{self._seed}-{self._draws}")
+        owed = _owed(self._shares, self._given, sum(self._given.values()) + count, count)
+        drawn: list[Problem] = []
+        for domain in self._shares:
+            wanted = owed.count(domain)
+            self._given[domain] += wanted
+            drawn += self._draw_from(self._pools[domain], wanted, rng)
+        rng.shuffle(drawn)
+        return [self._row(problem) for problem in drawn]
+
+    def _draw_from(self, pool: Sequence[Problem], count: int, rng: random.Random) -> list[Problem]:
+        """Weighted, without putting back until the pool is empty; resting prompts only when no other is left."""
+        drawn: list[Problem] = []
+        while len(drawn) < count:
+            keys = {p.id: rng.random() ** (1 / self._weight(p.id)) for p in pool}
+            awake = [p for p in pool if self._resting.get(p.id, 0) <= self._draws]
+            asleep = [p for p in pool if self._resting.get(p.id, 0) > self._draws]
+            order = [p for part in (awake, asleep) for p in sorted(part, key=lambda p: -keys[p.id])]
+            drawn += order[: count - len(drawn)]
+        return drawn
+
+    def _weight(self, name: str) -> float:
+        rate = self._rates[name]
+        return max(FLOOR, 4 * rate * (1 - rate))
+
+    def note(self, ids: Sequence[str], rewards: Sequence[Sequence[float | None]]) -> None:
+        """Learns from a rollout: the rewards of each prompt's group (None: no verdict)."""
+        for name, group in zip(ids, rewards, strict=True):
+            scored = [reward for reward in group if reward is not None]
+            if not scored or name not in self._rates:
+                continue
+            rate = sum(scored) / len(scored)
+            self._rates[name] = self._memory * self._rates[name] + (1 - self._memory) * rate
+            if rate >= 1.0:
+                self._resting[name] = self._draws + 1 + self._rest
+
+    def state(self) -> dict[str, Any]:
+        return {"draws": self._draws, "given": self._given, "rates": self._rates, "resting": self._resting}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        self._draws = int(state["draws"])
+        self._given = dict(state["given"])
+        self._rates |= state["rates"]
+        self._resting = dict(state["resting"])
+
+
+def _labelled_rate(problem: Problem) -> float:
+    rate = problem.labels.get("pass_rate")
+    return min(1.0, max(0.0, float(rate))) if isinstance(rate, int | float) else 0.5
 
 
 def draw_prompts(
@@ -16,18 +119,7 @@ def draw_prompts(
     carried over, so that the shares hold over any stretch of rollouts to within one prompt. A domain's problems are
     all used before one comes again. Raises UserError for a domain without problems.
     """
-    pools: dict[str, list[Problem]] = {"": list(problems)}
-    shares = {"": 1.0}
-    if mix:
-        shares = {domain: share / sum(mix.values()) for domain, share in sorted(mix.items()) if share > 0}
-        pools = {domain: [p for p in problems if p.domain == domain] for domain in shares}
-    for domain, pool in pools.items():
-        if not pool:
-            raise UserError(
-                f"no problem of domain {domain!r} in the data" if domain else "no problems in the data",
-                where="domain_mix" if domain else "data",
-                hint=f"its domains are {', '.join(sorted({p.domain for p in problems})) or 'none'}",
-            )
+    shares, pools = _shares_and_pools(problems, mix)
     streams = {domain: _endless(pool, random.Random(f"{seed}-{domain}")) for domain, pool in pools.items()}
     order = random.Random(seed)
     drawn: list[Problem] = []
@@ -40,6 +132,25 @@ def draw_prompts(
         order.shuffle(batch)
         drawn += batch
     return drawn
+
+
+def _shares_and_pools(
+    problems: Sequence[Problem], mix: Mapping[str, float] | None
+) -> tuple[dict[str, float], dict[str, list[Problem]]]:
+    """Each domain's share and problems; one nameless domain where there is no mix."""
+    pools: dict[str, list[Problem]] = {"": list(problems)}
+    shares = {"": 1.0}
+    if mix:
+        shares = {domain: share / sum(mix.values()) for domain, share in sorted(mix.items()) if share > 0}
+        pools = {domain: [p for p in problems if p.domain == domain] for domain in shares}
+    for domain, pool in pools.items():
+        if not pool:
+            raise UserError(
+                f"no problem of domain {domain!r} in the data" if domain else "no problems in the data",
+                where="domain_mix" if domain else "data",
+                hint=f"its domains are {', '.join(sorted({p.domain for p in problems})) or 'none'}",
+            )
+    return shares, pools
 
 
 def _owed(shares: Mapping[str, float], given: Mapping[str, int], total: int, count: int) -> list[str]:

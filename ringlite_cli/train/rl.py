@@ -9,12 +9,14 @@ from pathlib import Path
 from typing import Any, Literal
 
 from ringlite_cli.c3po.budget import Cut
+from ringlite_cli.c3po.loss import Algorithm
 from ringlite_cli.c3po.plan import BatchPlan, Scope, resolve_batch
+from ringlite_cli.c3po.schedule import Kind
 from ringlite_cli.errors import UserError
 from ringlite_cli.problems import PAPER_SUFFIX, Problem, Verify, chat_messages
 from ringlite_cli.runs.files import MetricsWriter, read_jsonl
 from ringlite_cli.train.checkpoints import go_back_to, last_checkpoint, start_afresh
-from ringlite_cli.train.prompts import draw_prompts
+from ringlite_cli.train.prompts import DifficultySource, draw_prompts
 
 Row = dict[str, Any]
 Dtype = Literal["float32", "bfloat16", "auto"]
@@ -60,6 +62,18 @@ def run_rl(
     updates_per_rollout: int = 1,
     router_balance_coef: float = 0.0,
     router_z_loss_coef: float = 0.0,
+    algorithm: Algorithm = "c3po",
+    importance_cap: float | None = None,
+    freeze_router: bool = False,
+    budget_schedule: Kind = "constant",
+    token_budget_end: int | None = None,
+    budget_steps: int = 0,
+    budget_dead_band: float = 0.1,
+    undershoot: Literal["accept", "refill"] = "accept",
+    refill_rounds: int = 2,
+    sampling: Literal["shuffle", "difficulty"] = "shuffle",
+    rest_rollouts: int = 8,
+    lora: Mapping[str, Any] | None = None,
     prompt_suffix: Mapping[str, str] | None = None,
     domain_mix: Mapping[str, float] | None = None,
     seed: int = 17,
@@ -73,7 +87,9 @@ def run_rl(
 
     trl: GRPOConfig fields (num_generations, max_completion_length, learning_rate, beta, entropy_coef, save_steps ...).
     prompt_suffix: domain -> text after its prompts (default: the paper's for math and science). domain_mix: share of
-    prompts per domain. on_step gets each new row of metrics.jsonl. rollout_func: TRL's seam, for tests and engines.
+    prompts per domain. sampling: how prompts are drawn (see prompts.py; a solved prompt rests for rest_rollouts).
+    lora: fields of peft's LoraConfig; the policy is written merged. on_step gets each new row of metrics.jsonl.
+    rollout_func: TRL's seam, for tests and engines.
 
     With resume, a run that was stopped goes on from its last checkpoint and ends with the same weights.
     Raises UserError for input that cannot work, WorkFailed where it did not, Interrupted after Ctrl-C or SIGTERM.
@@ -93,7 +109,7 @@ def run_rl(
     plan = _resolve(
         trl,
         prompts_per_step=prompts_per_step,
-        token_budget=token_budget,
+        token_budget=max(token_budget, token_budget_end or 0),
         row_tokens=row_tokens,
         scope=token_budget_scope,
         updates_per_rollout=updates_per_rollout,
@@ -114,19 +130,34 @@ def run_rl(
         updates_per_rollout=updates_per_rollout,
         router_balance_coef=router_balance_coef,
         router_z_loss_coef=router_z_loss_coef,
+        algorithm=algorithm,
+        importance_cap=importance_cap,
+        freeze_router=freeze_router,
+        budget_schedule=budget_schedule,
+        token_budget_end=token_budget_end,
+        budget_steps=budget_steps,
+        budget_dead_band=budget_dead_band,
+        undershoot=undershoot,
+        refill_rounds=refill_rounds,
     )
-    rows = [
-        {"prompt": messages, "problem_id": problem.id, "domain": problem.domain}
-        for problem, messages in zip(drawn, conversations, strict=True)
-    ]
+
+    def as_row(problem: Problem) -> Row:
+        return {"prompt": chat_messages(problem, suffix), "problem_id": problem.id, "domain": problem.domain}
+
+    source = None
+    if sampling == "difficulty" or undershoot == "refill":
+        source = DifficultySource(
+            problems, as_row, domain_mix, seed, draws_all=sampling == "difficulty", rest=rest_rollouts
+        )
+    rows = [as_row(problem) for problem in drawn]
     with args.main_process_first(local=False):  # one rank puts the folder in order, the others find it so
         if args.process_index == 0:
             _prepare_folder(checkpoints, metrics, rollouts, resume)
     found = last_checkpoint(checkpoints)
     with MetricsWriter(metrics) as metrics_file, MetricsWriter(rollouts) as rollouts_file:
-        trainer = _trainer(policy, tokenizer, problems, verify, args, rows, rollouts_file, rollout_func)
+        trainer = _trainer(policy, tokenizer, problems, verify, args, rows, rollouts_file, rollout_func, source, lora)
         _train(trainer, metrics_file, on_step, str(found[0]) if found else None)
-    _save_policy(trainer, tokenizer, out_dir / "policy")
+    _save_policy(trainer, tokenizer, out_dir / "policy", dtype)
     return _result(out_dir, read_jsonl(metrics))
 
 
@@ -203,7 +234,8 @@ def _config(
                 where=f"trl.{name}",
                 hint="leave it out (prompts_per_step, token_budget, row_tokens and steps decide it)",
             )
-    model_kwargs = {"dtype": dtype, **(trl.get("model_init_kwargs") or {})}
+    # AdamW steps of 3e-6 round away in bfloat16: weights are trained in float32, and computed with under autocast
+    model_kwargs = {"dtype": "float32" if dtype == "bfloat16" else dtype, **(trl.get("model_init_kwargs") or {})}
     if attn_implementation:
         model_kwargs["attn_implementation"] = attn_implementation
     on_cpu = not torch.cuda.is_available()
@@ -240,6 +272,8 @@ def _trainer(
     rows: list[Row],
     rollouts_file: MetricsWriter,
     rollout_func: Any,
+    source: Any = None,
+    lora: Mapping[str, Any] | None = None,
 ) -> Any:
     from datasets import Dataset
     from transformers import PrinterCallback
@@ -256,9 +290,22 @@ def _trainer(
         processing_class=tokenizer,
         on_rollout=rollouts_file.extend,
         rollout_func=rollout_func,
+        prompts=source,
+        peft_config=_lora_config(lora),
     )
     trainer.remove_callback(PrinterCallback)
     return trainer
+
+
+def _lora_config(fields: Mapping[str, Any] | None) -> Any:
+    if fields is None:
+        return None
+    from peft import LoraConfig
+
+    try:
+        return LoraConfig(**({"task_type": "CAUSAL_LM", "target_modules": "all-linear"} | dict(fields)))
+    except (TypeError, ValueError) as error:
+        raise UserError(f"peft refuses these settings ({str(error).splitlines()[0]})", where="lora") from None
 
 
 def _train(trainer: Any, metrics: MetricsWriter, on_step: Callable[[Row], None] | None, checkpoint: str | None) -> None:
@@ -294,8 +341,17 @@ def _train(trainer: Any, metrics: MetricsWriter, on_step: Callable[[Row], None] 
     stop.raise_if_stopped(trainer.args.max_steps)
 
 
-def _save_policy(trainer: Any, tokenizer: Any, folder: Path) -> None:
-    """Writes the weights beside their place first, so that `policy` is whole or not there."""
+def _save_policy(trainer: Any, tokenizer: Any, folder: Path, dtype: Dtype) -> None:
+    """Writes the weights beside their place first, so that `policy` is whole or not there.
+
+    An adapter is merged first, and weights that were trained in float32 are rounded to the recipe's dtype.
+    """
+    import torch
+
+    if hasattr(trainer.model, "merge_and_unload"):
+        trainer.model = trainer.model.merge_and_unload()
+    if dtype == "bfloat16" and not (trainer.is_fsdp_enabled or trainer.is_deepspeed_enabled):
+        trainer.model.to(torch.bfloat16)
     partial = folder.with_name(folder.name + ".partial")
     if trainer.accelerator.is_main_process and partial.exists():
         shutil.rmtree(partial)

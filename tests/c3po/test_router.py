@@ -3,7 +3,16 @@ import torch
 from tiny_lm import MIXTURES, tiny_model
 from transformers.models.mixtral.modeling_mixtral import load_balancing_loss_func
 
-from ringlite_cli.c3po.router import RouterTap, _flat_logits, balance_loss, check_router_is_visible, z_loss
+from ringlite_cli.c3po.router import (
+    RouterTap,
+    _flat_logits,
+    balance_loss,
+    check_router_is_visible,
+    check_router_learns,
+    health_numbers,
+    router_parameters,
+    z_loss,
+)
 from ringlite_cli.errors import UserError
 
 IDS = torch.arange(24)[None]
@@ -110,3 +119,29 @@ def test_a_router_that_chooses_by_groups_of_sigmoids_is_refused():
     )
     with pytest.raises(UserError, match="DeepseekV3ForCausalLM chooses its experts otherwise"):
         check_router_is_visible(model, RouterTap(model))
+
+
+def test_health_counts_loads_entropy_and_z():
+    """Two experts, top 1, logits (0, 0): even; then both tokens to one expert: load 2 and 0, a violation of 1."""
+    model = tiny_model("qwen3_moe")
+    tap = RouterTap(model)
+    tap.top_k = 1
+    tap._logits = (torch.tensor([[1.0, 0.0], [0.0, 1.0]]), torch.tensor([[9.0, 0.0], [9.0, 0.0]]))
+    numbers = health_numbers(tap.health(), tokens=2, top_k=1)
+    assert (numbers["router_load_max"], numbers["router_load_min"]) == ([1.0, 2.0], [1.0, 0.0])
+    assert numbers["router_max_violation"] == pytest.approx(1.0)
+    z = torch.stack([torch.logsumexp(x, -1).square().mean() for x in tap.logits]).mean()
+    assert numbers["router_z"] == pytest.approx(z.item(), rel=1e-5)
+
+
+@pytest.mark.parametrize("architecture", MIXTURES)
+def test_a_coefficient_without_a_gradient_at_the_router_is_refused(architecture):
+    model = tiny_model(architecture)
+    tap = RouterTap(model)
+    assert router_parameters(model)
+    check_router_learns(model, tap)
+    assert all(p.grad is None for p in model.parameters())
+    for parameter in router_parameters(model):
+        parameter.requires_grad_(False)
+    with pytest.raises(UserError, match="no gradient reaches the router"):
+        check_router_learns(model, tap)

@@ -76,7 +76,9 @@ class Gradients(TrainerCallback):
         self.steps.append({n: p.grad.clone() for n, p in inner.named_parameters() if p.grad is not None})
 
 
-def make_trainer(policy: Path, rows: int, world: int = 1, oracle: bool = False, **options: Any) -> tuple[Any, Any]:
+def make_trainer(
+    policy: Path, rows: int, world: int = 1, oracle: bool = False, stock: str = "", **options: Any
+) -> tuple[Any, Any]:
     """(trainer, its gradients), the policy moved away from the reference by a little seeded noise."""
     updates = options.get("updates_per_rollout", 1)
     fields = {
@@ -103,9 +105,10 @@ def make_trainer(policy: Path, rows: int, world: int = 1, oracle: bool = False, 
         **options,
     }
     dataset = Dataset.from_dict({"prompt": [f"w{i} w{i + 1}" + " w5" * (i % 3) for i in range(PROMPTS * updates)]})
-    if oracle:
-        config: Any = GRPOConfig(**fields, loss_type="dapo", use_bias_correction_kl=False, router_aux_loss_coef=0.0)
-        trainer: Any = MaskedC3PO
+    if oracle or stock:
+        loss = stock or "dapo"
+        config: Any = GRPOConfig(**fields, loss_type=loss, use_bias_correction_kl=False, router_aux_loss_coef=0.0)
+        trainer: Any = GRPOTrainer if stock else MaskedC3PO
     else:
         config, trainer = C3POConfig(**fields, token_budget=BUDGET), C3POTrainer
     made = trainer(

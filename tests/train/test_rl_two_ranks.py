@@ -12,7 +12,9 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 import pytest
+import torch
 from tiny_lm import save_policy
+from transformers import AutoModelForCausalLM
 
 from ringlite_cli.problems import Problem, Verdict
 from ringlite_cli.runs.files import read_jsonl
@@ -53,6 +55,32 @@ def test_two_ranks_leave_one_run_and_resume_to_the_same_weights(tmp_path):
     shutil.rmtree(out / "checkpoints" / "checkpoint-4")
     shutil.rmtree(out / "policy")
     assert launch() == undisturbed
+
+
+@pytest.mark.slow
+def test_two_ranks_under_fsdp2_train_what_one_process_trains(tmp_path):
+    """The shipped FSDP2 configuration, on two CPU ranks: the same steps as DDP's, and a whole policy."""
+    policy, out = save_policy(tmp_path / "start", "ernie4_5_moe"), tmp_path / "out"
+    shipped = (Path(__file__).parents[2] / "launch" / "fsdp2.yaml").read_text()
+    config = tmp_path / "fsdp2.yaml"
+    config.write_text(shipped.replace("num_processes: 8", "num_processes: 2\nuse_cpu: true\nmain_process_port: 0"))
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "TRL_EXPERIMENTAL_SILENCE": "1"}
+
+    def launch(target: Path, *launcher: str) -> list[dict]:
+        command = [sys.executable, "-m", *launcher, __file__, str(target), str(policy)]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=300, env=environment)
+        assert done.returncode == 0, done.stderr[-3000:]
+        return read_jsonl(target / "metrics.jsonl")
+
+    sharded = launch(out, "accelerate.commands.launch", "--config_file", str(config))
+    plain = launch(tmp_path / "ddp", "torch.distributed.run", "--nproc-per-node=2", "--standalone")
+    first, expected = sharded[0], plain[0]
+    assert first["loss"] == pytest.approx(expected["loss"], abs=1e-5)
+    assert first["grad_norm"] == pytest.approx(expected["grad_norm"], rel=1e-4)
+    assert [row["tokens_trained"] for row in sharded] == [60] * 4
+    start, end = (AutoModelForCausalLM.from_pretrained(f).state_dict() for f in (policy, out / "policy"))
+    assert start.keys() == end.keys()
+    assert any(not torch.equal(start[name], end[name]) for name in start if "experts" in name)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,364 @@
+"""The update phase of RL: TRL's stock GRPOTrainer beside ringlite's C3POTrainer, on the same long-tailed rollouts.
+
+    python benchmarks/update_phase.py --quick     tiny mixture of experts on a CPU, under 3 minutes
+    python benchmarks/update_phase.py             the same, more steps
+    python benchmarks/update_phase.py --gpu       a 0.6B model of Qwen3's shape, 64 responses of up to 8,192 tokens
+
+Rollouts are handed in, rewards cost nothing, so a step is the update phase alone: loss, gradients, optimizer. Each
+trainer runs in a process of its own (its peak memory is its own), over two series of steps: `throughput`, where
+lengths are drawn alike in every step, and `swing`, where their mean swings by a factor of 4 from step to step.
+The first step of a series is not counted. ringlite trains a budget that every step can fill; stock trains everything.
+The last line is `ratio R`: ringlite's trained tokens per second over stock's, in the throughput series.
+"""
+
+import argparse
+import json
+import math
+import os
+import platform
+import random
+import resource
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+os.environ.update(HF_HUB_OFFLINE="1", HF_HUB_DISABLE_TELEMETRY="1", TRL_EXPERIMENTAL_SILENCE="1")
+
+Row = dict[str, Any]
+GROUP, EOS, PAD = 8, 60, 61
+SIZES: dict[str, Row] = {
+    "quick": {"responses": 32, "longest": 512, "prompt": 16, "steps": 3, "swing": 3, "rows": 4},
+    "cpu": {"responses": 64, "longest": 1024, "prompt": 32, "steps": 6, "swing": 8, "rows": 8},
+    "gpu": {"responses": 64, "longest": 8192, "prompt": 120, "steps": 6, "swing": 20, "rows": 8},
+    "rehearsal": {"responses": 16, "longest": 64, "prompt": 4, "steps": 1, "swing": 2, "rows": 2},
+}
+SWINGS = (1.0, 0.5, 0.25, 0.7, 0.35)
+"""Mean length of a step in the swing series, by which it is repeated."""
+PEAK_FLOPS = {"H100": 989e12, "H200": 989e12, "A100": 312e12, "L40S": 362e12, "RTX 4090": 165e12}
+"""Dense bf16 matrix FLOP/s by device name (vendors' data sheets)."""
+
+
+def lengths(size: Row, series: str) -> list[list[int]]:
+    """Response lengths of every step of a series: lognormal, cut at the longest."""
+    rng = random.Random(series)
+    scales = [1.0] * (size["steps"] + 1)
+    if series == "swing":
+        scales = [1.0] + [SWINGS[i % len(SWINGS)] for i in range(size["swing"])]
+    top = size["longest"]
+    return [
+        [min(top, max(8, int(rng.lognormvariate(math.log(top * scale / 8), 0.9)))) for _ in range(size["responses"])]
+        for scale in scales
+    ]
+
+
+def save_model(folder: Path, gpu: bool, longest: int) -> None:
+    """Random weights and a word tokenizer as a Hugging Face folder."""
+    import torch
+    from tokenizers import Tokenizer, models, pre_tokenizers
+    from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedTokenizerFast
+
+    special = {"eos_token_id": EOS, "pad_token_id": PAD, "bos_token_id": None, "max_position_embeddings": 4 * longest}
+    if gpu:
+        config = AutoConfig.for_model(
+            "qwen3", vocab_size=151_936, hidden_size=1024, intermediate_size=3072, num_hidden_layers=28,
+            num_attention_heads=16, num_key_value_heads=8, head_dim=128, tie_word_embeddings=True, **special,
+        )  # fmt: skip
+    else:
+        config = AutoConfig.for_model(
+            "ernie4_5_moe", vocab_size=512, hidden_size=128, intermediate_size=256, num_hidden_layers=4,
+            num_attention_heads=4, num_key_value_heads=2, moe_intermediate_size=128, moe_num_experts=8, moe_k=2,
+            moe_num_shared_experts=1, moe_layer_start_index=1, tie_word_embeddings=True, **special,
+        )  # fmt: skip
+    torch.manual_seed(0)
+    dtype = torch.bfloat16 if gpu else torch.float32
+    AutoModelForCausalLM.from_config(config, dtype=dtype).save_pretrained(folder)
+    words = {f"w{i}": i for i in range(EOS)} | {"<eos>": EOS, "<pad>": PAD, "<unk>": PAD + 1}
+    tokenizer = Tokenizer(models.WordLevel(words, unk_token="<unk>"))
+    tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, eos_token="<eos>", pad_token="<pad>", unk_token="<unk>"
+    ).save_pretrained(folder)
+
+
+def run_case(case: Row) -> Row:
+    """Both series of one trainer in this process; raises what the trainer raises (out of memory, for example)."""
+    import torch
+
+    size = SIZES[case["size"]]
+    if not torch.cuda.is_available():
+        torch.set_num_threads(case["threads"])
+    result: Row = {"name": case["name"]}
+    for series in ("throughput", "swing")[: 2 if case["swing"] else 1]:
+        result[series] = run_series(case, size, lengths(size, series))
+    if torch.cuda.is_available():
+        result["peak_gb"] = torch.cuda.max_memory_allocated() / 2**30
+        result["device"] = torch.cuda.get_device_name()
+        result["peak_flops"] = next((v for k, v in PEAK_FLOPS.items() if k in result["device"]), None)
+    else:
+        result["peak_gb"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+        result["device"] = f"{platform.processor() or platform.machine()}, {torch.get_num_threads()} threads"
+        result["peak_flops"] = matmul_flops()
+    return result
+
+
+def run_series(case: Row, size: Row, plan: list[list[int]]) -> Row:
+    """Seconds, trained tokens, waste and useful FLOPs of each counted step."""
+    trainer, budget = make_trainer(case, size, plan)
+    clock = StepClock()
+    trainer.add_callback(clock.callback())
+    waste: list[float] = []
+    forward = trainer._compute_loss
+
+    def counting(model: Any, inputs: Row) -> Any:
+        waste.append(waste_of(trainer, inputs))
+        return forward(model, inputs)
+
+    trainer._compute_loss = counting
+    trainer.train()
+    kept = [sum(x) if budget is None else budget for x in plan][1:]
+    seconds = clock.seconds[1:]
+    return {
+        "seconds": seconds,
+        "tokens": kept,
+        "waste": statistics.mean(waste),
+        "flops": statistics.mean(useful_flops(trainer.model, x, size["prompt"], budget) for x in plan[1:]),
+    }
+
+
+def make_trainer(case: Row, size: Row, plan: list[list[int]]) -> tuple[Any, int | None]:
+    """The trainer of a case, and its token budget (None: stock, which trains every token)."""
+    import torch
+    from datasets import Dataset
+    from transformers import AutoTokenizer, PrinterCallback
+    from trl import GRPOConfig, GRPOTrainer
+
+    gpu, rows = torch.cuda.is_available(), case.get("rows") or size["rows"]
+    step = [0]
+
+    def rollout(prompts: list[Any], trainer: Any) -> Row:
+        rng, wanted = random.Random(step[0]), plan[step[0] % len(plan)]
+        step[0] += 1
+        responses = [[rng.randrange(EOS) for _ in range(n - 1)] + [EOS] for n in wanted[: len(prompts)]]
+        ids = [trainer.processing_class(prompt)["input_ids"] for prompt in prompts]
+        return {"prompt_ids": ids, "completion_ids": responses, "logprobs": None}
+
+    def reward(completions: list[str], **_: Any) -> list[float]:
+        return [float(i % 3) for i in range(len(completions))]
+
+    fields: Row = {
+        "output_dir": tempfile.mkdtemp(), "use_cpu": not gpu, "bf16": gpu, "max_steps": len(plan), "beta": 0.0,
+        "per_device_train_batch_size": size["responses"] // rows, "gradient_accumulation_steps": rows,
+        "num_generations": GROUP, "max_completion_length": size["longest"], "learning_rate": 1e-6,
+        "gradient_checkpointing": case["checkpointing"], "disable_dropout": True, "report_to": "none",
+        "save_strategy": "no", "disable_tqdm": True, "dataloader_pin_memory": gpu, "router_aux_loss_coef": 0.0,
+        "model_init_kwargs": {"dtype": case.get("weights", "bfloat16") if gpu else "float32"},
+    }  # fmt: skip
+    if case.get("liger"):
+        fields["use_liger_kernel"] = True
+        fields["liger_kernel_config"] = {"cross_entropy": False, "fused_linear_cross_entropy": False}
+    prompt = " ".join(f"w{i % EOS}" for i in range(size["prompt"]))
+    options: Row = {
+        "model": case["model"],
+        "reward_funcs": reward,
+        "train_dataset": Dataset.from_dict({"prompt": [prompt] * size["responses"]}),
+        "processing_class": AutoTokenizer.from_pretrained(case["model"], padding_side="left"),
+        "rollout_func": rollout,
+    }
+    if case["kind"] == "stock":
+        trainer = GRPOTrainer(args=GRPOConfig(**fields, loss_type="dapo"), **options)
+        budget = None
+    else:
+        from ringlite_cli.train.c3po_config import C3POConfig
+        from ringlite_cli.train.c3po_trainer import C3POTrainer
+
+        budget = min(map(sum, plan))
+        trainer = C3POTrainer(args=C3POConfig(**fields, token_budget=budget), **options)
+    trainer.remove_callback(PrinterCallback)
+    return trainer, budget
+
+
+class StepClock:
+    """Wall time of each optimizer step."""
+
+    def __init__(self) -> None:
+        self.seconds: list[float] = []
+
+    def callback(self) -> Any:
+        import torch
+        from transformers import TrainerCallback
+
+        clock = self
+
+        class Callback(TrainerCallback):
+            started = 0.0
+
+            def on_step_begin(self, *_: Any, **__: Any) -> None:
+                self.started = self.now()
+
+            def on_step_end(self, *_: Any, **__: Any) -> None:
+                clock.seconds.append(self.now() - self.started)
+
+            def now(self) -> float:
+                if torch.cuda.is_available():
+                    torch.cuda.synchronize()
+                return time.perf_counter()
+
+        return Callback()
+
+
+def waste_of(trainer: Any, inputs: Row) -> float:
+    """Share of a micro-batch's positions that no sample stands on; of a packed row, by which it falls short."""
+    if "update" in inputs:
+        sizes = trainer._updates[inputs["update"]].row_sizes
+        return 1 - sizes[inputs["row"]] / max(sizes)
+    masks = (inputs["prompt_mask"], inputs["completion_mask"])
+    return 1 - sum(int(mask.sum()) for mask in masks) / sum(mask.numel() for mask in masks)
+
+
+def useful_flops(model: Any, responses: list[int], prompt: int, budget: int | None) -> float:
+    """Forward and backward over a step's real tokens: 6 per active weight and token, causal attention 6 n^2 d L."""
+    config = model.config.get_text_config()
+    share = 1.0 if budget is None else budget / sum(responses)
+    layers, heads = config.num_hidden_layers, config.num_attention_heads
+    width = heads * (getattr(config, "head_dim", None) or config.hidden_size // heads)
+    weights = sum(
+        p.numel() * (active_share(config) if ".experts." in name else 1)
+        for name, p in model.named_parameters()
+        if "embed_tokens" not in name and "lm_head" not in name
+    )
+    head = config.vocab_size * config.hidden_size
+    samples = [(n + prompt, n) for n in responses]
+    total = sum(6 * weights * n + 6 * head * r + 6 * n * n * width * layers for n, r in samples)
+    return share * total
+
+
+def active_share(config: Any) -> float:
+    experts = getattr(config, "num_experts", None) or getattr(config, "moe_num_experts", 1)
+    return float(getattr(config, "num_experts_per_tok", None) or getattr(config, "moe_k", 1)) / experts
+
+
+def matmul_flops() -> float:
+    """What this CPU's matrix product reaches, in float32: the 100 % of the MFU column."""
+    import torch
+
+    a = torch.randn(1024, 1024)
+    best = math.inf
+    for _ in range(5):
+        started = time.perf_counter()
+        a @ a
+        best = min(best, time.perf_counter() - started)
+    return 2 * 1024**3 / best
+
+
+def cases(size_name: str, gpu: bool, threads: int, liger: bool) -> list[Row]:
+    """Stock first, then ringlite's layouts."""
+    common = {"size": size_name, "threads": threads, "swing": True}
+    stock = {**common, "name": "stock GRPOTrainer", "kind": "stock", "checkpointing": gpu}
+    packed = {**common, "name": "ringlite C3POTrainer", "kind": "packed", "checkpointing": False}
+    if not gpu:
+        return [stock, packed]
+    stock |= {"rows": 32}
+    made = [stock]
+    for rows, checkpointing, kernels, weights in layouts(liger):
+        parts = [f"ringlite, {rows} rows", "checkpointing" * checkpointing, "liger" * kernels, f"{weights} weights"]
+        case = {"rows": rows, "checkpointing": checkpointing, "liger": kernels, "weights": weights}
+        made.append({**packed, **case, "name": ", ".join(filter(None, parts)), "swing": rows == 4})
+    return made
+
+
+def layouts(liger: bool) -> list[tuple[int, bool, bool, str]]:
+    """(rows, checkpointing, liger, weights), few rows (long ones) only where memory is likely to hold them.
+
+    A token of this model leaves about 1.9 MB of activations without checkpointing, 0.2 MB with it (measured on an
+    H100), in rows of 100,000 tokens over their number; weights, gradients and optimizer take 10 GB in float32.
+    """
+    import torch
+
+    gb = torch.cuda.get_device_properties(0).total_memory / 2**30 if torch.cuda.is_available() else 80.0
+    made = []
+    for rows, checkpointing in [(8, True), (4, True), (2, True), (8, False), (4, False), (2, False), (1, False)]:
+        if 10 + 100_000 / rows * (0.2 if checkpointing else 1.9) / 1024 > 0.9 * gb:
+            continue
+        made += [(rows, checkpointing, kernels, "bfloat16") for kernels in ((False, True) if liger else (False,))]
+    made.append((4, False, liger, "float32"))  # master weights under autocast, what run_rl trains
+    return made
+
+
+def in_own_process(case: Row) -> Row:
+    """run_case in a new interpreter; a case that fails has only its error."""
+    done = subprocess.run(
+        [sys.executable, __file__, "--case", json.dumps(case)], capture_output=True, text=True, check=False
+    )
+    if done.returncode:
+        error = (done.stderr.strip().splitlines() or ["?"])[-1]
+        return {"name": case["name"], "error": error[:90]}
+    result: Row = json.loads(done.stdout.strip().splitlines()[-1])
+    return result
+
+
+def speed(series: Row) -> float:
+    return float(sum(series["tokens"]) / sum(series["seconds"]))
+
+
+def line(result: Row, base: float) -> str:
+    if "error" in result:
+        return f"| {result['name']} | {result['error']} | | | | | | | |"
+    steady, series = result["throughput"], result.get("swing")
+    seconds = statistics.mean(steady["seconds"])
+    mfu = steady["flops"] / seconds / result["peak_flops"] if result["peak_flops"] else math.nan
+    swing = cv = "–"
+    if series:
+        swing, cv = (
+            f"{speed(series):,.0f}",
+            f"{statistics.pstdev(series['seconds']) / statistics.mean(series['seconds']):.1%}",
+        )
+    return (
+        f"| {result['name']} | {speed(steady):,.0f} | {speed(steady) / base:.2f}x | {seconds:.2f} | "
+        f"{result['peak_gb']:.1f} | {steady['waste']:.1%} | {mfu:.1%} | {swing} | {cv} |"
+    )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--quick", action="store_true", help="under 3 minutes on a CPU")
+    parser.add_argument("--gpu", action="store_true", help="the 0.6B model")
+    parser.add_argument("--size", choices=SIZES, help="which rollouts; default by the other flags")
+    parser.add_argument("--threads", type=int, default=os.cpu_count(), help="torch threads on a CPU")
+    parser.add_argument("--case", help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.case:
+        print(json.dumps(run_case(json.loads(options.case))))
+        return
+    from importlib.metadata import version
+    from importlib.util import find_spec
+
+    name = options.size or ("gpu" if options.gpu else "quick" if options.quick else "cpu")
+    with tempfile.TemporaryDirectory() as folder:
+        save_model(Path(folder), options.gpu, SIZES[name]["longest"])
+        results = []
+        for case in cases(name, options.gpu, options.threads, find_spec("liger_kernel") is not None):
+            results.append(in_own_process(case | {"model": folder}))
+            print(f"{results[-1]['name']}: {results[-1].get('error', 'done')}", file=sys.stderr, flush=True)
+    step = lengths(SIZES[name], "throughput")[1]
+    packages = ", ".join(f"{p} {version(p)}" for p in ("torch", "transformers", "trl"))
+    device = next((r["device"] for r in results if "device" in r), "?")
+    print(
+        f"{device}; {packages}; {len(step)} responses a step, mean {statistics.mean(step):.0f}, max {max(step)} tokens"
+    )
+    print("| trainer | tokens/s | ratio | s/step | peak GB | waste | MFU | swing tokens/s | swing step CV |")
+    print("|---|---|---|---|---|---|---|---|---|")
+    if "error" in results[0]:
+        sys.exit(f"stock did not run: {results[0]['error']}")
+    base = speed(results[0]["throughput"])
+    for result in results:
+        print(line(result, base))
+    best = max((speed(r["throughput"]) for r in results[1:] if "error" not in r), default=0.0)
+    print(f"ratio {best / base:.2f}")
+
+
+if __name__ == "__main__":
+    main()

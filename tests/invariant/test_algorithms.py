@@ -1,0 +1,40 @@
+"""GRPO, DAPO and Dr. GRPO through packed rows: TRL's own gradients, and the same ones in any layout."""
+
+from pathlib import Path
+
+import pytest
+from c3po_one_step import TERMS, one_step
+from test_c3po_layouts import assert_same
+from tiny_lm import save_policy
+
+ALGORITHMS = ("grpo", "dapo", "dr_grpo")
+
+
+@pytest.fixture(scope="module")
+def policy(tmp_path_factory) -> Path:
+    return save_policy(tmp_path_factory.mktemp("policy"), "qwen3_moe")
+
+
+@pytest.mark.parametrize("term", ["clip", "kl"])
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+def test_packed_rows_give_stock_trl_s_gradient(policy, algorithm, term):
+    stock, oracle = one_step(policy, 1, stock=algorithm, **TERMS[term])
+    for rows in (1, 4):
+        packed, trainer = one_step(policy, rows, algorithm=algorithm, **TERMS[term])
+        assert_same(packed, stock)
+    assert trainer.state.log_history[0]["loss"] == pytest.approx(oracle.state.log_history[0]["loss"], abs=2e-5)
+    assert trainer.step_stats["tokens_trained"] == trainer.step_stats["tokens_generated"]
+
+
+@pytest.mark.parametrize("term", ["entropy", "z"])
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+def test_every_term_is_the_same_in_any_number_of_rows(policy, algorithm, term):
+    expected = one_step(policy, 1, algorithm=algorithm, **TERMS[term])[0]
+    for rows in (2, 8):
+        assert_same(expected, one_step(policy, rows, algorithm=algorithm, **TERMS[term])[0])
+
+
+def test_the_four_losses_are_four(policy):
+    gradients = [one_step(policy, 2, algorithm=a, max_grad_norm=0.0)[0] for a in ("c3po", *ALGORITHMS)]
+    norms = [sum(g.square().sum() for g in each.values()).sqrt().item() for each in gradients]
+    assert len({round(norm, 5) for norm in norms}) == 4
