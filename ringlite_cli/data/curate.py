@@ -100,6 +100,7 @@ def curate(
     trail (dropped.jsonl, funnel.json, CARD.md) is on disk by then, to see why.
     """
     steps = replace(steps or Steps(), progress=progress)
+    warnings = [*warnings, *card_warnings(sources)]
     if steps.semantic_duplicates or steps.semantic_contamination:
         model_folder()  # its absence shows now, not after an hour
     shutil.rmtree(out_dir / _SPOOL, ignore_errors=True)
@@ -111,7 +112,7 @@ def curate(
         sifted = sift(rows, verify, steps, folder=out_dir / _SPOOL)
         notes = _ask(sifted, models)
         sifted.drops[:0] = [drop for source in loaded for drop in source.unreadable]
-        return _finish(sifted, sets, out_dir, seed, [*warnings, *card_warnings(sources)], notes)
+        return _finish(sifted, sets, out_dir, seed, warnings, notes)
     finally:
         spool.close()
         shutil.rmtree(out_dir / _SPOOL, ignore_errors=True)

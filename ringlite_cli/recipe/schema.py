@@ -19,6 +19,7 @@ def _known_domain(name: str) -> str:
 
 Domain = Annotated[str, AfterValidator(_known_domain)]
 Split = Literal["train", "select", "eval"]
+Language = Literal["en", "fr", "de", "es", "pt", "it", "zh", "ja", "ko", "ru", "ar", "he", "hi", "th"]
 Positive = Annotated[int, Field(gt=0)]
 Probability = Annotated[float, Field(gt=0, le=1)]
 
@@ -197,7 +198,7 @@ class CurateStage(Section):
     sources: list[Source] = Field(min_length=1)
     sets: dict[str, ProblemSet] = Field(min_length=1)
     max_unreadable: float = Field(0.2, ge=0, lt=1, description="share of a source's rows that may be unreadable")
-    languages: list[str] = Field(["en"], min_length=1, description="languages of prompts that are kept (two letters)")
+    languages: list[Language] = Field(["en"], min_length=1, description="languages of prompts that are kept")
     workers: Positive | None = Field(None, description="processes for the text steps; default: the cores at hand")
     duplicates: Duplicates = Duplicates()
     decontamination: Decontamination = Decontamination()

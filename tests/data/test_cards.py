@@ -1,12 +1,16 @@
 """Data cards: what they say, and when a recipe warns."""
 
 from pathlib import Path
+from typing import get_args
 
 import pytest
+from curation_helpers import exact_match
 
 from ringlite_cli.data.cards import card_warnings, read, shipped
+from ringlite_cli.data.curate import curate
+from ringlite_cli.data.rules.language import KNOWN
 from ringlite_cli.errors import UserError
-from ringlite_cli.recipe.schema import Source
+from ringlite_cli.recipe.schema import CurateStage, Language, ProblemSet, Source
 
 SOURCES = [
     (Source(hub="openai/gsm8k"), None),
@@ -57,3 +61,17 @@ def test_every_shipped_card_says_what_a_card_must() -> None:
         text = (Path(__file__).parents[2] / "data_cards" / f"{card.name}.md").read_text()
         for part in ("**Origin**", "**Licence**", "**Schema**", "**Sizes**", "**Checked", "**Used in**"):
             assert part in text, f"{card.name}: no {part}"
+
+
+def test_a_missing_card_shows_before_any_work(tmp_path: Path) -> None:
+    source = Source(path=str(tmp_path / "none.jsonl"), card=str(tmp_path / "none.md"))
+    with pytest.raises(UserError, match="no such data card"):
+        curate([source], {"all": ProblemSet()}, exact_match, tmp_path / "out", seed=1, generators={})
+
+
+def test_languages_that_curation_can_tell() -> None:
+    stage = {"kind": "curate", "sources": [{"path": "x.jsonl"}], "sets": {"all": {}}}
+    assert CurateStage(**stage, languages=["en", "zh"]).languages == ["en", "zh"]  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="languages"):
+        CurateStage(**stage, languages=["english"])  # type: ignore[arg-type]
+    assert set(get_args(Language)) == set(KNOWN)

@@ -32,6 +32,7 @@ _COMMON = {
     "pt": "os as um uma em que por com para do da são seja quantos determine qual não no na ao dos se",
     "it": "il gli una di che per con del della sono sia quanti trovare nel è un dei si al da",
 }
+KNOWN = (*_COMMON, *_SCRIPTS)
 _LANGUAGES_OF = {
     word: {name for name, words in _COMMON.items() if word in words.split()}
     for words in _COMMON.values()
