@@ -1,6 +1,6 @@
 """Rows a second of curation's text steps, beside datatrove's MinHash deduplication of the same rows.
 
-    python benchmarks/curate.py --rows 50000 [--peer PYTHON] [--workers 2] [--verify-memory]
+    python benchmarks/curate.py --rows 50000 [--workers 2] [--peer PYTHON | --no-peer]
 
 Ours: load from JSONL, all text rules, exact and near duplicates, decontamination, and writing the sets with the trail.
 Theirs: the four steps of datatrove's MinHash pipeline (signatures, buckets, clusters, filter) with its own defaults,
@@ -155,7 +155,9 @@ def main() -> None:
         print(f"peak memory of all processes together, at most {peak / 2**20:.2f} GiB")
         other = None if arguments.no_peer else theirs(folder, arguments.workers, arguments.peer)
         if other is None:
-            print("datatrove is not installed there: pip install 'datatrove[io,processing]' spacy, or give --peer PYTHON")
+            print(
+                "datatrove is not installed there: pip install 'datatrove[io,processing]' spacy, or give --peer PYTHON"
+            )
             return
         print(f"{'datatrove, MinHash alone':24} {other:9.1f} {arguments.rows / other:9,.0f}")
         print(f"ratio {other / seconds:.2f}")
