@@ -1,5 +1,6 @@
 """The commands. Thin on purpose: parse, load the recipe, hand over; heavy imports happen inside the commands."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
 
@@ -9,6 +10,7 @@ from ringlite_cli.console import Console
 from ringlite_cli.errors import UserError
 from ringlite_cli.recipe.load import find_recipe, shipped_recipes
 from ringlite_cli.recipe.schema import Recipe
+from ringlite_cli.stages import KINDS
 from ringlite_cli.stages.check import load_checked
 
 app = typer.Typer(
@@ -86,75 +88,38 @@ def _one_stage(recipe: str, kind: str, stage: str | None, changes: list[str], ru
 StageOption = Annotated[str | None, typer.Option("--stage", help="which one, where a recipe has several of this kind")]
 
 
-@app.command()
-def curate(
-    recipe: RecipeArgument,
-    stage: StageOption = None,
-    changes: SetOption = [],  # noqa: B006
-    runs_dir: RunsOption = RUNS,
-    fresh: FreshOption = False,
-) -> None:
-    """Clean, verify and split the problems; leave sets, a funnel and a data card."""
-    _one_stage(recipe, "curate", stage, changes, runs_dir, fresh)
+def _stage_command(kind: str, name: str | None = None) -> Callable[..., None]:
+    """The command that runs one stage: of a kind (--stage says which), or of a given name."""
+    if name is not None:
+
+        def named(
+            recipe: RecipeArgument,
+            changes: SetOption = [],  # noqa: B006
+            runs_dir: RunsOption = RUNS,
+            fresh: FreshOption = False,
+        ) -> None:
+            _one_stage(recipe, kind, name, changes, runs_dir, fresh)
+
+        return named
+
+    def of_kind(
+        recipe: RecipeArgument,
+        stage: StageOption = None,
+        changes: SetOption = [],  # noqa: B006
+        runs_dir: RunsOption = RUNS,
+        fresh: FreshOption = False,
+    ) -> None:
+        _one_stage(recipe, kind, stage, changes, runs_dir, fresh)
+
+    return of_kind
 
 
-@app.command()
-def sft(
-    recipe: RecipeArgument,
-    stage: StageOption = None,
-    changes: SetOption = [],  # noqa: B006
-    runs_dir: RunsOption = RUNS,
-    fresh: FreshOption = False,
-) -> None:
-    """Train on worked traces (Long-CoT SFT); leave a checkpoint per epoch or fraction."""
-    _one_stage(recipe, "sft", stage, changes, runs_dir, fresh)
-
-
-@app.command(name="select")
-@app.command(name="select-by-entropy", hidden=True)
-def select(
-    recipe: RecipeArgument,
-    stage: StageOption = None,
-    changes: SetOption = [],  # noqa: B006
-    runs_dir: RunsOption = RUNS,
-    fresh: FreshOption = False,
-) -> None:
-    """Pick the SFT checkpoint to start RL from, by the entropy of its policy."""
-    _one_stage(recipe, "select", stage, changes, runs_dir, fresh)
-
-
-@app.command()
-def rl(
-    recipe: RecipeArgument,
-    stage: StageOption = None,
-    changes: SetOption = [],  # noqa: B006
-    runs_dir: RunsOption = RUNS,
-    fresh: FreshOption = False,
-) -> None:
-    """C3PO reinforcement learning; --stage names the RL stage (default: the first)."""
-    _one_stage(recipe, "rl", stage, changes, runs_dir, fresh)
-
-
-@app.command(name="rl-math")
-def rl_math(
-    recipe: RecipeArgument,
-    changes: SetOption = [],  # noqa: B006
-    runs_dir: RunsOption = RUNS,
-    fresh: FreshOption = False,
-) -> None:
-    """The recipe's RL stage named rl-math."""
-    _one_stage(recipe, "rl", "rl-math", changes, runs_dir, fresh)
-
-
-@app.command(name="rl-mixed")
-def rl_mixed(
-    recipe: RecipeArgument,
-    changes: SetOption = [],  # noqa: B006
-    runs_dir: RunsOption = RUNS,
-    fresh: FreshOption = False,
-) -> None:
-    """The recipe's RL stage named rl-mixed."""
-    _one_stage(recipe, "rl", "rl-mixed", changes, runs_dir, fresh)
+for _kind, _stage in KINDS.items():
+    if _kind != "eval":  # it has options of its own, below
+        app.command(name=_kind, help=f"Stage {_kind}: {_stage.summary}.")(_stage_command(_kind))
+app.command(name="select-by-entropy", hidden=True)(_stage_command("select"))
+for _name in ("rl-math", "rl-mixed"):
+    app.command(name=_name, help=f"The recipe's RL stage named {_name}.")(_stage_command("rl", _name))
 
 
 @app.command(name="eval")
@@ -177,7 +142,7 @@ def evaluate(
     seed: Annotated[int, typer.Option(min=0, help="with --model")] = 17,
     out: Annotated[Path, typer.Option(help="with --model: where scores.json and responses.jsonl go")] = Path("eval"),
 ) -> None:
-    """Score policies on held-out problems: avg@k with 95 % intervals, every response kept."""
+    """Stage eval: score policies on held-out problems; or, with --model, one model without a recipe."""
     if (recipe is None) == (model is None):
         raise UserError("give a RECIPE or --model, one of them", where="ringlite eval")
     if recipe is not None:
@@ -212,11 +177,11 @@ def check(recipe: RecipeArgument, changes: SetOption = []) -> None:  # noqa: B00
 
 
 @app.command()
-def plan(recipe: RecipeArgument, changes: SetOption = []) -> None:  # noqa: B006
+def plan(recipe: RecipeArgument, changes: SetOption = [], runs_dir: RunsOption = RUNS) -> None:  # noqa: B006
     """Show what a recipe resolves to: batches, tokens and memory per stage, before any work."""
     from ringlite_cli.stages.plan import print_plan
 
-    print_plan(load_checked(recipe, changes), Console())
+    print_plan(load_checked(recipe, changes), Console(), runs_dir)
 
 
 @app.command()
@@ -277,11 +242,12 @@ def sandbox_bench(
 def sandbox_run(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="a program")],
     tests: Annotated[Path, typer.Option(help="JSON with mode, language and cases, entry_point or code")],
+    isolation: Annotated[str, typer.Option(help="least sandbox isolation: full, partial or none")] = "full",
 ) -> None:
     """Run one program against tests in the sandbox and print its verdict."""
     from ringlite_cli.stages.verify import sandbox_run_text
 
-    Console().say(sandbox_run_text(file, tests))
+    Console().say(sandbox_run_text(file, tests, isolation))
 
 
 @app.command()

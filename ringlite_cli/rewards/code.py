@@ -15,7 +15,7 @@ from ringlite_cli.sandbox.model import SANDBOX_ERROR
 
 def verify_code(tests: Mapping[str, Any] | None, response: str, sandbox: Sandbox) -> "Future[Verdict]":
     """The verdict on one response: the sandbox's words, `unparsed` without a code block, `error` when we failed."""
-    future: Future[Verdict] = Future()
+    future = _CodeFuture(sandbox)
     block = last_code_block(response)
     if tests is None:
         future.set_result(Verdict("error", 0.0, 0.0, "the problem has no tests"))
@@ -31,8 +31,24 @@ def verify_code(tests: Mapping[str, Any] | None, response: str, sandbox: Sandbox
         else:
             future.set_result(_as_verdict(judged.result(), note))
 
-    sandbox.submit(Submission(block.code, tests)).add_done_callback(finish)
+    future.judged = sandbox.submit(Submission(block.code, tests))
+    future.judged.add_done_callback(finish)
     return future
+
+
+class _CodeFuture(Future[Verdict]):
+    """A verdict on its way whose cancelling ends the program; the verdict is then an `error`, and comes at once."""
+
+    def __init__(self, sandbox: Sandbox) -> None:
+        super().__init__()
+        self.judged: Future[SandboxVerdict] | None = None
+        self._sandbox = sandbox
+        self.set_running_or_notify_cancel()
+
+    def cancel(self) -> bool:
+        if self.judged is not None:
+            self._sandbox.cancel([self.judged])
+        return False
 
 
 def _as_verdict(judged: SandboxVerdict, note: str) -> Verdict:

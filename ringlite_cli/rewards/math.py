@@ -7,7 +7,7 @@ from concurrent.futures import Future
 
 from ringlite_cli.problems import Verdict
 from ringlite_cli.rewards.extract import last_boxed
-from ringlite_cli.rewards.normalise import answer_texts, decimal_of, squeeze
+from ringlite_cli.rewards.normalise import answer_texts, decimal_of, for_algebra, squeeze
 from ringlite_cli.rewards.pool import MathPool
 
 CORRECT, WRONG, UNPARSED, TIMEOUT, ERROR = "correct", "wrong", "unparsed", "timeout", "error"
@@ -33,7 +33,7 @@ def verify_math(answer: object, response: str, pool: MathPool) -> "Future[Verdic
         return done(quick, "" if quick == CORRECT else f"expected {golds[0][:80]}, got {boxed[:80]}")
     if not boxed.strip():
         return done(UNPARSED, "an empty \\boxed{}")
-    return pool.submit(golds, boxed)
+    return pool.submit([for_algebra(gold) for gold in golds], for_algebra(boxed))
 
 
 def plain_verdict(golds: list[str], answer: str) -> str | None:

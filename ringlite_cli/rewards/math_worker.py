@@ -1,4 +1,4 @@
-"""A process that compares answers with Math-Verify and can be stopped. Run as a script; imports only math_verify.
+"""A process that compares answers and can be stopped: Math-Verify, reasoning-gym or a reward model. Run as a script.
 
 Two processes: this one waits with a clock, a forked child computes. A child that exceeds the time is killed and a
 fresh one forked, in milliseconds, since the import is already paid. Both end when the pipe from the parent closes.
@@ -36,7 +36,73 @@ def compare(golds: list[str], answer: str) -> tuple[str, str]:
     return "wrong", f"expected {golds[0][:80]}, got {answer[:80]}"
 
 
-def _compute(read: int, write: int, memory: int, parent: int) -> None:
+def gym_score(golds: list[str], answer: str) -> tuple[str, str]:
+    """reasoning-gym's verdict; `golds` is the task's name and its row as JSON."""
+    import reasoning_gym  # type: ignore[import-untyped,import-not-found,unused-ignore]
+
+    scorer, entry = reasoning_gym.get_score_answer_fn(golds[0]), json.loads(golds[1])
+    # A row holds tuples that JSON makes lists, and some scorers compare tuples.
+    score = max(_gym_score(scorer, answer, row) for row in (entry, {**entry, "metadata": _tuples(entry["metadata"])}))
+    return ("correct" if score >= 0.999 else "wrong"), f"{golds[0]} score {score:.3f}"
+
+
+def _gym_score(scorer: Any, answer: str, row: dict[str, Any]) -> float:
+    try:
+        return float(scorer(answer, row))
+    except Exception:  # scorers differ in what they do with an answer that makes no sense
+        return 0.0
+
+
+def _tuples(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _tuples(inner) for key, inner in value.items()}
+    return tuple(_tuples(inner) for inner in value) if isinstance(value, list) else value
+
+
+_MODELS: dict[str, Any] = {}
+
+
+def model_score(golds: list[str], answer: str) -> tuple[str, str]:
+    """A sequence-classification model's opinion of a response; `golds` is the model's path and the prompt.
+
+    The score is the sigmoid of its one logit, or the last class's share. Detail: "score <number>".
+    """
+    import torch
+    from transformers import AutoModelForSequenceClassification, AutoTokenizer
+
+    path, prompt = golds
+    if path not in _MODELS:
+        torch.set_num_threads(1)
+        _MODELS[path] = (
+            AutoTokenizer.from_pretrained(path),
+            AutoModelForSequenceClassification.from_pretrained(path).eval(),
+        )
+    tokenizer, model = _MODELS[path]
+    if tokenizer.chat_template:
+        talk = [{"role": "user", "content": prompt}, {"role": "assistant", "content": answer}]
+        text = tokenizer.apply_chat_template(talk, tokenize=False)
+    else:
+        text = f"{prompt}\n{answer}"
+    longest = min(getattr(model.config, "max_position_embeddings", 4096), 8192)
+    tokens = tokenizer(text, return_tensors="pt", truncation=True, max_length=longest)
+    with torch.inference_mode():
+        logits = model(**tokens).logits[0].float()
+    score = torch.sigmoid(logits[0]) if logits.numel() == 1 else torch.softmax(logits, -1)[-1]
+    return ("correct" if score >= 0.5 else "wrong"), f"score {float(score):.6f}"
+
+
+COMPARISONS = {"math": compare, "gym": gym_score, "model": model_score}
+
+
+def _warm(kind: str) -> None:
+    """Loads what is loaded late, once, before children are forked."""
+    if kind == "math":
+        compare(["\\frac{1}{2}"], "0.5")
+    elif kind == "gym":
+        import reasoning_gym  # noqa: F401
+
+
+def _compute(read: int, write: int, memory: int, parent: int, kind: str) -> None:
     """The child: answers line by line until the pipe closes."""
     import ctypes
 
@@ -48,7 +114,7 @@ def _compute(read: int, write: int, memory: int, parent: int) -> None:
     for line in os.fdopen(read, "rb"):
         request = json.loads(line)
         try:
-            verdict, detail = compare(request["golds"], request["answer"])
+            verdict, detail = COMPARISONS[kind](request["golds"], request["answer"])
         except MemoryError:
             verdict, detail = "timeout", "out of memory"
         except Exception as error:  # of the comparison, on this answer: it is not a correct one
@@ -58,7 +124,7 @@ def _compute(read: int, write: int, memory: int, parent: int) -> None:
 
 
 class _Child:
-    def __init__(self, memory: int) -> None:
+    def __init__(self, memory: int, kind: str) -> None:
         ask_read, self.ask = os.pipe()
         self.reply, reply_write = os.pipe()
         parent = os.getpid()
@@ -67,7 +133,7 @@ class _Child:
             os.close(self.ask)
             os.close(self.reply)
             try:
-                _compute(ask_read, reply_write, memory, parent)
+                _compute(ask_read, reply_write, memory, parent, kind)
             finally:
                 os._exit(1)
         os.close(ask_read)
@@ -104,14 +170,17 @@ def _answer(child: _Child, line: bytes, seconds: float) -> bytes | None:
 
 
 def main() -> None:
-    """argv: the child's memory limit in bytes. Reads requests {"golds", "answer", "seconds"} on stdin, a line each."""
+    """argv: the child's memory limit in bytes, the kind of comparison.
+
+    Reads requests {"golds", "answer", "seconds"} on stdin, a line each.
+    """
     import logging
 
     logging.disable(logging.CRITICAL)
     sys.setrecursionlimit(3000)
-    compare(["\\frac{1}{2}"], "0.5")  # loads what is loaded late
-    memory = int(sys.argv[1])
-    child = _Child(memory)
+    memory, kind = int(sys.argv[1]), sys.argv[2]
+    _warm(kind)
+    child = _Child(memory, kind)
     os.write(1, b"ready\n")
     buffer = b""
     while True:
@@ -125,7 +194,7 @@ def main() -> None:
             reply = _answer(child, line + b"\n", json.loads(line)["seconds"])
             if not reply:
                 child.end()
-                child = _Child(memory)
+                child = _Child(memory, kind)
                 verdict = (
                     {"verdict": "timeout", "detail": "time"}
                     if reply is None

@@ -39,10 +39,33 @@ def number_text(value: Any) -> str:
     return str(value)
 
 
+_RAISED = re.compile("[⁻⁺]?[⁰¹²³⁴-⁹]+")
+_SIGNS = str.maketrans({"−": "-", "，": ",", "、": ",", "。": ".", "⁄": "/", "【": "[", "】": "]"})
+
+
+def one_width(text: str) -> str:
+    """Full-width and other compatibility characters as plain ones; a raised digit stays a power (10² is 10^{2})."""
+    text = _RAISED.sub(lambda m: "^{" + unicodedata.normalize("NFKC", m[0]) + "}", text)
+    return unicodedata.normalize("NFKC", text).translate(_SIGNS)
+
+
+_HAN = "\u3400-\u4dbf\u4e00-\u9fff\u3000-\u303f"
+_HAN_TEXT = re.compile(rf"\\(?:text|mathrm|mbox|textbf)\s*\{{[^{{}}]*[{_HAN}][^{{}}]*\}}|[{_HAN}]+[:：]?")
+_E_NOTATION = re.compile(r"(?<![\w.])([+-]?\d+\.?\d*)[eE]([+-]?\d+)\Z")
+
+
+def for_algebra(text: str) -> str:
+    """An answer for a parser of expressions: one width, no Chinese words around numbers, 1.5e3 as a power of ten."""
+    text = one_width(text).strip()
+    bare = _HAN_TEXT.sub(" ", text).strip()
+    text = bare if re.search(r"[0-9A-Za-z]", re.sub(r"\\[A-Za-z]+", "", bare)) else text
+    text = text[:-1].rstrip() if text.endswith(".") and not text.endswith("..") else text
+    return _E_NOTATION.sub(r"\1\\times 10^{\2}", text)
+
+
 def normalise(text: str) -> str:
     """One spelling for many: width, dollar signs, spacing commands, fraction names, thousands, a final full stop."""
-    text = unicodedata.normalize("NFKC", text).replace("−", "-").replace("，", ",")
-    text = text.strip().strip("$").strip()
+    text = one_width(text).strip().strip("$").strip()
     for opening, closing in (("\\(", "\\)"), ("\\[", "\\]")):
         if text.startswith(opening) and text.endswith(closing):
             text = text[2:-2].strip()

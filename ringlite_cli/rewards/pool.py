@@ -26,10 +26,10 @@ _Key = tuple[tuple[str, ...], str]
 class _Worker:
     """One worker process and the pipes to it."""
 
-    def __init__(self, memory_mb: int) -> None:
+    def __init__(self, memory_mb: int, kind: str) -> None:
         env = {**os.environ, "OMP_NUM_THREADS": "1"}
         self._process = subprocess.Popen(
-            [sys.executable, "-P", str(_WORKER), str(memory_mb << 20)],
+            [sys.executable, "-P", str(_WORKER), str(memory_mb << 20), kind],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
@@ -41,7 +41,7 @@ class _Worker:
         self._to, self._from = self._process.stdin.fileno(), self._process.stdout.fileno()
         if self._read(_START_SECONDS) != b"ready\n":
             self.close()
-            raise OSError("the math worker did not start (is math-verify installed?)")
+            raise OSError(f"the {kind} worker did not start (is its package installed?)")
 
     def check(self, golds: tuple[str, ...], answer: str, seconds: float) -> tuple[str, str]:
         """(verdict, detail). Raises OSError when the worker is gone."""
@@ -77,9 +77,13 @@ class _Worker:
 
 
 class MathPool:
-    """Compares answers in `workers` processes. Workers start at the first check; call from any thread."""
+    """Compares answers in `workers` processes. Workers start at the first check; call from any thread.
 
-    def __init__(self, workers: int = 2, seconds: float = 5.0, memory_mb: int = 2048) -> None:
+    kind: "math" (Math-Verify), "gym" (reasoning-gym's scorers) or "model" (a reward model).
+    """
+
+    def __init__(self, workers: int = 2, seconds: float = 5.0, memory_mb: int = 2048, kind: str = "math") -> None:
+        self._kind = kind
         self._seconds, self._memory_mb, self._size = seconds, memory_mb, workers
         self._jobs: queue.SimpleQueue[tuple[_Key, Future[Verdict]] | None] = queue.SimpleQueue()
         self._threads: list[threading.Thread] = []
@@ -95,7 +99,7 @@ class MathPool:
             if self._closed:
                 raise RuntimeError("the math pool is closed")
             found = self._cache.get(key)
-            if found is not None:
+            if found is not None and not found.cancelled():
                 self._cache.move_to_end(key)
                 self.counts["cached"] += 1
                 return found
@@ -116,7 +120,7 @@ class MathPool:
         with contextlib.suppress(queue.Empty):
             while True:
                 job = self._jobs.get_nowait()
-                if job is not None:
+                if job is not None and job[1].set_running_or_notify_cancel():
                     job[1].set_result(Verdict("error", 0.0, 0.0, "the pool was closed"))
         for _ in self._threads:
             self._jobs.put(None)
@@ -127,6 +131,8 @@ class MathPool:
         worker: _Worker | None = None
         while (job := self._jobs.get()) is not None:
             key, future = job
+            if not future.set_running_or_notify_cancel():
+                continue
             started = time.monotonic()
             verdict, worker = self._check(worker, key)
             verdict = replace(verdict, seconds=time.monotonic() - started)
@@ -143,7 +149,7 @@ class MathPool:
         reason = ""
         for _ in range(2):
             try:
-                worker = worker or _Worker(self._memory_mb)
+                worker = worker or _Worker(self._memory_mb, self._kind)
                 verdict, reason = worker.check(*key, self._seconds)
                 if verdict != "error":
                     return Verdict(verdict, float(verdict == "correct"), 0.0, reason), worker
@@ -152,4 +158,4 @@ class MathPool:
                 if worker is not None:
                     worker.close()
                     worker = None
-        return Verdict("error", 0.0, 0.0, f"math worker: {reason}"), worker
+        return Verdict("error", 0.0, 0.0, f"{self._kind} worker: {reason}"), worker

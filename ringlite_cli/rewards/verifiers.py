@@ -1,23 +1,31 @@
 """All verifiers behind one call: routed by the problem, domains side by side, order kept, everything counted."""
 
+import asyncio
+import os
 import threading
 import time
 from collections import Counter, defaultdict
 from collections.abc import Sequence
-from concurrent.futures import Future
+from concurrent.futures import CancelledError, Future
 from dataclasses import dataclass
 from types import TracebackType
 
 from ringlite_cli.errors import UserError
 from ringlite_cli.problems import Problem, Verdict
 from ringlite_cli.rewards.code import verify_code
+from ringlite_cli.rewards.gym import require_gym, verify_gym
+from ringlite_cli.rewards.instructions import verify_instructions
+from ringlite_cli.rewards.judge import Judge, scored
 from ringlite_cli.rewards.logic import verify_logic
 from ringlite_cli.rewards.math import verify_math
 from ringlite_cli.rewards.pool import MathPool
 from ringlite_cli.rewards.science import verify_science
 from ringlite_cli.sandbox import Sandbox, SandboxSettings
+from ringlite_cli.sandbox.pool import CANCELLED
 
-ROUTES = ("math", "science", "logic", "code")
+ROUTES = ("math", "science", "logic", "code", "logic-gym", "instructions", "judge", "reward-model")
+ANSWERLESS = ("code", "judge", "reward-model")
+_MODEL_MB = 65_536
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +35,9 @@ class VerifierSettings:
     workers: processes for code, and as many for math. math_timeout: seconds per comparison. code_timeout: seconds per
     run of a program. memory_mb: of a code run's process; math_memory_mb: of a comparison. isolation: the least that
     the sandbox must reach ("full", "partial", "none"). science_tolerance: relative, for numbers in science.
+    judge_url, judge_model: an OpenAI-compatible address (with /v1) and the model there, for the route `judge`; its key
+    is read from the environment variable RINGLITE_JUDGE_KEY. reward_model: folder or hub id of a model that classifies
+    sequences, for the route `reward-model`. judge_timeout: seconds that either may take per response.
     """
 
     workers: int = 2
@@ -36,6 +47,10 @@ class VerifierSettings:
     math_memory_mb: int = 2048
     isolation: str = "full"
     science_tolerance: float = 0.01
+    judge_url: str = ""
+    judge_model: str = ""
+    judge_timeout: float = 60.0
+    reward_model: str = ""
 
     def sandbox(self) -> SandboxSettings:
         """The sandbox's part of these settings. Raises UserError for values that cannot be."""
@@ -56,6 +71,8 @@ class Verifiers:
         self.settings.sandbox()  # faults in the settings show now
         self._math = MathPool(self.settings.workers, self.settings.math_timeout, self.settings.math_memory_mb)
         self._sandbox: Sandbox | None = None
+        self._pools: dict[str, MathPool] = {}
+        self._judge: Judge | None = None
         self._lock = threading.Lock()
         self._counts: Counter[str] = Counter()
         self._seconds: defaultdict[str, float] = defaultdict(float)
@@ -70,20 +87,42 @@ class Verifiers:
 
     def __call__(self, pairs: Sequence[tuple[Problem, str]]) -> list[Verdict]:
         """The verdicts, in the order of the pairs. Raises UserError for a problem that nothing verifies."""
+        batch = self.start(pairs)
+        try:
+            return batch.verdicts()
+        except BaseException:
+            batch.cancel()
+            raise
+
+    async def verify_async(self, pairs: Sequence[tuple[Problem, str]]) -> "tuple[list[Verdict], dict[str, float]]":
+        """As a call, without blocking the event loop: the verdicts, and the seconds that each domain took.
+
+        Batches overlap. Cancelling the task drops what is queued and ends the programs that run.
+        """
+        batch = self.start(pairs)
+        try:
+            await asyncio.gather(*(asyncio.wrap_future(f) for f in batch.futures), return_exceptions=True)
+        except asyncio.CancelledError:
+            batch.cancel()
+            raise
+        return batch.verdicts(), batch.seconds
+
+    def start(self, pairs: Sequence[tuple[Problem, str]]) -> "Batch":
+        """Hands the pairs to their verifiers and returns at once. Raises UserError as a call does."""
         routes = [route_of(problem) for problem, _ in pairs]
-        started = time.monotonic()
-        # Math first: its workers and the sandbox's then run at the same time.
+        batch = Batch(self, [problem.domain for problem, _ in pairs])
+        # Code last: the others' workers and the sandbox's then run at the same time.
         order = sorted(range(len(pairs)), key=lambda i: routes[i] == "code")
-        futures: dict[int, Future[Verdict]] = {i: self._start(routes[i], *pairs[i]) for i in order}
-        ended: dict[str, float] = {}
-        for i in range(len(pairs)):
-            futures[i].add_done_callback(lambda _, domain=pairs[i][0].domain: ended.update({domain: time.monotonic()}))  # type: ignore[misc]
-        verdicts = [futures[i].result() for i in range(len(pairs))]
+        started = {i: self._start(routes[i], *pairs[i]) for i in order}
+        batch.watch([started[i] for i in range(len(pairs))])
+        return batch
+
+    def note(self, batch: "Batch", verdicts: Sequence[Verdict]) -> None:
+        """Counts a finished batch."""
         with self._lock:
-            for domain, moment in ended.items():
-                self._seconds[domain] += moment - started
-            self._counts.update(f"{p.domain}/{v.verdict}" for (p, _), v in zip(pairs, verdicts, strict=True))
-        return verdicts
+            for domain, seconds in batch.seconds.items():
+                self._seconds[domain] += seconds
+            self._counts.update(f"{d}/{v.verdict}" for d, v in zip(batch.domains, verdicts, strict=True))
 
     def counts(self) -> dict[str, int]:
         """Verdicts so far, as "domain/verdict"; "math-verify/…" are the comparisons that took algebra."""
@@ -98,6 +137,10 @@ class Verifiers:
     def close(self) -> None:
         """Ends every worker."""
         self._math.close()
+        for pool in self._pools.values():
+            pool.close()
+        if self._judge is not None:
+            self._judge.close()
         if self._sandbox is not None:
             self._sandbox.close()
 
@@ -108,15 +151,96 @@ class Verifiers:
             return verify_science(problem.answer, response, self._math, self.settings.science_tolerance)
         if route == "code":
             return verify_code(problem.tests, response, self._code_sandbox())
+        if route == "logic-gym":
+            return verify_gym(problem.answer, response, self._pool("gym"))
+        if route == "judge":
+            return self._open_judge().submit(problem, response)
+        if route == "reward-model":
+            return self._reward_model(problem, response)
         future: Future[Verdict] = Future()
-        future.set_result(verify_logic(problem.answer, response))
+        check = verify_instructions if route == "instructions" else verify_logic
+        future.set_result(check(problem.answer, response))
         return future
+
+    def _pool(self, kind: str) -> MathPool:
+        if kind == "gym":
+            require_gym()
+        with self._lock:
+            if kind not in self._pools:
+                seconds = self.settings.math_timeout if kind == "gym" else self.settings.judge_timeout
+                memory_mb = self.settings.math_memory_mb if kind == "gym" else _MODEL_MB
+                self._pools[kind] = MathPool(self.settings.workers if kind == "gym" else 1, seconds, memory_mb, kind)
+            return self._pools[kind]
+
+    def _reward_model(self, problem: Problem, response: str) -> "Future[Verdict]":
+        if not self.settings.reward_model:
+            raise UserError("the route 'reward-model' needs a model", where="rewards.reward_model")
+        asked = self._pool("model").submit([self.settings.reward_model, problem.prompt], response)
+        future: Future[Verdict] = Future()
+
+        def finish(done: "Future[Verdict]") -> None:
+            verdict = Verdict("error", 0.0, 0.0, CANCELLED) if done.cancelled() else done.result()
+            ours = verdict.verdict in ("error", "timeout", "unparsed")  # a model has no opinion: no reward
+            score = float(verdict.detail.removeprefix("score ")) if not ours else 0.0
+            future.set_result(
+                Verdict("error", 0.0, verdict.seconds, verdict.detail) if ours else scored(score, "model")
+            )
+
+        asked.add_done_callback(finish)
+        return future
+
+    def _open_judge(self) -> Judge:
+        settings = self.settings
+        if not settings.judge_url or not settings.judge_model:
+            raise UserError("the route 'judge' needs an address and a model", where="rewards.judge_url, judge_model")
+        with self._lock:
+            if self._judge is None:
+                key = os.environ.get("RINGLITE_JUDGE_KEY", "")
+                self._judge = Judge(
+                    settings.judge_url, settings.judge_model, settings.judge_timeout, settings.workers, key
+                )
+            return self._judge
 
     def _code_sandbox(self) -> Sandbox:
         with self._lock:
             if self._sandbox is None:
                 self._sandbox = Sandbox(self.settings.sandbox())
             return self._sandbox
+
+
+class Batch:
+    """Verifications on their way. `futures` and the verdicts stand in the order of the pairs."""
+
+    def __init__(self, verifiers: Verifiers, domains: list[str]) -> None:
+        self._verifiers, self.domains = verifiers, domains
+        self.futures: list[Future[Verdict]] = []
+        self.seconds: dict[str, float] = {}
+        self._started = time.monotonic()
+
+    def watch(self, futures: list["Future[Verdict]"]) -> None:
+        """Takes the futures, and notes when each domain's last verdict arrives (`seconds`, from the batch's start)."""
+        self.futures = futures
+        for future, domain in zip(futures, self.domains, strict=True):
+            future.add_done_callback(lambda _, name=domain: self._note(name))  # type: ignore[misc]
+
+    def _note(self, domain: str) -> None:
+        self.seconds[domain] = time.monotonic() - self._started
+
+    def verdicts(self) -> list[Verdict]:
+        """Waits for all. A verification that another batch called off is an `error`."""
+        verdicts = []
+        for future in self.futures:
+            try:
+                verdicts.append(future.result())
+            except CancelledError:
+                verdicts.append(Verdict("error", 0.0, 0.0, "cancelled"))
+        self._verifiers.note(self, verdicts)
+        return verdicts
+
+    def cancel(self) -> None:
+        """Drops what is queued and ends the programs that run."""
+        for future in self.futures:
+            future.cancel()
 
 
 def route_of(problem: Problem) -> str:

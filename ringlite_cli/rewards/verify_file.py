@@ -9,7 +9,7 @@ from typing import Any
 
 from ringlite_cli.errors import UserError
 from ringlite_cli.problems import Problem, Verdict
-from ringlite_cli.rewards.verifiers import ROUTES, Verifiers, VerifierSettings
+from ringlite_cli.rewards.verifiers import ANSWERLESS, ROUTES, Verifiers, VerifierSettings
 
 _BATCH = 256
 
@@ -85,7 +85,7 @@ def _read_row(line: bytes, number: int) -> tuple[Problem, str, str]:
         return problem, "", f"no verifier for domain {route!r}; there are {', '.join(ROUTES)}"
     if not isinstance(row.get("response"), str):
         return problem, "", "no response text"
-    if problem.answer is None and route != "code":
+    if problem.answer is None and route not in ANSWERLESS:
         return problem, "", "no answer to verify against"
     if problem.tests is None and route == "code":
         return problem, "", "no tests to verify against"

@@ -27,9 +27,9 @@ def bench(settings: SandboxSettings, seconds: float = 5.0) -> dict[str, Any]:
     """
     with Sandbox(settings) as sandbox:
         sandbox.run_many([Submission(PROGRAM, TESTS)] * settings.workers * 2)  # warm up
-        verdicts, waits, elapsed = _saturate(sandbox, settings.workers, seconds)
+        verdicts, waits, elapsed = saturate(sandbox, seconds)
         isolation = str(sandbox.isolation)
-    bare = _subprocess_rate(min(2, settings.workers), max(0.5, seconds / 4))
+    bare = subprocess_rate(min(2, settings.workers), max(0.5, seconds / 4))
     waits.sort()
     return {
         "isolation": isolation,
@@ -44,7 +44,11 @@ def bench(settings: SandboxSettings, seconds: float = 5.0) -> dict[str, Any]:
     }
 
 
-def _saturate(sandbox: Sandbox, workers: int, seconds: float) -> tuple[list[SandboxVerdict], list[float], float]:
+def saturate(
+    sandbox: Sandbox, seconds: float, submission: Submission | None = None
+) -> tuple[list[SandboxVerdict], list[float], float]:
+    """Keeps all workers busy with one submission: the verdicts, the wait for each, and the seconds it took in all."""
+    submission = submission or Submission(PROGRAM, TESTS)
     verdicts: list[SandboxVerdict] = []
     waits: list[float] = []
     started = time.monotonic()
@@ -52,12 +56,12 @@ def _saturate(sandbox: Sandbox, workers: int, seconds: float) -> tuple[list[Sand
     def keep_busy() -> None:
         while time.monotonic() < started + seconds:
             asked = time.monotonic()
-            pending: list[Future[SandboxVerdict]] = [sandbox.submit(Submission(PROGRAM, TESTS)) for _ in range(2)]
+            pending: list[Future[SandboxVerdict]] = [sandbox.submit(submission) for _ in range(2)]
             for future in pending:
                 verdicts.append(future.result())
                 waits.append(time.monotonic() - asked)
 
-    threads = [threading.Thread(target=keep_busy) for _ in range(workers)]
+    threads = [threading.Thread(target=keep_busy) for _ in range(sandbox.settings.workers)]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -65,7 +69,8 @@ def _saturate(sandbox: Sandbox, workers: int, seconds: float) -> tuple[list[Sand
     return verdicts, waits, time.monotonic() - started
 
 
-def _subprocess_rate(threads: int, seconds: float) -> float:
+def subprocess_rate(threads: int, seconds: float) -> float:
+    """`subprocess.run([sys.executable, "-c", ...])` a second, from `threads` threads: no isolation, no verdict."""
     done: list[int] = []
     started = time.monotonic()
 

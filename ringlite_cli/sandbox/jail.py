@@ -20,10 +20,12 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+from ringlite_cli.sandbox.cgroup import MemoryGroup
 
 GUEST = Path(__file__).parent / "guest"
 _ENTER = """
@@ -34,6 +36,7 @@ from guest import zygote
 zygote.main(register)
 """
 _START_SECONDS = 20.0
+_WARM_MB = 64  # the warm process, its name spaces, page tables
 _FIRST_LOOK_SECONDS, _LOOK_SECONDS = 0.02, 0.2
 _ROOT_CAPS = ("CAP_SYS_ADMIN", "CAP_SETUID", "CAP_SETGID", "CAP_KILL")
 _FIRST_FREE_UID = 2_000_000
@@ -168,8 +171,10 @@ class Cancelled(Exception):
 class Jail:
     """A running jail. Use from one thread; that thread must outlive it (the jail dies with its parent thread)."""
 
-    def __init__(self, isolation: Isolation, files_mb: int, slot: int = 0) -> None:
+    def __init__(self, isolation: Isolation, files_mb: int, slot: int = 0, memory_mb: int = 0) -> None:
+        """memory_mb: of all processes of a run together, where a control group can be had; 0 for no such limit."""
         self.isolation = isolation
+        self._group, self._memory_mb = (MemoryGroup.make(slot) if memory_mb else None), memory_mb + _WARM_MB
         self._log = tempfile.TemporaryFile()  # noqa: SIM115  (closed by `close`)
         self._scratch = tempfile.mkdtemp(prefix="ringlite-") if isolation.level == "none" else ""
         self._sending = threading.Lock()
@@ -195,15 +200,22 @@ class Jail:
         uid = str(_SUBMISSION_UID) if self.isolation.user_ids else "-"
         python = _python()[0] if self.isolation.level == "none" else _inside(_python()[0])
         inner = [python, "-s", "-S", "-P", "-B", "-c", _ENTER.format(root=root)]
+        if self._group is not None:
+            self._group.limit(self._memory_mb << 20)
         inner += [str(theirs.fileno()), uid, str(files_mb << 20), self._scratch or "/tmp"]
         common: dict[str, Any] = {"stdin": subprocess.DEVNULL, "stdout": self._log, "stderr": self._log}
         if self.isolation.level == "none":
             return subprocess.Popen(
-                inner, pass_fds=[theirs.fileno()], env=_ENVIRONMENT, cwd="/", start_new_session=True, **common
+                [*self._joining(), *inner],
+                pass_fds=[theirs.fileno()],
+                env=_ENVIRONMENT,
+                cwd="/",
+                start_new_session=True,
+                **common,
             )
         outer = _jail_arguments(str(find_bwrap()), self.isolation)
         if not self.isolation.user_ids:
-            return subprocess.Popen([*outer, *inner], pass_fds=[theirs.fileno()], **common)
+            return subprocess.Popen([*self._joining(), *outer, *inner], pass_fds=[theirs.fileno()], **common)
         return self._start_with_user_ids(outer, inner, theirs.fileno(), slot, common)
 
     def _start_with_user_ids(
@@ -213,7 +225,8 @@ class Jail:
         info_read, info_write = os.pipe()
         go_read, go_write = os.pipe()
         outer = [*outer[:-1], "--info-fd", str(info_write), "--userns-block-fd", str(go_read), "--"]
-        process = subprocess.Popen([*outer, *inner], pass_fds=[control, info_write, go_read], **common)
+        command = [*self._joining(), *outer, *inner]
+        process = subprocess.Popen(command, pass_fds=[control, info_write, go_read], **common)
         os.close(info_write)
         os.close(go_read)
         try:
@@ -239,6 +252,8 @@ class Jail:
 
         enough: asked now and then; the run is ended early when it says so. Raises Cancelled after `cancel`.
         """
+        if self._group is not None:
+            self._group.was_exceeded()  # by an earlier run
         with self._sending:
             if self._called_off:
                 raise Cancelled
@@ -261,7 +276,19 @@ class Jail:
 
     def ran_out_of_memory(self) -> bool:
         """Whether the last run met the memory limit of its control group (where there is one)."""
-        return False
+        return self._group is not None and self._group.was_exceeded()
+
+    @contextlib.contextmanager
+    def more_memory(self, megabytes: int) -> Iterator[None]:
+        """Lets the runs inside take that much more together (a compiler, a JVM)."""
+        if self._group is not None:
+            self._group.limit((self._memory_mb + megabytes) << 20)
+        yield
+        if self._group is not None:
+            self._group.limit(self._memory_mb << 20)
+
+    def _joining(self) -> list[str]:
+        return self._group.join() if self._group is not None else []
 
     def _ready(self, seconds: float) -> bool:
         return bool(select.select([self._socket], [], [], seconds)[0])
@@ -303,6 +330,8 @@ class Jail:
             self._process.kill()
             self._process.wait()
         shutil.rmtree(self._scratch, ignore_errors=True)
+        if self._group is not None:
+            self._group.remove()
         self._log.seek(0)
         log = self._log.read().decode(errors="replace").strip()
         self._log.close()

@@ -19,7 +19,9 @@ _CACHE_BYTES = 256 << 20
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """How a language runs. `{memory}` in a command is the memory limit in MiB; `extra_mb` comes on top of it."""
+    """How a language runs. `{memory}` in a command is the memory limit in MiB; `extra_mb` comes on top of it as
+    address space, `more_mb` as memory.
+    """
 
     tool: str
     source: str
@@ -29,6 +31,7 @@ class Recipe:
     run: tuple[str, ...]
     extra_mb: int
     processes: int
+    more_mb: int
 
 
 # The JVM reserves far more address space than it uses; its heap is what -Xmx bounds.
@@ -39,13 +42,13 @@ _JVM = (
 RECIPES = {
     CPP: Recipe(
         "g++", "main.cpp", ("g++", "-std=gnu++17", "-O2", "-pipe", "-w", "-o", "program", "main.cpp"),
-        "program", "program", ("./program",), 16, 0,
+        "program", "program", ("./program",), 16, 0, 0,
     ),
     JAVA: Recipe(
         "javac", "{class}.java",
         ("javac", "-J-Xmx512m", *(f"-J{flag}" for flag in _JVM), "-encoding", "UTF-8", "-nowarn", "-d", ".",
          "{class}.java"),
-        "*.class", "program.jar", ("java", "-Xmx{memory}m", *_JVM, "-jar", "program.jar"), 2048, 48,
+        "*.class", "program.jar", ("java", "-Xmx{memory}m", *_JVM, "-jar", "program.jar"), 2048, 48, 256,
     ),
 }  # fmt: skip
 

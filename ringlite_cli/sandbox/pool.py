@@ -137,7 +137,7 @@ class Sandbox:
         reason = ""
         for _ in range(2):
             try:
-                jail = jail or Jail(self.isolation, self.settings.files_mb, slot)
+                jail = jail or self._new_jail(slot)
                 return self._judge_in(jail, submission, future), jail
             except Cancelled:
                 return SandboxVerdict(SANDBOX_ERROR, detail=CANCELLED), jail
@@ -149,6 +149,12 @@ class Sandbox:
                 jail.close()
                 jail = None
         return SandboxVerdict(SANDBOX_ERROR, detail=reason), None
+
+    def _new_jail(self, slot: int) -> Jail:
+        """A jail whose runs may take, all processes together, what one may, with its files and output."""
+        settings = self.settings
+        together = settings.memory_mb + settings.files_mb + 2 * settings.output_mb
+        return Jail(self.isolation, settings.files_mb, slot, together)
 
     def _judge_in(self, jail: Jail, submission: Submission, future: "Future[SandboxVerdict]") -> SandboxVerdict:
         with self._lock:

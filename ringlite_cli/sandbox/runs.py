@@ -279,6 +279,10 @@ class _Run:
         launch = self._launch(language)
         if isinstance(launch, SandboxVerdict):
             return launch
+        with self.jail.more_memory(RECIPES[language].more_mb if language != PYTHON else 0):
+            return self._cases(launch)
+
+    def _cases(self, launch: _Launch) -> SandboxVerdict:
         same = judge.output_comparison(self.tests)
         total = SandboxVerdict(model.ACCEPTED)
         for place in self.memory.order.order(self.tests):
@@ -353,7 +357,8 @@ class _Run:
                 files.add(each)
             limits = {"memory": (_COMPILE_MB + recipe.extra_mb) << 20, "file": 64 << 20, "processes": 128}
             roles = [("compile", {each: each for each in files.numbers})]
-            reply = self._go(files, roles, wall=_COMPILE_SECONDS, limits=limits)
+            with self.jail.more_memory(_COMPILE_MB):
+                reply = self._go(files, roles, wall=_COMPILE_SECONDS, limits=limits)
             said = files.tail("stderr", _STDERR_BYTES).strip() + files.tail("stdout", _STDERR_BYTES).strip()
             made = files.read("artifact")
         code = os.waitstatus_to_exitcode(reply["children"][0]["status"])

@@ -10,7 +10,7 @@ from ringlite_cli.errors import UserError
 def verify_rows(file: Path, out: Path, console: Console, *, workers: int, isolation: str) -> None:
     """Verifies a JSONL file of responses and prints what came out."""
     from ringlite_cli.rewards.verifiers import VerifierSettings
-    from ringlite_cli.rewards.verify_file import verify_file
+    from ringlite_cli.rewards.verify_file import slowest, verify_file
 
     if not file.is_file():
         raise UserError("no such file", where=str(file))
@@ -21,6 +21,10 @@ def verify_rows(file: Path, out: Path, console: Console, *, workers: int, isolat
         counts = verify_file(file, out, settings, bar.update)
     for verdict, count in sorted(counts.items(), key=lambda item: -item[1]):
         console.say(f"{count:8,}  {verdict}")
+    rows, late = slowest(out)
+    console.say("slowest: " + ", ".join(f"{row['id']} {row['seconds']:.2f} s" for row in rows))
+    shown = ", ".join(late[:10]) + (f" and {len(late) - 10:,} more" if len(late) > 10 else "")
+    console.say(f"time-outs: {len(late):,}" + (f" ({shown})" if late else ""))
     console.say(f"verdicts: {out}")
 
 
@@ -35,10 +39,9 @@ def sandbox_bench_text(seconds: float, workers: int) -> str:
     )
 
 
-def sandbox_run_text(file: Path, tests: Path) -> str:
-    """The verdict of one program, as a line."""
-    from ringlite_cli.problems import Problem
-    from ringlite_cli.rewards.verifiers import Verifiers, VerifierSettings
+def sandbox_run_text(file: Path, tests: Path, isolation: str = "full") -> str:
+    """The verdict of one program, as a line, with the end of what it wrote to its error stream."""
+    from ringlite_cli.sandbox import Sandbox, SandboxSettings, Submission
 
     for path in (file, tests):
         if not path.is_file():
@@ -49,8 +52,14 @@ def sandbox_run_text(file: Path, tests: Path) -> str:
         raise UserError(f"not JSON ({error})", where=str(tests)) from None
     if not isinstance(wanted, dict):
         raise UserError("tests are a mapping with mode, language and cases or code", where=str(tests))
-    language = wanted.setdefault("language", "python")
-    response = f"```{language}\n{file.read_text(encoding='utf-8', errors='replace')}\n```"
-    with Verifiers(VerifierSettings(workers=1)) as verify:
-        verdict = verify([(Problem(file.name, "code", "", tests=wanted), response)])[0]
-    return f"{verdict.verdict} in {verdict.seconds:.3f} s {verdict.detail}".rstrip()
+    wanted.setdefault("language", _LANGUAGES.get(file.suffix, "python"))
+    with Sandbox(SandboxSettings(workers=1, isolation=isolation)) as sandbox:
+        level = str(sandbox.isolation)
+        verdict = sandbox.run(Submission(file.read_text(encoding="utf-8", errors="replace"), wanted))
+    case = f"case {verdict.failed_case}" if verdict.failed_case is not None else ""
+    detail = "; ".join(part for part in (case, verdict.detail) if part)
+    lines = [f"{verdict.verdict} in {verdict.seconds:.3f} s {detail}".rstrip(), f"isolation: {level}"]
+    return "\n".join(lines + ([verdict.stderr.rstrip()] if verdict.stderr.strip() else []))
+
+
+_LANGUAGES = {".cpp": "cpp", ".cc": "cpp", ".cxx": "cpp", ".java": "java"}

@@ -1,5 +1,9 @@
-"""The verifier as a TRL reward function: one call per batch, and no failure of its own passed off as a wrong answer."""
+"""The verifier as a TRL reward function: one call per batch, and no failure of its own passed off as a wrong answer.
 
+It is asynchronous, as TRL allows: domains run side by side, and beside other asynchronous reward functions.
+"""
+
+import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -19,29 +23,42 @@ class VerifiedReward:
         self._problems: Mapping[str, Problem] = {problem.id: problem for problem in problems}
         self._verify = verify
 
-    def __call__(
+    async def __call__(
         self,
         completions: Sequence[Any],
         problem_id: Sequence[str],
         log_extra: Callable[[str, list[str]], None] | None = None,
+        log_metric: Callable[[str, float], None] | None = None,
         **_: Any,
     ) -> list[float | None]:
-        """completions: as TRL gives them, text or a conversation each. problem_id: that column of the data set."""
+        """completions: as TRL gives them, text or a conversation each. problem_id: that column of the data set.
+
+        Logs the column `verdict`, and `reward_seconds/<domain>` where the verifier tells them.
+        """
         pairs = [(self._problems[name], _text(c)) for name, c in zip(problem_id, completions, strict=True)]
-        verdicts = self._verified(pairs)
+        verdicts, seconds = await self._verified(pairs)
         failed = [i for i, verdict in enumerate(verdicts) if verdict.verdict in NO_VERDICT]
         if failed:
-            for i, verdict in zip(failed, self._verified([pairs[i] for i in failed]), strict=True):
+            again, _more = await self._verified([pairs[i] for i in failed])
+            for i, verdict in zip(failed, again, strict=True):
                 verdicts[i] = verdict
+        if log_metric is not None:
+            for domain in sorted(seconds):
+                log_metric(f"reward_seconds/{domain}", seconds[domain])
         if log_extra is not None:
             log_extra("verdict", [verdict.verdict for verdict in verdicts])
         return [None if verdict.verdict in NO_VERDICT else verdict.reward for verdict in verdicts]
 
-    def _verified(self, pairs: list[tuple[Problem, str]]) -> list[Verdict]:
-        verdicts = list(self._verify(pairs))
+    async def _verified(self, pairs: list[tuple[Problem, str]]) -> tuple[list[Verdict], dict[str, float]]:
+        seconds: dict[str, float] = {}
+        verify_async = getattr(self._verify, "verify_async", None)
+        if verify_async is not None:
+            verdicts, seconds = await verify_async(pairs)
+        else:
+            verdicts = list(await asyncio.to_thread(self._verify, pairs))
         if len(verdicts) != len(pairs):
             raise WorkFailed(f"the verifier returned {len(verdicts)} verdicts for {len(pairs)} responses")
-        return verdicts
+        return verdicts, seconds
 
 
 def _text(completion: Any) -> str:

@@ -124,10 +124,19 @@ def _operate(space: dict[str, Any], method: str, value: Any, *args: Any) -> Any:
     return list(result) if method == "__iter__" else result
 
 
+# The parameters before the slash keep out of the way of arguments that are passed by name.
+def _call_name(space: dict[str, Any], name: str, /, *args: Any, **named: Any) -> Any:
+    return space[name](*args, **named)
+
+
+def _call(space: dict[str, Any], value: Any, /, *args: Any, **named: Any) -> Any:
+    return value(*args, **named)
+
+
 _OPERATIONS: dict[str, Callable[..., Any]] = {
     "name": lambda space, name: space[name],
-    "call_name": lambda space, *args, **named: space[args[0]](*args[1:], **named),
-    "call": lambda space, *args, **named: args[0](*args[1:], **named),
+    "call_name": _call_name,
+    "call": _call,
     "attribute": lambda space, value, name: getattr(value, name),
     "set_attribute": lambda space, value, name, new: setattr(value, name, new),
     "operator": _operate,
@@ -146,7 +155,7 @@ class Remote:
     def __init__(self, tests: "_Tests", wired: dict[str, Any]) -> None:
         self.__dict__["_tests"], self.__dict__["_wired"] = tests, wired
 
-    def __call__(self, *args: Any, **named: Any) -> Any:
+    def __call__(self, /, *args: Any, **named: Any) -> Any:
         return self._tests.do("call", self, *args, **named)
 
     def __getattr__(self, name: str) -> Any:
@@ -215,7 +224,7 @@ class _Tests:
         self.classes = any(kinds.get(name) == "class" for name in used - {"Solution"})
         self.calls = 0
 
-    def do(self, operation: str, *args: Any, **named: Any) -> Any:
+    def do(self, operation: str, /, *args: Any, **named: Any) -> Any:
         """Performs an operation in the program's process; raises what it raised."""
         self.calls += 1
         packed = wire.pack(list(args), self._give)

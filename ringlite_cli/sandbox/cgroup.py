@@ -1,0 +1,82 @@
+"""One memory limit over all processes of a run, by a control group, where this user may make one.
+
+Without it each process has its own limit, and a run of 16 processes may take 16 times that.
+"""
+
+import contextlib
+import os
+from pathlib import Path
+
+_V1, _V2 = Path("/sys/fs/cgroup/memory"), Path("/sys/fs/cgroup")
+_PREFIX = "ringlite-"
+
+
+class MemoryGroup:
+    """A control group of its own, below this process's. `make` gives None where that is not allowed."""
+
+    def __init__(self, folder: Path, second: bool) -> None:
+        self.folder = folder
+        self._limit = folder / ("memory.max" if second else "memory.limit_in_bytes")
+        self._events = folder / ("memory.events" if second else "memory.oom_control")
+        self._seen = 0
+
+    @classmethod
+    def make(cls, slot: int) -> "MemoryGroup | None":
+        """A new group for a jail; leftovers of processes that are gone are removed on the way."""
+        found = _own_group()
+        if found is None:
+            return None
+        parent, second = found
+        folder = parent / f"{_PREFIX}{os.getpid()}-{slot}"
+        try:
+            for old in parent.glob(f"{_PREFIX}*"):
+                if not Path(f"/proc/{old.name.split('-')[1]}").exists():
+                    old.rmdir()
+            folder.mkdir(exist_ok=True)
+            group = cls(folder, second)
+            group._seen = group._kills()
+            return group
+        except OSError:
+            with contextlib.suppress(OSError):
+                folder.rmdir()
+            return None
+
+    def limit(self, size: int) -> None:
+        """Sets the limit in bytes. Raises OSError."""
+        self._limit.write_text(str(size))
+
+    def was_exceeded(self) -> bool:
+        """Whether the kernel has killed for memory since the last time."""
+        kills = self._kills()
+        exceeded, self._seen = kills > self._seen, kills
+        return exceeded
+
+    def join(self) -> list[str]:
+        """The start of a command line that runs the rest of it inside the group."""
+        return ["/bin/sh", "-c", 'echo $$ > "$0/cgroup.procs" && exec "$@"', str(self.folder)]
+
+    def remove(self) -> None:
+        """Removes the group; its processes must be gone."""
+        with contextlib.suppress(OSError):
+            self.folder.rmdir()
+
+    def _kills(self) -> int:
+        for line in self._events.read_text().splitlines():
+            if line.startswith("oom_kill "):
+                return int(line.split()[1])
+        return 0
+
+
+def _own_group() -> tuple[Path, bool] | None:
+    """This process's memory control group and whether it is of version 2; None where there is no memory controller."""
+    try:
+        lines = Path("/proc/self/cgroup").read_text().splitlines()
+    except OSError:
+        return None
+    for line in lines:
+        _, controllers, path = line.split(":", 2)
+        if "memory" in controllers.split(","):
+            return _V1 / path.lstrip("/"), False
+        if not controllers and (_V2 / path.lstrip("/") / "memory.max").exists():
+            return _V2 / path.lstrip("/"), True
+    return None
