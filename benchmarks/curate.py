@@ -4,8 +4,8 @@
 
 Ours: load from JSONL, all text rules, exact and near duplicates, decontamination, and writing the sets with the trail.
 Theirs: the four steps of datatrove's MinHash pipeline (signatures, buckets, clusters, filter) with its own defaults,
-from JSONL to JSONL. `--peer` is a Python that has `datatrove[io,processing]` and `spacy` (default: this one); where it has
-not, only ours is timed. The last line is `ratio R`: our rows a second over theirs.
+from JSONL to JSONL. `--peer` is a Python that has `datatrove[io,processing]` and `spacy` (default: this one); where it
+has not, only ours is timed. The last line is `ratio R`: our rows a second over theirs.
 """
 
 import argparse
