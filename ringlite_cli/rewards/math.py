@@ -10,6 +10,7 @@ from ringlite_cli.rewards.extract import last_boxed
 from ringlite_cli.rewards.normalise import answer_texts, decimal_of, for_algebra, squeeze
 from ringlite_cli.rewards.pool import MathPool
 
+MAX_CHARACTERS = 10_000
 CORRECT, WRONG, UNPARSED, TIMEOUT, ERROR = "correct", "wrong", "unparsed", "timeout", "error"
 
 
@@ -33,6 +34,8 @@ def verify_math(answer: object, response: str, pool: MathPool) -> "Future[Verdic
         return done(quick, "" if quick == CORRECT else f"expected {golds[0][:80]}, got {boxed[:80]}")
     if not boxed.strip():
         return done(UNPARSED, "an empty \\boxed{}")
+    if len(boxed) > MAX_CHARACTERS:
+        return done(UNPARSED, f"an answer of more than {MAX_CHARACTERS:,} characters")
     return pool.submit([for_algebra(gold) for gold in golds], for_algebra(boxed))
 
 

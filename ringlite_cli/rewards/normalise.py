@@ -51,7 +51,7 @@ def one_width(text: str) -> str:
 
 _HAN = "\u3400-\u4dbf\u4e00-\u9fff\u3000-\u303f"
 _HAN_TEXT = re.compile(rf"\\(?:text|mathrm|mbox|textbf)\s*\{{[^{{}}]*[{_HAN}][^{{}}]*\}}|[{_HAN}]+[:：]?")
-_E_NOTATION = re.compile(r"(?<![\w.])([+-]?\d+\.?\d*)[eE]([+-]?\d+)\Z")
+_E_NOTATION = re.compile(r"(?<![\w.])([+-]?\d++(?:\.\d*+)?)[eE]([+-]?\d++)\Z")
 
 
 def for_algebra(text: str) -> str:
