@@ -59,25 +59,27 @@ _GIVEN = (  # words in the source's own subject, the first that fits
     ("inequalit", "26"),
 )
 
-_WORDS = {
-    "05": "ways|arrange\\w*|permutations?|combinations?|subsets?|graphs?|vertices of a graph|tournament|colou?rings?"
-    "|committees?|binom|choose|seated|paths?",
-    "11": "divis\\w+|remainder|primes?|integers?|digits?|gcd|lcm|mod|factors?|multiples?|perfect squares?|base",
-    "12": "polynomials?|roots?|coefficients?|quadratic|factor|equations?|solve",
-    "15": "matrix|matrices|determinants?|vectors?|eigenvalues?|linear map|pmatrix",
-    "26": "functions?|derivatives?|integrals?|limits?|continuous|maximum|minimum|lim|int",
-    "30": "complex|imaginary|holomorphic|residue",
-    "33": "sin|cos|tan|sec|cot|log|logarithms?|theta",
-    "40": "sequences?|series|sum_|converges?|arithmetic progression|geometric progression|infinite",
-    "51": "triangles?|circles?|angles?|squares?|rectangles?|polygons?|perimeter|area|radius|cubes?|spheres?|parallel"
-    "|perpendicular|tangent|overline|sides?|hypotenuse|trapezoid|chord|circ",
-    "60": "probability|dice|die|coins?|random\\w*|expected|cards?",
-    "62": "mean|median|mode|average|variance|standard deviation",
-    "97": "cost|costs|dollars?|money|buys?|bought|sells?|sold|hours?|minutes?|miles|price|percent|earns?|pays?"
-    "|students|apples|friends?|many more|each day|week",
+_WORDS = {  # words, and beginnings of words with a star after five letters
+    "05": "ways arran* permu* combi* subset subsets graph vertices tourn* color* colou* commi* binom choose seated"
+    " path paths",
+    "11": "divis* remai* prime primes integer integers digit digits gcd lcm mod factor factors multiple multiples base",
+    "12": "polyn* root roots coeff* quadr* equation equations solve",
+    "15": "matrix matrices deter* vector vectors eigen* pmatrix",
+    "26": "function functions deriv* integ* limit limits conti* maximum minimum lim int",
+    "30": "complex imagi* holom* residue",
+    "33": "sin cos tan sec cot log logarithm logarithms theta",
+    "40": "seque* series conve* arithmetic geometric infinite",
+    "51": "trian* circle circles angle angles square squares recta* polyg* perim* area radius cube cubes sphere spheres"
+    " parallel perpe* tangent overline side sides hypot* trape* chord circ",
+    "60": "proba* dice die coin coins rando* expected card cards",
+    "62": "mean median mode average varia* standard",
+    "97": "cost costs dollar dollars money buy buys bought sell sells sold hour hours minute minutes mile miles price"
+    " percent earn earns pay pays student students apples friend friends week",
 }
 _WEIGHT = {"60": 3, "15": 2, "30": 2, "33": 2, "97": 1.5}  # words that leave little doubt
-_ANY = re.compile("|".join(rf"(?P<c{code}>\b(?:{words})\b)" for code, words in _WORDS.items()), re.I)
+_EXACT = {word: code for code, words in _WORDS.items() for word in words.split() if "*" not in word}
+_STEMS = {word[:5]: code for code, words in _WORDS.items() for word in words.split() if "*" in word}
+_LETTERS = re.compile(r"[a-z]+")
 
 TOPICS = {
     "code": (
@@ -157,9 +159,10 @@ def subject_class(problem: Problem) -> tuple[str, str]:
 
 def _counts(prompt: str) -> Counter[str]:
     counts: Counter[str] = Counter()
-    for match in _ANY.finditer(prompt):
-        code = (match.lastgroup or "c00")[1:]
-        counts[code] += _WEIGHT.get(code, 1)  # type: ignore[assignment]
+    for word in _LETTERS.findall(prompt.lower()):
+        code = _EXACT.get(word) or _STEMS.get(word[:5])
+        if code:
+            counts[code] += _WEIGHT.get(code, 1)  # type: ignore[assignment]
     return counts
 
 
