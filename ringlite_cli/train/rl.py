@@ -5,12 +5,13 @@ import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal
 
 from ringlite_cli.c3po.budget import Cut
 from ringlite_cli.c3po.loss import Algorithm
-from ringlite_cli.c3po.plan import BatchPlan, Scope, resolve_batch
+from ringlite_cli.c3po.plan import BatchPlan, Scope, fits_without_checkpointing, resolve_batch
 from ringlite_cli.c3po.schedule import Kind
 from ringlite_cli.errors import UserError
 from ringlite_cli.problems import PAPER_SUFFIX, Problem, Verify, chat_messages
@@ -118,6 +119,7 @@ def run_rl(
     args = _config(
         trl,
         plan,
+        policy,
         dtype=dtype,
         attn_implementation=attn_implementation,
         output_dir=str(checkpoints),
@@ -220,7 +222,7 @@ def _resolve(trl: Mapping[str, Any], **own: Any) -> BatchPlan:
 
 
 def _config(
-    trl: Mapping[str, Any], plan: BatchPlan, *, dtype: Dtype, attn_implementation: str | None, **own: Any
+    trl: Mapping[str, Any], plan: BatchPlan, policy: Path, *, dtype: Dtype, attn_implementation: str | None, **own: Any
 ) -> Any:
     """The trainer's config: TRL's fields as given, ours, and defaults that suit a run that resumes."""
     import torch
@@ -243,7 +245,7 @@ def _config(
     defaults = {
         "use_cpu": on_cpu,
         "bf16": dtype == "bfloat16",
-        "gradient_checkpointing": not on_cpu,
+        "gradient_checkpointing": not on_cpu and not _has_room(policy, plan, bool(trl.get("beta"))),
         "dataloader_pin_memory": not on_cpu,
         "report_to": "none",
         "disable_tqdm": True,
@@ -252,6 +254,11 @@ def _config(
         "save_total_limit": 2,
         "lr_scheduler_type": "constant_with_warmup",
     }
+    if own["algorithm"] == "dr_grpo":
+        defaults["scale_rewards"] = "none"  # its advantages are not divided by the group's standard deviation
+    if not on_cpu and find_spec("liger_kernel"):  # fused norms, rotary embedding and SwiGLU: 1.5 times the speed
+        defaults["use_liger_kernel"] = True
+        defaults["liger_kernel_config"] = {"cross_entropy": False, "fused_linear_cross_entropy": False}
     fields = defaults | dict(trl) | plan.trl_fields | own | {"model_init_kwargs": model_kwargs}
     if fields["save_steps"] % updates:
         raise UserError(
@@ -261,6 +268,19 @@ def _config(
         )
     # The data set stands in drawing order, and TRL keeps it
     return C3POConfig(**fields, shuffle_dataset=False)
+
+
+def _has_room(policy: Path, plan: BatchPlan, reference: bool) -> bool:
+    """Whether the device holds the rows of this plan without gradient checkpointing, which is slower."""
+    import torch
+    from transformers import AutoConfig
+
+    config = AutoConfig.from_pretrained(policy)
+    saved = sum(file.stat().st_size for file in Path(policy).glob("*.safetensors"))
+    parameters = saved // (4 if config.dtype == torch.float32 else 2)
+    memory = torch.cuda.get_device_properties(0).total_memory
+    shape = config.get_text_config()
+    return fits_without_checkpointing(shape, parameters, plan.row_tokens_mean, memory, reference=reference)
 
 
 def _trainer(
