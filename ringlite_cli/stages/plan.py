@@ -7,13 +7,14 @@ from ringlite_cli.c3po.plan import resolve_batch
 from ringlite_cli.console import Console
 from ringlite_cli.recipe.graph import run_order
 from ringlite_cli.recipe.schema import CurateStage, EvalStage, Model, Recipe, RlStage, SelectStage, SftStage
+from ringlite_cli.runs.manifest import read_manifest
 from ringlite_cli.stages import KINDS
 
 MEAN_PROMPT_TOKENS = 128  # assumed, and said so: the data is not there yet; a run takes the real mean
 
 
-def print_plan(recipe: Recipe, console: Console) -> None:
-    """Prints batches, tokens and memory of each stage."""
+def print_plan(recipe: Recipe, console: Console, runs: Path) -> None:
+    """Prints batches, tokens and memory of each stage, and the time it took where it was run before."""
     console.head(f"{recipe.name} (seed {recipe.seed})")
     parameters = count_parameters(recipe.model)
     console.say(f"  model: {_model_line(recipe.model, parameters)}")
@@ -22,6 +23,9 @@ def print_plan(recipe: Recipe, console: Console) -> None:
         console.head(f"{name}: {KINDS[section.kind].summary}")
         for line in _lines(recipe, section, parameters):
             console.say(f"  {line}")
+        before = read_manifest(runs / recipe.name / name)
+        if before and before.status == "done":
+            console.say(f"  time: {before.seconds:,.0f} s when it was last run ({before.versions.get('device', '?')})")
 
 
 def count_parameters(model: Model) -> int | None:
@@ -57,12 +61,35 @@ def _lines(recipe: Recipe, section: object, parameters: int | None) -> Iterator[
     elif isinstance(section, SelectStage):
         low, high = section.entropy_band
         yield f"each checkpoint of {section.candidates}: {section.samples} responses a problem of {section.data}"
+        yield from _sampled(recipe, [section.data], section.samples, section.max_new_tokens, "a checkpoint")
         yield f"picked: best pass@1 with an entropy of {low} to {high} nats per response token"
     elif isinstance(section, RlStage):
         yield from _rl_lines(section, parameters)
     elif isinstance(section, EvalStage):
         yield f"policies {', '.join(section.policies)}; tasks {', '.join(section.tasks)}"
         yield f"avg@{section.samples}, at most {section.max_new_tokens:,} tokens, temperature {section.temperature:g}"
+        yield from _sampled(recipe, section.tasks, section.samples, section.max_new_tokens, "a policy")
+
+
+def _sampled(recipe: Recipe, sets: list[str], samples: int, longest: int, per: str) -> Iterator[str]:
+    """Tokens sampled at most, where the number of problems is known from the recipe."""
+    counts = [_problems(recipe, name) for name in sets]
+    if all(counts):
+        responses = sum(count or 0 for count in counts) * samples
+        yield f"{responses:,} responses, at most {responses * longest:,} tokens, {per}"
+
+
+def _problems(recipe: Recipe, name: str) -> int | None:
+    """Problems of a curated set, by its own rows or else by those of its split's sources (before any are dropped)."""
+    stage, _, artifact = name.partition(".")
+    curate = recipe.stages.get(stage)
+    if not isinstance(curate, CurateStage) or artifact not in curate.sets:
+        return None
+    wanted = curate.sets[artifact]
+    if wanted.rows:
+        return sum(wanted.rows.values())
+    rows = [source.rows for source in curate.sources if source.split == wanted.split]
+    return sum(count or 0 for count in rows) if all(rows) else None
 
 
 def _curate_lines(section: CurateStage) -> Iterator[str]:
@@ -82,6 +109,9 @@ def _sft_lines(recipe: Recipe, section: SftStage, parameters: int | None) -> Ite
     rows = curate.sets[artifact].rows if isinstance(curate, CurateStage) else None
     traces = f"{sum(rows.values()):,} traces" if rows else "every trace"
     yield f"{traces} x {epochs:g} epochs; batch {batch} rows of at most {trl.get('max_length', 1024):,} tokens"
+    if rows:
+        most = round(sum(rows.values()) * trl.get("max_length", 1024) * epochs)
+        yield f"at most {most:,} tokens seen; those of prompts carry no loss"
     yield f"{round(epochs * section.checkpoints_per_epoch)} checkpoints for select to choose from"
     yield from _memory(parameters, 16, "weights, gradients and AdamW in float32")
 
