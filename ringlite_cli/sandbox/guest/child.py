@@ -55,6 +55,7 @@ def _warm_up() -> None:
         wire.unpack(marshal.loads(marshal.dumps(wire.pack(value))))
         _line(value)
     _entry(space, "f")([1, 2])
+    json.loads(json.dumps({"op": "call", "args": [{"~": "name", "id": "f"}, [1, "a"]], "named": {}}))
 
 
 def main(role: str, limits: Mapping[str, int], files: dict[str, int], uid: int | None, folder: str) -> None:

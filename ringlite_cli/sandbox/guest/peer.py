@@ -73,6 +73,8 @@ def serve(link: Peer, space: dict[str, Any]) -> None:
     def take(value: dict[str, Any]) -> Any:
         if value["~"] == "remote":
             return held[value["id"]]
+        if value["~"] == "name":
+            return space[value["id"]]
         return lambda *args: _answer(link.ask(op="call", id=value["id"], args=wire.pack(list(args), give)), take)
 
     def handle(message: dict[str, Any]) -> dict[str, Any]:
@@ -87,15 +89,16 @@ def serve(link: Peer, space: dict[str, Any]) -> None:
     def name_kind(value: Any) -> str:
         if isinstance(value, type):
             return "exception" if issubclass(value, BaseException) else "class"
-        return "value"
+        return "callable" if callable(value) else "value"
 
     link.handle = handle
-    link.send({"names": {name: name_kind(value) for name, value in space.items() if not name.startswith("__")}})
-    while True:
-        try:
+    try:
+        used = [str(name) for name in link.receive().get("used", [])]
+        link.send({"names": {name: name_kind(space[name]) for name in used if name in space}})
+        while True:
             link.send(handle(link.receive()))
-        except Gone:
-            return
+    except Gone:
+        return
 
 
 def _changed(args: list[Any], sent: list[Any], give: Callable[[Any], dict[str, Any]]) -> dict[str, Any]:
@@ -283,6 +286,8 @@ class _Tests:
         if kind == "exception":
             self.exceptions[name] = type(name, (Raised,), {})
             return self.exceptions[name]
+        if kind in ("callable", "class"):
+            return Remote(self, {"~": "name", "id": name, "type": kind, "text": f"<{kind} {name}>"})
         return self.do("name", name)
 
 
@@ -305,14 +310,14 @@ def run_tests(link: Peer, source: str, space: dict[str, Any]) -> dict[str, str]:
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
         return {"outcome": "broken", "detail": f"the tests do not compile: {error}"}
     try:
+        used = {name for name in _names(code) if not hasattr(builtins, name) and name not in space}
+        link.send({"used": sorted(name for name in used if not name.startswith("__"))})
         kinds = link.receive().get("names")
         if not isinstance(kinds, dict):
             raise Gone("the program ended")
-        used = _names(code)
         tests = _Tests(link, kinds, used)
         for name in sorted(used & kinds.keys()):
-            if not hasattr(builtins, name) and name not in space:
-                space[name] = tests.bind(name, kinds[name])
+            space[name] = tests.bind(name, str(kinds[name]))
         exec(code, space)
     except Gone as error:
         return {"outcome": "gone", "detail": str(error)}
