@@ -7,6 +7,7 @@ from ringlite_cli.rewards.extract import last_boxed
 from ringlite_cli.rewards.math import CORRECT, ERROR, UNPARSED, WRONG
 from ringlite_cli.rewards.normalise import answer_texts, decimal_of, normalise
 
+_MAX_CHARACTERS = 20_000
 _MACRO = re.compile(r"\\(?:text|mathrm|textbf|mathbf|texttt|mbox)\s*\{([^{}]*)\}")
 
 
@@ -19,6 +20,8 @@ def verify_logic(answer: object, response: str) -> Verdict:
     if not golds:
         return Verdict(ERROR, 0.0, 0.0, "the problem has no gold answer")
     got = items(boxed)
+    if len(boxed) > _MAX_CHARACTERS:
+        return Verdict(WRONG, 0.0, 0.0, f"an answer of more than {_MAX_CHARACTERS:,} characters")
     wanted = [items(gold) for gold in golds]
     if isinstance(answer, str) and len(golds) > 1:
         wanted.append(items(answer))  # a JSON list of words may also be one answer of several words
