@@ -34,13 +34,14 @@ def verify_rows(rows: Sequence[Row], verify: Verify, progress: Progress | None =
     for batch in _batches(rows):
         wanted = [row for row in batch if not is_benchmark(row)]
         problems = {id(row): row.problem for row in wanted}
+        before = dict(problems)
         rejected = _rejected(wanted, problems, verify)
         for row in batch:
             if drop := rejected.get(id(row)):
                 sifted.drops.append(drop)
                 continue
             if problem := problems.get(id(row)):
-                _mark(row, problem)
+                _mark(row, problem, before[id(row)])
             sifted.kept.append(row)
         done += len(wanted)
         if progress and wanted:
@@ -78,13 +79,13 @@ def _try_others(
     return [(r, v) for r, v in failed if id(r) not in passing]
 
 
-def _mark(row: Row, problem: Problem) -> None:
+def _mark(row: Row, problem: Problem, before: Problem) -> None:
     """Notes what confirmed the row, and takes off what served verification alone."""
     row.verified = _confirmed_by(problem)
     trace = None if row.bad_trace else problem.trace
     labels = {k: v for k, v in problem.labels.items() if k != OTHER_SOLUTIONS}
     row.bad_trace = False
-    if trace != row.problem.trace or labels != problem.labels:
+    if trace != before.trace or len(labels) != len(before.labels):
         row.change(trace=trace, labels=labels)
 
 
