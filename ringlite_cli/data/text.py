@@ -66,6 +66,11 @@ def signature(words: Sequence[str]) -> tuple[str, ...]:
     return tuple([t for t in words if len(t) == 1 or not t.isalpha() or t in _WORD_OPERATORS])
 
 
+def numbers(words: Sequence[str]) -> list[str]:
+    """The numbers among tokens, sorted."""
+    return sorted(word for word in words if word[0].isdigit())
+
+
 def _is_hyphen(words: Sequence[str], place: int) -> bool:
     inside = 0 < place < len(words) - 1
     return inside and _is_word(words[place - 1]) and _is_word(words[place + 1])

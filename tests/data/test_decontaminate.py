@@ -51,6 +51,20 @@ def _score(rows: list[Row]) -> float:
     return pairs[0][2] if pairs else 0.0
 
 
+def test_a_looser_copy_needs_the_same_answer_and_numbers() -> None:
+    text = (
+        "A snail climbs 3 meters up a slippery wall each day and slides back 2 meters every night until it comes to "
+        "rest on the edge of the roof. On which day does the snail reach the edge, if the wall is 30 meters high?"
+    )
+    loose = text.replace("slippery", "wet").replace("slides", "slips")
+    other = loose.replace("30", "40")
+    held = _held(text)
+    for prompt, answer, found in ((loose, "4", True), (loose, "5", False), (other, "4", False)):
+        (score,) = [s for *_, s in near_pairs(grams([tokens(prompt)], 8), grams([tokens(text)], 8), jaccard=0.4)] or [0]
+        assert 0.4 <= score < 0.5
+        assert bool(decontaminate([row(prompt, answer)], held).drops) == found
+
+
 def test_procedural_neighbours_are_other_problems() -> None:
     held = _held("Work out the value of this whole expression and box it: 12+34-5", procedural=True)
     same = "Please: work out the value of this whole expression and box it: 12+34-5"
