@@ -72,8 +72,8 @@ def _notes(scores: list[Score]) -> list[str]:
     for score in scores:
         for note in score.notes:
             share, _, rest = note.partition(" ") if note.partition(" ")[0].endswith("%") else ("", "", note)
-            kinds.setdefault(rest, []).append(f"{score.policy} on {score.task}" + (f" {share}" if share else ""))
-    return [f"{joined(where)}: {rest}." for rest, where in kinds.items()]
+            kinds.setdefault(rest, []).append(f"{score.policy} on {score.task}" + f": {share}".removesuffix(" "))
+    return [f"{joined(where)} {rest}." for rest, where in kinds.items()]
 
 
 def scores_in(stage: Stage) -> list[Score]:
