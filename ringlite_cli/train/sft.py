@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 from ringlite_cli.errors import UserError, WorkFailed
 from ringlite_cli.problems import Problem, chat_messages
 from ringlite_cli.runs.files import read_json, write_json
+from ringlite_cli.train.checkpoints import load_weights
 from ringlite_cli.train.model import save_plain
 
 if TYPE_CHECKING:
@@ -184,14 +185,10 @@ def _counting_trainer() -> type["SFTTrainer"]:
             return super().compute_loss(model, inputs, *args, **kwargs)
 
         def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
-            """Trainer loads a checkpoint's file as it is, without the names that transformers gives a MoE's experts
-            on disk: the experts would stay random, with a mere warning. from_pretrained knows those names."""
             if self.is_fsdp_enabled or self.is_deepspeed_enabled:
                 super()._load_from_checkpoint(resume_from_checkpoint, model)
-                return
-            target = self.accelerator.unwrap_model(model or self.model)
-            saved = type(target).from_pretrained(resume_from_checkpoint, dtype=target.dtype)
-            target.load_state_dict(saved.state_dict())
+            else:
+                load_weights(self.accelerator.unwrap_model(model or self.model), resume_from_checkpoint)
 
     return CountingSFTTrainer
 
