@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from math import ceil
-from typing import Any, Literal
+from typing import Literal
 
 from ringlite_cli.errors import UserError
 
@@ -87,33 +87,6 @@ def resolve_batch(
         gradient_accumulation_steps=rows,
         steps_per_generation=rows * updates_per_rollout,
     )
-
-
-def activation_bytes(config: Any, tokens: int) -> int:
-    """What a training pass over a row of so many tokens keeps for its backward, in 16-bit, without checkpointing.
-
-    config: a transformers text config. Counted per layer and token: 8 hidden states (norms, residuals, projections),
-    4 of the query's width, 8 of a key's, 4 of the feed-forward's. On a 0.6B model of Qwen3's shape that is 2.06 MB
-    a token, where 1.75 were measured.
-    """
-    hidden, heads = config.hidden_size, config.num_attention_heads
-    head = getattr(config, "head_dim", None) or hidden // heads
-    keys = getattr(config, "num_key_value_heads", None) or heads
-    chosen = getattr(config, "num_experts_per_tok", None)
-    width = getattr(config, "intermediate_size", 4 * hidden)
-    if chosen and getattr(config, "moe_intermediate_size", None):
-        width = config.moe_intermediate_size * (chosen + (getattr(config, "moe_num_shared_experts", 0) or 0))
-    per_token = 8 * hidden + 4 * heads * head + 8 * keys * head + 4 * width
-    return int(2 * per_token * config.num_hidden_layers * tokens)
-
-
-def fits_without_checkpointing(config: Any, parameters: int, row_tokens: int, memory: int, *, reference: bool) -> bool:
-    """Whether a row's activations fit a device of so many bytes beside weights, gradients and AdamW in float32.
-
-    A tenth is left free, for the head's tiles and for rows that are longer than the mean.
-    """
-    weights = parameters * (16 + 4 * reference)
-    return weights + activation_bytes(config, row_tokens) < 0.9 * memory
 
 
 def _check_positive(**numbers: int) -> None:

@@ -256,7 +256,7 @@ class RlStage(Section):
     token_budget_scope: Literal["rank", "global"] = "rank"
     cut: Literal["exact", "whole"] = "exact"
     updates_per_rollout: Positive = Field(1, description="disjoint selections, one optimizer step each, per rollout")
-    row_tokens: Positive = Field(8192, description="length of a packed row")
+    row_tokens: Positive | None = Field(None, description="length of a packed row; default: what the device holds")
     algorithm: Literal["c3po", "grpo", "dapo", "dr_grpo"] = Field("c3po", description="the loss and its divisor")
     budget_schedule: Literal["constant", "linear", "adaptive"] = "constant"
     token_budget_end: Positive | None = Field(None, description="the largest budget of a linear or adaptive schedule")

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from pathlib import Path
 
+from ringlite_cli.c3po.memory import CPU_ROW_TOKENS
 from ringlite_cli.c3po.plan import resolve_batch
 from ringlite_cli.console import Console
 from ringlite_cli.recipe.graph import run_order
@@ -120,12 +121,13 @@ def _rl_lines(section: RlStage, parameters: int | None) -> Iterator[str]:
     trl = section.trl
     generations, longest = trl.get("num_generations", 8), trl.get("max_completion_length", 256)
     steps = trl["max_steps"]
-    prompt = max(0, min(MEAN_PROMPT_TOKENS, section.row_tokens - longest))
+    row_tokens = section.row_tokens or max(CPU_ROW_TOKENS, longest + MEAN_PROMPT_TOKENS)
+    prompt = max(0, min(MEAN_PROMPT_TOKENS, row_tokens - longest))
     batch = resolve_batch(
         section.prompts_per_step,
         generations,
         section.token_budget,
-        section.row_tokens,
+        row_tokens,
         prompt,
         scope=section.token_budget_scope,
         max_response_tokens=longest,
@@ -139,6 +141,8 @@ def _rl_lines(section: RlStage, parameters: int | None) -> Iterator[str]:
         f"packed: {batch.rows} rows of about {batch.row_tokens_mean:,} tokens (at most {batch.row_tokens_bound:,}), "
         f"accumulated over {batch.gradient_accumulation_steps} micro-batches a rank; prompts taken as {prompt} tokens"
     )
+    if section.row_tokens is None:
+        yield "rows are longer where a GPU holds longer ones (row_tokens is not set)"
     yield f"{steps} steps: {steps * batch.budget_step:,} tokens trained, {steps * batch.responses:,} rollouts"
     yield from _memory(
         parameters, 16 + (4 if trl.get("beta") else 0), "policy, AdamW" + ", reference" * bool(trl.get("beta"))

@@ -43,6 +43,7 @@ def c3po_arguments(section: RlStage) -> dict[str, Any]:
 
 def faults(recipe: Recipe, name: str) -> list[str]:
     """Batch numbers that cannot work together, found without a model."""
+    from ringlite_cli.c3po.memory import CPU_ROW_TOKENS
     from ringlite_cli.c3po.plan import resolve_batch
     from ringlite_cli.c3po.schedule import BudgetSchedule
 
@@ -51,16 +52,17 @@ def faults(recipe: Recipe, name: str) -> list[str]:
     trl = section.trl
     if not trl.get("max_steps", 0) > 0:
         return ["trl: max_steps, the number of optimizer steps, is missing"]
+    longest = trl.get("max_completion_length", 256)
     try:
         BudgetSchedule(section.token_budget, section.budget_schedule, section.token_budget_end, section.budget_steps)
         resolve_batch(
             section.prompts_per_step,
             trl.get("num_generations", 8),
             max(section.token_budget, section.token_budget_end or 0),
-            section.row_tokens,
+            section.row_tokens or max(CPU_ROW_TOKENS, longest),
             0,
             scope=section.token_budget_scope,
-            max_response_tokens=trl.get("max_completion_length", 256),
+            max_response_tokens=longest,
         )
     except UserError as error:
         return [str(error)]

@@ -6,17 +6,20 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
+from math import ceil
 from pathlib import Path
 from typing import Any, Literal
 
 from ringlite_cli.c3po.budget import Cut
 from ringlite_cli.c3po.loss import Algorithm
-from ringlite_cli.c3po.plan import BatchPlan, Scope, fits_without_checkpointing, resolve_batch
+from ringlite_cli.c3po.memory import RowLayout
+from ringlite_cli.c3po.plan import BatchPlan, Scope, resolve_batch
 from ringlite_cli.c3po.schedule import Kind
 from ringlite_cli.errors import UserError
 from ringlite_cli.problems import PAPER_SUFFIX, Problem, Verify, chat_messages
 from ringlite_cli.runs.files import MetricsWriter, read_jsonl
 from ringlite_cli.train.checkpoints import go_back_to, last_checkpoint, start_afresh
+from ringlite_cli.train.layout import row_layout
 from ringlite_cli.train.prompts import DifficultySource, draw_prompts
 
 Row = dict[str, Any]
@@ -57,7 +60,7 @@ def run_rl(
     trl: Mapping[str, Any],
     token_budget: int,
     token_budget_scope: Scope = "global",
-    row_tokens: int = 2048,
+    row_tokens: int | None = None,
     cut: Cut = "exact",
     drop_uninformative: bool = False,
     updates_per_rollout: int = 1,
@@ -90,7 +93,7 @@ def run_rl(
     prompt_suffix: domain -> text after its prompts (default: the paper's for math and science). domain_mix: share of
     prompts per domain. sampling: how prompts are drawn (see prompts.py; a solved prompt rests for rest_rollouts).
     lora: fields of peft's LoraConfig; the policy is written merged. on_step gets each new row of metrics.jsonl.
-    rollout_func: TRL's seam, for tests and engines.
+    rollout_func: TRL's seam, for tests and engines. row_tokens: of a packed row; by default as memory allows.
 
     With resume, a run that was stopped goes on from its last checkpoint and ends with the same weights.
     Raises UserError for input that cannot work, WorkFailed where it did not, Interrupted after Ctrl-C or SIGTERM.
@@ -107,19 +110,25 @@ def run_rl(
         problems, prompts_per_step * updates_per_rollout, steps // updates_per_rollout, domain_mix, seed
     )
     conversations = [chat_messages(problem, suffix) for problem in drawn]
-    plan = _resolve(
-        trl,
+    mean_prompt = _mean_prompt_tokens(tokenizer, conversations)
+    longest = ceil(mean_prompt) + _trl_value(trl, "max_completion_length")
+    world_size = int(os.environ.get("WORLD_SIZE", "1"))
+    layout = row_layout(policy, trl, longest, row_tokens=row_tokens, lora=lora, world_size=world_size)
+    plan = resolve_batch(
+        num_generations=_trl_value(trl, "num_generations"),
+        max_response_tokens=_trl_value(trl, "max_completion_length"),
         prompts_per_step=prompts_per_step,
         token_budget=max(token_budget, token_budget_end or 0),
-        row_tokens=row_tokens,
+        row_tokens=layout.row_tokens,
         scope=token_budget_scope,
         updates_per_rollout=updates_per_rollout,
-        mean_prompt_tokens=_mean_prompt_tokens(tokenizer, conversations),
+        mean_prompt_tokens=mean_prompt,
+        world_size=world_size,
     )
     args = _config(
         trl,
         plan,
-        policy,
+        layout,
         dtype=dtype,
         attn_implementation=attn_implementation,
         output_dir=str(checkpoints),
@@ -205,24 +214,21 @@ def _mean_prompt_tokens(tokenizer: Any, conversations: Sequence[list[dict[str, s
     return sum(map(len, ids)) / len(ids)
 
 
-def _resolve(trl: Mapping[str, Any], **own: Any) -> BatchPlan:
+def _trl_value(trl: Mapping[str, Any], name: str) -> Any:
+    """A GRPOConfig field, as given or TRL's default."""
     from trl import GRPOConfig
 
-    defaults = GRPOConfig.__dataclass_fields__
-
-    def of(name: str) -> Any:
-        return trl.get(name, defaults[name].default)
-
-    return resolve_batch(
-        num_generations=of("num_generations"),
-        max_response_tokens=of("max_completion_length"),
-        world_size=int(os.environ.get("WORLD_SIZE", "1")),
-        **own,
-    )
+    return trl.get(name, GRPOConfig.__dataclass_fields__[name].default)
 
 
 def _config(
-    trl: Mapping[str, Any], plan: BatchPlan, policy: Path, *, dtype: Dtype, attn_implementation: str | None, **own: Any
+    trl: Mapping[str, Any],
+    plan: BatchPlan,
+    layout: RowLayout,
+    *,
+    dtype: Dtype,
+    attn_implementation: str | None,
+    **own: Any,
 ) -> Any:
     """The trainer's config: TRL's fields as given, ours, and defaults that suit a run that resumes."""
     import torch
@@ -245,7 +251,7 @@ def _config(
     defaults = {
         "use_cpu": on_cpu,
         "bf16": dtype == "bfloat16",
-        "gradient_checkpointing": not on_cpu and not _has_room(policy, plan, bool(trl.get("beta"))),
+        "gradient_checkpointing": layout.gradient_checkpointing,
         "dataloader_pin_memory": not on_cpu,
         "report_to": "none",
         "disable_tqdm": True,
@@ -268,19 +274,6 @@ def _config(
         )
     # The data set stands in drawing order, and TRL keeps it
     return C3POConfig(**fields, shuffle_dataset=False)
-
-
-def _has_room(policy: Path, plan: BatchPlan, reference: bool) -> bool:
-    """Whether the device holds the rows of this plan without gradient checkpointing, which is slower."""
-    import torch
-    from transformers import AutoConfig
-
-    config = AutoConfig.from_pretrained(policy)
-    saved = sum(file.stat().st_size for file in Path(policy).glob("*.safetensors"))
-    parameters = saved // (4 if config.dtype == torch.float32 else 2)
-    memory = torch.cuda.get_device_properties(0).total_memory
-    shape = config.get_text_config()
-    return fits_without_checkpointing(shape, parameters, plan.row_tokens_mean, memory, reference=reference)
 
 
 def _trainer(
