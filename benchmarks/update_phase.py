@@ -3,11 +3,14 @@
     python benchmarks/update_phase.py --quick     tiny mixture of experts on a CPU, under 3 minutes
     python benchmarks/update_phase.py             the same, more steps
     python benchmarks/update_phase.py --gpu       a 0.6B model of Qwen3's shape, 64 responses of up to 8,192 tokens
+    python benchmarks/update_phase.py --gpu --grid --results F    every layout; F keeps finished cases
 
-Rollouts are handed in, rewards cost nothing, so a step is the update phase alone: loss, gradients, optimizer. Each
-trainer runs in a process of its own (its peak memory is its own), over two series of steps: `throughput`, where
-lengths are drawn alike in every step, and `swing`, where their mean swings by a factor of 4 from step to step.
-The first step of a series is not counted. ringlite trains a budget that every step can fill; stock trains everything.
+Rollouts are handed in, rewards cost nothing, and what TRL does with a rollout before it is trained (padding, decoding,
+rewards) is left out of a step's time for both trainers, so a step is the update phase: selection, packing, loss,
+gradients, optimizer. Each trainer runs in a process of its own (its peak memory is its own), over two series of steps:
+`throughput`, where lengths are drawn alike in every step, and `swing`, where their mean swings by a factor of 4 from
+step to step. The first step of a series is not counted. ringlite trains a budget that every step can fill; stock
+trains everything.
 The last line is `ratio R`: ringlite's trained tokens per second over stock's, in the throughput series.
 """
 
@@ -33,7 +36,7 @@ GROUP, EOS, PAD = 8, 60, 61
 SIZES: dict[str, Row] = {
     "quick": {"responses": 32, "longest": 512, "prompt": 16, "steps": 3, "swing": 3, "rows": 4},
     "cpu": {"responses": 64, "longest": 1024, "prompt": 32, "steps": 6, "swing": 8, "rows": 8},
-    "gpu": {"responses": 64, "longest": 8192, "prompt": 120, "steps": 6, "swing": 20, "rows": 8},
+    "gpu": {"responses": 64, "longest": 8192, "prompt": 120, "steps": 4, "swing": 20, "rows": 8},
     "rehearsal": {"responses": 16, "longest": 64, "prompt": 4, "steps": 1, "swing": 2, "rows": 2},
 }
 SWINGS = (1.0, 0.5, 0.25, 0.7, 0.35)
@@ -93,7 +96,8 @@ def run_case(case: Row) -> Row:
         torch.set_num_threads(case["threads"])
     result: Row = {"name": case["name"]}
     for series in ("throughput", "swing")[: 2 if case["swing"] else 1]:
-        result[series] = run_series(case, size, lengths(size, series))
+        plan = lengths(size, series)
+        result[series] = run_series(case, size, plan[: case["steps"] + 1] if case.get("steps") else plan)
     if torch.cuda.is_available():
         result["peak_gb"] = torch.cuda.max_memory_allocated() / 2**30
         result["device"] = torch.cuda.get_device_name()
@@ -110,6 +114,7 @@ def run_series(case: Row, size: Row, plan: list[list[int]]) -> Row:
     trainer, budget = make_trainer(case, size, plan)
     clock = StepClock()
     trainer.add_callback(clock.callback())
+    trainer._generate_and_score_completions = clock.paused(trainer._generate_and_score_completions)
     waste: list[float] = []
     forward = trainer._compute_loss
 
@@ -124,6 +129,8 @@ def run_series(case: Row, size: Row, plan: list[list[int]]) -> Row:
     return {
         "seconds": seconds,
         "tokens": kept,
+        "rows": trainer.args.gradient_accumulation_steps,
+        "checkpointing": trainer.args.gradient_checkpointing,
         "waste": statistics.mean(waste),
         "flops": statistics.mean(useful_flops(trainer.model, x, size["prompt"], budget) for x in plan[1:]),
     }
@@ -136,13 +143,17 @@ def make_trainer(case: Row, size: Row, plan: list[list[int]]) -> tuple[Any, int 
     from transformers import AutoTokenizer, PrinterCallback
     from trl import GRPOConfig, GRPOTrainer
 
-    gpu, rows = torch.cuda.is_available(), case.get("rows") or size["rows"]
+    gpu, budget = torch.cuda.is_available(), min(map(sum, plan))
+    rows, checkpointing = case.get("rows") or size["rows"], case["checkpointing"]
+    if case["kind"] == "automatic":
+        rows, checkpointing = automatic_layout(case, size, budget)
+    rng = random.Random(0)
+    drawn = [[[rng.randrange(EOS) for _ in range(n - 1)] + [EOS] for n in wanted] for wanted in plan]
     step = [0]
 
     def rollout(prompts: list[Any], trainer: Any) -> Row:
-        rng, wanted = random.Random(step[0]), plan[step[0] % len(plan)]
+        responses = drawn[step[0] % len(plan)][: len(prompts)]
         step[0] += 1
-        responses = [[rng.randrange(EOS) for _ in range(n - 1)] + [EOS] for n in wanted[: len(prompts)]]
         ids = [trainer.processing_class(prompt)["input_ids"] for prompt in prompts]
         return {"prompt_ids": ids, "completion_ids": responses, "logprobs": None}
 
@@ -153,7 +164,7 @@ def make_trainer(case: Row, size: Row, plan: list[list[int]]) -> tuple[Any, int 
         "output_dir": tempfile.mkdtemp(), "use_cpu": not gpu, "bf16": gpu, "max_steps": len(plan), "beta": 0.0,
         "per_device_train_batch_size": size["responses"] // rows, "gradient_accumulation_steps": rows,
         "num_generations": GROUP, "max_completion_length": size["longest"], "learning_rate": 1e-6,
-        "gradient_checkpointing": case["checkpointing"], "disable_dropout": True, "report_to": "none",
+        "gradient_checkpointing": checkpointing, "disable_dropout": True, "report_to": "none",
         "save_strategy": "no", "disable_tqdm": True, "dataloader_pin_memory": gpu, "router_aux_loss_coef": 0.0,
         "model_init_kwargs": {"dtype": case.get("weights", "bfloat16") if gpu else "float32"},
     }  # fmt: skip
@@ -170,25 +181,52 @@ def make_trainer(case: Row, size: Row, plan: list[list[int]]) -> tuple[Any, int 
     }
     if case["kind"] == "stock":
         trainer = GRPOTrainer(args=GRPOConfig(**fields, loss_type="dapo"), **options)
-        budget = None
     else:
         from ringlite_cli.train.c3po_config import C3POConfig
         from ringlite_cli.train.c3po_trainer import C3POTrainer
 
-        budget = min(map(sum, plan))
         trainer = C3POTrainer(args=C3POConfig(**fields, token_budget=budget), **options)
     trainer.remove_callback(PrinterCallback)
-    return trainer, budget
+    return trainer, None if case["kind"] == "stock" else budget
+
+
+def automatic_layout(case: Row, size: Row, budget: int) -> tuple[int, bool]:
+    """Rows and gradient checkpointing as a run chooses them from this device's memory."""
+    from ringlite_cli.c3po.plan import resolve_batch
+    from ringlite_cli.train.layout import row_layout
+
+    longest = size["prompt"] + size["longest"]
+    layout = row_layout(Path(case["model"]), {}, longest, row_tokens=None)
+    batch = resolve_batch(size["responses"] // GROUP, GROUP, budget, layout.row_tokens, size["prompt"])
+    return batch.rows, layout.gradient_checkpointing
+
+
+def now() -> float:
+    """Seconds, with the device's work done."""
+    import torch
+
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
+    return time.perf_counter()
 
 
 class StepClock:
-    """Wall time of each optimizer step."""
+    """Wall time of each optimizer step, without what passes in paused calls."""
 
     def __init__(self) -> None:
         self.seconds: list[float] = []
+        self._paused = 0.0
+
+    def paused(self, call: Any) -> Any:
+        def timed(*args: Any, **kwargs: Any) -> Any:
+            started = now()
+            result = call(*args, **kwargs)
+            self._paused += now() - started
+            return result
+
+        return timed
 
     def callback(self) -> Any:
-        import torch
         from transformers import TrainerCallback
 
         clock = self
@@ -197,15 +235,11 @@ class StepClock:
             started = 0.0
 
             def on_step_begin(self, *_: Any, **__: Any) -> None:
-                self.started = self.now()
+                clock._paused = 0.0
+                self.started = now()
 
             def on_step_end(self, *_: Any, **__: Any) -> None:
-                clock.seconds.append(self.now() - self.started)
-
-            def now(self) -> float:
-                if torch.cuda.is_available():
-                    torch.cuda.synchronize()
-                return time.perf_counter()
+                clock.seconds.append(now() - self.started - clock._paused)
 
         return Callback()
 
@@ -254,38 +288,29 @@ def matmul_flops() -> float:
     return 2 * 1024**3 / best
 
 
-def cases(size_name: str, gpu: bool, threads: int, liger: bool) -> list[Row]:
-    """Stock first, then ringlite's layouts."""
+def cases(size_name: str, gpu: bool, threads: int, liger: bool, grid: bool) -> list[Row]:
+    """Stock first, then ringlite: as a run lays it out by itself, and on a GPU in layouts of its own."""
     common = {"size": size_name, "threads": threads, "swing": True}
     stock = {**common, "name": "stock GRPOTrainer", "kind": "stock", "checkpointing": gpu}
     packed = {**common, "name": "ringlite C3POTrainer", "kind": "packed", "checkpointing": False}
     if not gpu:
         return [stock, packed]
-    stock |= {"rows": 32}
+    stock |= {"rows": 32, "steps": 5}  # a step takes it half a minute
     made = [stock]
-    for rows, checkpointing, kernels, weights in layouts(liger):
-        parts = [f"ringlite, {rows} rows", "checkpointing" * checkpointing, "liger" * kernels, f"{weights} weights"]
-        case = {"rows": rows, "checkpointing": checkpointing, "liger": kernels, "weights": weights}
-        made.append({**packed, **case, "name": ", ".join(filter(None, parts)), "swing": rows == 4})
+    for weights in ("bfloat16", "float32"):  # a run with `dtype: bfloat16` trains float32 weights under autocast
+        name = f"ringlite, automatic, {weights} weights"
+        made.append({**packed, "name": name, "kind": "automatic", "liger": liger, "weights": weights})
+    for rows, checkpointing, kernels in layouts(liger) if grid else [(2, True, liger), (4, False, liger)]:
+        parts = [f"ringlite, {rows} rows", "checkpointing" * checkpointing, "liger" * kernels, "bfloat16 weights"]
+        case = {"rows": rows, "checkpointing": checkpointing, "liger": kernels, "weights": "bfloat16"}
+        made.append({**packed, **case, "name": ", ".join(filter(None, parts)), "swing": False})
     return made
 
 
-def layouts(liger: bool) -> list[tuple[int, bool, bool, str]]:
-    """(rows, checkpointing, liger, weights), few rows (long ones) only where memory is likely to hold them.
-
-    A token of this model leaves about 1.9 MB of activations without checkpointing, 0.2 MB with it (measured on an
-    H100), in rows of 100,000 tokens over their number; weights, gradients and optimizer take 10 GB in float32.
-    """
-    import torch
-
-    gb = torch.cuda.get_device_properties(0).total_memory / 2**30 if torch.cuda.is_available() else 80.0
-    made = []
-    for rows, checkpointing in [(8, True), (4, True), (2, True), (8, False), (4, False), (2, False), (1, False)]:
-        if 10 + 100_000 / rows * (0.2 if checkpointing else 1.9) / 1024 > 0.9 * gb:
-            continue
-        made += [(rows, checkpointing, kernels, "bfloat16") for kernels in ((False, True) if liger else (False,))]
-    made.append((4, False, liger, "float32"))  # master weights under autocast, what run_rl trains
-    return made
+def layouts(liger: bool) -> list[tuple[int, bool, bool]]:
+    """(rows, checkpointing, liger); those that do not fit say so in the table."""
+    pairs = [(8, True), (4, True), (2, True), (8, False), (4, False), (2, False), (1, False)]
+    return [(*pair, kernels) for pair in pairs for kernels in ((False, True) if liger else (False,))]
 
 
 def in_own_process(case: Row) -> Row:
@@ -316,8 +341,9 @@ def line(result: Row, base: float) -> str:
             f"{speed(series):,.0f}",
             f"{statistics.pstdev(series['seconds']) / statistics.mean(series['seconds']):.1%}",
         )
+    layout = f" ({steady['rows']} rows{', checkpointing' * steady['checkpointing']})" * ("automatic" in result["name"])
     return (
-        f"| {result['name']} | {speed(steady):,.0f} | {speed(steady) / base:.2f}x | {seconds:.2f} | "
+        f"| {result['name']}{layout} | {speed(steady):,.0f} | {speed(steady) / base:.2f}x | {seconds:.2f} | "
         f"{result['peak_gb']:.1f} | {steady['waste']:.1%} | {mfu:.1%} | {swing} | {cv} |"
     )
 
@@ -326,6 +352,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="under 3 minutes on a CPU")
     parser.add_argument("--gpu", action="store_true", help="the 0.6B model")
+    parser.add_argument("--grid", action="store_true", help="on a GPU: every layout, not a few")
+    parser.add_argument("--results", type=Path, help="a file that keeps finished cases, for a run in parts")
     parser.add_argument("--size", choices=SIZES, help="which rollouts; default by the other flags")
     parser.add_argument("--threads", type=int, default=os.cpu_count(), help="torch threads on a CPU")
     parser.add_argument("--case", help=argparse.SUPPRESS)
@@ -339,10 +367,14 @@ def main() -> None:
     name = options.size or ("gpu" if options.gpu else "quick" if options.quick else "cpu")
     with tempfile.TemporaryDirectory() as folder:
         save_model(Path(folder), options.gpu, SIZES[name]["longest"])
-        results = []
-        for case in cases(name, options.gpu, options.threads, find_spec("liger_kernel") is not None):
-            results.append(in_own_process(case | {"model": folder}))
-            print(f"{results[-1]['name']}: {results[-1].get('error', 'done')}", file=sys.stderr, flush=True)
+        kept = json.loads(options.results.read_text()) if options.results and options.results.exists() else {}
+        for case in cases(name, options.gpu, options.threads, find_spec("liger_kernel") is not None, options.grid):
+            if case["name"] not in kept:
+                kept[case["name"]] = result = in_own_process(case | {"model": folder})
+                print(f"{case['name']}: {result.get('error', 'done')}", file=sys.stderr, flush=True)
+            if options.results:
+                options.results.write_text(json.dumps(kept))
+        results = list(kept.values())
     step = lengths(SIZES[name], "throughput")[1]
     packages = ", ".join(f"{p} {version(p)}" for p in ("torch", "transformers", "trl"))
     device = next((r["device"] for r in results if "device" in r), "?")
