@@ -5,10 +5,12 @@ Without it each process has its own limit, and a run of 16 processes may take 16
 
 import contextlib
 import os
+import time
 from pathlib import Path
 
 _V1, _V2 = Path("/sys/fs/cgroup/memory"), Path("/sys/fs/cgroup")
 _PREFIX = "ringlite-"
+_REMOVE_SECONDS = 2.0
 
 
 class MemoryGroup:
@@ -56,9 +58,15 @@ class MemoryGroup:
         return ["/bin/sh", "-c", 'echo $$ > "$0/cgroup.procs" && exec "$@"', str(self.folder)]
 
     def remove(self) -> None:
-        """Removes the group; its processes must be gone."""
-        with contextlib.suppress(OSError):
-            self.folder.rmdir()
+        """Removes the group. Its processes were killed; the kernel may take a moment to let go of them."""
+        deadline = time.monotonic() + _REMOVE_SECONDS
+        while self.folder.exists():
+            try:
+                self.folder.rmdir()
+            except OSError:
+                if time.monotonic() > deadline:
+                    return
+                time.sleep(0.005)
 
     def _kills(self) -> int:
         for line in self._events.read_text().splitlines():

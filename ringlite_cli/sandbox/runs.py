@@ -17,10 +17,11 @@ from typing import Any
 from ringlite_cli.sandbox import judge, model
 from ringlite_cli.sandbox.guest import wire
 from ringlite_cli.sandbox.guest.child import EXIT_COMPILE, EXIT_MEMORY, EXIT_NO_TOOL
-from ringlite_cli.sandbox.jail import Jail, java_tool
+from ringlite_cli.sandbox.jail import Jail
 from ringlite_cli.sandbox.languages import JAVA, PYTHON, RECIPES, Compiled, has_compiler, java_class, language_of
 from ringlite_cli.sandbox.model import SandboxSettings, SandboxVerdict, Submission
 from ringlite_cli.sandbox.order import CatchOrder
+from ringlite_cli.sandbox.view import java_tool
 
 _STDERR_BYTES = 2000
 _COMPILE_SECONDS, _COMPILE_MB = 30.0, 2048

@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from ringlite_cli.sandbox import Sandbox, SandboxSettings, Submission, isolation_level, jail
+from ringlite_cli.sandbox import Sandbox, SandboxSettings, Submission, isolation_level, ladder, view
 from ringlite_cli.sandbox.cgroup import MemoryGroup
 
 full = pytest.mark.skipif(isolation_level().level != "full", reason=f"isolation here is {isolation_level()}")
@@ -12,15 +12,15 @@ full = pytest.mark.skipif(isolation_level().level != "full", reason=f"isolation 
 
 def test_an_interpreter_below_tmp_is_shown_elsewhere(monkeypatch):
     """Every run mounts its own /tmp, which would hide it."""
-    monkeypatch.setattr(jail, "_python", lambda: ("/tmp/py/bin/python3", "/tmp/py"))
-    arguments = jail._jail_arguments("bwrap", jail.Isolation("full", jail._ALL))
+    monkeypatch.setattr(view, "python", lambda: ("/tmp/py/bin/python3", "/tmp/py"))
+    arguments = view.jail_arguments("bwrap", view.Isolation("full", ladder.ALL_NAMESPACES))
     assert arguments[arguments.index("/tmp/py") - 1 :][:3] == ["--ro-bind", "/tmp/py", "/host/tmp/py"]
     assert arguments[arguments.index("LD_LIBRARY_PATH") + 1] == "/host/tmp/py/lib"
 
 
 def test_paths_outside_tmp_stay_where_they_are():
-    assert jail._inside("/opt/python") == "/opt/python"
-    assert jail._inside("/tmpfs/python") == "/tmpfs/python"
+    assert view.inside("/opt/python") == "/opt/python"
+    assert view.inside("/tmpfs/python") == "/tmpfs/python"
 
 
 MANY = """

@@ -6,7 +6,7 @@ import pytest
 
 from ringlite_cli.errors import UserError
 from ringlite_cli.sandbox import Sandbox, SandboxSettings, Submission, isolation_level, pool
-from ringlite_cli.sandbox.jail import Isolation
+from ringlite_cli.sandbox.view import Isolation
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "memfd_create"), reason="the sandbox needs Linux")
 

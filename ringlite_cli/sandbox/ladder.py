@@ -1,0 +1,61 @@
+"""The ladder of isolation: every rung is tried on this machine, none is guessed.
+
+- full: bubblewrap with user, PID, network, IPC, UTS and mount name spaces, a PID name space per run inside it, a
+  system call filter. As root, runs also get a user id that is nobody's, so that process limits count.
+- partial: bubblewrap without one or more of these (nested containers forbid some).
+- none: limits and the system call filter only; the host's files can be read.
+"""
+
+import functools
+import os
+import sys
+from typing import Any
+
+from ringlite_cli.sandbox.jail import Jail, JailFailed
+from ringlite_cli.sandbox.view import Isolation, find_bwrap
+
+ALL_NAMESPACES = ("pid", "net", "ipc", "uts")
+
+
+def _rungs() -> list[Isolation]:
+    rungs = []
+    if find_bwrap():
+        if os.geteuid() == 0:
+            rungs.append(Isolation("full", ALL_NAMESPACES, user_ids=True))
+        rungs.append(Isolation("full", ALL_NAMESPACES))
+        for lacking in ("net", "uts", "pid"):
+            kept = tuple(n for n in ALL_NAMESPACES if n != lacking)
+            rungs.append(Isolation("partial", kept, missing=(f"{lacking} name space",)))
+        rungs.append(Isolation("partial", (), missing=("pid, net, ipc and uts name spaces",)))
+    return [*rungs, Isolation("none", missing=("bubblewrap",))]
+
+
+@functools.cache
+def probe() -> tuple[Isolation, str]:
+    """The highest rung that works on this machine, and why the ones above it do not (empty when full)."""
+    if sys.platform != "linux":
+        return Isolation("none", missing=("Linux",)), "the sandbox needs Linux"
+    reasons = [] if find_bwrap() else ["bubblewrap is not installed"]
+    for rung in _rungs():
+        try:
+            jail = Jail(rung, files_mb=4)
+        except JailFailed as error:
+            reasons.append(str(error).strip().splitlines()[-1])
+            continue
+        facts = jail.facts
+        jail.close()
+        return _measured(rung, facts), "; ".join(dict.fromkeys(reasons))
+    raise AssertionError("the last rung needs nothing but Python")
+
+
+def _measured(rung: Isolation, facts: dict[str, Any]) -> Isolation:
+    """The rung as the jail found itself: full only when the PID name spaces per run, /tmp and the filter are there."""
+    lacking = list(rung.missing)
+    if rung.level != "none":
+        lacking += [] if facts["pids"] else ["a PID name space per run"]
+        lacking += [] if facts["tmp"] else ["a private /tmp per run"]
+        if os.geteuid() == 0 and not rung.user_ids:
+            lacking.append("a user id of its own (process limits do not bind root)")
+    lacking += [] if facts["filter"] else ["the system call filter"]
+    level = "partial" if rung.level == "full" and lacking else rung.level
+    return Isolation(level, rung.namespaces, rung.user_ids, tuple(lacking))
