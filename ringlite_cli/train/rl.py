@@ -5,6 +5,7 @@ import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from importlib.util import find_spec
 from math import ceil
 from pathlib import Path
@@ -18,7 +19,7 @@ from ringlite_cli.c3po.schedule import Kind
 from ringlite_cli.errors import UserError
 from ringlite_cli.problems import PAPER_SUFFIX, Problem, Verify, chat_messages
 from ringlite_cli.runs.files import MetricsWriter, read_jsonl
-from ringlite_cli.train.checkpoints import go_back_to, last_checkpoint, start_afresh
+from ringlite_cli.train.checkpoints import drop_unsound, go_back_to, last_checkpoint, start_afresh
 from ringlite_cli.train.layout import row_layout
 from ringlite_cli.train.prompts import DifficultySource, draw_prompts
 
@@ -163,7 +164,7 @@ def run_rl(
     rows = [as_row(problem) for problem in drawn]
     with args.main_process_first(local=False):  # one rank puts the folder in order, the others find it so
         if args.process_index == 0:
-            _prepare_folder(checkpoints, metrics, rollouts, resume)
+            _prepare_folder(checkpoints, metrics, rollouts, resume, steps, updates_per_rollout)
     found = last_checkpoint(checkpoints)
     with MetricsWriter(metrics) as metrics_file, MetricsWriter(rollouts) as rollouts_file:
         trainer = _trainer(policy, tokenizer, problems, verify, args, rows, rollouts_file, rollout_func, source, lora)
@@ -172,14 +173,28 @@ def run_rl(
     return _result(out_dir, read_jsonl(metrics))
 
 
-def _prepare_folder(checkpoints: Path, metrics: Path, rollouts: Path, resume: bool) -> None:
-    """Takes the logs back to the last whole checkpoint, or removes an earlier run altogether."""
+def _prepare_folder(
+    checkpoints: Path, metrics: Path, rollouts: Path, resume: bool, steps: int, updates_per_rollout: int
+) -> None:
+    """Takes the logs back to the last whole checkpoint, or removes an earlier run altogether.
+
+    Raises UserError where that checkpoint is past the last step: nothing would be trained.
+    """
     checkpoints.mkdir(parents=True, exist_ok=True)
+    drop_unsound(checkpoints)
     found = last_checkpoint(checkpoints) if resume else None
     if found is None:
         start_afresh(checkpoints, metrics, rollouts)
-    else:
-        go_back_to(found[1], metrics, rollouts)
+        return
+    path, step = found
+    if step > steps:
+        raise UserError(
+            f"the run there is at step {step} already, and {steps} are asked for: nothing would be trained",
+            where=str(path),
+            hint="give more steps, or start afresh (--fresh)",
+        )
+    go_back_to(step, metrics)
+    go_back_to(-(-step // updates_per_rollout) * updates_per_rollout, rollouts)  # logged when planned
 
 
 def _with_unique_ids(problems: Sequence[Problem]) -> Sequence[Problem]:
@@ -247,8 +262,7 @@ def _config(
     if attn_implementation:
         model_kwargs["attn_implementation"] = attn_implementation
     on_cpu = not torch.cuda.is_available()
-    updates = own["updates_per_rollout"]
-    defaults = {
+    defaults: dict[str, Any] = {
         "use_cpu": on_cpu,
         "bf16": dtype == "bfloat16",
         "gradient_checkpointing": layout.gradient_checkpointing,
@@ -256,7 +270,7 @@ def _config(
         "report_to": "none",
         "disable_tqdm": True,
         "save_strategy": "steps",
-        "save_steps": 50 * updates,
+        "save_steps": 50,
         "save_total_limit": 2,
         "lr_scheduler_type": "constant_with_warmup",
     }
@@ -266,12 +280,6 @@ def _config(
         defaults["use_liger_kernel"] = True
         defaults["liger_kernel_config"] = {"cross_entropy": False, "fused_linear_cross_entropy": False}
     fields = defaults | dict(trl) | plan.trl_fields | own | {"model_init_kwargs": model_kwargs}
-    if fields["save_steps"] % updates:
-        raise UserError(
-            f"a checkpoint every {fields['save_steps']} steps can fall between the {updates} updates of a rollout",
-            where="trl.save_steps",
-            hint=f"make it a multiple of {updates}",
-        )
     # The data set stands in drawing order, and TRL keeps it
     return C3POConfig(**fields, shuffle_dataset=False)
 
@@ -323,6 +331,8 @@ def _lora_config(fields: Mapping[str, Any] | None) -> Any:
 
 def _train(trainer: Any, metrics: MetricsWriter, on_step: Callable[[Row], None] | None, checkpoint: str | None) -> None:
     from ringlite_cli.train.callbacks import StepRows, StopFlag
+    from ringlite_cli.train.keeper import Keeper
+    from ringlite_cli.train.pending import load_in_hand, save_in_hand
 
     last = time.perf_counter()
 
@@ -347,11 +357,13 @@ def _train(trainer: Any, metrics: MetricsWriter, on_step: Callable[[Row], None] 
         if on_step is not None:
             on_step(row)
 
-    with StopFlag(every=trainer.args.updates_per_rollout) as stop:
-        trainer.add_callback(stop)
-        trainer.add_callback(StepRows(make_row, write))
+    keeper = Keeper(trainer, save=partial(save_in_hand, trainer), load=partial(load_in_hand, trainer))
+    with StopFlag() as stop:
+        for callback in (StepRows(make_row, write), keeper, stop):
+            trainer.add_callback(callback)
         trainer.train(resume_from_checkpoint=checkpoint)
     stop.raise_if_stopped(trainer.args.max_steps)
+    keeper.raise_if_idle(trainer.state, trainer.args.max_steps)
 
 
 def _save_policy(trainer: Any, tokenizer: Any, folder: Path, dtype: Dtype) -> None:

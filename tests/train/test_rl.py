@@ -295,7 +295,6 @@ def test_the_domain_mix_holds_in_every_step(policy, tmp_path):
         ({"trl": {"use_bias_correction_kl": True}}, "use_bias_correction_kl: C3PO needs"),
         ({"trl": {"router_aux_loss_coef": 0.1}}, "router_aux_loss_coef.*use router_balance_coef"),
         ({"trl": {"num_iterations": 2}}, "num_iterations.*use updates_per_rollout"),
-        ({"trl": {"save_steps": 3}, "updates_per_rollout": 2}, r"trl.save_steps.*multiple of 2"),
     ],
 )
 def test_input_that_cannot_work_is_refused_before_anything_is_trained(policy, tmp_path, options, message):
