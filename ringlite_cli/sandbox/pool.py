@@ -9,10 +9,11 @@ from concurrent.futures import Future
 from types import TracebackType
 
 from ringlite_cli.errors import UserError
+from ringlite_cli.sandbox.attempt import Memory
 from ringlite_cli.sandbox.jail import Cancelled, Jail, JailFailed
 from ringlite_cli.sandbox.ladder import probe
 from ringlite_cli.sandbox.model import LEVELS, SANDBOX_ERROR, SandboxSettings, SandboxVerdict, Submission
-from ringlite_cli.sandbox.runs import Memory, judge_submission
+from ringlite_cli.sandbox.runs import judge_submission
 from ringlite_cli.sandbox.view import Isolation
 
 CANCELLED = "cancelled"

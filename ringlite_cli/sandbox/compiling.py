@@ -1,0 +1,80 @@
+"""C++ and Java programs: compiled in the jail once per source, and how they are started."""
+
+import os
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+
+from ringlite_cli.sandbox import model
+from ringlite_cli.sandbox.attempt import STDERR_BYTES, Attempt, RunFiles, payload
+from ringlite_cli.sandbox.guest.child import EXIT_COMPILE, EXIT_NO_TOOL
+from ringlite_cli.sandbox.languages import JAVA, PYTHON, RECIPES, java_class
+from ringlite_cli.sandbox.model import SandboxVerdict
+from ringlite_cli.sandbox.view import java_tool
+
+_COMPILE_SECONDS, _COMPILE_MB = 30.0, 2048
+
+
+@dataclass
+class Launch:
+    """How the program of a stdin-mode submission is started: its role, payload, artifact and limits."""
+
+    role: str
+    payload: bytes
+    artifact: bytes | None = None
+    limits: dict[str, int] = field(default_factory=dict)
+
+
+def launch(attempt: Attempt, language: str) -> "Launch | SandboxVerdict":
+    """How to start the program, compiled where its language asks for it; a verdict where it does not compile."""
+    if language == PYTHON:
+        return Launch("program", payload(program=attempt.submission.program))
+    recipe = RECIPES[language]
+    held = attempt.memory.compiled.get(language, attempt.submission.program)
+    made = _compile(attempt, language) if held is None else held
+    if isinstance(made, SandboxVerdict):
+        return made
+    attempt.memory.compiled.put(language, attempt.submission.program, made)
+    if isinstance(made, str):
+        return SandboxVerdict(model.COMPILE_ERROR, detail=made)
+    command = [part.replace("{memory}", str(attempt.settings.memory_mb)) for part in recipe.run]
+    command[0], environment = java_tool("java") if language == JAVA else (command[0], {})
+    limits = {
+        "memory": (attempt.settings.memory_mb + recipe.extra_mb) << 20,
+        "processes": attempt.settings.processes + recipe.processes,
+        "file": max(attempt.settings.output_mb << 20, len(made)),
+    }
+    return Launch("native", payload(name=recipe.program, command=command, environment=environment), made, limits)
+
+
+def _compile(attempt: Attempt, language: str) -> bytes | str | SandboxVerdict:
+    """What the compiler made (bytes) or said (text); a verdict where we failed or it took too long."""
+    recipe = RECIPES[language]
+    name = java_class(attempt.submission.program) if language == JAVA else ""
+    command = [part.replace("{class}", name) for part in recipe.compile]
+    command[0], environment = java_tool("javac") if language == JAVA else (command[0], {})
+    content = {"name": recipe.source.replace("{class}", name), "command": command, "product": recipe.product}
+    with ExitStack() as stack:
+        files = RunFiles(stack, {})
+        files.add("payload", payload(source=attempt.submission.program, environment=environment, **content))
+        for each in ("stdout", "stderr", "artifact"):
+            files.add(each)
+        limits = {"memory": (_COMPILE_MB + recipe.extra_mb) << 20, "file": 64 << 20, "processes": 128}
+        roles = [("compile", {each: each for each in files.numbers})]
+        with attempt.jail.more_memory(_COMPILE_MB):
+            reply = attempt.go(files, roles, wall=_COMPILE_SECONDS, limits=limits)
+        said = files.tail("stderr", STDERR_BYTES).strip() + files.tail("stdout", STDERR_BYTES).strip()
+        made = files.read("artifact")
+    code = os.waitstatus_to_exitcode(reply["children"][0]["status"])
+    if reply["killed"] == "wall":
+        return SandboxVerdict(model.COMPILE_ERROR, reply["wall"], f"the compiler took over {_COMPILE_SECONDS:g} s")
+    if code == EXIT_COMPILE:
+        return _first_error(said)
+    if code != 0 or not made:
+        detail = "no compiler in the jail" if code == EXIT_NO_TOOL else f"the compiler failed: {code} {said[-200:]}"
+        return SandboxVerdict(model.SANDBOX_ERROR, reply["wall"], detail)
+    return made
+
+
+def _first_error(said: str) -> str:
+    lines = [line for line in said.splitlines() if "error" in line] or said.splitlines() or ["compile error"]
+    return lines[0][:300]

@@ -1,0 +1,112 @@
+"""Mode function: the entry point is called on every case, and its answers are compared on this side."""
+
+import json
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import replace
+from typing import Any
+
+from ringlite_cli.sandbox import judge, model
+from ringlite_cli.sandbox.attempt import Attempt, RunFiles, accepted, at_case, payload, wrong_answer
+from ringlite_cli.sandbox.guest import wire
+from ringlite_cli.sandbox.model import SandboxVerdict
+
+
+class Answers:
+    """The answers of a function-mode run, compared as they come."""
+
+    def __init__(self, cases: Sequence[Mapping[str, Any]], same: judge.Comparison | None) -> None:
+        self.cases, self.same = cases, same
+        self.values: list[Any] = []  # in tagged form
+        self.wrong: SandboxVerdict | None = None
+        self._offset = 0
+
+    def take(self, written: bytes) -> None:
+        """Reads the lines that are complete in what was written since the last time."""
+        complete = written[: written.rfind(b"\n") + 1]
+        self._offset += len(complete)
+        for line in complete.split(b"\n")[:-1]:
+            if self.wrong is None and len(self.values) < len(self.cases):
+                self._compare(line)
+
+    @property
+    def offset(self) -> int:
+        return self._offset
+
+    def _compare(self, line: bytes) -> None:
+        place = len(self.values)
+        try:
+            tagged = json.loads(line)
+            actual = wire.unpack(tagged)
+        except Exception as error:  # whatever a program may write there, it is only its answer
+            detail = f"not a value ({type(error).__name__})"
+            self.wrong = SandboxVerdict(model.WRONG_ANSWER, 0.0, detail, place)
+            return
+        self.values.append(tagged)
+        if self.same is not None and not any(self.same(e, actual) for e in judge.accepted_answers(self.cases[place])):
+            self.wrong = wrong_answer(self.cases[place], actual, place, 0.0)
+
+
+def judge_function(attempt: Attempt) -> SandboxVerdict:
+    """Calls the entry point on every case in one process, which is ended at the first wrong answer."""
+    order = attempt.memory.order.order(attempt.tests)
+    cases = [attempt.tests["cases"][place] for place in order]
+    for case in cases:
+        judge.accepted_answers(case)  # broken tests show before the program runs
+    calls = [wire.pack(c["args"] if isinstance(c["args"], list | dict) else [c["args"]]) for c in cases]
+    verdict = _called(attempt, cases, calls)
+    failed = verdict.failed_case
+    if failed is None or failed >= len(order):
+        return verdict
+    if verdict.verdict != model.SANDBOX_ERROR:
+        attempt.memory.order.note(attempt.tests, order[failed])
+    return replace(verdict, failed_case=order[failed])
+
+
+def _called(attempt: Attempt, cases: list[Mapping[str, Any]], calls: list[Any]) -> SandboxVerdict:
+    content = {"entry_point": attempt.tests["entry_point"], "calls": calls, "prelude": attempt.wants_prelude}
+    answers = Answers(cases, judge.value_comparison(attempt.tests))
+    with ExitStack() as stack:
+        files = RunFiles(stack, {})
+        files.add("payload", payload(program=attempt.submission.program, **content))
+        for name in ("stdout", "stderr", "result"):
+            files.add(name)
+
+        def wrong_already() -> bool:
+            answers.take(files.read("result", answers.offset))
+            return answers.wrong is not None
+
+        reply = attempt.go(files, [("calls", {name: name for name in files.numbers})], wrong_already)
+        if wrong_already() and answers.wrong is not None:
+            return replace(answers.wrong, seconds=reply["wall"])
+        failure = attempt.failure(reply, files)
+    if failure is not None:
+        return at_case(failure, len(answers.values))
+    if len(answers.values) < len(cases):
+        detail = f"ended before case {len(answers.values)} returned"
+        return SandboxVerdict(model.RUNTIME_ERROR, reply["wall"], detail, len(answers.values))
+    return checked(attempt, cases, [c["args"] for c in cases], answers.values) or accepted(reply)
+
+
+def checked(
+    attempt: Attempt, cases: Sequence[Mapping[str, Any]], given: list[Any], tagged: list[Any]
+) -> SandboxVerdict | None:
+    """The verdict of the tests' own checker where they bring one; None when all is well."""
+    if not judge.brings_checker(attempt.tests):
+        return None
+    expected = [judge.accepted_answers(case)[0] for case in cases]
+    with ExitStack() as stack:
+        files = RunFiles(stack, {})
+        answers = [list(each) for each in zip(given, expected, tagged, strict=True)]
+        files.add("payload", payload(checker=attempt.tests["checker"], answers=answers))
+        for name in ("stdout", "stderr", "result"):
+            files.add(name)
+        reply = attempt.go(files, [("check", {name: name for name in files.numbers})])
+        said = files.read("result").split(b"\n")[:-1]
+        if b"false" in said:
+            place = said.index(b"false")
+            return wrong_answer(cases[place], wire.unpack(tagged[place]), place, reply["wall"])
+        if len(said) < len(cases):
+            detail = f"the checker failed: {files.tail('stderr', 300).strip() or reply['killed'] or 'it ended'}"
+            return SandboxVerdict(model.SANDBOX_ERROR, reply["wall"], detail)
+    return None
