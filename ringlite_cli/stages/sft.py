@@ -4,7 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from ringlite_cli.errors import Interrupted
+from ringlite_cli.errors import Interrupted, WorkFailed
 from ringlite_cli.recipe.schema import SftStage
 from ringlite_cli.runs.files import MetricsWriter, cut_jsonl, read_json
 from ringlite_cli.stages.base import Context, StageKind, StageResult
@@ -39,7 +39,9 @@ def run(context: Context) -> StageResult:
             callbacks=[stop],
         )
     if not result.finished:
-        raise Interrupted(f"stopped after step {result.steps}")
+        if stop.stopped:
+            raise Interrupted(f"stopped after step {result.steps}; the same command goes on from there")
+        raise WorkFailed(f"the training ended after step {result.steps}, before its last", where=str(folder))
     checkpoints = read_json(folder / "checkpoints.json")
     last = folder / checkpoints[-1]["path"]
     return StageResult(

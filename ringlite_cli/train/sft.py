@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 from ringlite_cli.errors import UserError, WorkFailed
 from ringlite_cli.problems import Problem, chat_messages
 from ringlite_cli.runs.files import read_json, write_json
-from ringlite_cli.train.checkpoints import load_weights
+from ringlite_cli.train.checkpoints import drop_unsound, last_checkpoint, load_weights
 from ringlite_cli.train.model import save_plain
 
 if TYPE_CHECKING:
@@ -68,6 +68,8 @@ def run_sft(
     """
     from transformers import PrinterCallback
 
+    from ringlite_cli.train.keeper import Keeper
+
     out_dir = Path(out_dir)
     rows = _rows(problems, prompt_suffix or {}, seed)
     args = _config(trl, out_dir / "trainer", seed)
@@ -77,11 +79,17 @@ def run_sft(
     trainer.remove_callback(PrinterCallback)
     for callback in (recorder, *callbacks):
         trainer.add_callback(callback)
-    last = _last_saved(out_dir / "trainer") if resume else None
-    if last is None:
-        for name in ("trainer", "checkpoints", "checkpoints.json"):
-            _remove(out_dir / name)
-    trainer.train(resume_from_checkpoint=str(last) if last else None)
+    trainer.add_callback(Keeper(trainer))
+    if resume and (kept := _all_kept(out_dir, total)):
+        return SftResult(kept, kept[-1]["tokens_trained"], total, True)
+    with args.main_process_first(local=False):
+        if args.process_index == 0:
+            drop_unsound(out_dir / "trainer")
+            if not resume or last_checkpoint(out_dir / "trainer") is None:
+                for name in ("trainer", "checkpoints", "checkpoints.json"):
+                    _remove(out_dir / name)
+    last = last_checkpoint(out_dir / "trainer")
+    trainer.train(resume_from_checkpoint=str(last[0]) if last else None)
     steps = int(trainer.state.global_step)
     checkpoints = read_json(out_dir / "checkpoints.json") if (out_dir / "checkpoints.json").exists() else []
     if steps >= total:
@@ -134,7 +142,6 @@ def _config(trl: Mapping[str, Any], folder: Path, seed: int) -> Any:
         "output_dir": str(folder),
         "seed": seed,
         "save_strategy": "no",
-        "save_total_limit": 1,
         "disable_tqdm": True,
     }
     if not torch.cuda.is_available():
@@ -224,7 +231,10 @@ def _recorder(trainer: "SFTTrainer", out_dir: Path, planned: Sequence[int], on_s
 
         def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
             saved = out_dir / "trainer" / f"checkpoint-{state.global_step}" / _STATE
-            trainer.loss_tokens = read_json(saved)["loss_tokens"] if state.global_step and saved.exists() else 0
+            kept = read_json(saved) if state.global_step and saved.exists() else {}
+            trainer.loss_tokens = kept.get("loss_tokens", 0)
+            trainer._total_train_tokens = kept.get("tokens_seen", 0)  # TRL counts it, but does not keep it
+            self.losses = tuple(kept.get("losses", ()))
 
         def on_step_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
             self.started = time.perf_counter()
@@ -262,9 +272,6 @@ def _recorder(trainer: "SFTTrainer", out_dir: Path, planned: Sequence[int], on_s
         def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
             if not state.is_world_process_zero:
                 return
-            write_json(
-                out_dir / "trainer" / f"checkpoint-{state.global_step}" / _STATE, {"loss_tokens": trainer.loss_tokens}
-            )
             if state.global_step in planned:
                 loss = sum(self.losses) / len(self.losses) if self.losses else None
                 self.losses = ()
@@ -278,6 +285,14 @@ def _recorder(trainer: "SFTTrainer", out_dir: Path, planned: Sequence[int], on_s
                         "loss": loss,
                     },
                 )
+            write_json(
+                out_dir / "trainer" / f"checkpoint-{state.global_step}" / _STATE,
+                {
+                    "loss_tokens": trainer.loss_tokens,
+                    "tokens_seen": trainer._total_train_tokens,
+                    "losses": self.losses,
+                },
+            )
 
     return Recorder()
 
@@ -304,10 +319,12 @@ def _keep(trainer: "SFTTrainer", out_dir: Path, facts: dict[str, Any]) -> None:
     write_json(index, [*kept, {"name": name, "path": f"checkpoints/{name}", **facts}])
 
 
-def _last_saved(folder: Path) -> Path | None:
-    """The newest trainer checkpoint that was written to the end."""
-    saved = [p for p in folder.glob("checkpoint-*") if (p / _STATE).exists() and (p / "trainer_state.json").exists()]
-    return max(saved, key=lambda p: int(p.name.split("-")[1]), default=None)
+def _all_kept(out_dir: Path, total: int) -> list[dict[str, Any]]:
+    """The rows of checkpoints.json where the last step's checkpoint is there: a run killed after its end is over."""
+    index = out_dir / "checkpoints.json"
+    rows: list[dict[str, Any]] = read_json(index) if index.exists() else []
+    whole = rows and rows[-1]["step"] == total and all((out_dir / row["path"]).is_dir() for row in rows)
+    return rows if whole else []
 
 
 def _remove(path: Path) -> None:
