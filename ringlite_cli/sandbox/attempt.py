@@ -107,7 +107,7 @@ class Attempt:
         if code == -signal.SIGXCPU or (code == -signal.SIGKILL and end["cpu"] > 1.0):
             return SandboxVerdict(model.TIME_LIMIT, detail="CPU time", **facts)
         if code != 0:
-            how = signal.Signals(-code).name if code < 0 else f"exit code {code}"
+            how = signal.strsignal(-code) or f"signal {-code}" if code < 0 else f"exit code {code}"
             return SandboxVerdict(model.RUNTIME_ERROR, detail=last_line or how, **facts)
         return None
 
@@ -131,7 +131,10 @@ def at_case(verdict: SandboxVerdict, case: int) -> SandboxVerdict:
 
 
 def short(value: Any) -> str:
-    text = repr(value)
+    try:
+        text = repr(value)
+    except ValueError:  # an integer of more digits than Python will write
+        text = f"a {type(value).__name__} too large to write out"
     return text if len(text) <= 120 else text[:117] + "..."
 
 

@@ -35,15 +35,17 @@ class Answers:
 
     def _compare(self, line: bytes) -> None:
         place = len(self.values)
+        answers = judge.accepted_answers(self.cases[place])
         try:
             tagged = json.loads(line)
             actual = wire.unpack(tagged)
+            right = self.same is None or any(self.same(answer, actual) for answer in answers)
         except Exception as error:  # whatever a program may write there, it is only its answer
-            detail = f"not a value ({type(error).__name__})"
+            detail = f"not a value that compares ({type(error).__name__})"
             self.wrong = SandboxVerdict(model.WRONG_ANSWER, 0.0, detail, place)
             return
         self.values.append(tagged)
-        if self.same is not None and not any(self.same(e, actual) for e in judge.accepted_answers(self.cases[place])):
+        if not right:
             self.wrong = wrong_answer(self.cases[place], actual, place, 0.0)
 
 
@@ -91,22 +93,32 @@ def _called(attempt: Attempt, cases: list[Mapping[str, Any]], calls: list[Any]) 
 def checked(
     attempt: Attempt, cases: Sequence[Mapping[str, Any]], given: list[Any], tagged: list[Any]
 ) -> SandboxVerdict | None:
-    """The verdict of the tests' own checker where they bring one; None when all is well."""
+    """The verdict of the tests' own checker where they bring one; None when all is well.
+
+    A checker that fails on an answer, but not on the expected one in its place, has met a wrong answer.
+    """
     if not judge.brings_checker(attempt.tests):
         return None
     expected = [judge.accepted_answers(case)[0] for case in cases]
+    said, reply, failure = _run_checker(attempt, list(zip(given, expected, tagged, strict=True)))
+    place = said.index(b"false") if b"false" in said else len(said)
+    if place == len(cases):
+        return None
+    if place == len(said):
+        gold = expected[place]
+        sound = gold is not None and bool(_run_checker(attempt, [(given[place], gold, wire.pack(gold))])[0])
+        if not sound:
+            return SandboxVerdict(model.SANDBOX_ERROR, reply["wall"], f"the checker failed: {failure}", place)
+    return wrong_answer(cases[place], wire.unpack(tagged[place]), place, reply["wall"])
+
+
+def _run_checker(attempt: Attempt, answers: list[tuple[Any, Any, Any]]) -> tuple[list[bytes], dict[str, Any], str]:
+    """What the checker says of each (given, expected, actual in tagged form) up to where it fails, and how it does."""
     with ExitStack() as stack:
         files = RunFiles(stack, {})
-        answers = [list(each) for each in zip(given, expected, tagged, strict=True)]
-        files.add("payload", payload(checker=attempt.tests["checker"], answers=answers))
+        files.add("payload", payload(checker=attempt.tests["checker"], answers=[list(each) for each in answers]))
         for name in ("stdout", "stderr", "result"):
             files.add(name)
         reply = attempt.go(files, [("check", {name: name for name in files.numbers})])
-        said = files.read("result").split(b"\n")[:-1]
-        if b"false" in said:
-            place = said.index(b"false")
-            return wrong_answer(cases[place], wire.unpack(tagged[place]), place, reply["wall"])
-        if len(said) < len(cases):
-            detail = f"the checker failed: {files.tail('stderr', 300).strip() or reply['killed'] or 'it ended'}"
-            return SandboxVerdict(model.SANDBOX_ERROR, reply["wall"], detail)
-    return None
+        failure = files.tail("stderr", 300).strip() or reply["killed"] or "it ended"
+        return files.read("result").split(b"\n")[:-1], reply, failure

@@ -1,7 +1,9 @@
 """Compares what a program answered with what was expected, as online judges do. Pure functions, on the host's side."""
 
+import contextlib
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections import Counter
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 RELATIVE, ABSOLUTE = 1e-6, 1e-9
@@ -138,7 +140,15 @@ def _same_kin(expected: Any, actual: Any) -> bool:
     return not isinstance(expected, str) and not isinstance(actual, str) and bool(expected == actual)
 
 
-def _same_members(expected: Iterable[Any], actual: Iterable[Any], tolerance: float) -> bool:
+def _same_members(expected: Collection[Any], actual: Collection[Any], tolerance: float) -> bool:
+    with contextlib.suppress(TypeError):  # what cannot be hashed
+        want_counts, got_counts = Counter(expected), Counter(actual)
+        if want_counts == got_counts:
+            return True
+        if not any(isinstance(member, float | tuple | frozenset) for member in (*want_counts, *got_counts)):
+            return False
+    if all(type(member) in (int, float) for member in (*expected, *actual)):
+        return all(same_value(e, a, tolerance) for e, a in zip(sorted(expected), sorted(actual), strict=True))
     left = list(actual)
     for want in expected:
         match = next((i for i, got in enumerate(left) if same_value(want, got, tolerance)), None)

@@ -75,7 +75,7 @@ _SEQUENCES: tuple[tuple[type, Callable[[Any], Any]], ...] = (  # their own way t
 )
 _BY_TEXT: dict[type, Callable[[str], Any]] = {
     decimal.Decimal: decimal.Decimal,
-    fractions.Fraction: fractions.Fraction,
+    fractions.Fraction: lambda text: fractions.Fraction(*map(int, text.split("/"))),  # no exponent: 1e999999999
     datetime.datetime: datetime.datetime.fromisoformat,
     datetime.date: datetime.date.fromisoformat,
 }
