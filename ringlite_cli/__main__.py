@@ -16,7 +16,9 @@ _QUIET = {
 def main() -> None:
     for name, value in _QUIET.items():
         os.environ.setdefault(name, value)
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # schedulers stop a job as Ctrl-C does
+    for name in ("SIGTERM", "SIGUSR1"):  # schedulers stop a job by either, as Ctrl-C does
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), signal.default_int_handler)
     sys.exit(run(sys.argv[1:]))
 
 

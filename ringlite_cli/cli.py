@@ -28,6 +28,9 @@ RecipeArgument = Annotated[str, typer.Argument(metavar="RECIPE", help="a recipe 
 SetOption = Annotated[list[str], typer.Option("--set", metavar="KEY=VALUE", help="change one key, dotted; repeatable")]
 RunsOption = Annotated[Path, typer.Option("--runs-dir", help="where run folders lie")]
 FreshOption = Annotated[bool, typer.Option("--fresh", help="rerun even where nothing changed")]
+HoursOption = Annotated[
+    float | None, typer.Option("--max-hours", help="stop, saved, before so much time is over", min=0.001)
+]
 RUNS = Path("runs")
 
 
@@ -39,21 +42,22 @@ def run(
     changes: SetOption = [],  # noqa: B006 (typer copies it)
     runs_dir: RunsOption = RUNS,
     fresh: FreshOption = False,
+    max_hours: HoursOption = None,
 ) -> None:
     """Run a recipe; fresh stages are skipped, an interrupted one goes on."""
     from ringlite_cli.stages.pipeline import choose_stages
 
     loaded = load_checked(recipe, changes)
-    _walk(loaded, choose_stages(loaded, first, last), runs_dir, fresh)
+    _walk(loaded, choose_stages(loaded, first, last), runs_dir, fresh, max_hours)
 
 
-def _walk(recipe: Recipe, stages: list[str], runs_dir: Path, fresh: bool) -> None:
+def _walk(recipe: Recipe, stages: list[str], runs_dir: Path, fresh: bool, max_hours: float | None) -> None:
     """Runs stages and writes the report, also when a stage fails or is stopped."""
     from ringlite_cli.stages.pipeline import Walk, run_pipeline
 
     console, folder = Console(), runs_dir / recipe.name
     try:
-        run_pipeline(recipe, folder, Walk(stages, fresh), console)
+        run_pipeline(recipe, folder, Walk(stages, fresh, max_hours), console)
     except Exception:
         _report_quietly(folder)
         raise
@@ -74,7 +78,15 @@ def _report_quietly(folder: Path) -> None:
         return
 
 
-def _one_stage(recipe: str, kind: str, stage: str | None, changes: list[str], runs_dir: Path, fresh: bool) -> None:
+def _one_stage(
+    recipe: str,
+    kind: str,
+    stage: str | None,
+    changes: list[str],
+    runs_dir: Path,
+    fresh: bool,
+    max_hours: float | None,
+) -> None:
     """Runs the stage of a kind; `stage` names it where a recipe has several (default: the first)."""
     loaded = load_checked(recipe, changes)
     names = [name for name, section in loaded.stages.items() if section.kind == kind]
@@ -82,7 +94,7 @@ def _one_stage(recipe: str, kind: str, stage: str | None, changes: list[str], ru
         raise UserError(f"the recipe has no {kind} stage", where=recipe, hint=f"stages are {', '.join(loaded.stages)}")
     if stage is not None and stage not in names:
         raise UserError(f"no {kind} stage {stage!r}", where=recipe, hint=f"it has {', '.join(names)}")
-    _walk(loaded, [stage or names[0]], runs_dir, fresh)
+    _walk(loaded, [stage or names[0]], runs_dir, fresh, max_hours)
 
 
 StageOption = Annotated[str | None, typer.Option("--stage", help="which one, where a recipe has several of this kind")]
@@ -97,8 +109,9 @@ def _stage_command(kind: str, name: str | None = None) -> Callable[..., None]:
             changes: SetOption = [],  # noqa: B006
             runs_dir: RunsOption = RUNS,
             fresh: FreshOption = False,
+            max_hours: HoursOption = None,
         ) -> None:
-            _one_stage(recipe, kind, name, changes, runs_dir, fresh)
+            _one_stage(recipe, kind, name, changes, runs_dir, fresh, max_hours)
 
         return named
 
@@ -108,8 +121,9 @@ def _stage_command(kind: str, name: str | None = None) -> Callable[..., None]:
         changes: SetOption = [],  # noqa: B006
         runs_dir: RunsOption = RUNS,
         fresh: FreshOption = False,
+        max_hours: HoursOption = None,
     ) -> None:
-        _one_stage(recipe, kind, stage, changes, runs_dir, fresh)
+        _one_stage(recipe, kind, stage, changes, runs_dir, fresh, max_hours)
 
     return of_kind
 
@@ -129,6 +143,7 @@ def evaluate(
     changes: SetOption = [],  # noqa: B006
     runs_dir: RunsOption = RUNS,
     fresh: FreshOption = False,
+    max_hours: HoursOption = None,
     model: Annotated[str | None, typer.Option(help="a model folder or id to evaluate without a recipe")] = None,
     tasks: Annotated[str, typer.Option(help="with --model: task names, separated by commas")] = "",
     data: Annotated[list[str], typer.Option(metavar="TASK=FILE", help="with --model: a task's local file")] = [],  # noqa: B006
@@ -146,7 +161,7 @@ def evaluate(
     if (recipe is None) == (model is None):
         raise UserError("give a RECIPE or --model, one of them", where="ringlite eval")
     if recipe is not None:
-        _one_stage(recipe, "eval", stage, changes, runs_dir, fresh)
+        _one_stage(recipe, "eval", stage, changes, runs_dir, fresh, max_hours)
         return
     from ringlite_cli.stages.evaluate import evaluate_model
 
@@ -182,6 +197,14 @@ def plan(recipe: RecipeArgument, changes: SetOption = [], runs_dir: RunsOption =
     from ringlite_cli.stages.plan import print_plan
 
     print_plan(load_checked(recipe, changes), Console(), runs_dir)
+
+
+@app.command()
+def status(run: Annotated[Path, typer.Argument(metavar="RUN", help="a run folder, such as runs/demo")]) -> None:
+    """Say where a run is, how fast it goes, what is left, and its last warning, while it runs."""
+    from ringlite_cli.stages.status import status_text
+
+    Console().say(status_text(run))
 
 
 @app.command()

@@ -40,6 +40,21 @@ def lock_run(run: Path) -> Iterator[None]:
         os.close(handle)
 
 
+def holder(run: Path) -> str | None:
+    """The id of the process that holds a run folder; None where none does."""
+    try:
+        handle = os.open(run / ".lock", os.O_RDONLY)
+    except OSError:
+        return None
+    try:
+        fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return os.pread(handle, 64, 0).decode(errors="replace").strip() or "unknown"
+    finally:
+        os.close(handle)
+    return None
+
+
 def start_afresh(run: Path, stage: str) -> Path:
     """An empty folder for a stage; what was there moves to `.previous/<stage>`, in place of what lay there before."""
     folder, kept = run / stage, run / PREVIOUS / stage

@@ -1,34 +1,40 @@
 """Walks a recipe: skips what is fresh, goes on with what was interrupted, reruns what changed and all after it."""
 
-import errno
 import hashlib
 import json
-import re
-import shutil
 import time
 import traceback
 from collections.abc import Sequence
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ringlite_cli.console import Console
-from ringlite_cli.errors import Interrupted, RingliteError, UserError, WorkFailed
+from ringlite_cli.errors import Interrupted, RingliteError, UserError
 from ringlite_cli.recipe.graph import parents, run_order
 from ringlite_cli.recipe.schema import Recipe
+from ringlite_cli.runs.deadline import is_over, stop_within
 from ringlite_cli.runs.files import write_json
 from ringlite_cli.runs.folder import lock_run, start_afresh
 from ringlite_cli.runs.manifest import Manifest, describe, now, read_manifest
 from ringlite_cli.runs.provenance import code_digest, versions
 from ringlite_cli.stages import KINDS
 from ringlite_cli.stages.base import Context, StageKind, StageResult
+from ringlite_cli.stages.failures import as_failure
+from ringlite_cli.stages.inputs import changed, check_inputs
+from ringlite_cli.stages.watch import WatchedConsole
 
 
 @dataclass(frozen=True)
 class Walk:
-    """Which stages of a recipe to walk, and how. `fresh` reruns them even where nothing changed."""
+    """Which stages of a recipe to walk, and how.
+
+    fresh: rerun them even where nothing changed. max_hours: stop, saved, before so much wall-clock time is over.
+    """
 
     stages: Sequence[str]
     fresh: bool = False
+    max_hours: float | None = None
 
 
 def choose_stages(recipe: Recipe, first: str | None = None, last: str | None = None) -> list[str]:
@@ -46,9 +52,14 @@ def choose_stages(recipe: Recipe, first: str | None = None, last: str | None = N
 
 def run_pipeline(recipe: Recipe, run: Path, walk: Walk, console: Console) -> None:
     """Runs stages in order inside the run folder. Raises what the failing stage raised; its manifest says the same."""
-    with lock_run(run):
-        write_json(run / "recipe.json", recipe.model_dump(mode="json"))
+    with lock_run(run), stop_within(walk.max_hours):
+        try:
+            write_json(run / "recipe.json", recipe.model_dump(mode="json"))
+        except OSError as error:
+            raise as_failure(error, run) or error from None
         for number, name in enumerate(walk.stages, 1):
+            if is_over():
+                raise Interrupted(f"the time limit came before {name}; the same command goes on")
             context = Context(recipe, name, run, console)
             _run_stage(context, walk.fresh, f"[{number}/{len(walk.stages)}] {name}")
 
@@ -63,9 +74,11 @@ def _run_stage(context: Context, fresh: bool, title: str) -> None:
         return
     if same and before:
         console.head(f"{title}: goes on in {context.folder}")
+        if before.status == "running":
+            console.warn("the last process there ended without a word: it was killed, or the machine went down")
         manifest.started, manifest.seconds = before.started, before.seconds
     else:
-        again = " again, as something it depends on changed" if before and not fresh else ""
+        again = f" again, as {changed(before, manifest)} changed" if before and not fresh else ""
         console.head(f"{title}: {kind.summary}{again}")
         if before and before.status == "done":
             console.say(f"  the last result moves to {context.previous}")
@@ -77,20 +90,24 @@ def _work(context: Context, kind: StageKind, manifest: Manifest) -> None:
     """Runs a stage between two manifests; whatever ends it is written down before it goes on to the caller."""
     started, spent = time.monotonic(), manifest.seconds
     manifest.started = manifest.started or now()
-    manifest.write(context.folder)
     try:
-        result = kind.run(context)
-        _finish(context, manifest, result)
+        manifest.write(context.folder)
+        watched = WatchedConsole(context.folder)
+        with watched.hearing():
+            check_inputs(context.run, [m for p in manifest.parent if (m := read_manifest(context.run / p))])
+            result = kind.run(replace(context, console=watched))
+            _finish(context, manifest, result)
         manifest.status, manifest.note, manifest.message = "done", result.summary, result.warning
     except (KeyboardInterrupt, Interrupted):
-        manifest.status, manifest.message = "interrupted", "stopped by the user"
-        raise Interrupted(f"{context.name} stopped; the same command goes on") from None
+        why = "at the time limit" if is_over() else "by the user"
+        manifest.status, manifest.message = "interrupted", f"stopped {why}"
+        raise Interrupted(f"{context.name} stopped {why}; the same command goes on") from None
     except Exception as error:
         manifest.status = "failed"
-        failure = _as_failure(error, context)
+        failure = as_failure(error, context.folder)
         manifest.message = str(failure or error)
         if failure is None:
-            (context.folder / "error.txt").write_text(traceback.format_exc(), encoding="utf-8")
+            _write_traceback(context.folder)
             raise
         raise failure from (None if isinstance(error, RingliteError) else error)
     finally:
@@ -142,21 +159,6 @@ def _outputs_present(context: Context, manifest: Manifest) -> bool:
     return all((context.run / entry["path"]).exists() for entry in manifest.outputs.values())
 
 
-_FULL = re.compile(r"os error 28|No space left|Disk quota|failed writing file|unexpected pos", re.IGNORECASE)
-
-
-def _as_failure(error: Exception, context: Context) -> RingliteError | None:
-    """The message that a user can act on, for failures that are no bug of ours; None for a bug."""
-    if isinstance(error, RingliteError):
-        return error
-    where = str(context.folder)
-    if _FULL.search(str(error)) or (isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)):
-        free = shutil.disk_usage(context.run).free / 2**20
-        return WorkFailed(
-            f"the disk is full ({free:,.0f} MiB free)", where=where, hint="free some space; the same command goes on"
-        )
-    if isinstance(error, OSError) and error.errno in (errno.EACCES, errno.EROFS, errno.EPERM):
-        return WorkFailed(f"can't be written ({error.strerror})", where=str(error.filename or where))
-    if isinstance(error, MemoryError):
-        return WorkFailed("the machine is out of memory", where=where, hint="lower row_tokens or batch_tokens")
-    return None
+def _write_traceback(folder: Path) -> None:
+    with suppress(OSError):
+        (folder / "error.txt").write_text(traceback.format_exc(), encoding="utf-8")

@@ -1,0 +1,64 @@
+"""pulse.json: what the process at work in a stage is doing, rewritten as it goes, for `ringlite status`."""
+
+import os
+import time
+from collections import deque
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from ringlite_cli.runs.files import write_json
+from ringlite_cli.runs.manifest import now
+
+FILE = "pulse.json"
+EVERY = 1.0  # seconds between two writes
+_WINDOW = 20  # updates that the rate is taken over
+
+
+class Pulse:
+    """Writes done, total, rate and the last warning of the work under way; a full disk is not its business to report.
+
+    Rates are by a clock that never jumps; the time of day stands beside them for the reader alone.
+    """
+
+    def __init__(self, folder: Path, clock: Callable[[], float] = time.monotonic) -> None:
+        self._path, self._clock = folder / FILE, clock
+        self._row: dict[str, Any] = {"pid": os.getpid(), "started": now(), "done": None, "total": None, "note": ""}
+        self._recent: deque[tuple[float, float]] = deque(maxlen=_WINDOW)
+        self._written = -EVERY
+
+    def update(self, title: str, done: float, total: float, note: str) -> None:
+        if self._recent and (done < self._recent[-1][1] or title != self._row.get("title")):
+            self._recent.clear()  # another policy or step of the same stage began
+        self._recent.append((self._clock(), done))
+        self._row |= {"title": title, "done": done, "total": total, "note": note, "rate": self.rate}
+        self._write(force=done >= total)
+
+    def warn(self, text: str) -> None:
+        self._row["warning"] = text
+        self._write(force=True)
+
+    @property
+    def rate(self) -> float | None:
+        """Units a second over the last updates; None before the second one."""
+        (begun, first), (ended, last) = self._recent[0], self._recent[-1]
+        return (last - first) / (ended - begun) if ended > begun else None
+
+    def _write(self, *, force: bool = False) -> None:
+        now_at = self._clock()
+        if not force and now_at - self._written < EVERY:
+            return
+        self._written = now_at
+        try:
+            write_json(self._path, self._row | {"updated": now(), "memory_mb": _memory_mb()})
+        except OSError:
+            return
+
+
+def _memory_mb() -> int | None:
+    """What this process holds, in MiB (Linux)."""
+    try:
+        pages = int(Path("/proc/self/statm").read_text().split()[1])
+    except (OSError, ValueError, IndexError):
+        return None
+    return pages * os.sysconf("SC_PAGE_SIZE") >> 20

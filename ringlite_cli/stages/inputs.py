@@ -1,0 +1,41 @@
+"""Whether what a stage is about to read is what the stages before it wrote, and what changed since it last ran."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from ringlite_cli.errors import UserError
+from ringlite_cli.runs.files import digest
+from ringlite_cli.runs.manifest import Manifest
+
+
+def check_inputs(run: Path, parents: Sequence[Manifest]) -> None:
+    """Raises UserError, naming the file, where an output of an earlier stage is gone or not as it was written.
+
+    Results made from it would stand under a manifest that names other data.
+    """
+    seen: set[str] = set()
+    for parent in parents:
+        for name, entry in parent.outputs.items():
+            path = run / entry["path"]
+            if entry["path"] in seen:
+                continue
+            seen.add(entry["path"])
+            if not path.exists() or digest(path) != entry["digest"]:
+                state = "changed since" if path.exists() else "is gone that"
+                raise UserError(
+                    f"{name} {state} stage {parent.stage!r} wrote it",
+                    where=str(path),
+                    hint=f"put it back, or make it again with --from {parent.stage} --fresh",
+                )
+
+
+def changed(before: Manifest, after: Manifest) -> str:
+    """What differs between a stage's last manifest and the one it would get now, in a few words."""
+    inputs = [
+        name for name, entry in after.inputs.items() if before.inputs.get(name, {}).get("digest") != entry["digest"]
+    ]
+    keys = [key for key, value in after.recipe.items() if key != "note" and before.recipe.get(key) != value]
+    parts = [*map(repr, keys[:3]), *inputs[:3]]
+    if before.seed != after.seed:
+        parts.append("the seed")
+    return " and ".join(parts) if parts else "ringlite's code for it"

@@ -1,0 +1,96 @@
+"""`ringlite status RUN`: where a run is, how fast it goes, what is left, and what it last complained about."""
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from ringlite_cli.errors import UserError
+from ringlite_cli.runs.files import read_json
+from ringlite_cli.runs.folder import holder
+from ringlite_cli.runs.manifest import Manifest, read_manifest
+from ringlite_cli.runs.pulse import FILE
+
+
+def status_text(run: Path) -> str:
+    """A line per stage, and a paragraph on the one at work. Raises UserError where there is no run."""
+    if not run.is_dir():
+        raise UserError("no such run folder", where=str(run), hint="give the folder runs/<recipe name>")
+    names = _stages(run)
+    if not names:
+        raise UserError("not a run: no stage in it has a manifest", where=str(run), hint="give runs/<recipe name>")
+    pid = holder(run)
+    lines = [f"{run}: " + (f"process {pid} is at work" if pid else "no process is at work")]
+    for name in names:
+        lines += _of_stage(run / name, read_manifest(run / name), at_work=pid is not None)
+    return "\n".join(lines)
+
+
+def _stages(run: Path) -> list[str]:
+    """The recipe's stages, and any other that left a manifest."""
+    found = sorted(path.parent.name for path in run.glob("*/manifest.json"))
+    planned = _read(run / "recipe.json").get("stages")
+    known = [name for name in planned if isinstance(name, str)] if found and isinstance(planned, dict) else []
+    return known + [name for name in found if name not in known]
+
+
+def _of_stage(folder: Path, manifest: Manifest | None, *, at_work: bool) -> list[str]:
+    if manifest is None:
+        broken = (folder / "manifest.json").exists()
+        return [f"  {folder.name:<12} " + ("its manifest can't be read" if broken else "not started")]
+    if manifest.status == "running" and at_work:
+        return [f"  {folder.name:<12} running", *_pulse_lines(folder)]
+    if manifest.status == "running":
+        lines = [f"  {folder.name:<12} stopped without a word (killed, or out of memory); the same command goes on"]
+        return lines + _pulse_lines(folder)
+    said = manifest.message if manifest.status != "done" else manifest.note
+    return [f"  {folder.name:<12} {manifest.status}" + (f": {said}" if said else "")]
+
+
+def _pulse_lines(folder: Path) -> list[str]:
+    pulse = _read(folder / FILE)
+    done, total, rate = (_number(pulse.get(name)) for name in ("done", "total", "rate"))
+    lines = []
+    if done is not None and total:
+        line = f"    {pulse.get('title', folder.name)}: {done:g} of {total:g} ({100 * done / total:.0f} %)"
+        if rate:
+            line += f", {_rate(rate)}, {duration((total - done) / rate)} left of this"
+        lines.append(line + (f"; {pulse['note']}" if pulse.get("note") else ""))
+    if pulse.get("updated"):
+        memory = _number(pulse.get("memory_mb"))
+        lines.append(f"    last sign {_ago(str(pulse['updated']))}" + (f", {memory:,.0f} MiB" if memory else ""))
+    if pulse.get("warning"):
+        lines.append(f"    last warning: {pulse['warning']}")
+    return lines
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        value = read_json(path)
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return value if isinstance(value, dict) else {}
+
+
+def _number(value: Any) -> float | None:
+    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
+
+
+def _rate(per_second: float) -> str:
+    return f"{per_second:.2g} a second" if per_second >= 1 else f"{1 / per_second:.1f} s each"
+
+
+def duration(seconds: float) -> str:
+    """90 -> `1 min 30 s`; hours with minutes, days with hours."""
+    whole = max(0, round(seconds))
+    for unit, name, part, small in ((86_400, "d", 3600, "h"), (3600, "h", 60, "min"), (60, "min", 1, "s")):
+        if whole >= unit:
+            return f"{whole // unit} {name} {whole % unit // part} {small}"
+    return f"{whole} s"
+
+
+def _ago(moment: str) -> str:
+    try:
+        seconds = (datetime.now(UTC) - datetime.fromisoformat(moment)).total_seconds()
+    except (ValueError, TypeError):
+        return f"at {moment}"
+    return f"{duration(seconds)} ago" if seconds >= -1 else f"at {moment}, which this machine's clock calls the future"
