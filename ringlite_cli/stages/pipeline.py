@@ -19,6 +19,7 @@ from ringlite_cli.runs.folder import lock_run, start_afresh
 from ringlite_cli.runs.manifest import Manifest, describe, now, read_manifest
 from ringlite_cli.runs.provenance import code_digest, versions
 from ringlite_cli.stages import KINDS
+from ringlite_cli.stages.allocator import use_expandable_segments
 from ringlite_cli.stages.base import Context, StageKind, StageResult
 from ringlite_cli.stages.failures import as_failure
 from ringlite_cli.stages.inputs import changed, check_inputs
@@ -52,6 +53,7 @@ def choose_stages(recipe: Recipe, first: str | None = None, last: str | None = N
 
 def run_pipeline(recipe: Recipe, run: Path, walk: Walk, console: Console) -> None:
     """Runs stages in order inside the run folder. Raises what the failing stage raised; its manifest says the same."""
+    use_expandable_segments(recipe)
     with lock_run(run), stop_within(walk.max_hours):
         try:
             write_json(run / "recipe.json", recipe.model_dump(mode="json"))
