@@ -39,6 +39,14 @@ class WorkFailed(RingliteError):
         super().__init__((f"{where}: " if where else "") + what + (f"; {hint}" if hint else ""))
 
 
+class Diverged(WorkFailed):
+    """Training came to a loss or a policy that is no number, in the optimizer step `step`."""
+
+    def __init__(self, what: str, step: int, *, hint: str) -> None:
+        super().__init__(what, hint=hint)
+        self.what, self.step = what, step
+
+
 class Interrupted(RingliteError):
     """The user stopped the work; what is done is on disk and the same command goes on. Exit code 130."""
 

@@ -197,6 +197,13 @@ class CodeTests(Section):
     mutants: Positive = Field(6, description="small faults put into the accepted solution, to order the cases by")
 
 
+class Labels(Section):
+    """How labels are made where the source gives none: by the words of the prompt, and by what stands here."""
+
+    embeddings: bool = Field(False, description="subject or topic by the nearest class (extra `semantic`)")
+    model: Responder | None = Field(None, description="a model that is asked for subject or topic, and level")
+
+
 class CurateStage(Section):
     kind: Literal["curate"]
     sources: list[Source] = Field(min_length=1)
@@ -209,6 +216,7 @@ class CurateStage(Section):
     tests: CodeTests = CodeTests()
     difficulty: Difficulty | None = None
     distill: Distill | None = None
+    labels: Labels = Labels()
 
 
 class SftStage(Section):
@@ -247,6 +255,57 @@ class Lora(Section):
     target_modules: str | list[str] = "all-linear"
 
 
+Action = Literal["log", "pause", "rollback"]
+
+
+class Rule(Section):
+    """What the guard does where the rule is broken: log it, pause the run (saved), or go back to a good checkpoint."""
+
+    action: Action = "log"
+
+
+class EntropyRule(Rule):
+    low: float = Field(0.0, ge=0, description="nats per token, mean over the window")
+    high: float | None = Field(None, gt=0)
+
+
+class RewardRule(Rule):
+    drop: Probability = Field(0.5, description="share of the best window's mean reward that may be lost")
+
+
+class GradNormRule(Rule):
+    times: float = Field(20.0, gt=1, description="the window's median that a step's gradient norm may reach")
+
+
+class LengthRule(Rule):
+    times: float = Field(4.0, gt=1, description="the first window's mean response length that a later one may reach")
+    truncated: Probability = Field(1.0, description="share of truncated responses that a window may reach")
+
+
+class MismatchRule(Rule):
+    above: float = Field(0.2, gt=0, description="nats per token between engine and trainer, mean over the window")
+
+
+class NotFiniteRule(Rule):
+    """A loss, gradient or policy that is no number. Such a run never goes on: log and pause both stop it."""
+
+    action: Action = "rollback"
+
+
+class Guard(Section):
+    """Signs of collapse, looked for over the last steps of an RL run."""
+
+    window: Positive = Field(8, description="optimizer steps that a rule looks at")
+    entropy: EntropyRule | None = None
+    reward: RewardRule | None = RewardRule()
+    grad_norm: GradNormRule | None = GradNormRule()
+    length: LengthRule | None = LengthRule()
+    mismatch: MismatchRule | None = MismatchRule()
+    not_finite: NotFiniteRule = NotFiniteRule()
+    lr_factor: Probability = Field(1.0, description="what the learning rate is multiplied by at each rollback")
+    max_rollbacks: int = Field(3, ge=0, description="after so many, the run fails instead")
+
+
 class RlStage(Section):
     kind: Literal["rl"]
     policy: str
@@ -273,6 +332,7 @@ class RlStage(Section):
     domain_mix: dict[Domain, Probability] | None = Field(None, description="share of a step's prompts per domain")
     router_balance_coef: float = Field(0.0, ge=0, description="alpha_balance (Eq. 6)")
     router_z_loss_coef: float = Field(0.0, ge=0, description="alpha_z (Eq. 6)")
+    guard: Guard = Guard()
     trl: dict[str, Any] = {}
 
 

@@ -21,6 +21,7 @@ def run(context: Context) -> StageResult:
             steps=section.trl["max_steps"],
             trl={name: value for name, value in section.trl.items() if name != "max_steps"},
             **c3po_arguments(section),
+            guard=section.guard,
             prompt_suffix=recipe.prompt_suffix,
             seed=recipe.seed,
             dtype=recipe.model.dtype,
@@ -38,7 +39,7 @@ def run(context: Context) -> StageResult:
 
 def c3po_arguments(section: RlStage) -> dict[str, Any]:
     """The section's own keys, as the trainer takes them."""
-    return section.model_dump(exclude={"kind", "policy", "data", "trl"})
+    return section.model_dump(exclude={"kind", "policy", "data", "trl", "guard"})
 
 
 def faults(recipe: Recipe, name: str) -> list[str]:

@@ -50,7 +50,7 @@ from ringlite_cli.c3po.router import (
     router_parameters,
 )
 from ringlite_cli.c3po.schedule import Budget
-from ringlite_cli.errors import UserError, WorkFailed
+from ringlite_cli.errors import Diverged, UserError, WorkFailed
 from ringlite_cli.train.c3po_config import C3POConfig
 from ringlite_cli.train.checkpoints import load_weights
 from ringlite_cli.train.prompts import PromptSource
@@ -255,8 +255,9 @@ class C3POTrainer(GRPOTrainer):
         except RuntimeError as error:
             if "probability tensor contains" not in str(error):
                 raise
-            raise WorkFailed(
+            raise Diverged(
                 f"the policy's probabilities are not finite in step {self.state.global_step + 1}: it has diverged",
+                self.state.global_step + 1,
                 hint="the last checkpoint may be sound; lower the learning rate",
             ) from None
 

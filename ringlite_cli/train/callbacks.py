@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
-from ringlite_cli.errors import Interrupted, WorkFailed
+from ringlite_cli.errors import Diverged, Interrupted
 from ringlite_cli.runs.deadline import seconds_left
 
 log = logging.getLogger(__name__)
@@ -123,7 +123,8 @@ class StepRows(TrainerCallback):
         if state.is_world_process_zero:
             self._write(self._make_row(state.global_step, logs))
         if not math.isfinite(logs["loss"]):
-            raise WorkFailed(
+            raise Diverged(
                 f"the loss is {logs['loss']} at step {state.global_step}",
+                state.global_step,
                 hint="the last checkpoint is sound; lower the learning rate or look at that step's rollouts",
             )

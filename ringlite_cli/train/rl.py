@@ -4,6 +4,7 @@ import os
 import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass
 from functools import partial
 from importlib.util import find_spec
@@ -16,10 +17,13 @@ from ringlite_cli.c3po.loss import Algorithm
 from ringlite_cli.c3po.memory import RowLayout
 from ringlite_cli.c3po.plan import BatchPlan, Scope, resolve_batch
 from ringlite_cli.c3po.schedule import Kind
-from ringlite_cli.errors import UserError
+from ringlite_cli.errors import Diverged, UserError
 from ringlite_cli.problems import PAPER_SUFFIX, Problem, Verify, chat_messages
+from ringlite_cli.recipe.schema import Guard
 from ringlite_cli.runs.files import MetricsWriter, read_jsonl
+from ringlite_cli.train.attempts import with_rollbacks
 from ringlite_cli.train.checkpoints import drop_unsound, go_back_to, last_checkpoint, start_afresh
+from ringlite_cli.train.history import History
 from ringlite_cli.train.layout import row_layout
 from ringlite_cli.train.prompts import DifficultySource, draw_prompts
 
@@ -84,6 +88,7 @@ def run_rl(
     seed: int = 17,
     dtype: Dtype = "float32",
     attn_implementation: str | None = None,
+    guard: Guard | None = None,
     resume: bool = True,
     on_step: Callable[[Row], None] | None = None,
     rollout_func: Any = None,
@@ -99,6 +104,11 @@ def run_rl(
     With resume, a run that was stopped goes on from its last checkpoint and ends with the same weights.
     Raises UserError for input that cannot work, WorkFailed where it did not, Interrupted after Ctrl-C or SIGTERM.
     """
+    from accelerate import PartialState
+
+    from ringlite_cli.train.guarding import Guarding
+
+
     problems = _with_unique_ids(problems)
     if steps <= 0 or steps % updates_per_rollout:
         raise UserError(
@@ -107,9 +117,8 @@ def run_rl(
     checkpoints, metrics, rollouts = out_dir / "checkpoints", out_dir / "metrics.jsonl", out_dir / "rollouts.jsonl"
     suffix = {"math": PAPER_SUFFIX, "science": PAPER_SUFFIX} if prompt_suffix is None else prompt_suffix
     tokenizer = _load_tokenizer(policy)
-    drawn = draw_prompts(
-        problems, prompts_per_step * updates_per_rollout, steps // updates_per_rollout, domain_mix, seed
-    )
+    per_rollout, count = prompts_per_step * updates_per_rollout, steps // updates_per_rollout
+    drawn = draw_prompts(problems, per_rollout, count, domain_mix, seed)
     conversations = [chat_messages(problem, suffix) for problem in drawn]
     mean_prompt = _mean_prompt_tokens(tokenizer, conversations)
     longest = ceil(mean_prompt) + _trl_value(trl, "max_completion_length")
@@ -156,35 +165,47 @@ def run_rl(
     def as_row(problem: Problem) -> Row:
         return {"prompt": chat_messages(problem, suffix), "problem_id": problem.id, "domain": problem.domain}
 
-    source = None
-    if sampling == "difficulty" or undershoot == "refill":
-        source = DifficultySource(
-            problems, as_row, domain_mix, seed, draws_all=sampling == "difficulty", rest=rest_rollouts
-        )
-    rows = [as_row(problem) for problem in drawn]
-    with args.main_process_first(local=False):  # one rank puts the folder in order, the others find it so
-        if args.process_index == 0:
-            _prepare_folder(checkpoints, metrics, rollouts, resume, steps, updates_per_rollout)
-    found = last_checkpoint(checkpoints)
-    with MetricsWriter(metrics) as metrics_file, MetricsWriter(rollouts) as rollouts_file:
-        trainer = _trainer(policy, tokenizer, problems, verify, args, rows, rollouts_file, rollout_func, source, lora)
-        _train(trainer, metrics_file, on_step, str(found[0]) if found else None)
+    def attempt(history: History) -> Any:
+        source = None
+        if sampling == "difficulty" or undershoot == "refill":
+            source = DifficultySource(
+                problems, as_row, domain_mix, seed, draws_all=sampling == "difficulty", rest=rest_rollouts
+            )
+        stream = draw_prompts(problems, per_rollout, count + history.spare, domain_mix, seed)
+        rows = [as_row(problem) for problem in history.kept(stream, per_rollout, count, updates_per_rollout)]
+        own = copy(args)
+        with own.main_process_first(local=False):  # one rank puts the folder in order, the others find it so
+            if own.process_index == 0:
+                _prepare_folder(history, resume or history.attempt > 0, steps, updates_per_rollout)
+        found = last_checkpoint(checkpoints)
+        with MetricsWriter(metrics) as metrics_file, MetricsWriter(rollouts) as rollouts_file:
+            trainer = _trainer(
+                policy, tokenizer, problems, verify, own, rows, rollouts_file, rollout_func, source, lora
+            )
+            guarding = None if guard is None else Guarding(trainer, guard, history)
+            _train(trainer, metrics_file, on_step, str(found[0]) if found else None, guarding)
+        return trainer
+
+    if not resume and args.process_index == 0:
+        History.forget(out_dir)
+    trainer = with_rollbacks(attempt, out_dir, guard or Guard(), updates_per_rollout, PartialState())
     _save_policy(trainer, tokenizer, out_dir / "policy", dtype)
     return _result(out_dir, read_jsonl(metrics))
 
 
-def _prepare_folder(
-    checkpoints: Path, metrics: Path, rollouts: Path, resume: bool, steps: int, updates_per_rollout: int
-) -> None:
+def _prepare_folder(history: History, resume: bool, steps: int, updates_per_rollout: int) -> None:
     """Takes the logs back to the last whole checkpoint, or removes an earlier run altogether.
 
     Raises UserError where that checkpoint is past the last step: nothing would be trained.
     """
+    folder = history.folder
+    checkpoints, metrics, rollouts = folder / "checkpoints", folder / "metrics.jsonl", folder / "rollouts.jsonl"
     checkpoints.mkdir(parents=True, exist_ok=True)
     drop_unsound(checkpoints)
     found = last_checkpoint(checkpoints) if resume else None
     if found is None:
         start_afresh(checkpoints, metrics, rollouts)
+        history.go_on_from(0)
         return
     path, step = found
     if step > steps:
@@ -193,6 +214,7 @@ def _prepare_folder(
             where=str(path),
             hint="give more steps, or start afresh (--fresh)",
         )
+    history.go_on_from(step)
     go_back_to(step, metrics)
     go_back_to(-(-step // updates_per_rollout) * updates_per_rollout, rollouts)  # logged when planned
 
@@ -209,6 +231,7 @@ def _with_unique_ids(problems: Sequence[Problem]) -> Sequence[Problem]:
 def _load_tokenizer(policy: Path) -> Any:
     from transformers import AutoTokenizer
 
+    register()
     if not (Path(policy) / "config.json").is_file():
         raise UserError("no model there (config.json is missing)", where=str(policy))
     tokenizer = AutoTokenizer.from_pretrained(policy, padding_side="left", truncation_side="left")
@@ -329,7 +352,13 @@ def _lora_config(fields: Mapping[str, Any] | None) -> Any:
         raise UserError(f"peft refuses these settings ({str(error).splitlines()[0]})", where="lora") from None
 
 
-def _train(trainer: Any, metrics: MetricsWriter, on_step: Callable[[Row], None] | None, checkpoint: str | None) -> None:
+def _train(
+    trainer: Any,
+    metrics: MetricsWriter,
+    on_step: Callable[[Row], None] | None,
+    checkpoint: str | None,
+    guarding: Any,
+) -> None:
     from ringlite_cli.train.callbacks import StepRows, StopFlag
     from ringlite_cli.train.keeper import Keeper
     from ringlite_cli.train.pending import load_in_hand, save_in_hand
@@ -357,11 +386,22 @@ def _train(trainer: Any, metrics: MetricsWriter, on_step: Callable[[Row], None] 
         if on_step is not None:
             on_step(row)
 
-    keeper = Keeper(trainer, save=partial(save_in_hand, trainer), load=partial(load_in_hand, trainer))
+    keeper = Keeper(
+        trainer,
+        save=partial(save_in_hand, trainer),
+        load=partial(load_in_hand, trainer),
+        protected=lambda: guarding.good if guarding else None,
+    )
     with StopFlag() as stop:
-        for callback in (StepRows(make_row, write), keeper, stop):
-            trainer.add_callback(callback)
-        trainer.train(resume_from_checkpoint=checkpoint)
+        for callback in (StepRows(make_row, write), guarding, keeper, stop):
+            if callback is not None:
+                trainer.add_callback(callback)
+        try:
+            trainer.train(resume_from_checkpoint=checkpoint)
+        except Diverged as error:
+            raise (guarding and guarding.rollback_for(error)) or error from None
+    if guarding:
+        guarding.raise_if_paused()
     stop.raise_if_stopped(trainer.args.max_steps)
     keeper.raise_if_idle(trainer.state, trainer.args.max_steps)
 
