@@ -8,7 +8,7 @@ import typer
 
 from ringlite_cli.console import Console
 from ringlite_cli.errors import UserError
-from ringlite_cli.recipe.load import find_recipe, shipped_recipes
+from ringlite_cli.recipe.load import find_recipe, shipped_experiments, shipped_recipes
 from ringlite_cli.recipe.schema import Recipe
 from ringlite_cli.stages import KINDS
 from ringlite_cli.stages.check import load_checked
@@ -225,11 +225,29 @@ def compare(
 
 
 @app.command()
+def experiment(
+    file: Annotated[str, typer.Argument(metavar="FILE", help="an experiment file, or a shipped experiment's name")],
+    changes: SetOption = [],  # noqa: B006
+    seeds: Annotated[list[int], typer.Option("--seed", help="instead of the file's seeds; repeatable")] = [],  # noqa: B006
+    runs_dir: RunsOption = RUNS,
+    max_hours: HoursOption = None,
+) -> None:
+    """Run every arm of an experiment on every seed, and compare them on one page."""
+    from ringlite_cli.stages.experiment import run_experiment
+
+    console = Console()
+    page = run_experiment(file, runs_dir, console, changes=changes, seeds=seeds, max_hours=max_hours)
+    console.say(f"comparison: {page}")
+
+
+@app.command()
 def recipes() -> None:
-    """List the shipped recipes."""
+    """List the shipped recipes, and the shipped experiments."""
     console = Console()
     for name, path in shipped_recipes().items():
         console.say(f"{name:<24} {_first_comment(path)}")
+    for name, path in shipped_experiments().items():
+        console.say(f"{name:<24} {_first_comment(path)} (ringlite experiment {name})")
 
 
 def _first_comment(path: Path) -> str:

@@ -26,30 +26,40 @@ def recipe_folders() -> list[Path]:
 
 
 def shipped_recipes() -> dict[str, Path]:
-    """Name -> file of every shipped recipe; experiments are named by their folder, as in `experiments/c3po`.
+    """Name -> file of every shipped recipe. Folders beside them (experiments, accelerate's files) hold no recipes."""
+    return _shipped("*.yaml")
 
-    Other folders (accelerate's configurations, for one) hold no recipes.
-    """
+
+def shipped_experiments() -> dict[str, Path]:
+    """Name -> file of every shipped experiment."""
+    return _shipped("experiments/*.yaml")
+
+
+def _shipped(pattern: str) -> dict[str, Path]:
     found: dict[str, Path] = {}
     for folder in recipe_folders():
-        for file in sorted([*folder.glob("*.yaml"), *folder.glob("experiments/*.yaml")]):
-            found.setdefault(str(file.relative_to(folder).with_suffix("")), file)
+        for file in sorted(folder.glob(pattern)):
+            found.setdefault(file.stem, file)
     return found
 
 
 def find_recipe(name: str) -> Path:
     """The file that a RECIPE argument means: a path if there is one, else a shipped recipe of that name."""
+    return find_file(name, shipped_recipes(), "recipe")
+
+
+def find_file(name: str, shipped: dict[str, Path], what: str) -> Path:
+    """A path if there is one, else the shipped file of that name. Raises UserError with a near name."""
     path = Path(name)
     if path.is_file():
         return path
-    shipped = shipped_recipes()
     if name in shipped:
         return shipped[name]
     if path.is_dir():
-        raise UserError("this is a folder, not a recipe", where=name, hint="name the YAML file in it")
+        raise UserError(f"this is a folder, not a {what}", where=name, hint="name the YAML file in it")
     near = difflib.get_close_matches(name, shipped, 1)
     raise UserError(
-        "no such recipe file, and no shipped recipe of this name",
+        f"no such {what} file, and no shipped {what} of this name",
         where=name,
         hint=f"did you mean {near[0]!r}?" if near else "`ringlite recipes` lists the shipped ones",
     )
@@ -61,7 +71,7 @@ def load_recipe(name: str, overrides: Sequence[str] = ()) -> Recipe:
     Raises RecipeErrors with every fault at once; each message starts with the file and the key.
     """
     path = find_recipe(name)
-    data = _read_yaml(path)
+    data = read_yaml(path)
     for override in overrides:
         _override(data, override)
     recipe, faults = _validate(data)
@@ -115,7 +125,7 @@ _Loader.add_implicit_resolver(
 )
 
 
-def _read_yaml(path: Path) -> dict[str, Any]:
+def read_yaml(path: Path) -> dict[str, Any]:
     try:
         data = yaml.load(path.read_text(encoding="utf-8"), _Loader)
     except UnicodeDecodeError as error:
@@ -170,7 +180,7 @@ def _validate(data: dict[str, Any]) -> tuple[Recipe | None, list[str]]:
     try:
         RecipeHead.model_validate(head)
     except ValidationError as error:
-        faults += [_message(e, RecipeHead) for e in error.errors()]
+        faults += [fault_message(e, RecipeHead) for e in error.errors()]
     raw = data.get("stages")
     if not isinstance(raw, dict) or not raw:
         return None, [*faults, "stages: a recipe needs a mapping of at least one stage"]
@@ -200,11 +210,11 @@ def _validate_stage(name: str, section: Any) -> tuple[Section | None, list[str]]
     try:
         stage = STAGE_SECTIONS[kind].model_validate(section)
     except ValidationError as error:
-        return None, faults + [_message(e, STAGE_SECTIONS[kind], where) for e in error.errors()]
+        return None, faults + [fault_message(e, STAGE_SECTIONS[kind], where) for e in error.errors()]
     return stage, faults
 
 
-def _message(error: Any, model: type[BaseModel], prefix: str = "") -> str:
+def fault_message(error: Any, model: type[BaseModel], prefix: str = "") -> str:
     """One fault as `key: what; what next`."""
     loc = [str(part) for part in error["loc"]]
     parents = ".".join(part for part in ([prefix] if prefix else []) + loc[:-1])

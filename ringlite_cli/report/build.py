@@ -2,6 +2,7 @@
 
 import base64
 import hashlib
+from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
 
@@ -9,12 +10,13 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from ringlite_cli.errors import WorkFailed
+from ringlite_cli.report.blocks import Section
 from ringlite_cli.report.figures import Sheet
 from ringlite_cli.report.load import Run, load_run
 from ringlite_cli.report.palette import Palette
 from ringlite_cli.report.pens import Pens
 from ringlite_cli.report.sections import SECTIONS
-from ringlite_cli.report.summary import steps, summary
+from ringlite_cli.report.summary import Step, steps, summary
 from ringlite_cli.runs.files import write_text
 
 FILE = "report.html"
@@ -36,8 +38,30 @@ def write_report(run: Path) -> Path:
 
 
 def render(run: Run) -> str:
-    """The whole page as HTML."""
+    """The whole page of a run as HTML."""
     pens = Pens(Sheet(), Palette(run))
+    return render_page(
+        kicker="ringlite run report",
+        name=run.name,
+        note=run.note,
+        summary=summary(run),
+        sections=[build(run, pens) for build in SECTIONS],
+        steps=steps(run),
+        source="the run folder",
+    )
+
+
+def render_page(
+    *,
+    kicker: str,
+    name: str,
+    summary: str,
+    sections: Sequence[Section],
+    source: str,
+    note: str = "",
+    steps: Sequence[Step] = (),
+) -> str:
+    """One self-contained page: what it is (`kicker`), its title, the paragraph on top, and sections."""
     # Loaded as text and not as a template: the policy of the page allows this script alone, by its digest.
     script = _asset("page.js")
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
@@ -45,10 +69,13 @@ def render(run: Run) -> str:
         _environment()
         .get_template("page.html.j2")
         .render(
-            run=run,
-            steps=steps(run),
-            summary=summary(run),
-            sections=[build(run, pens) for build in SECTIONS],
+            kicker=kicker,
+            name=name,
+            note=note,
+            steps=steps,
+            summary=summary,
+            sections=sections,
+            source=source,
             style=Markup(_asset("style.css")),
             script=Markup(script),
             script_digest=digest,

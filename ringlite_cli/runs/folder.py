@@ -67,3 +67,26 @@ def start_afresh(run: Path, stage: str) -> Path:
     except OSError as error:
         raise WorkFailed(f"the stage's folder can't be made ({error.strerror})", where=str(folder)) from None
     return folder
+
+
+def take_over(donor: Path, run: Path, stage: str) -> Path:
+    """Puts a finished stage of another run into this one; what was there moves to `.previous/<stage>`.
+
+    Files are hard links where the file system has them, else copies. The folder appears whole.
+    """
+    folder, partial = run / stage, run / f".{stage}.partial"
+    try:
+        shutil.rmtree(partial, ignore_errors=True)
+        shutil.copytree(donor / stage, partial, copy_function=_link_or_copy)
+        start_afresh(run, stage).rmdir()
+        partial.rename(folder)
+    except OSError as error:
+        raise WorkFailed(f"the stage can't be taken over from {donor} ({error.strerror})", where=str(folder)) from None
+    return folder
+
+
+def _link_or_copy(source: str, target: str) -> None:
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copy2(source, target)

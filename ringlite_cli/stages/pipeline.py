@@ -15,7 +15,7 @@ from ringlite_cli.recipe.graph import parents, run_order
 from ringlite_cli.recipe.schema import Recipe
 from ringlite_cli.runs.deadline import is_over, stop_within
 from ringlite_cli.runs.files import write_json
-from ringlite_cli.runs.folder import lock_run, start_afresh
+from ringlite_cli.runs.folder import lock_run, start_afresh, take_over
 from ringlite_cli.runs.manifest import Manifest, describe, now, read_manifest
 from ringlite_cli.runs.provenance import code_digest, versions
 from ringlite_cli.stages import KINDS
@@ -31,11 +31,13 @@ class Walk:
     """Which stages of a recipe to walk, and how.
 
     fresh: rerun them even where nothing changed. max_hours: stop, saved, before so much wall-clock time is over.
+    donors: other run folders, whose finished stages are taken over where they are the same work.
     """
 
     stages: Sequence[str]
     fresh: bool = False
     max_hours: float | None = None
+    donors: Sequence[Path] = ()
 
 
 def choose_stages(recipe: Recipe, first: str | None = None, last: str | None = None) -> list[str]:
@@ -63,15 +65,21 @@ def run_pipeline(recipe: Recipe, run: Path, walk: Walk, console: Console) -> Non
             if is_over():
                 raise Interrupted(f"the time limit came before {name}; the same command goes on")
             context = Context(recipe, name, run, console)
-            _run_stage(context, walk.fresh, f"[{number}/{len(walk.stages)}] {name}")
+            _run_stage(context, walk, f"[{number}/{len(walk.stages)}] {name}")
 
 
-def _run_stage(context: Context, fresh: bool, title: str) -> None:
-    console, kind = context.console, KINDS[context.section.kind]
+def _run_stage(context: Context, walk: Walk, title: str) -> None:
+    console, kind, fresh = context.console, KINDS[context.section.kind], walk.fresh
     manifest = _new_manifest(context, kind)
     before = read_manifest(context.folder)
     same = before is not None and before.fingerprint == manifest.fingerprint and not fresh
-    if same and before and before.status == "done" and _outputs_present(context, before):
+    if not fresh and not (same and before and before.status == "done"):
+        donor = next((run for run in walk.donors if _has_done(run, context.name, manifest.fingerprint)), None)
+        if donor is not None:
+            take_over(donor, context.run, context.name)
+            console.say(f"{title}: the same work is done in {donor}, taken over")
+            return
+    if same and before and before.status == "done" and _outputs_present(context.run, before):
         console.say(f"{title}: unchanged, skipped ({before.note or 'done'})")
         return
     if same and before:
@@ -157,8 +165,18 @@ def _new_manifest(context: Context, kind: StageKind) -> Manifest:
     )
 
 
-def _outputs_present(context: Context, manifest: Manifest) -> bool:
-    return all((context.run / entry["path"]).exists() for entry in manifest.outputs.values())
+def _outputs_present(run: Path, manifest: Manifest) -> bool:
+    return all((run / entry["path"]).exists() for entry in manifest.outputs.values())
+
+
+def _has_done(run: Path, stage: str, fingerprint: str) -> bool:
+    """Whether another run has finished a stage of this fingerprint."""
+    manifest = read_manifest(run / stage)
+    return (
+        manifest is not None
+        and (manifest.status, manifest.fingerprint) == ("done", fingerprint)
+        and _outputs_present(run, manifest)
+    )
 
 
 def _write_traceback(folder: Path) -> None:
