@@ -6,6 +6,7 @@ from ringlite_cli.report.figures.thin import smoothing_window
 from ringlite_cli.report.files import Row, mapping, num, number
 from ringlite_cli.report.load import Run, Stage
 from ringlite_cli.report.pens import Pens
+from ringlite_cli.report.sections import guard
 from ringlite_cli.report.sections.common import curve, points, standing
 from ringlite_cli.report.words import count, decimal, duration, percent, short
 
@@ -42,6 +43,7 @@ def section(run: Run, pens: Pens) -> Section:
             page.say(f"Thin: every step. Thick: moving mean over {window} steps (median on a log scale).", "note")
         page.figures(*_learning(stage, pens), *_budget(stage, pens), *_health(stage, pens))
         page.blocks.append(_table(stage))
+        page.blocks += guard.blocks(stage, pens)
     return page
 
 
