@@ -107,7 +107,7 @@ class Attempt:
         if code == -signal.SIGXCPU or (code == -signal.SIGKILL and end["cpu"] > 1.0):
             return SandboxVerdict(model.TIME_LIMIT, detail="CPU time", **facts)
         if code != 0:
-            how = signal.strsignal(-code) or f"signal {-code}" if code < 0 else f"exit code {code}"
+            how = _signal_name(-code) if code < 0 else f"exit code {code}"
             return SandboxVerdict(model.RUNTIME_ERROR, detail=last_line or how, **facts)
         return None
 
@@ -141,6 +141,13 @@ def short(value: Any) -> str:
 def wrong_answer(case: Mapping[str, Any], actual: Any, place: int, seconds: float) -> SandboxVerdict:
     detail = f"expected {short(judge.accepted_answers(case)[0])}, got {short(actual)}"
     return SandboxVerdict(model.WRONG_ANSWER, seconds, detail, place)
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:  # a real-time signal has none
+        return f"signal {number}"
 
 
 def _native_memory(code: int, said: str) -> bool:

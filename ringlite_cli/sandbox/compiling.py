@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 from ringlite_cli.sandbox import model
 from ringlite_cli.sandbox.attempt import STDERR_BYTES, Attempt, RunFiles, payload
 from ringlite_cli.sandbox.guest.child import EXIT_COMPILE, EXIT_NO_TOOL
-from ringlite_cli.sandbox.languages import JAVA, PYTHON, RECIPES, java_class
+from ringlite_cli.sandbox.languages import JAVA, PYTHON, RECIPES
 from ringlite_cli.sandbox.model import SandboxVerdict
+from ringlite_cli.sandbox.sources import Sources, sources_of
 from ringlite_cli.sandbox.view import java_tool
 
 _COMPILE_SECONDS, _COMPILE_MB = 30.0, 2048
@@ -16,7 +17,7 @@ _COMPILE_SECONDS, _COMPILE_MB = 30.0, 2048
 
 @dataclass
 class Launch:
-    """How the program of a stdin-mode submission is started: its role, payload, artifact and limits."""
+    """How a program is started: its role, payload, artifact and limits."""
 
     role: str
     payload: bytes
@@ -29,11 +30,12 @@ def launch(attempt: Attempt, language: str) -> "Launch | SandboxVerdict":
     if language == PYTHON:
         return Launch("program", payload(program=attempt.submission.program))
     recipe = RECIPES[language]
-    held = attempt.memory.compiled.get(language, attempt.submission.program)
-    made = _compile(attempt, language) if held is None else held
+    sources = sources_of(language, attempt.submission.program, attempt.tests)
+    held = attempt.memory.compiled.get(language, sources.key())
+    made = _compile(attempt, language, sources) if held is None else held
     if isinstance(made, SandboxVerdict):
         return made
-    attempt.memory.compiled.put(language, attempt.submission.program, made)
+    attempt.memory.compiled.put(language, sources.key(), made)
     if isinstance(made, str):
         return SandboxVerdict(model.COMPILE_ERROR, detail=made)
     command = [part.replace("{memory}", str(attempt.settings.memory_mb)) for part in recipe.run]
@@ -46,16 +48,15 @@ def launch(attempt: Attempt, language: str) -> "Launch | SandboxVerdict":
     return Launch("native", payload(name=recipe.program, command=command, environment=environment), made, limits)
 
 
-def _compile(attempt: Attempt, language: str) -> bytes | str | SandboxVerdict:
+def _compile(attempt: Attempt, language: str, sources: Sources) -> bytes | str | SandboxVerdict:
     """What the compiler made (bytes) or said (text); a verdict where we failed or it took too long."""
     recipe = RECIPES[language]
-    name = java_class(attempt.submission.program) if language == JAVA else ""
-    command = [part.replace("{class}", name) for part in recipe.compile]
+    command = [*recipe.compile, *sources.files]
     command[0], environment = java_tool("javac") if language == JAVA else (command[0], {})
-    content = {"name": recipe.source.replace("{class}", name), "command": command, "product": recipe.product}
+    content = {"sources": sources.files, "start": sources.start, "command": command, "product": recipe.product}
     with ExitStack() as stack:
         files = RunFiles(stack, {})
-        files.add("payload", payload(source=attempt.submission.program, environment=environment, **content))
+        files.add("payload", payload(environment=environment, **content))
         for each in ("stdout", "stderr", "artifact"):
             files.add(each)
         limits = {"memory": (_COMPILE_MB + recipe.extra_mb) << 20, "file": 64 << 20, "processes": 128}
@@ -73,6 +74,18 @@ def _compile(attempt: Attempt, language: str) -> bytes | str | SandboxVerdict:
         detail = "no compiler in the jail" if code == EXIT_NO_TOOL else f"the compiler failed: {code} {said[-200:]}"
         return SandboxVerdict(model.SANDBOX_ERROR, reply["wall"], detail)
     return made
+
+
+def native_files(stack: ExitStack, how: Launch, given: str) -> RunFiles:
+    """The files of a run of `how` with `given` as its input."""
+    files = RunFiles(stack, {})
+    files.add("payload", how.payload)
+    files.add("stdin", given.encode(errors="replace"))
+    files.add("stdout")
+    files.add("stderr")
+    if how.artifact is not None:
+        files.add("artifact", how.artifact)
+    return files
 
 
 def _first_error(said: str) -> str:

@@ -8,8 +8,11 @@ from typing import Any
 
 from ringlite_cli.sandbox import judge, model
 from ringlite_cli.sandbox.attempt import Attempt, RunFiles, accepted, at_case, payload, wrong_answer
+from ringlite_cli.sandbox.compiling import launch, native_files
 from ringlite_cli.sandbox.guest import wire
+from ringlite_cli.sandbox.languages import JAVA, PYTHON, RECIPES
 from ringlite_cli.sandbox.model import SandboxVerdict
+from ringlite_cli.sandbox.sources import java_classes
 
 
 class Answers:
@@ -49,14 +52,14 @@ class Answers:
             self.wrong = wrong_answer(self.cases[place], actual, place, 0.0)
 
 
-def judge_function(attempt: Attempt) -> SandboxVerdict:
+def judge_function(attempt: Attempt, language: str) -> SandboxVerdict:
     """Calls the entry point on every case in one process, which is ended at the first wrong answer."""
     order = attempt.memory.order.order(attempt.tests)
     cases = [attempt.tests["cases"][place] for place in order]
     for case in cases:
         judge.accepted_answers(case)  # broken tests show before the program runs
-    calls = [wire.pack(c["args"] if isinstance(c["args"], list | dict) else [c["args"]]) for c in cases]
-    verdict = _called(attempt, cases, calls)
+    given = [c["args"] if isinstance(c["args"], list | dict) else [c["args"]] for c in cases]
+    verdict = (_called if language == PYTHON else _called_native)(attempt, cases, given, language)
     failed = verdict.failed_case
     if failed is None or failed >= len(order):
         return verdict
@@ -65,23 +68,51 @@ def judge_function(attempt: Attempt) -> SandboxVerdict:
     return replace(verdict, failed_case=order[failed])
 
 
-def _called(attempt: Attempt, cases: list[Mapping[str, Any]], calls: list[Any]) -> SandboxVerdict:
+def _called(attempt: Attempt, cases: list[Mapping[str, Any]], given: list[Any], language: str) -> SandboxVerdict:
+    calls = [wire.pack(args) for args in given]
     content = {"entry_point": attempt.tests["entry_point"], "calls": calls, "prelude": attempt.wants_prelude}
-    answers = Answers(cases, judge.value_comparison(attempt.tests))
     with ExitStack() as stack:
         files = RunFiles(stack, {})
         files.add("payload", payload(program=attempt.submission.program, **content))
         for name in ("stdout", "stderr", "result"):
             files.add(name)
+        return _answered(attempt, cases, files, "calls", "result")
 
-        def wrong_already() -> bool:
-            answers.take(files.read("result", answers.offset))
-            return answers.wrong is not None
 
-        reply = attempt.go(files, [("calls", {name: name for name in files.numbers})], wrong_already)
-        if wrong_already() and answers.wrong is not None:
-            return replace(answers.wrong, seconds=reply["wall"])
-        failure = attempt.failure(reply, files)
+def _called_native(attempt: Attempt, cases: list[Mapping[str, Any]], given: list[Any], language: str) -> SandboxVerdict:
+    how = launch(attempt, language)
+    if isinstance(how, SandboxVerdict):
+        return how
+    calls = [list(args.values()) if isinstance(args, dict) else args for args in given]
+    asked = {
+        "classes": java_classes(attempt.submission.program),
+        "entry": str(attempt.tests["entry_point"]).rpartition(".")[2],
+        "calls": calls,
+    }
+    with ExitStack() as stack, attempt.jail.more_memory(RECIPES[language].more_mb):
+        files = native_files(stack, how, json.dumps(asked if language == JAVA else calls))
+        return _answered(attempt, cases, files, how.role, "stdout", how.limits)
+
+
+def _answered(
+    attempt: Attempt,
+    cases: list[Mapping[str, Any]],
+    files: RunFiles,
+    role: str,
+    channel: str,
+    limits: Mapping[str, int] | None = None,
+) -> SandboxVerdict:
+    """Runs the calls; their answers come as lines in the file `channel`."""
+    answers = Answers(cases, judge.value_comparison(attempt.tests))
+
+    def wrong_already() -> bool:
+        answers.take(files.read(channel, answers.offset))
+        return answers.wrong is not None
+
+    reply = attempt.go(files, [(role, {name: name for name in files.numbers})], wrong_already, limits=limits)
+    if wrong_already() and answers.wrong is not None:
+        return replace(answers.wrong, seconds=reply["wall"])
+    failure = attempt.failure(reply, files, native=role == "native")
     if failure is not None:
         return at_case(failure, len(answers.values))
     if len(answers.values) < len(cases):

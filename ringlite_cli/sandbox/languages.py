@@ -19,12 +19,13 @@ _CACHE_BYTES = 256 << 20
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """How a language runs. `{memory}` in a command is the memory limit in MiB; `extra_mb` comes on top of it as
-    address space, `more_mb` as memory.
+    """How a language runs. The files' names follow `compile`.
+
+    `{memory}` in a command is the memory limit in MiB; `extra_mb` comes on top of it as address space, `more_mb` as
+    memory.
     """
 
     tool: str
-    source: str
     compile: tuple[str, ...]
     product: str
     program: str
@@ -41,13 +42,12 @@ _JVM = (
 )  # fmt: skip
 RECIPES = {
     CPP: Recipe(
-        "g++", "main.cpp", ("g++", "-std=gnu++17", "-O2", "-pipe", "-w", "-o", "program", "main.cpp"),
+        "g++", ("g++", "-std=gnu++17", "-O2", "-pipe", "-w", "-o", "program"),
         "program", "program", ("./program",), 16, 0, 0,
     ),
     JAVA: Recipe(
-        "javac", "{class}.java",
-        ("javac", "-J-Xmx512m", *(f"-J{flag}" for flag in _JVM), "-encoding", "UTF-8", "-nowarn", "-d", ".",
-         "{class}.java"),
+        "javac",
+        ("javac", "-J-Xmx512m", *(f"-J{flag}" for flag in _JVM), "-encoding", "UTF-8", "-nowarn", "-d", "."),
         "*.class", "program.jar", ("java", "-Xmx{memory}m", *_JVM, "-jar", "program.jar"), 2048, 48, 256,
     ),
 }  # fmt: skip

@@ -1,14 +1,15 @@
 """From a submission to runs and back: what is sent into the jail, and the verdict on what came out.
 
-Expected values never leave this side: the jail gets programs, inputs and arguments (mode unit: the tests go to a
-second jailed process that the program cannot reach; a checker of the tests runs when the program is gone).
+Expected values never leave this side: the jail gets programs, inputs and arguments (mode unit: Python tests go to a
+second jailed process that the program cannot reach, for C++ and Java see `sources`; a checker of the tests runs when
+the program is gone).
 """
 
 from ringlite_cli.sandbox import model
 from ringlite_cli.sandbox.attempt import Attempt, Memory
 from ringlite_cli.sandbox.function_mode import judge_function
 from ringlite_cli.sandbox.jail import Jail
-from ringlite_cli.sandbox.languages import PYTHON, has_compiler, language_of
+from ringlite_cli.sandbox.languages import has_compiler, language_of
 from ringlite_cli.sandbox.model import SandboxSettings, SandboxVerdict, Submission
 from ringlite_cli.sandbox.stdin_mode import judge_stdin
 from ringlite_cli.sandbox.unit_mode import judge_unit
@@ -19,18 +20,15 @@ def judge_submission(jail: Jail, submission: Submission, settings: SandboxSettin
     mode = submission.tests.get("mode")
     named = submission.tests.get("language")
     language = language_of(named)
-    if language is None or not has_compiler(language):
-        return SandboxVerdict(model.COMPILE_ERROR, detail=f"no compiler for language {named!r} here")
+    if language is None or not has_compiler(language):  # of the tests, or of this machine: not the program's fault
+        return SandboxVerdict(model.SANDBOX_ERROR, detail=f"no compiler for language {named!r} here")
     if mode not in model.MODES:
         detail = f"tests of mode {mode!r}; the modes are {', '.join(model.MODES)}"
-        return SandboxVerdict(model.SANDBOX_ERROR, detail=detail)
-    if language != PYTHON and mode != "stdin":
-        detail = f"{language} programs are judged by mode stdin, not {mode}"
         return SandboxVerdict(model.SANDBOX_ERROR, detail=detail)
     attempt = Attempt(jail, submission, settings, memory)
     try:
         if mode == "stdin":
             return judge_stdin(attempt, language)
-        return judge_function(attempt) if mode == "function" else judge_unit(attempt)
+        return judge_function(attempt, language) if mode == "function" else judge_unit(attempt, language)
     except (KeyError, TypeError, AttributeError, ValueError) as error:
         return SandboxVerdict(model.SANDBOX_ERROR, detail=f"the tests are not in the form of mode {mode}: {error!r}")

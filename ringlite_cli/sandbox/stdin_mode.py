@@ -6,8 +6,8 @@ from dataclasses import replace
 from typing import Any
 
 from ringlite_cli.sandbox import judge, model
-from ringlite_cli.sandbox.attempt import Attempt, RunFiles, accepted, at_case, wrong_answer
-from ringlite_cli.sandbox.compiling import Launch, launch
+from ringlite_cli.sandbox.attempt import Attempt, accepted, at_case, wrong_answer
+from ringlite_cli.sandbox.compiling import Launch, launch, native_files
 from ringlite_cli.sandbox.function_mode import checked
 from ringlite_cli.sandbox.languages import PYTHON, RECIPES
 from ringlite_cli.sandbox.model import SandboxVerdict
@@ -45,13 +45,7 @@ def _case(
 ) -> SandboxVerdict:
     expected = judge.accepted_answers(case)
     with ExitStack() as stack:
-        files = RunFiles(stack, {})
-        files.add("payload", how.payload)
-        files.add("stdin", str(case["input"]).encode(errors="replace"))
-        files.add("stdout")
-        files.add("stderr")
-        if how.artifact is not None:
-            files.add("artifact", how.artifact)
+        files = native_files(stack, how, str(case["input"]))
         reply = attempt.go(files, [(how.role, {name: name for name in files.numbers})], limits=how.limits)
         failure = attempt.failure(reply, files, native=how.artifact is not None)
         actual = files.read("stdout").decode(errors="replace")

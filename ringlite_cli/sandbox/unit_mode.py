@@ -1,16 +1,47 @@
-"""Mode unit: test code runs in one process against the program in another."""
+"""Mode unit: test code runs against the program, in Python in a process of its own."""
 
 import json
+import os
+import secrets
 from contextlib import ExitStack
 
 from ringlite_cli.sandbox import model
-from ringlite_cli.sandbox.attempt import Attempt, RunFiles, accepted, payload
+from ringlite_cli.sandbox.attempt import STDERR_BYTES, Attempt, RunFiles, accepted, payload
+from ringlite_cli.sandbox.compiling import launch, native_files
+from ringlite_cli.sandbox.languages import JAVA, PYTHON, RECIPES
 from ringlite_cli.sandbox.model import SandboxVerdict
+from ringlite_cli.sandbox.sources import JAVA_TESTS, names_in
 
+_EXIT_FAILED = 98  # of the drivers, for an assertion of the tests
 _OUTCOMES = {"failed": model.WRONG_ANSWER, "raised": model.RUNTIME_ERROR, "broken": model.SANDBOX_ERROR}
 
 
-def judge_unit(attempt: Attempt) -> SandboxVerdict:
+def judge_unit(attempt: Attempt, language: str) -> SandboxVerdict:
+    """Runs the test code to its end, or to what fails."""
+    return _python(attempt) if language == PYTHON else _compiled(attempt, language)
+
+
+def _compiled(attempt: Attempt, language: str) -> SandboxVerdict:
+    """Program and test code in one process, which tells a fresh word when the tests are through."""
+    how = launch(attempt, language)
+    if isinstance(how, SandboxVerdict):
+        return how
+    word = secrets.token_hex(16)
+    asked = {"tests": JAVA_TESTS, "names": names_in(str(attempt.tests["code"])), "word": word}
+    with ExitStack() as stack, attempt.jail.more_memory(RECIPES[language].more_mb):
+        files = native_files(stack, how, json.dumps(asked) if language == JAVA else word)
+        reply = attempt.go(files, [(how.role, {name: name for name in files.numbers})], limits=how.limits)
+        if not reply["killed"] and files.read("stdout") == word.encode():
+            return accepted(reply)
+        failure = attempt.failure(reply, files, native=True)
+        if not reply["killed"] and os.waitstatus_to_exitcode(reply["children"][0]["status"]) == _EXIT_FAILED:
+            lines = files.tail("stderr", STDERR_BYTES).strip().splitlines() or ["an assertion failed"]
+            detail = next((line for line in lines if "of the tests:" in line or "AssertionError" in line), lines[-1])
+            return SandboxVerdict(model.WRONG_ANSWER, reply["wall"], detail[:300])
+    return failure or SandboxVerdict(model.RUNTIME_ERROR, reply["wall"], "ended before the tests did")
+
+
+def _python(attempt: Attempt) -> SandboxVerdict:
     """Runs the test code in one process against the program in another."""
     prelude = attempt.wants_prelude
     with ExitStack() as stack:

@@ -157,11 +157,11 @@ def test_broken_tests_are_a_verdict_that_is_never_a_reward(sandbox, tests):
     assert sandbox.run(Submission(ADD, tests)).verdict == "sandbox error"
 
 
-def test_other_languages_are_refused_as_compile_errors(sandbox):
+def test_a_language_that_cannot_run_here_is_not_the_programs_fault(sandbox):
     judged = sandbox.run(
         Submission("x", {"mode": "stdin", "language": "cobol", "cases": [{"input": "", "output": ""}]})
     )
-    assert judged.verdict == "compile error"
+    assert judged.verdict == "sandbox error"
     assert "cobol" in judged.detail
 
 

@@ -10,12 +10,14 @@ _ENVIRONMENT = {"PATH": "/usr/bin:/bin", "HOME": "/tmp", "LANG": "C.UTF-8", "TMP
 
 
 def compile_source(payload: dict[str, Any], files: dict[str, int]) -> None:
-    """Writes `payload["source"]` as `payload["name"]`, runs `payload["command"]`, copies its product to `artifact`.
+    """Writes `payload["sources"]` by name, runs `payload["command"]`, copies its product to `artifact`.
 
-    The product is the file `payload["product"]`, or with the product "*.class" an archive of all classes.
+    The product is the file `payload["product"]`, or with the product "*.class" an archive of all classes that starts
+    with the class `payload["start"]` ("": the one with a `main`).
     """
-    with open(payload["name"], "wb") as source:
-        source.write(payload["source"].encode("utf-8", "replace"))
+    for name, text in payload["sources"].items():
+        with open(name, "wb") as source:
+            source.write(text.encode("utf-8", "replace"))
     command = payload["command"]
     tool = shutil.which(command[0], path=_ENVIRONMENT["PATH"]) if "/" not in command[0] else command[0]
     if tool is None or not os.path.exists(tool):
@@ -25,20 +27,24 @@ def compile_source(payload: dict[str, Any], files: dict[str, int]) -> None:
         os._exit(EXIT_COMPILE)
     product = payload["product"]
     if product == "*.class":
-        product = _archive()
+        product = _archive(payload["start"])
     with open(product, "rb") as made:
         view = memoryview(made.read())
     while view:
         view = view[os.write(files["artifact"], view) :]
 
 
-def _archive() -> str:
-    """A jar of the classes here, with the class that has a `main` as its entry point."""
+def _archive(start: str) -> str:
+    """A jar of the classes here that starts with the class `start`, else with the one that has a `main`."""
     import zipfile
 
     classes = sorted(name for name in os.listdir(".") if name.endswith(".class"))
     contents = {name: open(name, "rb").read() for name in classes}  # noqa: SIM115
-    starts = [n for n in classes if b"\x04main" in contents[n] and b"([Ljava/lang/String;)V" in contents[n]]
+    starts = (
+        [f"{start}.class"]
+        if start
+        else [n for n in classes if b"\x04main" in contents[n] and b"([Ljava/lang/String;)V" in contents[n]]
+    )
     if not starts:
         sys.stderr.write("no class with public static void main(String[])\n")
         sys.stderr.flush()
