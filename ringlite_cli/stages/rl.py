@@ -4,7 +4,9 @@ from typing import Any
 
 from ringlite_cli.errors import UserError
 from ringlite_cli.recipe.schema import Recipe, RlStage
+from ringlite_cli.recipe.tracking import tracker_faults
 from ringlite_cli.stages.base import Context, StageKind, StageResult
+from ringlite_cli.stages.tracking import tracked
 
 
 def run(context: Context) -> StageResult:
@@ -12,14 +14,14 @@ def run(context: Context) -> StageResult:
 
     section: RlStage = context.section
     recipe, folder = context.recipe, context.folder
-    with context.verifiers() as verify, context.console.progress(context.name, 1) as bar:
+    with context.verifiers() as verify, context.console.progress(context.name, 1) as bar, tracked(context) as trl:
         result = run_rl(
             context.policy(section.policy),
             context.problems(section.data),
             verify,
             folder,
             steps=section.trl["max_steps"],
-            trl={name: value for name, value in section.trl.items() if name != "max_steps"},
+            trl={name: value for name, value in trl.items() if name != "max_steps"},
             **c3po_arguments(section),
             guard=section.guard,
             prompt_suffix=recipe.prompt_suffix,
@@ -53,6 +55,8 @@ def faults(recipe: Recipe, name: str) -> list[str]:
     trl = section.trl
     if not trl.get("max_steps", 0) > 0:
         return ["trl: max_steps, the number of optimizer steps, is missing"]
+    if found := tracker_faults(trl):
+        return found
     longest = trl.get("max_completion_length", 256)
     try:
         BudgetSchedule(section.token_budget, section.budget_schedule, section.token_budget_end, section.budget_steps)

@@ -5,9 +5,11 @@ from pathlib import Path
 from typing import Any
 
 from ringlite_cli.errors import Interrupted, WorkFailed
-from ringlite_cli.recipe.schema import SftStage
+from ringlite_cli.recipe.schema import Recipe, SftStage
+from ringlite_cli.recipe.tracking import tracker_faults
 from ringlite_cli.runs.files import MetricsWriter, cut_jsonl, read_json
 from ringlite_cli.stages.base import Context, StageKind, StageResult
+from ringlite_cli.stages.tracking import tracked
 
 
 def run(context: Context) -> StageResult:
@@ -23,13 +25,14 @@ def run(context: Context) -> StageResult:
     else:
         base = prepare_model(recipe.model, problems, folder / "base", recipe.seed, prompt_suffix=recipe.prompt_suffix)
     epochs = section.trl.get("num_train_epochs", 3.0)
-    with context.console.progress(f"{context.name}: epoch", epochs) as bar, StopFlag() as stop:
+    progress = context.console.progress(f"{context.name}: epoch", epochs)
+    with progress as bar, StopFlag() as stop, tracked(context) as trl:
         rows = _Rows(folder / "metrics.jsonl", lambda row: bar.update(row["epoch"], epochs, f"loss {row['loss']:.3f}"))
         result = run_sft(
             base,
             problems,
             folder,
-            trl=section.trl,
+            trl=trl,
             prompt_suffix=recipe.prompt_suffix,
             checkpoints_per_epoch=section.checkpoints_per_epoch,
             seed=recipe.seed,
@@ -72,6 +75,13 @@ class _Rows:
         self._show(row)
 
 
+def faults(recipe: Recipe, name: str) -> list[str]:
+    """Trackers that are not known or not installed."""
+    section = recipe.stages[name]
+    assert isinstance(section, SftStage)
+    return tracker_faults(section.trl)
+
+
 STAGE = StageKind(
     kind="sft",
     summary="Long-CoT SFT on worked traces",
@@ -85,4 +95,5 @@ STAGE = StageKind(
     code=("problems.py", "train/model.py", "train/sft.py", "stages/sft.py"),
     uses=("model", "prompt_suffix"),
     run=run,
+    faults=faults,
 )
