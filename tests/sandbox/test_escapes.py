@@ -1,5 +1,6 @@
 """Programs that try to get out, in, or away with it. None may; the sandbox must work afterwards."""
 
+import socket
 import subprocess
 import sys
 import time
@@ -65,6 +66,36 @@ BREAKOUTS = {
     "core dumps": "import resource; return resource.getrlimit(resource.RLIMIT_CORE) != (0, 0)",
     "open files of the harness": "found = []\nfor n in range(3, 1024):\n"
     "    try: found.append(os.fstat(n))\n    except OSError: pass\nreturn len(found) > 1",  # its own answers are one
+    "pid name space": "return ctypes.CDLL(None).unshare(0x20000000) == 0",  # the calls that the warm process may make
+    "fresh /tmp": "return ctypes.CDLL(None).mount(b'tmpfs', b'/tmp', b'tmpfs', 6, b'') == 0",
+    "setns": "return ctypes.CDLL(None).setns(os.pidfd_open(os.getpid()), 0x20000000) == 0",
+    "clone3": "return ctypes.CDLL(None).syscall(435, b'\\0' * 88, 88) >= 0",
+    "new mount calls": "return any(ctypes.CDLL(None).syscall(n, 0, 0, 0, 0, 0) >= 0 for n in (428, 429, 430, 442))",
+    "io_uring": "return ctypes.CDLL(None).syscall(425, 8, ctypes.create_string_buffer(120)) >= 0",
+    "bpf": "return ctypes.CDLL(None).syscall(321, 0, ctypes.create_string_buffer(128), 128) >= 0",
+    "fanotify": "return ctypes.CDLL(None).syscall(300, 0, 0) >= 0",
+    "pidfd_getfd": "return ctypes.CDLL(None).syscall(438, os.pidfd_open(os.getpid()), 0, 0) >= 0",
+    "a child's memory": "pid = os.fork()\nif pid == 0: time.sleep(9)\n"
+    "return ctypes.CDLL(None).ptrace(16, pid, 0, 0) == 0",
+    "capabilities": "sets = (ctypes.c_uint32 * 6)()\n"
+    "assert ctypes.CDLL(None).capget((ctypes.c_uint32 * 2)(0x20080522, 0), sets) == 0\n"
+    "return any(sets[i] for i in (0, 1, 3, 4))",  # effective, permitted
+    "set-user-id programs": "return ctypes.CDLL(None).prctl(39, 0, 0, 0, 0) != 1",  # PR_GET_NO_NEW_PRIVS
+    "filter off": "return ctypes.CDLL(None).prctl(21, 0, 0, 0, 0) != 2 or ctypes.CDLL(None).prctl(22, 0, 0) == 0",
+    "abstract socket": "socket.socket(socket.AF_UNIX).connect('\\0ringlite-escape'); return True",
+    "device node": "os.mknod('/tmp/disk', 0o60666, os.makedev(8, 0)); return True",
+    "hard link": "os.link('/usr/bin/env', '/tmp/env'); return True",
+    "/dev/shm": "return os.path.exists('/dev/shm') or os.path.exists('/dev/mqueue')",
+    "terminal": "open('/dev/tty'); return True",
+    "priority": "os.setpriority(os.PRIO_PROCESS, 0, -5); return True",
+    "real time": "os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(1)); return True",
+    "host name": "socket.sethostname('x'); return True",
+    "modules beside the tests": "import sys; return bool({'', '.', '/tmp', os.getcwd()} & set(sys.path))",
+    "ignoring every signal": "for n in range(1, 64):\n    try: signal.signal(n, signal.SIG_IGN)\n"
+    "    except (OSError, ValueError): pass\nwhile True: pass",
+    "sleeping with all closed": "os.closerange(0, 256)\ntime.sleep(60)",
+    "sleeping at exit": "import atexit; atexit.register(time.sleep, 60); return True",
+    "a thread that stays": "import threading; threading.Thread(target=time.sleep, args=(60,)).start(); return True",
     "fork bomb": "n = 0\nwhile n < 500:\n    n += 1\n    if os.fork() == 0: time.sleep(9)\nreturn True",
     "thread bomb": "import threading\n"
     "for _ in range(500): threading.Thread(target=time.sleep, args=(9,)).start()\nreturn True",
@@ -73,9 +104,24 @@ BREAKOUTS = {
 }
 
 
+@pytest.fixture(scope="module")
+def abstract_socket():
+    """A socket of the host that has a name and no file."""
+    with socket.socket(socket.AF_UNIX) as server, socket.socket(socket.AF_UNIX) as client:
+        server.bind("\0ringlite-escape")
+        server.listen()
+        client.connect("\0ringlite-escape")
+        yield
+
+
 @pytest.mark.parametrize("name", BREAKOUTS)
-def test_no_way_out(sandbox, name):
+def test_no_way_out(sandbox, name, abstract_socket):
     assert not answers(sandbox, BREAKOUTS[name])
+
+
+def test_zombies_die_with_their_run(sandbox):
+    assert answers(sandbox, "for _ in range(8):\n    if os.fork() == 0: os._exit(0)\nreturn True")
+    assert answers(sandbox, "for _ in range(8):\n    if os.fork() == 0: os._exit(0)\nreturn True")
 
 
 def test_runs_do_not_see_each_others_files(sandbox):
@@ -169,6 +215,44 @@ def test_no_forged_verdict(sandbox, name):
         judged = sandbox.run(Submission(FORGERIES[name], tests))
         assert judged.verdict not in ("accepted", "sandbox error"), judged
     assert sandbox.run(Submission("def f(a, b): return a + b", {"mode": "unit", "code": UNIT})).accepted
+
+
+TOLERANT = """
+METADATA = {}
+from math import isclose as Close
+
+def check(candidate):
+    assert all(map(lambda case: abs(candidate(*case) - sum(case)) < 1e-6, [(1, 2), (3, 4)]))
+    assert 5 in [candidate(2, 3)] or candidate(2, 3) > 4
+
+check(f)
+"""
+YES = (
+    " def __sub__(s, o): return 0\n def __gt__(s, o): return True\n def __eq__(s, o): return True\n"
+    " def __abs__(s): return 0\n def __contains__(s, o): return True\n"
+)
+UNIT_FORGERIES = {
+    "the function is a class": f"class f:\n def __init__(s, *a): pass\n{YES}",
+    "a class of the tests' own name": f"class E:\n{YES}\nclass METADATA: pass\nclass Close: pass\n"
+    "class Check: pass\ndef f(*a): return E()",
+    "an end of the iteration": "def f(*a): raise StopIteration",
+    "a class of that kind": "class Mine(StopIteration): pass\ndef f(*a): raise Mine",
+    "names it does not have": "import json, os\nfor n in range(3, 64):\n try: os.write(n, json.dumps("
+    "{'names': {'f': 'class', 'abs': 'value', 'check': 'value', 'E': 'class'}}).encode() + b'\\n')\n"
+    " except OSError: pass\n"
+    f"class E:\n{YES}\ndef f(*a): return E()",
+    "a module in the folder": "open('math.py', 'w').write('isclose = None')\nopen('/tmp/builtins.py', 'w')\n"
+    "def f(*a): return None",
+}
+
+
+@pytest.mark.parametrize("name", UNIT_FORGERIES)
+def test_no_pass_where_tests_are_tolerant(sandbox, name):
+    short = TOLERANT.replace("    assert 5 in [candidate(2, 3)] or candidate(2, 3) > 4\n", "")
+    for code in (TOLERANT, short):
+        judged = sandbox.run(Submission(UNIT_FORGERIES[name], {"mode": "unit", "code": code}))
+        assert judged.verdict not in ("accepted", "sandbox error"), judged
+    assert sandbox.run(Submission("def f(a, b): return a + b", {"mode": "unit", "code": TOLERANT})).accepted
 
 
 def test_jails_end_when_their_owner_is_killed():

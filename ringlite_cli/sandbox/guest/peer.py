@@ -3,10 +3,12 @@
 So the program cannot reach the tests' expectations, cannot end the tests by exiting, and cannot win by an object that
 says it equals everything. What is not data stays in the program's process and the tests hold a `Remote` to it. A
 Remote never equals data, and operators that would hand it an expectation are refused unless the tests name a class of
-the program (then the class is what is tested, and its operators are part of it).
+the program (then the class is what is tested, and its operators are part of it). A class is what the tests use by a
+capitalised name that they do not bind themselves: else a program could turn the tested function into a class.
 """
 
 import builtins
+import dis
 import json
 import socket
 import types
@@ -224,7 +226,7 @@ class _Tests:
     def __init__(self, link: Peer, kinds: dict[str, str], used: set[str]) -> None:
         self.link, self.exported, self.exceptions = link, list[Any](), dict[str, type[BaseException]]()
         link.handle = self._call_back
-        self.classes = any(kinds.get(name) == "class" for name in used - {"Solution"})
+        self.classes = any(kinds.get(name) == "class" and name[:1].isupper() for name in used - {"Solution"})
         self.calls = 0
 
     def do(self, operation: str, /, *args: Any, **named: Any) -> Any:
@@ -233,7 +235,7 @@ class _Tests:
         packed = wire.pack(list(args), self._give)
         reply = self.link.ask(op=operation, args=packed, named=wire.pack(named, self._give))
         if "error" in reply:
-            raise self._exception(reply["error"])
+            raise self._exception(reply["error"], iterating="__next__" in args)
         self._copy_back(args, reply.get("args") or {})
         return wire.unpack(reply.get("value"), self._take)
 
@@ -260,15 +262,16 @@ class _Tests:
         except Exception as error:
             return {"error": f"{type(error).__name__}: {error}"}
 
-    def _exception(self, error: dict[str, Any]) -> BaseException:
+    def _exception(self, error: dict[str, Any], iterating: bool) -> BaseException:
         text, kinds = str(error.get("text", "")), [str(k) for k in error.get("kinds", [])]
         for kind in kinds:
             if kind in self.exceptions:
                 return self.exceptions[kind](text)
             builtin = getattr(builtins, kind, None)
             if isinstance(builtin, type) and issubclass(builtin, Exception):
-                if builtin is Exception or issubclass(builtin, UnicodeError | OSError):
-                    break
+                ends = issubclass(builtin, StopIteration | StopAsyncIteration) and not iterating
+                if builtin is Exception or ends or issubclass(builtin, UnicodeError | OSError):
+                    break  # an end of the iteration would end a loop of the tests' own
                 return builtin(text)
         return Raised(f"{kinds[0] if kinds else 'Exception'}: {text}")
 
@@ -291,12 +294,19 @@ class _Tests:
         return self.do("name", name)
 
 
-def _names(code: types.CodeType) -> set[str]:
-    found = set(code.co_names)
-    for constant in code.co_consts:
-        if isinstance(constant, types.CodeType):
-            found |= _names(constant)
-    return found
+def _free_names(code: types.CodeType) -> set[str]:
+    """The global names that the tests read and never bind."""
+    read, bound = set[str](), set[str]()
+    waiting = [code]
+    while waiting:
+        part = waiting.pop()
+        for step in dis.get_instructions(part):
+            if step.opname in ("LOAD_NAME", "LOAD_GLOBAL"):
+                read.add(str(step.argval))
+            elif step.opname in ("STORE_NAME", "STORE_GLOBAL"):
+                bound.add(str(step.argval))
+        waiting += [constant for constant in part.co_consts if isinstance(constant, types.CodeType)]
+    return read - bound
 
 
 def run_tests(link: Peer, source: str, space: dict[str, Any]) -> dict[str, str]:
@@ -310,7 +320,7 @@ def run_tests(link: Peer, source: str, space: dict[str, Any]) -> dict[str, str]:
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
         return {"outcome": "broken", "detail": f"the tests do not compile: {error}"}
     try:
-        used = {name for name in _names(code) if not hasattr(builtins, name) and name not in space}
+        used = {name for name in _free_names(code) if not hasattr(builtins, name) and name not in space}
         link.send({"used": sorted(name for name in used if not name.startswith("__"))})
         kinds = link.receive().get("names")
         if not isinstance(kinds, dict):

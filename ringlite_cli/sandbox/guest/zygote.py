@@ -22,7 +22,7 @@ from . import child, lock
 
 PRELOAD = """
 encodings.idna array bisect collections copy dataclasses datetime decimal enum fractions functools heapq io itertools
-json math operator queue random re statistics string struct threading traceback types typing unittest
+json math operator dis queue random re statistics string struct threading traceback types typing unittest
 """
 
 
