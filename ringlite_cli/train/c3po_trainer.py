@@ -18,88 +18,32 @@ import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import torch
 from accelerate.utils import gather_object
 from torch import Tensor
-from transformers import PreTrainedModel, TrainerCallback
-from transformers.trainer_callback import ExportableState
+from transformers import PreTrainedModel
 from trl import GRPOTrainer
 from trl.models.utils import disable_gradient_checkpointing
 from trl.trainer.utils import use_adapter
 
-from ringlite_cli.c3po.budget import Pick, informative_groups, pick_updates, seeded_order
-from ringlite_cli.c3po.loss import step_divisor, token_losses, token_weights
-from ringlite_cli.c3po.packing import (
-    IGNORED,
-    Sample,
-    balance_rows,
-    base_causal_lm,
-    check_packing_is_isolated,
-    forward_inputs,
-    pack_row,
-    use_packed_attention,
-)
-from ringlite_cli.c3po.router import (
-    RouterTap,
-    check_router_is_visible,
-    check_router_learns,
-    health_numbers,
-    router_parameters,
-)
+from ringlite_cli.c3po.budget import Pick, informative_groups
+from ringlite_cli.c3po.loss import token_losses
+from ringlite_cli.c3po.packing import IGNORED, forward_inputs
+from ringlite_cli.c3po.router import RouterTap, router_parameters
 from ringlite_cli.c3po.schedule import Budget
-from ringlite_cli.errors import Diverged, UserError, WorkFailed
+from ringlite_cli.errors import Diverged, UserError
 from ringlite_cli.train.c3po_config import C3POConfig
 from ringlite_cli.train.checkpoints import load_weights
+from ringlite_cli.train.probes import probe
 from ringlite_cli.train.prompts import PromptSource
-from ringlite_cli.train.rollout import Rollout, domain_tokens, rollout_stats
+from ringlite_cli.train.rollout import Rollout, rollout_stats, selection_stats
+from ringlite_cli.train.run_state import RunState, WhenSharded
+from ringlite_cli.train.step_numbers import PER_TOKEN, StepNumbers
+from ringlite_cli.train.updates import Planner, Update
 
 Row = dict[str, Any]
-
-
-@dataclass(slots=True)
-class Update:
-    """One optimizer step of this rank: its packed rows, and the step's real forwarded tokens over all ranks.
-
-    divisor: of the loss, over all ranks (Phi, for C3PO).
-    """
-
-    rows: list[Row]
-    row_sizes: list[int]
-    step_size: int
-    stats: Row
-    divisor: float = 1.0
-
-
-class RunState(TrainerCallback, ExportableState):
-    """Keeps the budget and the prompt source in the checkpoint's trainer_state.json, and puts them back on a resume."""
-
-    def __init__(self, budget: Budget | None = None, prompts: PromptSource | None = None) -> None:
-        self.budget, self.prompts = budget, prompts
-
-    def state(self) -> dict[str, Any]:
-        parts = {"budget": self.budget, "prompts": self.prompts}
-        return {"args": {}, "attributes": {name: part.state() for name, part in parts.items() if part is not None}}
-
-    def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        saved = state.stateful_callbacks.get(type(self).__name__)
-        saved = saved[-1] if isinstance(saved, list) else saved
-        if saved and state.global_step:
-            for name, part in (("budget", self.budget), ("prompts", self.prompts)):
-                if part is not None and name in saved["attributes"]:
-                    part.restore(saved["attributes"][name])
-
-
-class _WhenSharded(TrainerCallback):
-    """Runs the probes when a sharded model has been put together; the Trainer's wrapper is then `model_wrapped`."""
-
-    def __init__(self, probe: Callable[[], None]) -> None:
-        self._probe = probe
-
-    def on_train_begin(self, *_: Any, **__: Any) -> None:
-        self._probe()
 
 
 class C3POTrainer(GRPOTrainer):
@@ -141,45 +85,22 @@ class C3POTrainer(GRPOTrainer):
         self.add_callback(RunState(self.budget, prompts))
         self.step_stats: Row = {}
         self._seconds = {"rollout": 0.0, "reward": 0.0}
-        self._sums: Tensor | None = None
-        self._health: Tensor | None = None
         self._updates: list[Update] = []
-        self._tap = RouterTap(self.model)
+        self._planner = Planner(args, self.accelerator, self.num_generations, skip_truncated=self.skip_truncated)
+        self.tap = RouterTap(self.model)
+        self._numbers = StepNumbers(self.accelerator, self.tap)
         self._router_on = bool(args.router_balance_coef or args.router_z_loss_coef)
         self._router_seen = self._router_on
         if args.freeze_router:
             for parameter in router_parameters(self.model):
                 parameter.requires_grad_(False)
         if self.is_fsdp_enabled or self.is_deepspeed_enabled:  # parameters are in pieces until train()
-            self.add_callback(_WhenSharded(self._probe))
+            self.add_callback(WhenSharded(self._probe))
         else:
             self._probe()
 
     def _probe(self) -> None:
-        """Chooses the attention, and refuses a model that this objective cannot train. Runs on all ranks alike."""
-        with self.accelerator.autocast():
-            if (self.args.model_init_kwargs or {}).get("attn_implementation"):
-                check_packing_is_isolated(self.model)
-            else:
-                attention = use_packed_attention(self.model)
-                if self.ref_model is not None:
-                    base_causal_lm(self.accelerator.unwrap_model(self.ref_model)).set_attn_implementation(attention)
-            if self._router_on:
-                check_router_is_visible(self.model, self._tap)
-        sharded = self.is_fsdp_enabled or self.is_deepspeed_enabled
-        if self._router_on and not sharded:
-            check_router_learns(self.model, self._tap)
-        self._router_seen = self._router_on or (not sharded and self._has_router())
-
-    def _has_router(self) -> bool:
-        """Whether there are router logits to keep an eye on, though no coefficient is set."""
-        if not router_parameters(self.model):
-            return False
-        try:
-            check_router_is_visible(self.model, self._tap)
-        except UserError:
-            return False
-        return True
+        self._router_seen = probe(self, router_on=self._router_on)
 
     # What TRL calls
 
@@ -206,7 +127,7 @@ class C3POTrainer(GRPOTrainer):
         self._move_budget(rollout)
         rounds = self.args.refill_rounds if self.args.undershoot == "refill" else 0
         for _ in range(rounds):
-            missing = self._missing(rollout)
+            missing = self._planner.missing(rollout, self.budget.tokens)
             if not missing:
                 break
             asked = self._draw(self._prompts_for(missing, rollout))
@@ -222,16 +143,10 @@ class C3POTrainer(GRPOTrainer):
         first = self.accelerator.process_index * size
         return rows[first : first + size]
 
-    def _missing(self, rollout: Rollout) -> int:
-        """Tokens by which the rollout falls short of its updates' budgets: of the rank that lacks most, or of all."""
-        wanted = self.budget.tokens * self.args.updates_per_rollout
-        pools = self._pools(rollout)
-        return max(max(0, wanted - sum(rollout.lengths[i] for i in pool)) for pool in pools)
-
     def _prompts_for(self, missing: int, rollout: Rollout) -> int:
         """Prompts that should bring the missing tokens, at the rate of those asked so far; at most a rollout's."""
         asked = len(rollout.lengths) // self.num_generations
-        found = min(sum(rollout.lengths[i] for i in pool) for pool in self._pools(rollout))
+        found = min(sum(rollout.lengths[i] for i in pool) for pool in self._planner.pools(rollout))
         most = self.args.generation_batch_size // self.num_generations  # what TRL's own logs hold
         wanted = min(most, math.ceil(asked * missing / found)) if found else most
         world = self.accelerator.num_processes
@@ -280,7 +195,7 @@ class C3POTrainer(GRPOTrainer):
         row = update.rows[inputs["row"]]
         weight = update.row_sizes[inputs["row"]] / max(update.step_size, 1)
         mask = row["shift_labels"] != IGNORED
-        with self._tap.open() if self._router_seen else nullcontext():
+        with self.tap.open() if self._router_seen else nullcontext():
             out = model(**self._model_inputs(row))
         sums = token_losses(
             out.log_probs,
@@ -302,31 +217,26 @@ class C3POTrainer(GRPOTrainer):
         loss = sums.loss * world / update.divisor
         balance = z = sums.loss.new_zeros(())
         if self._router_seen:
-            self._add_health(update.row_sizes[inputs["row"]])
+            self._numbers.add_health(update.row_sizes[inputs["row"]])
         if self._router_on:
-            balance, z = self._tap.losses()
+            balance, z = self.tap.losses()
             router = self.args.router_balance_coef * balance + self.args.router_z_loss_coef * z
             loss = loss + world * weight * router
-        self._add_up(sums.kl, sums.entropy, sums.clipped, sums.mismatch, sums.tokens, weight * balance, weight * z)
+        elif self._router_seen:
+            self.tap.forget()
+        self._numbers.add(sums, weight * balance, weight * z)
         if inputs["row"] == self.args.gradient_accumulation_steps - 1:
             self._close_step(update)
         return loss
 
-    # The plan: pick -> gather -> balance -> pack -> log-probs
+    # The plan of a rollout's updates, and what it needs of the model
 
     def _plan(self, batches: list[dict[str, Tensor]], rollout: Rollout) -> list[Update]:
         """This rank's updates of one rollout."""
-        selections = self._select(rollout)
+        selections = self._planner.select(rollout, self.budget.tokens, self.state.global_step)
         updates = []
         for number, picks in enumerate(selections):
-            update = self._pack(self._share(self._local_samples(batches, rollout, picks)))
-            update.divisor = step_divisor(
-                self.args.algorithm,
-                budget=self._budget_step(),
-                tokens=sum(pick.tokens for pick in picks),
-                responses=len(picks),
-                longest=self.max_completion_length,
-            )
+            update = self._planner.update(batches, rollout, picks, self._budget_step())
             update.stats |= self._stats(rollout, picks, selections if number == 0 else None)
             self._add_log_probs(update, off_policy=number > 0)
             updates.append(update)
@@ -375,89 +285,6 @@ class C3POTrainer(GRPOTrainer):
         ]
         return sum(scored) if scored else None
 
-    def _pools(self, rollout: Rollout) -> list[list[int]]:
-        """The responses that may be trained: of all ranks together, or of each, by the budget's scope."""
-        informative = informative_groups(rollout.rewards, self.num_generations)
-        allowed = [
-            index
-            for index, reward in enumerate(rollout.rewards)
-            if reward is not None
-            and (informative[index // self.num_generations] or not self.args.drop_uninformative)
-            and (rollout.ended[index] or not self.skip_truncated)
-        ]
-        if self.args.token_budget_scope == "global":
-            return [allowed]
-        return [[i for i in allowed if rollout.places[i][0] == r] for r in range(self.accelerator.num_processes)]
-
-    def _select(self, rollout: Rollout) -> list[list[Pick]]:
-        """The picks of each update. Responses without a verdict have no advantage and are not picked."""
-        if all(reward is None for reward in rollout.rewards):
-            raise WorkFailed(
-                f"no response of step {self.state.global_step + 1} got a verdict",
-                hint="the verdicts in rollouts.jsonl and `ringlite doctor` tell what is wrong with the verifier",
-            )
-        updates = self.args.updates_per_rollout
-        selections: list[list[Pick]] = [[] for _ in range(updates)]
-        for pool in self._pools(rollout):
-            order = seeded_order(pool, self.args.seed, self.state.global_step)
-            if self.args.algorithm == "c3po":
-                by_update = pick_updates(rollout.lengths, self.budget.tokens, order, updates, self.args.cut)
-            else:
-                whole = [Pick(i, rollout.lengths[i]) for i in order if rollout.lengths[i]]
-                by_update = [whole[number::updates] for number in range(updates)]
-            for selection, picks in zip(selections, by_update, strict=True):
-                selection += picks
-        return selections
-
-    def _local_samples(self, batches: list[dict[str, Tensor]], rollout: Rollout, picks: Sequence[Pick]) -> list[Sample]:
-        """The picked prefixes of this rank's own responses."""
-        samples = []
-        for pick in sorted(picks):
-            rank, batch_index, i = rollout.places[pick.index]
-            if rank != self.accelerator.process_index:
-                continue
-            batch = batches[batch_index]
-            response = batch["completion_ids"][i, : batch["completion_mask"][i].sum()].tolist()
-            trained = batch["tool_mask"][i, : len(response)].bool().tolist() if "tool_mask" in batch else None
-            end = pick.tokens if trained is None else _position_of(trained, pick.tokens)
-            sampled = batch.get("sampling_per_token_logps")
-            samples.append(
-                Sample(
-                    index=pick.index,
-                    prompt=batch["prompt_ids"][i][batch["prompt_mask"][i].bool()].tolist(),
-                    response=response[:end],
-                    advantage=batch["advantages"][i].item(),
-                    trained=None if trained is None else trained[:end],
-                    sampled=None if sampled is None else sampled[i, :end].tolist(),
-                    weight=token_weights(self.args.algorithm, [pick.tokens])[0],
-                )
-            )
-        return samples
-
-    def _share(self, samples: list[Sample]) -> list[Sample]:
-        """All ranks' samples where the budget is of the whole step; a rank keeps its own where it is its own."""
-        if self.args.token_budget_scope == "rank" or self.accelerator.num_processes == 1:
-            return samples
-        return sorted(gather_object(samples), key=lambda sample: sample.index)
-
-    def _pack(self, samples: list[Sample]) -> Update:
-        rank, world = self.accelerator.process_index, self.accelerator.num_processes
-        shared = self.args.token_budget_scope == "global"
-        rows = self.args.gradient_accumulation_steps * (world if shared else 1)
-        members = balance_rows([sample.size for sample in samples], rows)
-        mine = members[rank::world] if shared else members
-        sizes = [sum(samples[i].size for i in row) for row in mine]
-        local = torch.tensor([sum(sizes), max(sizes)], device=self.accelerator.device)
-        both = self.accelerator.gather(local).view(-1, 2)
-        step_size, largest = int(both[:, 0].sum()), int(both[:, 1].max())
-        all_rows = self.args.gradient_accumulation_steps * world
-        return Update(
-            rows=[pack_row([samples[i] for i in row], self.accelerator.device) for row in mine],
-            row_sizes=sizes,
-            step_size=step_size,
-            stats={"row_fill": step_size / max(all_rows * largest, 1), "row_tokens_max": largest},
-        )
-
     def _add_log_probs(self, update: Update, *, off_policy: bool) -> None:
         """Reference log-probs where there is a KL term; old ones for updates after a rollout's first."""
         with (
@@ -500,29 +327,10 @@ class C3POTrainer(GRPOTrainer):
         """The selection's numbers. A rollout's tokens are counted once, in the first of its updates (all_picks)."""
         trained = sum(pick.tokens for pick in picks)
         budget = self._budget_step() if self.args.algorithm == "c3po" else trained
-        stats: Row = {
-            "algorithm": self.args.algorithm,
-            "budget": budget,
-            "tokens_trained": trained,
-            "responses_trained": len(picks),
-            "budget_fill": trained / max(budget, 1),
-            "tokens_generated": 0,
-            "tokens_dropped": 0,
-            "tokens_refilled": 0,
-            "rollout_seconds": 0.0,
-            "reward_seconds": 0.0,
-        }
-        if all_picks is not None:
-            generated = sum(rollout.lengths)
-            stats["tokens_generated"] = generated
-            stats["tokens_dropped"] = generated - sum(pick.tokens for each in all_picks for pick in each)
-            stats["tokens_refilled"] = sum(
-                n for n, place in zip(rollout.lengths, rollout.places, strict=True) if place[1]
-            )
-            stats["tokens_by_domain"] = domain_tokens(rollout, [pick for each in all_picks for pick in each])
-            stats |= {f"{name}_seconds": seconds for name, seconds in self._seconds.items()}
-            if self.budget.change:
-                stats["budget_change"] = self.budget.change
+        stats: Row = {"algorithm": self.args.algorithm} | selection_stats(rollout, picks, budget, all_picks)
+        stats |= {f"{name}_seconds": seconds if all_picks else 0.0 for name, seconds in self._seconds.items()}
+        if all_picks is not None and self.budget.change:
+            stats["budget_change"] = self.budget.change
         return stats | rollout_stats(rollout, self.num_generations)
 
     def _report_rollout(self, rollout: Rollout, selections: list[list[Pick]]) -> None:
@@ -531,45 +339,10 @@ class C3POTrainer(GRPOTrainer):
             kept = {pick.index: (first + u, pick.tokens) for u, picks in enumerate(selections) for pick in picks}
             self.on_rollout(rollout.rows(kept, first))
 
-    def _add_health(self, tokens: int) -> None:
-        """A filler row's tokens are no load."""
-        health = self._tap.health()
-        health = health if tokens else torch.zeros_like(health)
-        self._health = health if self._health is None else self._health + health
-        if not self._router_on:
-            self._tap.forget()
-
-    def _add_up(self, *terms: Tensor) -> None:
-        values = torch.stack([term.detach().float() for term in terms])
-        self._sums = values if self._sums is None else self._sums + values
-
     def _close_step(self, update: Update) -> None:
-        """One reduction over ranks for all sums of the step; fills `step_stats` and TRL's own log."""
-        assert self._sums is not None
-        sums = self.accelerator.reduce(self._sums, reduction="sum").tolist()
-        kl, entropy, clipped, mismatch, tokens, balance, z = sums
-        self._sums = None
-        per_token = {"kl": kl, "entropy": entropy, "clip_fraction": clipped}
-        if any("sampling_log_probs" in row for row in update.rows):
-            per_token["engine_mismatch"] = mismatch
-        self.step_stats = update.stats | {name: value / max(tokens, 1.0) for name, value in per_token.items()}
-        if self._health is not None:
-            health = self.accelerator.reduce(self._health, reduction="sum")
-            self.step_stats |= health_numbers(health, update.step_size, self._tap.top_k)
-            self._health = None
-        if self._router_on:
-            self.step_stats |= {"router_balance": balance, "router_z": z}
+        """Fills `step_stats` and TRL's own log."""
+        self.step_stats = self._numbers.close(update, router_losses=self._router_on)
         log = self._metrics["train"]
         for name, value in self.step_stats.items():
             if isinstance(value, int | float) and name != "reward":
-                log[name if name in per_token else f"c3po/{name}"].append(float(value))
-
-
-def _position_of(trained: list[bool], tokens: int) -> int:
-    """Length of the shortest prefix with that many trained tokens."""
-    seen = 0
-    for position, keep in enumerate(trained):
-        seen += keep
-        if seen == tokens:
-            return position + 1
-    return len(trained)
+                log[name if name in PER_TOKEN else f"c3po/{name}"].append(float(value))

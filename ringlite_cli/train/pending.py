@@ -25,7 +25,7 @@ def save_in_hand(trainer: Any, folder: Path) -> None:
 
 def load_in_hand(trainer: Any, folder: Path, step: int) -> None:
     """Sets a C3POTrainer to the position of a checkpoint, with the updates that were in hand there."""
-    from ringlite_cli.train.c3po_trainer import Update
+    from ringlite_cli.train.updates import Update
 
     trainer._step = step * trainer.args.gradient_accumulation_steps
     trainer._updates = load_updates(folder, trainer.accelerator.process_index, trainer.accelerator.device, Update)

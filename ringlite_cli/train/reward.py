@@ -4,10 +4,11 @@ It is asynchronous, as TRL allows: domains run side by side, and beside other as
 """
 
 import asyncio
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from ringlite_cli.errors import WorkFailed
+from ringlite_cli.errors import RingliteError, WorkFailed
 from ringlite_cli.problems import Problem, Verdict, Verify
 
 NO_VERDICT = ("error", "sandbox error")
@@ -15,7 +16,7 @@ NO_VERDICT = ("error", "sandbox error")
 
 
 class VerifiedReward:
-    """Rewards of a batch of responses; None (no reward, no advantage) where the verifier failed twice."""
+    """Rewards of a batch of responses; None (no reward, no advantage) where the verifier twice gave no number."""
 
     __name__ = "verified"  # the name TRL logs it under
 
@@ -37,7 +38,7 @@ class VerifiedReward:
         """
         pairs = [(self._problems[name], _text(c)) for name, c in zip(problem_id, completions, strict=True)]
         verdicts, seconds = await self._verified(pairs)
-        failed = [i for i, verdict in enumerate(verdicts) if verdict.verdict in NO_VERDICT]
+        failed = [i for i, verdict in enumerate(verdicts) if not _counts(verdict)]
         if failed:
             again, _more = await self._verified([pairs[i] for i in failed])
             for i, verdict in zip(failed, again, strict=True):
@@ -47,18 +48,31 @@ class VerifiedReward:
                 log_metric(f"reward_seconds/{domain}", seconds[domain])
         if log_extra is not None:
             log_extra("verdict", [verdict.verdict for verdict in verdicts])
-        return [None if verdict.verdict in NO_VERDICT else verdict.reward for verdict in verdicts]
+        return [verdict.reward if _counts(verdict) else None for verdict in verdicts]
 
     async def _verified(self, pairs: list[tuple[Problem, str]]) -> tuple[list[Verdict], dict[str, float]]:
         seconds: dict[str, float] = {}
         verify_async = getattr(self._verify, "verify_async", None)
-        if verify_async is not None:
-            verdicts, seconds = await verify_async(pairs)
-        else:
-            verdicts = list(await asyncio.to_thread(self._verify, pairs))
+        try:
+            if verify_async is not None:
+                verdicts, seconds = await verify_async(pairs)
+            else:
+                verdicts = list(await asyncio.to_thread(self._verify, pairs))
+        except RingliteError:
+            raise
+        except Exception as error:
+            raise WorkFailed(
+                f"the verifier raised {type(error).__name__}: {error}",
+                hint="no reward is made up for it; mend the verifier, and the same command goes on",
+            ) from error
         if len(verdicts) != len(pairs):
             raise WorkFailed(f"the verifier returned {len(verdicts)} verdicts for {len(pairs)} responses")
         return verdicts, seconds
+
+
+def _counts(verdict: Verdict) -> bool:
+    """Whether a verdict speaks of the response, and its reward is a number."""
+    return verdict.verdict not in NO_VERDICT and math.isfinite(verdict.reward)
 
 
 def _text(completion: Any) -> str:

@@ -58,17 +58,40 @@ class Rollout:
         return rows
 
 
+def selection_stats(
+    rollout: Rollout, picks: Sequence[Pick], budget: int, all_picks: Sequence[Sequence[Pick]] | None
+) -> Row:
+    """What an update trains of its budget. all_picks: of all the rollout's updates, to count its tokens; or None."""
+    trained = sum(pick.tokens for pick in picks)
+    stats: Row = {
+        "budget": budget,
+        "tokens_trained": trained,
+        "responses_trained": len(picks),
+        "budget_fill": trained / max(budget, 1),
+        "tokens_generated": 0,
+        "tokens_dropped": 0,
+        "tokens_truncated": 0,
+        "tokens_refilled": 0,
+    }
+    if all_picks is not None:
+        domains = domain_tokens(rollout, [pick for each in all_picks for pick in each])
+        for column in ("generated", "dropped", "truncated", "refilled"):
+            stats[f"tokens_{column}"] = sum(domain[column] for domain in domains.values())
+        stats["tokens_by_domain"] = domains
+    return stats
+
+
 def domain_tokens(rollout: Rollout, picks: Sequence[Pick]) -> dict[str, dict[str, int]]:
-    """Per domain: tokens generated, kept, dropped, cut off kept responses (part of dropped), and got by refilling."""
+    """Per domain: tokens generated, kept, dropped, truncated (dropped of kept responses), got by refilling."""
     kept = {pick.index: pick.tokens for pick in picks}
-    names = ("generated", "kept", "dropped", "cut", "refilled")
+    names = ("generated", "kept", "dropped", "truncated", "refilled")
     table = {domain: dict.fromkeys(names, 0) for domain in sorted(set(rollout.domains))}
     for i, (domain, length) in enumerate(zip(rollout.domains, rollout.lengths, strict=True)):
         row, mine = table[domain], kept.get(i, 0)
         row["generated"] += length
         row["kept"] += mine
         row["dropped"] += length - mine
-        row["cut"] += length - mine if mine else 0
+        row["truncated"] += length - mine if mine else 0
         row["refilled"] += length if rollout.places[i][1] else 0
     return table
 

@@ -56,9 +56,13 @@ def test_a_budget_that_is_not_filled_is_refilled(policy, tmp_path):
         rollouts = [r for r in read_jsonl(tmp_path / "refill" / "rollouts.jsonl") if r["step"] == row["step"]]
         assert sum(r["tokens"] for r in rollouts) == row["tokens_generated"]
         by_domain = row["tokens_by_domain"].values()
-        for name, total in (("generated", "generated"), ("kept", "trained"), ("dropped", "dropped")):
+        for name, total in (
+            ("generated", "generated"), ("kept", "trained"), ("dropped", "dropped"), ("truncated", "truncated"),
+            ("refilled", "refilled"),
+        ):  # fmt: skip
             assert sum(d[name] for d in by_domain) == row[f"tokens_{total}"]
-        assert sum(d["refilled"] for d in by_domain) == row["tokens_refilled"]
+        cut = [r for r in rollouts if 0 < r["tokens_kept"] < r["tokens"]]
+        assert sum(r["tokens"] - r["tokens_kept"] for r in cut) == row["tokens_truncated"]
 
 
 def test_prompts_by_difficulty_and_an_adaptive_budget_resume_to_the_same_weights(policy, tmp_path):

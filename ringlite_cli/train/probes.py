@@ -1,0 +1,73 @@
+"""What a model must be able to do before C3PO trains it, tried on a few tokens. All ranks probe alike."""
+
+from typing import Any
+
+import torch
+
+from ringlite_cli.c3po.packing import base_causal_lm, check_packing_is_isolated, evaluating, use_packed_attention
+from ringlite_cli.c3po.router import check_router_is_visible, check_router_learns, router_parameters
+from ringlite_cli.errors import UserError
+
+FUSED_TOLERANCE = 0.05
+"""Relative to the spread of log-probabilities: half precision is two digits, another head is far off."""
+
+
+def probe(trainer: Any, *, router_on: bool) -> bool:
+    """Chooses a C3POTrainer's attention and tells whether router logits can be read; refuses what cannot be trained.
+
+    router_on: whether a router coefficient is set. Raises UserError.
+    """
+    sharded = trainer.is_fsdp_enabled or trainer.is_deepspeed_enabled
+    with trainer.accelerator.autocast():
+        if (trainer.args.model_init_kwargs or {}).get("attn_implementation"):
+            check_packing_is_isolated(trainer.model)
+        else:
+            attention = use_packed_attention(trainer.model)
+            if trainer.ref_model is not None:
+                base_causal_lm(trainer.accelerator.unwrap_model(trainer.ref_model)).set_attn_implementation(attention)
+        check_fused_head(trainer.model, trainer.temperature)
+        if router_on:
+            check_router_is_visible(trainer.model, trainer.tap)
+    if router_on and not sharded:
+        check_router_learns(trainer.model, trainer.tap)
+    return router_on or (not sharded and _has_router(trainer))
+
+
+def check_fused_head(model: Any, temperature: float) -> None:
+    """Raises UserError if the head in tiles gives other log-probabilities than the model's own logits.
+
+    TRL's fused head multiplies hidden states by the head's weights (with the scales and soft caps that it knows); a
+    model that does more, normalising its head for example, would be trained on another policy without an error.
+    """
+    lm = base_causal_lm(model)
+    name = type(lm).__name__
+    ids = torch.arange(1, 13, device=next(model.parameters()).device)[None] % lm.config.get_text_config().vocab_size
+    with evaluating(model):
+        own = torch.log_softmax(model(input_ids=ids, use_cache=False).logits.float() / temperature, -1)
+        try:
+            fused = model(input_ids=ids, labels=ids, fused_lm_head=True).log_probs.float()
+        except (AttributeError, TypeError) as error:
+            raise _no_fused_head(name, f"it has none that can be computed in tiles ({error})") from None
+    expected = own[:, :-1].gather(-1, ids[:, 1:, None]).squeeze(-1)
+    change, spread = (fused - expected).abs().mean().item(), own.std().item()
+    if not change <= FUSED_TOLERANCE * spread + 1e-4:
+        raise _no_fused_head(name, f"log-probabilities computed in tiles are off by {change:.2g} on average")
+
+
+def _no_fused_head(name: str, why: str) -> UserError:
+    return UserError(
+        f"{name} computes its logits by more than a linear head: {why}",
+        where="model",
+        hint="use an architecture with a plain language-model head (qwen2, qwen3, qwen3_moe, ernie4_5_moe, llama ...)",
+    )
+
+
+def _has_router(trainer: Any) -> bool:
+    """Whether there are router logits to keep an eye on, though no coefficient is set."""
+    if not router_parameters(trainer.model):
+        return False
+    try:
+        check_router_is_visible(trainer.model, trainer.tap)
+    except UserError:
+        return False
+    return True
