@@ -6,16 +6,51 @@ from pathlib import Path
 
 from ringlite_cli.errors import UserError
 from ringlite_cli.evals.tasks.aime24 import TASK as AIME24
+from ringlite_cli.evals.tasks.aime25 import TASK as AIME25
 from ringlite_cli.evals.tasks.amc import TASK as AMC
 from ringlite_cli.evals.tasks.base import Task, load_problems
+from ringlite_cli.evals.tasks.cnmo24 import TASK as CNMO24
+from ringlite_cli.evals.tasks.codeforces import TASK as CODEFORCES
+from ringlite_cli.evals.tasks.countdown import TASK as COUNTDOWN
+from ringlite_cli.evals.tasks.gpqa_diamond import TASK as GPQA_DIAMOND
 from ringlite_cli.evals.tasks.gsm8k import TASK as GSM8K
 from ringlite_cli.evals.tasks.humaneval import TASK as HUMANEVAL
+from ringlite_cli.evals.tasks.ifeval import TASK as IFEVAL
 from ringlite_cli.evals.tasks.leetcode import TASK as LEETCODE
+from ringlite_cli.evals.tasks.livecodebench import TASK as LIVECODEBENCH
+from ringlite_cli.evals.tasks.livemathbench import TASK as LIVEMATHBENCH
 from ringlite_cli.evals.tasks.math500 import TASK as MATH500
+from ringlite_cli.evals.tasks.mbpp import TASK as MBPP
 from ringlite_cli.evals.tasks.minerva import TASK as MINERVA
+from ringlite_cli.evals.tasks.olympiadbench import TASK as OLYMPIADBENCH
+from ringlite_cli.evals.tasks.sudoku import TASK as SUDOKU
+from ringlite_cli.evals.tasks.theoremqa import TASK as THEOREMQA
 from ringlite_cli.problems import Problem, read_problems
 
-TASKS: dict[str, Task] = {task.name: task for task in (GSM8K, MATH500, AIME24, AMC, MINERVA, HUMANEVAL, LEETCODE)}
+TASKS: dict[str, Task] = {
+    task.name: task
+    for task in (
+        GSM8K,
+        MATH500,
+        AIME24,
+        AIME25,
+        AMC,
+        CNMO24,
+        LIVEMATHBENCH,
+        MINERVA,
+        OLYMPIADBENCH,
+        GPQA_DIAMOND,
+        THEOREMQA,
+        HUMANEVAL,
+        MBPP,
+        LEETCODE,
+        LIVECODEBENCH,
+        CODEFORCES,
+        IFEVAL,
+        COUNTDOWN,
+        SUDOKU,
+    )
+}
 
 __all__ = ["TASKS", "Task", "find_task", "load_problems", "load_task"]
 
@@ -30,7 +65,7 @@ def find_task(name: str) -> Task:
 
 
 def load_task(name: str, data: Mapping[str, str | Path] | None = None, limit: int | None = None) -> list[Problem]:
-    """The problems of a task: from `data[name]` if given, else from RINGLITE_DATA, else from the hub.
+    """The problems of a task: from `data[name]` if given, else from RINGLITE_DATA, else made or from the hub.
 
     A name outside the table is fine where `data` names a file of problems (the fields of `ringlite_cli.problems`).
     """

@@ -1,6 +1,7 @@
 """AIME 2024: the 30 problems of both papers, answers 0 to 999.
 
 source:   HuggingFaceH4/aime_2024, split train (30 problems); AoPS archive
+revision: the newest; no commit is pinned
 prompt:   the problem and the paper's suffix, zero-shot
 verifier: math; the answer without leading zeros
 k:        32, as the paper evaluates it (§4.1)

@@ -20,11 +20,14 @@ _LOG = logging.getLogger(__name__)
 class Task:
     """A benchmark.
 
-    hub:      dataset id on the Hugging Face hub, with `config`, `split` and `revision`.
+    hub:      dataset id on the Hugging Face hub, with `config` (several are read one after the other), `split` and
+              `revision` (a commit of the dataset; None takes its newest).
     file:     the same data below the folder that the environment variable RINGLITE_DATA names.
     to_problem: a row of either as (prompt, answer, tests); None or a missing field sets the row aside.
     suffix:   appended to the prompt ("" for none).
     k:        responses per problem that `avg@k` uses by default.
+    verifier: a route other than the domain's own ("" = by domain).
+    generate: makes the rows where no file is given, instead of the hub.
     """
 
     name: str
@@ -34,9 +37,11 @@ class Task:
     file: str
     to_problem: Callable[[Row], "Parts | None"]
     k: int
-    config: str | None = None
+    config: str | tuple[str, ...] | None = None
     revision: str | None = None
     suffix: str = PAPER_SUFFIX
+    verifier: str = ""
+    generate: Callable[[], list[dict[str, Any]]] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +54,7 @@ class Parts:
 
 
 def load_problems(task: Task, local: Path | None = None) -> list[Problem]:
-    """The problems of a task from a local file, else below RINGLITE_DATA, else from the hub.
+    """The problems of a task from a local file, else below RINGLITE_DATA, else from its generator or the hub.
 
     A file may be JSON (a list of rows), JSONL, either gzipped, or what `write_problems` writes. Ids are `<task>/<row>`.
     """
@@ -58,7 +63,7 @@ def load_problems(task: Task, local: Path | None = None) -> list[Problem]:
         local = Path(folder) / task.file
     if local is not None and (local.suffix == ".parquet" or _holds_problems(local)):
         return read_problems(local)
-    rows, source = (read_rows(local), local.name) if local is not None else (_hub_rows(task), task.hub)
+    rows, source = _rows(task, local)
     problems = []
     for index, row in enumerate(rows):
         parts = _parts(task, row)
@@ -72,6 +77,7 @@ def load_problems(task: Task, local: Path | None = None) -> list[Problem]:
                     tests=parts.tests,
                     source=source,
                     index=index,
+                    verifier=task.verifier,
                 )
             )
     if 0 < len(problems) < len(rows):
@@ -89,6 +95,13 @@ def load_problems(task: Task, local: Path | None = None) -> list[Problem]:
             hint=f"the first row has the fields {', '.join(rows[0])}",
         )
     return problems
+
+
+def _rows(task: Task, local: Path | None) -> tuple[list[dict[str, Any]], str]:
+    """The task's rows, and the file, dataset or generator that they come from."""
+    if local is not None:
+        return read_rows(local), local.name
+    return (task.generate() if task.generate else _hub_rows(task)), task.hub
 
 
 def read_rows(path: Path) -> list[dict[str, Any]]:
@@ -134,15 +147,16 @@ def _parts(task: Task, row: Row) -> Parts | None:
 def _hub_rows(task: Task) -> list[dict[str, Any]]:
     from datasets import load_dataset
 
+    configs = task.config if isinstance(task.config, tuple) else (task.config,)
     try:
-        data = load_dataset(task.hub, task.config, split=task.split, revision=task.revision)
+        parts = [load_dataset(task.hub, config, split=task.split, revision=task.revision) for config in configs]
     except Exception as error:  # offline, gone, gated: the hub's errors share no base class
         raise UserError(
             f"cannot load {task.hub} from the hub ({str(error).strip().splitlines()[0][:200]})",
             where=f"task {task.name}",
             hint=f"give a local file: --data {task.name}=FILE, or set RINGLITE_DATA to a folder with {task.file}",
         ) from None
-    return [dict(row) for row in data]
+    return [dict(row) for part in parts for row in part]
 
 
 def as_text(answer: Any) -> str:

@@ -1,6 +1,7 @@
 """GSM8K: grade-school word problems.
 
 source:   openai/gsm8k, config main, split test (1,319 problems), MIT
+revision: the newest; no commit is pinned
 paper:    Cobbe et al. 2021, arXiv 2110.14168
 prompt:   the question and the paper's suffix, zero-shot
 verifier: math; the number after `####` is the answer

@@ -1,6 +1,7 @@
 """HumanEval: 164 Python functions to complete from a signature and a docstring.
 
 source:   openai/openai_humaneval, split test (164 problems), MIT
+revision: the newest; no commit is pinned
 paper:    Chen et al. 2021, arXiv 2107.03374
 prompt:   asks for the whole function, imports included, in a code block; zero-shot, no suffix
 verifier: code, mode unit: the task's tests run after the response's program; all must pass
