@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from ringlite_cli.errors import UserError
+from ringlite_cli.models import register
 
 _WEIGHTS = ("*.safetensors", "pytorch_model*.bin")
 
@@ -29,6 +30,7 @@ def load_tokenizer(model_path: str | Path) -> Any:
     """The tokenizer of a model folder or hub id, with a chat template and a pad token; pads on the left."""
     from transformers import AutoTokenizer
 
+    register()
     _check_if_local(model_path)
     try:
         tokenizer = AutoTokenizer.from_pretrained(str(model_path))
@@ -54,6 +56,7 @@ def load_model(model_path: str | Path, *, dtype: str | None = None, device: str 
     from transformers import AutoModelForCausalLM
     from transformers.utils import logging
 
+    register()
     device = device or ("cuda" if torch.cuda.is_available() else "cpu")
     if dtype is None or dtype == "auto":
         dtype = "bfloat16" if device.startswith("cuda") else "float32"
@@ -62,6 +65,8 @@ def load_model(model_path: str | Path, *, dtype: str | None = None, device: str 
     logging.disable_progress_bar()
     try:
         model = AutoModelForCausalLM.from_pretrained(str(model_path), dtype=getattr(torch, dtype))
+    except UserError:
+        raise
     except Exception as error:  # safetensors, hub and config faults share no base class
         if isinstance(error, MemoryError | torch.OutOfMemoryError):
             raise

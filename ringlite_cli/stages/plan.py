@@ -11,14 +11,16 @@ from ringlite_cli.recipe.schema import CurateStage, EvalStage, Model, Recipe, Rl
 from ringlite_cli.runs.manifest import read_manifest
 from ringlite_cli.stages import KINDS
 
+SHARDED_FROM = 1_000_000_000  # parameters from which the plan says what many GPUs share
 MEAN_PROMPT_TOKENS = 128  # assumed, and said so: the data is not there yet; a run takes the real mean
 
 
 def print_plan(recipe: Recipe, console: Console, runs: Path) -> None:
     """Prints batches, tokens and memory of each stage, and the time it took where it was run before."""
     console.head(f"{recipe.name} (seed {recipe.seed})")
-    parameters = count_parameters(recipe.model)
-    console.say(f"  model: {_model_line(recipe.model, parameters)}")
+    sizes = model_sizes(recipe.model)
+    parameters = sizes and sizes[0]
+    console.say(f"  model: {_model_line(recipe.model, sizes)}")
     for name in run_order(recipe):
         section = recipe.stages[name]
         console.head(f"{name}: {KINDS[section.kind].summary}")
@@ -31,27 +33,46 @@ def print_plan(recipe: Recipe, console: Console, runs: Path) -> None:
 
 def count_parameters(model: Model) -> int | None:
     """Parameters of the policy, from its config alone; None where no config is at hand."""
+    sizes = model_sizes(model)
+    return sizes and sizes[0]
+
+
+def model_sizes(model: Model) -> tuple[int, int] | None:
+    """Parameters of the policy, all and those that a token passes, from its config alone; None where there is none."""
     import torch
     from transformers import AutoConfig, AutoModelForCausalLM
 
+    from ringlite_cli.models import register
+    from ringlite_cli.models.sizes import active_parameters, published_config
+
+    register()
     try:
         if model.new:
             fields = {**model.new.config, "vocab_size": model.new.vocab_size}
             config = AutoConfig.for_model(fields.pop("model_type"), **fields)
-        elif model.path and Path(model.path).is_dir() and not model.gguf_file:
-            config = AutoConfig.from_pretrained(model.path)
+        elif model.path and not model.gguf_file:
+            folder = Path(model.path).is_dir()
+            config = AutoConfig.from_pretrained(model.path) if folder else published_config(model.path)
         else:
             return None
         with torch.device("meta"):
-            return int(AutoModelForCausalLM.from_config(config).num_parameters())
+            network = AutoModelForCausalLM.from_config(config)
+        return int(network.num_parameters()), active_parameters(network)
     except (OSError, ValueError, TypeError, AttributeError):
         return None
 
 
-def _model_line(model: Model, parameters: int | None) -> str:
+def _model_line(model: Model, sizes: tuple[int, int] | None) -> str:
     origin = f"new {model.new.config['model_type']}" if model.new else str(model.path or model.package)
-    size = f"{parameters / 1e6:,.2f}M parameters" if parameters else "size known once it is loaded"
+    size = "size known once it is loaded"
+    if sizes:
+        size = f"{_count(sizes[0])} parameters"
+        size += f" ({_count(sizes[1])} active)" * (sizes[1] < sizes[0])
     return f"{origin}, {size}, {model.dtype}"
+
+
+def _count(parameters: int) -> str:
+    return f"{parameters / 1e9:,.2f}B" if parameters >= 1e9 else f"{parameters / 1e6:,.2f}M"
 
 
 def _lines(recipe: Recipe, section: object, parameters: int | None) -> Iterator[str]:
@@ -144,9 +165,20 @@ def _rl_lines(section: RlStage, parameters: int | None) -> Iterator[str]:
     if section.row_tokens is None:
         yield "rows are longer where a GPU holds longer ones (row_tokens is not set)"
     yield f"{steps} steps: {steps * batch.budget_step:,} tokens trained, {steps * batch.responses:,} rollouts"
-    yield from _memory(
-        parameters, 16 + (4 if trl.get("beta") else 0), "policy, AdamW" + ", reference" * bool(trl.get("beta"))
-    )
+    per_parameter = 16 + (4 if trl.get("beta") else 0)
+    yield from _memory(parameters, per_parameter, "policy, AdamW" + ", reference" * bool(trl.get("beta")))
+    if parameters and parameters >= SHARDED_FROM:
+        yield from _on_many_gpus(section, parameters * per_parameter)
+
+
+def _on_many_gpus(section: RlStage, total_bytes: int) -> Iterator[str]:
+    """What each GPU holds and a step trains where the model is sharded over them (FSDP2)."""
+    per_rank = section.token_budget_scope == "rank"
+    for gpus in (8, 256):
+        tokens = section.token_budget * gpus if per_rank else section.token_budget
+        share = f"{total_bytes / gpus / 2**30:,.1f} GiB a GPU, sharded, and activations on top"
+        responses = section.prompts_per_step * section.trl.get("num_generations", 8) / gpus
+        yield f"on {gpus} GPUs: {share}; a step trains {tokens:,} tokens, {responses:,.0f} responses a GPU"
 
 
 def _memory(parameters: int | None, per_parameter: int, what: str) -> Iterator[str]:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from ringlite_cli.errors import UserError, WorkFailed
+from ringlite_cli.models import refuse_needless_trust, register
 from ringlite_cli.problems import Problem
 
 CHAT_TEMPLATE = (
@@ -99,6 +100,7 @@ def new_model(config: Mapping[str, Any], tokenizer: Any, seed: int) -> Any:
     import torch
     from transformers import AutoConfig, AutoModelForCausalLM
 
+    register()
     fields = dict(config)
     kind = fields.pop("model_type")
     fields |= {"vocab_size": len(tokenizer), "pad_token_id": tokenizer.pad_token_id}
@@ -214,13 +216,18 @@ def _from_pretrained(section: Mapping[str, Any]) -> tuple[Any, Any]:
     if name.startswith((".", "/", "~")) and not Path(name).expanduser().is_dir():
         raise UserError("no such model folder", where=f"model.path: {name}")
     where = str(Path(name).expanduser()) if name.startswith("~") else name
+    register()
     common = {
         "revision": section.get("revision") or "main",
         "trust_remote_code": bool(section.get("trust_remote_code")),
     }
     try:
+        if common["trust_remote_code"]:
+            refuse_needless_trust(where, revision=common["revision"])
         network = AutoModelForCausalLM.from_pretrained(where, dtype="auto", **common)
         tokenizer = AutoTokenizer.from_pretrained(where, **common)
+    except UserError:
+        raise
     except Exception as error:  # hub, config and safetensors faults share no base class
         if isinstance(error, MemoryError):
             raise

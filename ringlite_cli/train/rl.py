@@ -18,6 +18,7 @@ from ringlite_cli.c3po.memory import RowLayout
 from ringlite_cli.c3po.plan import BatchPlan, Scope, resolve_batch
 from ringlite_cli.c3po.schedule import Kind
 from ringlite_cli.errors import Diverged, UserError
+from ringlite_cli.models import register
 from ringlite_cli.problems import PAPER_SUFFIX, Problem, Verify, chat_messages
 from ringlite_cli.recipe.schema import Guard
 from ringlite_cli.runs.files import MetricsWriter, read_jsonl
@@ -26,6 +27,7 @@ from ringlite_cli.train.checkpoints import drop_unsound, go_back_to, last_checkp
 from ringlite_cli.train.history import History
 from ringlite_cli.train.layout import row_layout
 from ringlite_cli.train.prompts import DifficultySource, draw_prompts
+from ringlite_cli.train.vllm_start import end_generation, generation_for, phase_stats
 
 Row = dict[str, Any]
 Dtype = Literal["float32", "bfloat16", "auto"]
@@ -89,6 +91,8 @@ def run_rl(
     dtype: Dtype = "float32",
     attn_implementation: str | None = None,
     guard: Guard | None = None,
+    sync_tolerance: float = 0.1,
+    engine_timeout: float = 1800.0,
     resume: bool = True,
     on_step: Callable[[Row], None] | None = None,
     rollout_func: Any = None,
@@ -100,6 +104,7 @@ def run_rl(
     prompts per domain. sampling: how prompts are drawn (see prompts.py; a solved prompt rests for rest_rollouts).
     lora: fields of peft's LoraConfig; the policy is written merged. on_step gets each new row of metrics.jsonl.
     rollout_func: TRL's seam, for tests and engines. row_tokens: of a packed row; by default as memory allows.
+    sync_tolerance, engine_timeout: of vLLM, with trl.use_vllm (see train/vllm_generation.py).
 
     With resume, a run that was stopped goes on from its last checkpoint and ends with the same weights.
     Raises UserError for input that cannot work, WorkFailed where it did not, Interrupted after Ctrl-C or SIGTERM.
@@ -179,11 +184,15 @@ def run_rl(
                 _prepare_folder(history, resume or history.attempt > 0, steps, updates_per_rollout)
         found = last_checkpoint(checkpoints)
         with MetricsWriter(metrics) as metrics_file, MetricsWriter(rollouts) as rollouts_file:
-            trainer = _trainer(
-                policy, tokenizer, problems, verify, own, rows, rollouts_file, rollout_func, source, lora
-            )
+            with generation_for(own, sync_tolerance=sync_tolerance, timeout=engine_timeout):
+                trainer = _trainer(
+                    policy, tokenizer, problems, verify, own, rows, rollouts_file, rollout_func, source, lora
+                )
             guarding = None if guard is None else Guarding(trainer, guard, history)
-            _train(trainer, metrics_file, on_step, str(found[0]) if found else None, guarding)
+            try:
+                _train(trainer, metrics_file, on_step, str(found[0]) if found else None, guarding)
+            finally:
+                end_generation(trainer)
         return trainer
 
     if not resume and args.process_index == 0:
@@ -379,6 +388,7 @@ def _train(
             **stats,
             "update_seconds": seconds - stats["rollout_seconds"] - stats["reward_seconds"],
             "step_seconds": seconds,
+            **phase_stats(trainer, stats, seconds),
         }
 
     def write(row: Row) -> None:

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ringlite_cli.errors import UserError, WorkFailed
+from ringlite_cli.models import register
 from ringlite_cli.problems import Problem, chat_messages
 from ringlite_cli.runs.files import read_json, write_json
 from ringlite_cli.train.checkpoints import drop_unsound, last_checkpoint, load_weights
@@ -161,6 +162,7 @@ def _trainer(
 
     from ringlite_cli.c3po.packing import use_packed_attention
 
+    register()
     logging.disable_progress_bar()
     tokenizer = AutoTokenizer.from_pretrained(str(base), trust_remote_code=trust)
     model = AutoModelForCausalLM.from_pretrained(
