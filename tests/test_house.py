@@ -17,7 +17,7 @@ ARROWS = {("rewards", "sandbox"), ("train", "c3po"), ("sampling", "c3po")}
 FLOOR = (
     dict.fromkeys(GROUND, 0)
     | dict.fromkeys(LOW, 1)
-    | {"c3po": 2}
+    | {"c3po": 2, "models": 2}
     | dict.fromkeys(ROOMS, 3)
     | {"stages": 4, "cli": 5, "__main__": 6}
 )
