@@ -5,6 +5,7 @@ Without it each process has its own limit, and a run of 16 processes may take 16
 
 import contextlib
 import os
+import subprocess
 import time
 from pathlib import Path
 
@@ -36,12 +37,19 @@ class MemoryGroup:
                     old.rmdir()
             folder.mkdir(exist_ok=True)
             group = cls(folder, second)
-            group._seen = group._kills()
+            group._open()
             return group
         except OSError:
             with contextlib.suppress(OSError):
                 folder.rmdir()
             return None
+
+    def _open(self) -> None:
+        """Does what every run will, so that a group that cannot limit or be joined shows now. Raises OSError."""
+        self.limit(1 << 40)
+        self._seen = self._kills()
+        if subprocess.run([*self.join(), "true"], stderr=subprocess.DEVNULL, check=False).returncode != 0:
+            raise PermissionError("no process may move into the group")
 
     def limit(self, size: int) -> None:
         """Sets the limit in bytes. Raises OSError."""
@@ -85,6 +93,21 @@ def _own_group() -> tuple[Path, bool] | None:
         _, controllers, path = line.split(":", 2)
         if "memory" in controllers.split(","):
             return _V1 / path.lstrip("/"), False
-        if not controllers and (_V2 / path.lstrip("/") / "memory.max").exists():
-            return _V2 / path.lstrip("/"), True
+        if not controllers and (group := _second_version(_V2 / path.lstrip("/"))) is not None:
+            return group, True
+    return None
+
+
+def _second_version(own: Path) -> Path | None:
+    """The nearest group, from a process's own up, whose children get the memory controller; None where there is none.
+
+    In version 2 a group that holds processes cannot hand controllers down (its own parent can, where systemd
+    delegated it to this user), and a process may move to any group that it may write to below a common one.
+    """
+    for group in (own, *own.parents):
+        if not group.is_relative_to(_V2):
+            return None
+        with contextlib.suppress(OSError):
+            if "memory" in (group / "cgroup.subtree_control").read_text().split() and os.access(group, os.W_OK):
+                return group
     return None

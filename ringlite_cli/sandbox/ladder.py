@@ -11,9 +11,11 @@ import os
 import sys
 from typing import Any
 
+from ringlite_cli.sandbox.cgroup import MemoryGroup
 from ringlite_cli.sandbox.jail import Jail, JailFailed
 from ringlite_cli.sandbox.view import Isolation, find_bwrap
 
+_PROBE_SLOT = 61
 ALL_NAMESPACES = ("pid", "net", "ipc", "uts")
 
 
@@ -58,4 +60,12 @@ def _measured(rung: Isolation, facts: dict[str, Any]) -> Isolation:
             lacking.append("a user id of its own (process limits do not bind root)")
     lacking += [] if facts["filter"] else ["the system call filter"]
     level = "partial" if rung.level == "full" and lacking else rung.level
-    return Isolation(level, rung.namespaces, rung.user_ids, tuple(lacking))
+    return Isolation(level, rung.namespaces, rung.user_ids, tuple(lacking), _has_memory_group())
+
+
+def _has_memory_group() -> bool:
+    group = MemoryGroup.make(_PROBE_SLOT)
+    if group is None:
+        return False
+    group.remove()
+    return True

@@ -15,15 +15,21 @@ _ROOT_CAPS = ("CAP_SYS_ADMIN", "CAP_SETUID", "CAP_SETGID", "CAP_KILL")
 
 @dataclass(frozen=True)
 class Isolation:
-    """A rung of the ladder that works here. `missing` says what keeps it from being full."""
+    """A rung of the ladder that works here. `missing` says what keeps it from being full.
+
+    memory_group: one memory limit holds for all processes of a run together.
+    """
 
     level: str
     namespaces: tuple[str, ...] = ()
     user_ids: bool = False
     missing: tuple[str, ...] = field(default=())
+    memory_group: bool = False
 
     def __str__(self) -> str:
-        return self.level + (f" (missing: {', '.join(self.missing)})" if self.missing else "")
+        said = [f"missing: {', '.join(self.missing)}"] if self.missing else []
+        said += [] if self.memory_group else ["no control group: the memory limit is each process's, not the run's"]
+        return self.level + (f" ({'; '.join(said)})" if said else "")
 
 
 def find_bwrap() -> str | None:

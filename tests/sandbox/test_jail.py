@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from ringlite_cli.sandbox import Sandbox, SandboxSettings, Submission, isolation_level, ladder, view
+from ringlite_cli.sandbox import Sandbox, SandboxSettings, Submission, cgroup, isolation_level, ladder, view
 from ringlite_cli.sandbox.cgroup import MemoryGroup
 
 full = pytest.mark.skipif(isolation_level().level != "full", reason=f"isolation here is {isolation_level()}")
@@ -66,3 +66,26 @@ def test_leftover_groups_of_processes_that_are_gone_are_removed():
     MemoryGroup.make(62)
     assert not old.exists()
     group.remove()
+
+
+def cgroup2(folder, hands_down):
+    folder.mkdir(exist_ok=True)
+    (folder / "cgroup.subtree_control").write_text(hands_down)
+    return folder
+
+
+def test_version_2_groups_are_made_where_memory_is_handed_down(tmp_path, monkeypatch):
+    monkeypatch.setattr(cgroup, "_V2", tmp_path)
+    cgroup2(tmp_path, "cpu memory pids\n")
+    session = cgroup2(tmp_path / "user", "memory pids\n")
+    own = cgroup2(session / "session", "")
+    assert cgroup._second_version(own) == session
+    cgroup2(session, "pids\n")
+    assert cgroup._second_version(own) == tmp_path
+    cgroup2(tmp_path, "\n")
+    assert cgroup._second_version(own) is None
+
+
+def test_the_printed_isolation_tells_when_there_is_no_control_group():
+    assert str(view.Isolation("full", memory_group=True)) == "full"
+    assert "no control group" in str(view.Isolation("full"))
