@@ -6,7 +6,8 @@ so that one file can hold code problems whose arguments have different types.
 
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -64,21 +65,42 @@ def chat_messages(problem: Problem, suffix: Mapping[str, str]) -> list[dict[str,
 _JSON_FIELDS = ("tests", "labels")
 
 
+_BATCH = 5000  # rows that are written at a time
+
+
 def write_problems(path: Path, problems: Iterable[Problem]) -> int:
-    """Writes problems as parquet, atomically; returns the number of rows."""
+    """Writes problems as parquet, atomically and a few thousand at a time; returns the number of rows."""
+    import pyarrow as pa
+
+    text = {f: pa.string() for f in Problem.__dataclass_fields__ if f != "index"}
+    schema = pa.schema([(f, text.get(f, pa.int64())) for f in Problem.__dataclass_fields__])
+    return write_parquet(path, map(_flat, problems), schema)
+
+
+def _flat(problem: Problem) -> tuple[Any, ...]:
+    values = (getattr(problem, name) for name in Problem.__dataclass_fields__)
+    return tuple(
+        (json.dumps(value, ensure_ascii=False) if value else "") if name in _JSON_FIELDS else value
+        for name, value in zip(Problem.__dataclass_fields__, values, strict=True)
+    )
+
+
+def write_parquet(path: Path, rows: Iterable[Sequence[Any]], schema: Any) -> int:
+    """Writes rows, each in the order of a pyarrow schema, a few thousand at a time; returns their number.
+
+    The file takes its name when it is whole.
+    """
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    rows = [asdict(p) for p in problems]
-    for row in rows:
-        for name in _JSON_FIELDS:
-            row[name] = json.dumps(row[name], ensure_ascii=False) if row[name] else ""
-    text = {f: pa.string() for f in Problem.__dataclass_fields__ if f != "index"}
-    schema = pa.schema([(f, text.get(f, pa.int64())) for f in Problem.__dataclass_fields__])
-    partial = path.with_name(path.name + ".partial")
-    pq.write_table(pa.Table.from_pylist(rows, schema=schema), partial)
+    partial, left, written = path.with_name(path.name + ".partial"), iter(rows), 0
+    with pq.ParquetWriter(partial, schema) as writer:
+        while batch := list(islice(left, _BATCH)):
+            columns = [pa.array(c, f.type) for c, f in zip(zip(*batch, strict=True), schema, strict=True)]
+            writer.write_table(pa.Table.from_arrays(columns, schema=schema))
+            written += len(batch)
     partial.replace(path)
-    return len(rows)
+    return written
 
 
 def read_problems(path: Path) -> list[Problem]:

@@ -2,13 +2,13 @@
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from functools import cache
 from typing import Any
 
 from ringlite_cli.data.labels import MSC
 from ringlite_cli.data.rows import Drop
 from ringlite_cli.data.rules import RULES
 from ringlite_cli.data.text import collapse
-from ringlite_cli.problems import Problem
 
 _EXAMPLES = 3
 _WIDTH = 160
@@ -69,7 +69,14 @@ def _tables(funnel: Mapping[str, Any]) -> list[str]:
         parts += ["## Accepted solutions that were run\n", _table(("source", "passed", "failed"), rows)]
     if told := funnel.get("distill"):
         parts += ["## Traces of a teacher\n", f"{told['kept']:,} of {told['asked']:,} problems have one now.\n"]
+        rounds = [(str(n), f"{r['asked']:,}", f"{r['kept']:,}") for n, r in enumerate(told["rounds"], 1)]
+        parts += [_table(("round", "problems asked", "traces kept"), rounds)]
         parts += [_table(("rejected because", "responses"), _pairs(told["rejected"]))]
+    for name, counts in funnel.get("pass_rates", {}).items():
+        parts += [
+            f"## Pass rates of {_short(name)}, all problems asked\n",
+            _table(("pass rate", "rows"), _pairs(counts)),
+        ]
     for name, counts in funnel.get("labels", {}).items():
         if name == "pass_rate":
             counts = dict(sorted(counts.items()))
@@ -77,6 +84,9 @@ def _tables(funnel: Mapping[str, Any]) -> list[str]:
         if name == "subject_class":
             shown = [(f"{code} {MSC.get(code, '')}", n) for code, n in shown]
         parts += [f"## Label: {name}\n", _table((name, "rows"), _pairs(dict(shown)))]
+    if made := funnel.get("labelled_by"):
+        ways = [(name, ", ".join(f"{_short(how)} {n:,}" for how, n in counts.items())) for name, counts in made.items()]
+        parts += ["## How labels were made\n", _table(("label", "made by, rows"), ways)]
     return parts
 
 
@@ -84,14 +94,15 @@ def _pairs(counts: Mapping[str, int]) -> list[tuple[str, str]]:
     return [(_short(str(name)), f"{n:,}") for name, n in counts.items()]
 
 
-def passed(problem: Problem, benchmark: bool) -> list[str]:
-    """The names of the rules and steps that a row which came through was put to."""
+@cache
+def passed(domain: str, traced: bool, benchmark: bool) -> str:
+    """The names of the rules and steps that such a row was put to and passed, with spaces between."""
     if benchmark:
-        return ["missing_answer" if problem.domain != "code" else "missing_tests", "contamination"]
-    skip = {"code"} if problem.domain != "code" else set()
-    skip |= {"trace"} if problem.trace is None else set()
+        return " ".join(["missing_answer" if domain != "code" else "missing_tests", "contamination"])
+    skip = {"code"} if domain != "code" else set()
+    skip |= set() if traced else {"trace"}
     rules = [rule.name for rule in RULES if rule.family not in skip]
-    return [*rules, "contamination", "verification", "duplicates"]
+    return " ".join([*rules, "contamination", "verification", "duplicates"])
 
 
 def _source_rows(by_source: Mapping[str, Any]) -> list[tuple[str, ...]]:

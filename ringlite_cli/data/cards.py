@@ -11,6 +11,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from ringlite_cli.data.sources import local_path
 from ringlite_cli.errors import UserError
 from ringlite_cli.recipe.schema import Source
 
@@ -77,14 +78,21 @@ def card_of(source: Source) -> DataCard | None:
 
 
 def card_warnings(sources: Sequence[Source]) -> list[str]:
-    """What a user should know of the sources' licences: no card, or one that speaks against training."""
-    if not folders():
-        return []
-    found = (_warning(source) for source in sources)
+    """What a user should know: no card, or one that speaks against training; a hub data set that may change."""
+    found = [_unpinned(source) for source in sources]
+    if folders():
+        found += [_licence(source) for source in sources]
     return list(dict.fromkeys(w for w in found if w))
 
 
-def _warning(source: Source) -> str | None:
+def _unpinned(source: Source) -> str | None:
+    """A hub data set that is read from the hub (no stand-in is at hand) at whatever revision is newest."""
+    if not source.hub or source.revision or local_path(source):
+        return None
+    return f"source {source.hub}: no revision, so its rows may change between runs; give `revision: <full commit>`"
+
+
+def _licence(source: Source) -> str | None:
     card = card_of(source)
     if card is None:
         return f"source {source.name}: no data card, so nothing is known of its licence; give `card: <file>`"

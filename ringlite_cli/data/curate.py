@@ -7,7 +7,7 @@ order of the recipe throughout; their texts stand in a spool file beside the out
 
 import shutil
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -23,8 +23,8 @@ from ringlite_cli.data.difficulty import by_pass_rate
 from ringlite_cli.data.distill import distill
 from ringlite_cli.data.duplicates import drop_duplicates
 from ringlite_cli.data.features import Features, join, measure
-from ringlite_cli.data.labels import label
-from ringlite_cli.data.output import write_drops, write_provenance, write_set
+from ringlite_cli.data.labelling import label_rows
+from ringlite_cli.data.output import write_drops, write_provenance
 from ringlite_cli.data.rows import Drop, Progress, Row, Sifted, Spool
 from ringlite_cli.data.rules import LANGUAGES
 from ringlite_cli.data.semantic import (
@@ -37,8 +37,8 @@ from ringlite_cli.data.sets import draw_sets
 from ringlite_cli.data.sources import MAX_UNREADABLE, GeneratorLike, load_sources
 from ringlite_cli.data.suites import order_tests
 from ringlite_cli.data.verification import verify_rows
-from ringlite_cli.problems import Verify
-from ringlite_cli.recipe.schema import Difficulty, Distill, ProblemSet, Source
+from ringlite_cli.problems import Verify, write_problems
+from ringlite_cli.recipe.schema import Difficulty, Distill, ProblemSet, Responder, Source
 from ringlite_cli.runs.files import write_json, write_text
 
 PRECEDENCE = ("eval", "select", "train")
@@ -68,16 +68,18 @@ class Steps:
     semantic_contamination: float | None = None
     order_tests: bool = False
     mutants: int = 6
+    label_embeddings: bool = False
     progress: Progress | None = None
 
 
 @dataclass(frozen=True)
 class Models:
-    """What is asked of models, and how: pass rates, and traces."""
+    """What is asked of models, and how: pass rates, traces, and labels."""
 
     asking: Asking
     difficulty: Difficulty | None = None
     distill: Distill | None = None
+    labels: Responder | None = None
 
 
 def curate(
@@ -101,7 +103,7 @@ def curate(
     """
     steps = replace(steps or Steps(), progress=progress)
     warnings = [*warnings, *card_warnings(sources)]
-    if steps.semantic_duplicates or steps.semantic_contamination:
+    if steps.semantic_duplicates or steps.semantic_contamination or steps.label_embeddings:
         model_folder()  # its absence shows now, not after an hour
     shutil.rmtree(out_dir / _SPOOL, ignore_errors=True)
     out_dir.mkdir(parents=True, exist_ok=True)
@@ -110,7 +112,7 @@ def curate(
         loaded = load_sources(sources, seed=seed, generators=generators, max_unreadable=max_unreadable, spool=spool)
         rows = [row for source in loaded for row in source.rows]
         sifted = sift(rows, verify, steps, folder=out_dir / _SPOOL)
-        notes = _ask(sifted, models)
+        notes = _ask(sifted, models) | _label(sifted.kept, steps, models)
         sifted.drops[:0] = [drop for source in loaded for drop in source.unreadable]
         return _finish(sifted, sets, out_dir, seed, warnings, notes)
     finally:
@@ -160,9 +162,15 @@ def _ask(sifted: Sifted, models: Models | None) -> dict[str, Any]:
         rated = by_pass_rate(sifted.kept, models.difficulty, models.asking)
         sifted.kept = rated.kept
         sifted.drops += rated.drops
+        notes |= rated.notes
     if models and models.distill:
         notes["distill"] = distill(sifted.kept, models.distill, models.asking)
     return notes
+
+
+def _label(rows: list[Row], steps: Steps, models: Models | None) -> dict[str, Any]:
+    model, asking = (models.labels, models.asking) if models else (None, None)
+    return label_rows(rows, embeddings=steps.label_embeddings, model=model, asking=asking, progress=steps.progress)
 
 
 def _then(first: Sifted, second: Sifted) -> Sifted:
@@ -217,8 +225,6 @@ def _finish(
     notes: dict[str, Any],
 ) -> CurateResult:
     """Draws the sets and writes everything."""
-    for row in sifted.kept:
-        row.change(labels=label(row))
     trail = _Trail(out_dir, sifted, seed, notes)
     try:
         drawn, more = draw_sets(sifted.kept, sets, seed)
@@ -229,25 +235,18 @@ def _finish(
     counts = trail.write(drawn, warnings)
     files = {name: out_dir / f"{name}.parquet" for name in drawn}
     for name, rows in drawn.items():
-        write_set(files[name], rows)
+        write_problems(files[name], (row.problem for row in rows))
     write_provenance(out_dir / "provenance.parquet", _provenance(drawn))
     return CurateResult(out_dir, files, counts, warnings, [*files.values(), *trail.files])
 
 
-def _provenance(drawn: Mapping[str, Sequence[Row]]) -> Iterable[dict[str, Any]]:
-    """Where every row of every set came from, and what it passed."""
+def _provenance(drawn: Mapping[str, Sequence[Row]]) -> Iterator[tuple[Any, ...]]:
+    """Where every row of every set came from, and what it passed; see `output.PROVENANCE`."""
     for name, rows in drawn.items():
         for row in rows:
             p = row.problem
-            yield {
-                "set": name,
-                "id": p.id,
-                "source": p.source,
-                "index": p.index,
-                "split": row.split,
-                "verified_by": row.verified or "nothing",
-                "passed": " ".join(card.passed(p, is_benchmark(row))),
-            }
+            passed = card.passed(p.domain, p.trace is not None, is_benchmark(row))
+            yield name, p.id, p.source, row.split, row.verified or "nothing", passed, p.index
 
 
 @dataclass

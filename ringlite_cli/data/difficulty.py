@@ -4,23 +4,28 @@ Out go problems whose answer nothing agrees with, problems that the first model 
 always solves, and problems that none of the models ever solves.
 """
 
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 
 from ringlite_cli.data.asking import Asking
 from ringlite_cli.data.cleansing import is_benchmark
+from ringlite_cli.data.funnel import bucket
 from ringlite_cli.data.rows import Drop, Row, Sifted
 from ringlite_cli.recipe.schema import Difficulty
 
 
 def by_pass_rate(rows: Sequence[Row], section: Difficulty, asking: Asking) -> Sifted:
-    """Labels the train rows of the domains asked for with pass rates, and drops what can't teach."""
+    """Labels the train rows of the domains asked for with pass rates, and drops what can't teach.
+
+    The result's notes hold a histogram of pass rates per model, over all problems that were asked.
+    """
     asked = [r for r in rows if _is_asked(r, section.domains)]
     rates: list[dict[str, float]] = [{} for _ in asked]
     for responder in section.models:
         answers = asking.ask(asked, responder, section.samples, "difficulty")
         for rate, responses in zip(rates, answers, strict=True):
             rate[responder.name] = sum(r.reward for r in responses) / max(len(responses), 1)
-    sifted = Sifted()
+    sifted = Sifted(notes={"pass_rates": _histograms(rates)} if asked else {})
     rate_of = {id(row): rate for row, rate in zip(asked, rates, strict=True)}
     for row in rows:
         of_models = rate_of.get(id(row), {})
@@ -31,6 +36,22 @@ def by_pass_rate(rows: Sequence[Row], section: Difficulty, asking: Asking) -> Si
             _label(row, of_models, section.samples)
         sifted.kept.append(row)
     return sifted
+
+
+def _histograms(rates: Sequence[dict[str, float]]) -> dict[str, dict[str, int]]:
+    """{model: {tenth of the pass rate: problems}}, the lowest first."""
+    counts: dict[str, Counter[float]] = defaultdict(Counter)
+    for of_models in rates:
+        for name, rate in of_models.items():
+            counts[name][rate] += 1
+    return {name: _tenths(found) for name, found in counts.items()}
+
+
+def _tenths(counts: Counter[float]) -> dict[str, int]:
+    found: Counter[str] = Counter()
+    for rate in sorted(counts):
+        found[bucket("pass_rate", rate)] += counts[rate]
+    return dict(found)
 
 
 def _is_asked(row: Row, domains: Sequence[str] | None) -> bool:

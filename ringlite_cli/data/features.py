@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache, lru_cache
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, ClassVar
@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from ringlite_cli.data.cleansing import is_benchmark, reasons_of
 from ringlite_cli.data.rows import Progress, Row, read_spooled
 from ringlite_cli.data.rules import LANGUAGES
-from ringlite_cli.data.text import Grams, Vocabulary, collapse, joined, label_key, signature, stable_hash, tokens
+from ringlite_cli.data.text import Grams, Kinds, Vocabulary, collapse, joined, label_key, signature, stable_hash, tokens
 from ringlite_cli.problems import Problem
 
 GRAM = 8
@@ -170,13 +170,14 @@ def _of_spooled(path: str, offsets: list[int], flags: list[int], languages: tupl
 
 def _of(problems: Sequence[Problem], flags: Sequence[int], languages: tuple[str, ...]) -> Features:
     words = [tokens(p.prompt) for p in problems]
+    kinds = Kinds()
     vocabulary = Vocabulary.of(words)
     reasons = [reasons_of(p, bool(f & BENCHMARK), languages) for p, f in zip(problems, flags, strict=True)]
     return Features(
         _hashes(collapse(p.prompt) for p in problems),
         _hashes("\x1f".join(w) for w in words),
         _hashes(label_key(p) for p in problems),
-        _hashes("\x1f".join(signature(w)) for w in words),
+        _hashes("\x1f".join(signature(w, kinds)) for w in words),
         _hashes(bare(w) for w in words),
         vocabulary.lengths,
         np.array([p.domain == "code" for p in problems], bool),
@@ -197,21 +198,31 @@ def bare(words: Sequence[str]) -> str | None:
     return "\x1f".join(kept) if len(kept) > 2 else None
 
 
-def _sketches(vocabulary: Vocabulary, flags: Sequence[int]) -> NDArray[np.uint64]:
-    """(rows, BANDS): each band of a MinHash of the word pairs (datasketch), hashed; procedural rows have none."""
+@cache
+def _permutations() -> NDArray[np.uint32]:
+    """(2, BANDS * BAND_ROWS): factors and terms of datasketch's hash functions."""
     from datasketch import MinHash
 
+    return np.stack(MinHash(num_perm=BANDS * BAND_ROWS, seed=1, hashfunc=int, scheme="affine32").permutations)
+
+
+def _sketches(vocabulary: Vocabulary, flags: Sequence[int]) -> NDArray[np.uint64]:
+    """(rows, BANDS): each band of a MinHash of the word pairs, hashed; procedural and empty rows have none.
+
+    The hash functions are datasketch's; one at a time over all rows, for its own loop goes row by row.
+    """
     bands = np.zeros((len(flags), BANDS), np.uint64)
-    wanted = [i for i, f in enumerate(flags) if not f & PROCEDURAL]
-    if not wanted:
+    procedural = np.array(flags, np.int64) & PROCEDURAL
+    wanted = np.flatnonzero((procedural == 0) & (vocabulary.lengths > 0))
+    if not len(wanted):
         return bands
-    pairs = vocabulary.grams(2)
-    sets = [(pairs.of(i) >> np.uint64(32)).tolist() for i in wanted]
-    sketches = MinHash.bulk(sets, num_perm=BANDS * BAND_ROWS, seed=1, hashfunc=int, scheme="affine32")
-    values = np.stack([s.hashvalues for s in sketches]).astype(np.uint64).reshape(len(wanted), BANDS, BAND_ROWS)
+    pairs = vocabulary.grams(2).take(wanted)
+    hashes = (pairs.hashes >> np.uint64(32)).astype(np.uint32)
     total = np.zeros((len(wanted), BANDS), np.uint64)
-    for step in range(BAND_ROWS):
-        total = (total ^ values[:, :, step]) * np.uint64(0x9E3779B97F4A7C15)
-        total ^= total >> np.uint64(31)
+    for number, (factor, term) in enumerate(_permutations().T):
+        band = number // BAND_ROWS
+        total[:, band] ^= np.minimum.reduceat(hashes * factor + term, pairs.offsets[:-1])
+        total[:, band] *= np.uint64(0x9E3779B97F4A7C15)
+        total[:, band] ^= total[:, band] >> np.uint64(31)
     bands[wanted] = total
     return bands

@@ -22,6 +22,7 @@ def count(
     domains: dict[int, str] = {}
     kept_solutions: Tally = Counter()
     labels: dict[str, Counter[str]] = {}
+    makers: dict[str, Counter[str]] = {}
     for row in rows:
         problem = row.problem
         kept[problem.source, problem.domain] += 1
@@ -30,7 +31,9 @@ def count(
         kept_solutions[problem.source] += row.verified == "solution"
         for name in _TABLES:
             if name in problem.labels:
-                labels.setdefault(name, Counter())[_bucket(name, problem.labels[name])] += 1
+                labels.setdefault(name, Counter())[bucket(name, problem.labels[name])] += 1
+        for name, maker in problem.labels.get("labelled_by", {}).items():
+            makers.setdefault(name, Counter())[maker] += 1
     gone = Counter((d.source, d.domain, d.reason) for d in drops)
     return {
         **_counts(kept, gone, lambda source, domain: True),
@@ -41,8 +44,24 @@ def count(
         "verified_by": _sorted(verified),
         "solutions": _solutions(kept_solutions, gone),
         "labels": {name: _sorted(counts) for name, counts in labels.items()},
+        "labelled_by": {name: _sorted(counts) for name, counts in makers.items()},
+        "examples": _examples(drops),
         "warnings": list(warnings),
     }
+
+
+EXAMPLES = 3
+_TEXT = 300  # characters of an example's text
+
+
+def _examples(drops: Sequence[Drop]) -> dict[str, list[dict[str, Any]]]:
+    """The first few dropped rows of each reason, as in dropped.jsonl, long texts cut."""
+    found: dict[str, list[dict[str, Any]]] = {}
+    for drop in drops:
+        here = found.setdefault(drop.reason, [])
+        if len(here) < EXAMPLES:
+            here.append({k: v[:_TEXT] if isinstance(v, str) else v for k, v in drop.as_row().items()})
+    return found
 
 
 def _solutions(passed: Tally, gone: Counter[tuple[str, str, str]]) -> dict[str, Any]:
@@ -58,10 +77,10 @@ def _solutions(passed: Tally, gone: Counter[tuple[str, str, str]]) -> dict[str, 
 _TABLES = ("subject_class", "topic", "education", "difficulty", "pass_rate", "length", "trace_by")
 
 
-def _bucket(name: str, value: Any) -> str:
-    """A label's value as a table's row; pass rates go by tenths."""
-    if name == "pass_rate" and value < 1:
-        low = int(value * 10) / 10
+def bucket(name: str, value: Any) -> str:
+    """A label's value as a table's row; pass rates go by tenths, none and all apart."""
+    if name == "pass_rate" and 0 < value < 1:
+        low = int(value * 10 + 1e-9) / 10
         return f"{low:.1f} to {low + 0.1:.1f}"
     return f"{value:g}" if isinstance(value, float) else str(value)
 

@@ -11,7 +11,6 @@ import re
 from collections import Counter
 from typing import Any
 
-from ringlite_cli.data.rows import Row
 from ringlite_cli.data.suites import WRONG_SOLUTIONS
 from ringlite_cli.problems import Problem
 
@@ -109,22 +108,27 @@ TOPICS = {
         ),
     ),
 }
+CLASSES = {"math": MSC} | {
+    domain: {name: name for name, _ in topics} | {"other": "none of these"} for domain, topics in TOPICS.items()
+}
+"""The classes of each domain that has some, with what each is called."""
+VAGUE = ("00", "other")
+
 _TOPICS = {
     domain: [(name, re.compile(rf"\b(?:{words})", re.I)) for name, words in topics] for domain, topics in TOPICS.items()
 }
 
 
-def label(row: Row) -> dict[str, Any]:
-    """The row's labels with those that rules can add."""
-    problem = row.problem
+def label(problem: Problem, verified: str = "") -> dict[str, Any]:
+    """The problem's labels with those that rules can add; `verified` as of its row."""
     made, how = dict(problem.labels), dict(problem.labels.get("labelled_by", {}))
     made.pop(WRONG_SOLUTIONS, None)  # they have served to order the tests
     if problem.domain == "math":
         made["subject_class"], how["subject_class"] = subject_class(problem)
     elif problem.domain in TOPICS:
         made["topic"], how["topic"] = topic(problem)
-    if row.verified:
-        made["verified_by"], how["verified_by"] = row.verified, "verifier"
+    if verified:
+        made["verified_by"], how["verified_by"] = verified, "verifier"
     made["length"] = length(problem.prompt)
     how["length"] = "counted"
     for name, maker in (
@@ -157,13 +161,24 @@ def subject_class(problem: Problem) -> tuple[str, str]:
     return max(counts, key=lambda code: (counts[code], code)), "words"
 
 
+class _Codes(dict[str, str | None]):
+    """The class that a word speaks for, or None; looked up once each, and forgotten when there are too many."""
+
+    def __missing__(self, word: str) -> str | None:
+        if len(self) >= _WORDS_KNOWN:
+            self.clear()
+        self[word] = code = _EXACT.get(word) or _STEMS.get(word[:5])
+        return code
+
+
+_WORDS_KNOWN = 100_000
+_CODES = _Codes()
+
+
 def _counts(prompt: str) -> Counter[str]:
-    counts: Counter[str] = Counter()
-    for word in _LETTERS.findall(prompt.lower()):
-        code = _EXACT.get(word) or _STEMS.get(word[:5])
-        if code:
-            counts[code] += _WEIGHT.get(code, 1)  # type: ignore[assignment]
-    return counts
+    """Class -> weight of the words that speak for it."""
+    found = Counter(filter(None, map(_CODES.__getitem__, _LETTERS.findall(prompt.lower()))))
+    return Counter({code: n * _WEIGHT.get(code, 1) for code, n in found.items()})
 
 
 def topic(problem: Problem) -> tuple[str, str]:

@@ -6,11 +6,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
-from ringlite_cli.data.rows import Drop, Row
-from ringlite_cli.problems import Problem
-
-_BATCH = 5000
-_NESTED = ("tests", "labels")
+from ringlite_cli.data.rows import Drop
+from ringlite_cli.problems import write_parquet
 
 
 @contextmanager
@@ -31,42 +28,12 @@ def write_drops(path: Path, drops: Sequence[Drop]) -> None:
     write_jsonl(path, (d.as_row() for d in drops))
 
 
-def write_set(path: Path, rows: Sequence[Row]) -> None:
-    """Problems as parquet, in the schema of `problems.write_problems`, a few thousand at a time."""
+PROVENANCE = ("set", "id", "source", "split", "verified_by", "passed", "index")
+
+
+def write_provenance(path: Path, rows: Iterable[Sequence[Any]]) -> None:
+    """A row per produced row, in the order of `PROVENANCE`; `passed` is names with spaces between."""
     import pyarrow as pa
 
-    text = {f: pa.string() for f in Problem.__dataclass_fields__ if f != "index"}
-    schema = pa.schema([(f, text.get(f, pa.int64())) for f in Problem.__dataclass_fields__])
-    _write_parquet(path, (_flat(r.problem) for r in rows), schema)
-
-
-def _flat(problem: Problem) -> dict[str, Any]:
-    row = {name: getattr(problem, name) for name in Problem.__dataclass_fields__}
-    for name in _NESTED:
-        row[name] = json.dumps(row[name], ensure_ascii=False) if row[name] else ""
-    return row
-
-
-def write_provenance(path: Path, rows: Iterable[dict[str, Any]]) -> None:
-    """A row per produced row: set, id, source, index, split, and what it passed (names with spaces between)."""
-    import pyarrow as pa
-
-    text = ("set", "id", "source", "split", "verified_by", "passed")
-    schema = pa.schema([*((name, pa.string()) for name in text), ("index", pa.int64())])
-    _write_parquet(path, rows, schema)
-
-
-def _write_parquet(path: Path, rows: Iterable[dict[str, Any]], schema: Any) -> None:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    partial = path.with_name(path.name + ".partial")
-    with pq.ParquetWriter(partial, schema) as writer:
-        batch: list[dict[str, Any]] = []
-        for row in rows:
-            batch.append(row)
-            if len(batch) == _BATCH:
-                writer.write_table(pa.Table.from_pylist(batch, schema=schema))
-                batch = []
-        writer.write_table(pa.Table.from_pylist(batch, schema=schema))
-    partial.replace(path)
+    schema = pa.schema([(name, pa.int64() if name == "index" else pa.string()) for name in PROVENANCE])
+    write_parquet(path, rows, schema)

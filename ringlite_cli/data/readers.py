@@ -10,12 +10,15 @@ import json
 import zlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from decimal import Decimal
 from pathlib import Path
 from typing import IO, Any, cast
 
 from ringlite_cli.errors import UserError
 
 FORMATS = ("jsonl", "json", "csv", "parquet")
+WHOLE_JSON = 64 << 20  # bytes of a JSON list that are read at once; a longer one is streamed
+LONGEST_LINE = 64 << 20  # bytes of a line of JSON, above which it is set aside
 _LONGEST_FIELD = 1 << 27  # csv refuses fields above 128 KiB unless told
 
 
@@ -56,7 +59,7 @@ def read_hub(hub: str, *, revision: str | None, subset: str | None, split: str) 
 
     try:
         rows = datasets.load_dataset(hub, name=subset, split=split, revision=revision)
-    except (ConnectionError, OSError, ValueError, RuntimeError) as error:
+    except (datasets.exceptions.DatasetsError, OSError, ValueError, RuntimeError) as error:
         first_line = str(error).strip().partition("\n")[0] or type(error).__name__
         raise UserError(
             f"can't load the hub data set {hub!r}, split {split!r} ({first_line})",
@@ -72,9 +75,19 @@ def _open_bytes(path: Path) -> IO[bytes]:
 
 def _read_jsonl(path: Path) -> Iterator[RawRow]:
     with _open_bytes(path) as file:
-        for number, line in enumerate(file, 1):
-            if line.strip():
+        number = 0
+        while line := file.readline(LONGEST_LINE):
+            number += 1
+            if len(line) == LONGEST_LINE and not line.endswith(b"\n"):
+                _skip_line(file)
+                yield Unreadable(f"line {number} is longer than {LONGEST_LINE:,} bytes", repr(line[:200]))
+            elif line.strip():
                 yield _json_line(line, number)
+
+
+def _skip_line(file: IO[bytes]) -> None:
+    while (part := file.readline(LONGEST_LINE)) and not part.endswith(b"\n"):
+        pass
 
 
 def _json_line(line: bytes, number: int) -> RawRow:
@@ -97,17 +110,28 @@ def _record(value: Any, where: str) -> RawRow:
 
 def _read_json(path: Path) -> Iterator[RawRow]:
     with _open_bytes(path) as file:
-        data = file.read()
+        data = file.read(WHOLE_JSON + 1)
+    if len(data) <= WHOLE_JSON:
+        yield from _whole_json(path, data)
+    elif data.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"["):
+        yield from _streamed_json(path)
+    else:  # JSON lines under the name .json
+        yield from _read_jsonl(path)
+
+
+def _whole_json(path: Path, data: bytes) -> Iterator[RawRow]:
     try:
         value = json.loads(data.decode("utf-8-sig"))
     except UnicodeDecodeError as error:
         raise UserError(f"not UTF-8 (byte {error.start})", where=str(path), hint="save it as UTF-8") from None
     except json.JSONDecodeError as error:
-        if error.msg == "Extra data":  # JSON lines under the name .json
+        if error.msg == "Extra data":
             yield from _read_jsonl(path)
             return
         what = f"broken JSON at line {error.lineno}, column {error.colno} ({error.msg})"
         raise UserError(what, where=str(path), hint="mend the file, or fetch it again") from None
+    except RecursionError:
+        raise UserError("nested too deeply", where=str(path), hint="write a list of objects") from None
     if not isinstance(value, list):
         raise UserError(
             f"holds a JSON {type(value).__name__}, not a list of rows",
@@ -116,6 +140,34 @@ def _read_json(path: Path) -> Iterator[RawRow]:
         )
     for number, item in enumerate(value):
         yield _record(item, f"row {number}")
+
+
+def _streamed_json(path: Path) -> Iterator[RawRow]:
+    """The rows of a long list, one in memory at a time. Strict JSON: NaN and lone surrogates break it."""
+    import ijson
+
+    number = 0
+    with _open_bytes(path) as file:
+        if file.read(3) != b"\xef\xbb\xbf":
+            file.seek(0)
+        try:
+            for item in ijson.items(file, "item"):
+                yield _record(_floats(item), f"row {number}")
+                number += 1
+        except (ijson.JSONError, UnicodeDecodeError) as error:
+            first_line = str(error).strip().partition("\n")[0]
+            what = f"broken JSON after {number} rows ({first_line})"
+            hint = "mend the file; as JSON lines (.jsonl) a broken row is set aside and the rest is read"
+            raise UserError(what, where=str(path), hint=hint) from None
+
+
+def _floats(value: Any) -> Any:
+    """The value with ijson's decimals as floats."""
+    if isinstance(value, dict):
+        return {k: _floats(v) for k, v in value.items()}
+    if isinstance(value, list):
+        return [_floats(v) for v in value]
+    return float(value) if isinstance(value, Decimal) else value
 
 
 def _read_csv(path: Path) -> Iterator[RawRow]:
@@ -151,9 +203,21 @@ def _read_parquet(path: Path) -> Iterator[RawRow]:
     try:
         with pq.ParquetFile(path) as file:
             for batch in file.iter_batches(1024):
-                yield from batch.to_pylist()
+                yield from _batch_rows(batch)
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError, OSError) as error:
         raise UserError(f"not a readable parquet file ({error})", where=str(path), hint="fetch it again") from None
+
+
+def _batch_rows(batch: Any) -> list[RawRow]:
+    """The rows of an Arrow batch; those with text that is not UTF-8 come out as unreadable."""
+    try:
+        return list(batch.to_pylist())
+    except UnicodeDecodeError as error:
+        if len(batch) == 1:
+            return [
+                Unreadable(f"its text is not UTF-8 ({error.reason} at byte {error.start})", repr(error.object[:200]))
+            ]
+        return [row for i in range(len(batch)) for row in _batch_rows(batch.slice(i, 1))]
 
 
 _READERS: dict[str, Callable[[Path], Iterator[RawRow]]] = {

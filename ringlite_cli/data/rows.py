@@ -176,9 +176,11 @@ class Sifted:
     """What a step of curation leaves: rows that go on, rows that are out, and what was taken off rows that stay.
 
     traces_stripped, mended: rows that lost their trace, or cases of their tests, and why.
+    notes: what else the funnel should say.
     """
 
     kept: list[Row] = field(default_factory=list)
     drops: list[Drop] = field(default_factory=list)
     traces_stripped: list[tuple[Row, str]] = field(default_factory=list)
     mended: list[tuple[Row, str]] = field(default_factory=list)
+    notes: dict[str, Any] = field(default_factory=dict)

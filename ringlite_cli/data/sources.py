@@ -154,10 +154,11 @@ def _problem(blank: Problem, raw: RawRow, adapter: Adapter, source: Source) -> P
 def _is_utf8(problem: Problem) -> bool:
     try:
         for text in (problem.prompt, problem.answer, problem.trace):
-            if text:
+            if text and not text.isascii():
                 text.encode()
         for nested in (problem.tests, problem.labels):
-            json.dumps(nested, ensure_ascii=False).encode()
+            if nested:
+                json.dumps(nested, ensure_ascii=False).encode()
     except UnicodeEncodeError:
         return False
     except TypeError:

@@ -18,7 +18,8 @@ from ringlite_cli.problems import Problem
 
 _SPACE = re.compile(r"\s+")
 _UNSPACED = "\u3040-\u30ff\u3400-\u9fff"  # scripts without spaces between words: each sign is a token
-_TOKEN = re.compile(rf"\d+(?:\.\d+)?|[{_UNSPACED}]|[^\W\d_{_UNSPACED}]+|[^\s\w]|_")
+_PUNCTUATION = ".,;:?'\"`$\\{}~&|_‘’“”…#@"
+_TOKEN = re.compile(rf"\d+(?:\.\d+)?|[{_UNSPACED}]|[^\W\d_{_UNSPACED}]+|[^\s\w{re.escape(_PUNCTUATION)}]")
 _LATEX_LOOK = re.compile(
     r"\\[\[\]()]|[\^_]\{\}"
     r"|\\(?:left|right|displaystyle|limits|quad|qquad|text|textbf|mathrm|mathbf|mbox|rm|bf|[,;:!> ])(?![a-z])"
@@ -34,7 +35,6 @@ _SAME_COMMAND = {
     "cdots": "dots",
 }
 _ANSWER_DRESS = re.compile(r"\\(?:left|right|text|textbf|mathrm|mathbf|mbox|[,;:!])(?![a-z])|[$,]")
-_PUNCTUATION = frozenset(".,;:?'\"`$\\{}~&|_‘’“”…#@")
 _WORD_OPERATORS = frozenset({"times", "cdot", "div", "le", "ge", "lt", "gt", "ne", "sqrt", "frac", "binom"})
 
 
@@ -48,22 +48,40 @@ def tokens(text: str) -> list[str]:
     text = unicodedata.normalize("NFKC", text) if not text.isascii() else text
     if "\\" in text or "{}" in text:
         text = _LATEX_LOOK.sub(" ", text)
-    found: list[str] = []
-    for token in _TOKEN.findall(text.casefold()):
-        if token in _PUNCTUATION or (token == "!" and not (found and (found[-1].isdigit() or found[-1] == ")"))):
-            continue
-        found.append(_SAME_COMMAND.get(token, token))
+    found: list[str] = _TOKEN.findall(text.casefold())
+    if "!" in text:
+        found = _factorials(found)
+    if not _SAME_COMMAND.keys().isdisjoint(found):
+        found = [_SAME_COMMAND.get(t, t) for t in found]
     return found
 
 
-def signature(words: Sequence[str]) -> tuple[str, ...]:
+def _factorials(words: Sequence[str]) -> list[str]:
+    """The tokens without exclamation marks that are punctuation; those after a number or a bracket stay."""
+    kept: list[str] = []
+    for word in words:
+        if word != "!" or (kept and (kept[-1].isdigit() or kept[-1] == ")")):
+            kept.append(word)
+    return kept
+
+
+class Kinds(dict[str, bool]):
+    """Whether a token is a number, operator or single letter, and so part of the signature; found out once each."""
+
+    def __missing__(self, token: str) -> bool:
+        self[token] = kind = len(token) == 1 or not token.isalpha() or token in _WORD_OPERATORS
+        return kind
+
+
+def signature(words: Sequence[str], kinds: Kinds | None = None) -> tuple[str, ...]:
     """The numbers, operators and single letters among tokens, in order: problems that differ here are different.
 
-    A hyphen between two words is spelling, not subtraction.
+    A hyphen between two words is spelling, not subtraction. `kinds` may be shared between the texts of a batch.
     """
+    kinds = Kinds() if kinds is None else kinds
     if "-" in words:
         words = [t for place, t in enumerate(words) if t != "-" or not _is_hyphen(words, place)]
-    return tuple([t for t in words if len(t) == 1 or not t.isalpha() or t in _WORD_OPERATORS])
+    return tuple(filter(kinds.__getitem__, words))
 
 
 def numbers(words: Sequence[str]) -> list[str]:

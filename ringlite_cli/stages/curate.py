@@ -57,6 +57,7 @@ def _steps(section: CurateStage) -> "Steps":
         semantic_contamination=section.decontamination.semantic,
         order_tests=section.tests.order,
         mutants=section.tests.mutants,
+        label_embeddings=section.labels.embeddings,
     )
 
 
@@ -66,7 +67,7 @@ def _models(context: Context, verify: Verify, bar: Progress) -> "Models | None":
     from ringlite_cli.data.curate import Models
 
     section: CurateStage = context.section
-    if not (section.difficulty or section.distill):
+    if not (section.difficulty or section.distill or section.labels.model):
         return None
     asking = Asking(
         partial(_open_sampler, seed=context.recipe.seed),
@@ -76,7 +77,7 @@ def _models(context: Context, verify: Verify, bar: Progress) -> "Models | None":
         report=lambda line: context.console.say(f"  {line}"),
         progress=lambda name, state: bar.update(state.done, state.total, f"{name}: {state}"),
     )
-    return Models(asking, section.difficulty, section.distill)
+    return Models(asking, section.difficulty, section.distill, section.labels.model)
 
 
 def _open_sampler(responder: Responder, *, seed: int) -> Sampler:

@@ -12,16 +12,18 @@ from ringlite_cli.data.rules.language import KNOWN
 from ringlite_cli.errors import UserError
 from ringlite_cli.recipe.schema import CurateStage, Language, ProblemSet, Source
 
+PIN = "e53f048856ff4f594e959d75785d2c2d37b678ee"
 SOURCES = [
-    (Source(hub="openai/gsm8k"), None),
-    (Source(hub="openai/gsm8k", hub_split="test"), "its split 'test' is a benchmark"),
-    (Source(hub="openai/gsm8k", hub_split="test", split="eval"), None),
+    (Source(hub="openai/gsm8k", revision=PIN), None),
+    (Source(hub="openai/gsm8k"), "no revision, so its rows may change"),
+    (Source(hub="openai/gsm8k", revision=PIN, hub_split="test"), "its split 'test' is a benchmark"),
+    (Source(hub="openai/gsm8k", revision=PIN, hub_split="test", split="eval"), None),
     (Source(path="x.jsonl", adapter="humaneval"), "forbids training"),
     (Source(path="x.jsonl", adapter="humaneval", split="eval"), None),
     (Source(path="x.jsonl", adapter="aime"), "licence unclear"),
-    (Source(hub="EricLu/SCP-116K", adapter="scp116k"), "CC BY-NC-SA"),
+    (Source(hub="EricLu/SCP-116K", revision=PIN, adapter="scp116k"), "CC BY-NC-SA"),
     (Source(path="mine.jsonl", columns={"prompt": "q"}), "no data card"),
-    (Source(hub="who/knows"), "no data card"),
+    (Source(hub="who/knows", revision=PIN), "no data card"),
     (Source(generator="arithmetic", rows=3), None),
 ]
 
@@ -34,6 +36,14 @@ def test_when_a_source_warns(source: Source, says: str | None) -> None:
     else:
         (warning,) = warnings
         assert says in warning
+
+
+def test_a_stand_in_needs_no_revision(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    source = Source(hub="openai/gsm8k", local="g.jsonl")
+    monkeypatch.setenv("RINGLITE_DATA", str(tmp_path))
+    assert "no revision" in card_warnings([source])[0]
+    (tmp_path / "g.jsonl").touch()
+    assert card_warnings([source]) == []
 
 
 def test_a_card_of_ones_own(tmp_path: Path) -> None:
@@ -59,7 +69,15 @@ def test_every_shipped_card_says_what_a_card_must() -> None:
     assert len(shipped()) >= 19
     for card in shipped():
         text = (Path(__file__).parents[2] / "data_cards" / f"{card.name}.md").read_text()
-        for part in ("**Origin**", "**Licence**", "**Schema**", "**Sizes**", "**Checked", "**Used in**"):
+        for part in (
+            "**Origin**",
+            "**Revision**",
+            "**Licence**",
+            "**Schema**",
+            "**Sizes**",
+            "**Checked",
+            "**Used in**",
+        ):
             assert part in text, f"{card.name}: no {part}"
 
 

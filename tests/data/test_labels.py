@@ -41,7 +41,7 @@ def test_topics() -> None:
 
 
 def test_every_label_says_how_it_was_made() -> None:
-    made = label(row("Find the area of the circle.", labels={"difficulty": 3, "education": "x", "pass_rate": 0.5}))
+    made = label(problem("Find the area of the circle.", labels={"difficulty": 3, "education": "x", "pass_rate": 0.5}))
     how = made.pop("labelled_by")
     assert set(how) == set(made)
     assert how == {

@@ -1,14 +1,12 @@
 """Models asked through a real endpoint: retries, resuming, pass rates, traces from a teacher."""
 
 import json
-import threading
-from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 import pytest
 from curation_helpers import exact_match, row
+from endpoint_helpers import Server
 
 from ringlite_cli.data import endpoint
 from ringlite_cli.data.asking import Asking, estimate
@@ -24,58 +22,6 @@ from ringlite_cli.runs.files import read_jsonl
 from ringlite_cli.samples import Request, SamplingSettings
 
 SETTINGS = SamplingSettings(max_new_tokens=64)
-
-
-class Server:
-    """An endpoint that answers "n + n = ..." prompts; `replies` is a list of (status, what to answer) used up first."""
-
-    def __init__(self) -> None:
-        self.replies: list[tuple[int, Any]] = []
-        self.seen: list[dict[str, Any]] = []
-        self.keys: list[str | None] = []
-        self.answer = lambda body: f"\\boxed{{{2 * int(body['messages'][0]['content'].split()[1])}}}"
-        self.finish, self.thought = "stop", ""
-        owner = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_POST(self) -> None:
-                body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-                owner.seen.append(body)
-                owner.keys.append(self.headers.get("Authorization"))
-                status, reply = owner.replies.pop(0) if owner.replies else (200, None)
-                data = reply if isinstance(reply, bytes) else json.dumps(reply or owner.whole(body)).encode()
-                self.send_response(status)
-                self.end_headers()
-                self.wfile.write(data)
-
-            def log_message(self, *_: object) -> None:
-                pass
-
-        self._http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        threading.Thread(target=self._http.serve_forever, daemon=True).start()
-
-    def whole(self, body: dict[str, Any]) -> dict[str, Any]:
-        message = {"content": self.answer(body), **({"reasoning_content": self.thought} if self.thought else {})}
-        return {
-            "choices": [{"message": message, "finish_reason": self.finish}],
-            "usage": {"prompt_tokens": 5, "completion_tokens": 7},
-        }
-
-    def responder(self, **more: Any) -> Responder:
-        url = f"http://127.0.0.1:{self._http.server_address[1]}/v1"
-        return Responder(endpoint=url, model="tester", concurrency=2, **more)
-
-    def close(self) -> None:
-        self._http.shutdown()
-        self._http.server_close()
-
-
-@pytest.fixture
-def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
-    monkeypatch.setattr(endpoint, "FIRST_PAUSE", 0.01)
-    made = Server()
-    yield made
-    made.close()
 
 
 def _asking(folder: Path, lines: list[str] | None = None) -> Asking:
@@ -179,6 +125,7 @@ def test_pass_rates_label_and_drop(server: Server, tmp_path: Path) -> None:
         ("p4", "no_agreement"),
     ]
     assert [r.problem.id for r in sifted.kept] == ["p2", "p5", held.problem.id]
+    assert sifted.notes["pass_rates"] == {"tester": {"0": 2, "0.5 to 0.6": 2, "1": 1}}
     assert mixed.problem.labels["pass_rate"] == 0.5
     assert mixed.problem.labels["pass_rates"] == {"tester": 0.5}
     assert (mixed.verified, confirmed.verified) == ("trace", "models")
@@ -244,6 +191,7 @@ def test_the_whole_of_curation_with_models(server: Server, tmp_path: Path) -> No
     assert first.labels["verified_by"] == "trace"
     card = (tmp_path / "out" / "CARD.md").read_text()
     assert "4 of 4 problems have one now" in card
+    assert "## Pass rates of tester, all problems asked" in card
     assert "## Label: pass_rate" in card
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from ringlite_cli.data import readers
 from ringlite_cli.data.readers import Unreadable, read_file, read_hub
 from ringlite_cli.errors import UserError
 
@@ -40,6 +41,68 @@ def _write(folder: Path, name: str) -> Path:
 @pytest.mark.parametrize("name", ["a.jsonl", "a.json", "a.csv", "a.parquet", "a.jsonl.gz", "a.json.gz", "a.csv.gz"])
 def test_every_format_gives_the_same_rows(tmp_path: Path, name: str) -> None:
     assert [dict(r) for r in read_file(_write(tmp_path, name))] == ROWS  # type: ignore[arg-type]
+
+
+ODD = [{"x": 1.5, "n": [1, {"deep": [2.25, None]}]}, {"x": 10**20, "t": "naïve \u2029 \U0001d7d9"}, {"x": -0.0}]
+
+
+@pytest.mark.parametrize("mark", [b"", b"\xef\xbb\xbf"])
+@pytest.mark.parametrize("name", ["a.json", "a.json.gz"])
+def test_a_long_list_is_streamed_to_the_same_rows(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mark: bytes, name: str
+) -> None:
+    data = mark + json.dumps(ODD * 50, ensure_ascii=False).encode()
+    path = tmp_path / name
+    path.write_bytes(gzip.compress(data) if name.endswith(".gz") else data)
+    whole = list(read_file(path))
+    monkeypatch.setattr(readers, "WHOLE_JSON", 100)
+    rows = read_file(path)
+    assert next(rows) == ODD[0]
+    assert [ODD[0], *rows] == whole == ODD * 50
+
+
+@pytest.mark.parametrize(
+    ("data", "says"),
+    [
+        (b'[{"a": 1}, {"a": 2}, {"a":', "broken JSON after 2 rows"),
+        (b'[{"a": 1}, {"a": "\xff"}]', "broken JSON after 1 rows .*UTF8"),
+        (b'[{"a": 1}] and more of it', "broken JSON after 1 rows"),
+    ],
+)
+def test_a_long_list_that_breaks_off(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, data: bytes, says: str) -> None:
+    monkeypatch.setattr(readers, "WHOLE_JSON", 10)
+    (tmp_path / "a.json").write_bytes(data)
+    with pytest.raises(UserError, match=says):
+        list(read_file(tmp_path / "a.json"))
+
+
+def test_long_json_lines_under_the_name_json(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(readers, "WHOLE_JSON", 10)
+    (tmp_path / "a.json").write_text('{"a": 1}\n{"a": 2}\n')
+    assert list(read_file(tmp_path / "a.json")) == [{"a": 1}, {"a": 2}]
+
+
+def test_a_huge_line_is_set_aside_and_the_next_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(readers, "LONGEST_LINE", 40)
+    path = tmp_path / "a.jsonl"
+    path.write_text('{"a": 1}\n' + json.dumps({"a": "x" * 200}) + '\n{"a": 3}')
+    first, huge, last = read_file(path)
+    assert (first, last) == ({"a": 1}, {"a": 3})
+    assert isinstance(huge, Unreadable)
+    assert huge.why == "line 2 is longer than 40 bytes"
+
+
+def test_parquet_rows_that_are_not_utf8_are_unreadable(tmp_path: Path) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    offsets = pa.py_buffer(b"".join(n.to_bytes(4, "little") for n in (0, 1, 2, 3)))
+    texts = pa.Array.from_buffers(pa.string(), 3, [None, offsets, pa.py_buffer(b"a\xffc")])
+    pq.write_table(pa.table({"q": texts}), tmp_path / "a.parquet")
+    first, latin, last = read_file(tmp_path / "a.parquet")
+    assert (first, last) == ({"q": "a"}, {"q": "c"})
+    assert isinstance(latin, Unreadable)
+    assert "not UTF-8" in latin.why
 
 
 def test_bad_lines_come_out_in_their_place(tmp_path: Path) -> None:
@@ -103,6 +166,12 @@ def test_unreachable_hub_says_what_next(monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     with pytest.raises(UserError, match=r"can't load the hub data set 'ringlite-tests/none'.*RINGLITE_DATA"):
         list(read_hub("ringlite-tests/none", revision=None, subset=None, split="train"))
+
+
+def test_a_hub_data_set_that_can_not_be_parsed(tmp_path: Path) -> None:
+    (tmp_path / "train.jsonl").write_text('{"a": 1}\n{"a": {"b": [1]}}\n{broken\n')
+    with pytest.raises(UserError, match="can't load the hub data set"):
+        list(read_hub(str(tmp_path), revision=None, subset=None, split="train"))
 
 
 def test_hub_rows_of_a_local_folder(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from ringlite_cli.report.figures import Bar, Figure, Key, bars
 from ringlite_cli.report.files import Row, mapping, num, numbers
 from ringlite_cli.report.load import Run, Stage
 from ringlite_cli.report.pens import Pens
+from ringlite_cli.report.sections import curated
 from ringlite_cli.report.sections.common import opening
 from ringlite_cli.report.words import count, label, percent
 
@@ -27,6 +28,7 @@ def section(run: Run, pens: Pens) -> Section:
         page.say(_tally(funnel, "traces_stripped", "Rows kept without their worked trace"), "note")
         _draw(page, funnel, pens)
         page.blocks += [t for t in (_groups(funnel, "by_domain"), _groups(funnel, "by_source"), _sets(funnel)) if t]
+        curated.add(page, funnel, pens)
     return page
 
 
