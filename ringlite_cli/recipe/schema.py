@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from ringlite_cli.problems import DOMAINS, PAPER_SUFFIX
+from ringlite_cli.recipe.engine import Engine
 
 
 def _known_domain(name: str) -> str:
@@ -333,6 +334,8 @@ class RlStage(Section):
     router_balance_coef: float = Field(0.0, ge=0, description="alpha_balance (Eq. 6)")
     router_z_loss_coef: float = Field(0.0, ge=0, description="alpha_z (Eq. 6)")
     guard: Guard = Guard()
+    sync_tolerance: float = Field(0.1, gt=0, description="nats per token that vllm may differ by after a weight sync")
+    engine_timeout: float = Field(1800, gt=0, description="seconds that vllm may take for one rollout")
     trl: dict[str, Any] = {}
 
 
@@ -367,6 +370,7 @@ class RecipeHead(Section):
     model: Model
     prompt_suffix: dict[Domain, str] = {"math": PAPER_SUFFIX, "science": PAPER_SUFFIX}
     rewards: Rewards = Rewards()
+    engine: Engine = Engine()
 
 
 class Recipe(RecipeHead):

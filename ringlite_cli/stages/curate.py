@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING
 
 from ringlite_cli.console import Progress
 from ringlite_cli.problems import Verify
+from ringlite_cli.recipe.engine import Engine
 from ringlite_cli.recipe.schema import CurateStage, Recipe, Responder, Source
 from ringlite_cli.samples import Sampler, SamplingSettings
 from ringlite_cli.stages.base import Context, StageKind, StageResult
+from ringlite_cli.stages.samplers import open_sampler
 
 if TYPE_CHECKING:
     from ringlite_cli.data.curate import Models, Steps
@@ -70,7 +72,7 @@ def _models(context: Context, verify: Verify, bar: Progress) -> "Models | None":
     if not (section.difficulty or section.distill or section.labels.model):
         return None
     asking = Asking(
-        partial(_open_sampler, seed=context.recipe.seed),
+        partial(_open_sampler, engine=context.recipe.engine, seed=context.recipe.seed),
         verify,
         context.folder,
         context.recipe.prompt_suffix,
@@ -80,7 +82,7 @@ def _models(context: Context, verify: Verify, bar: Progress) -> "Models | None":
     return Models(asking, section.difficulty, section.distill, section.labels.model)
 
 
-def _open_sampler(responder: Responder, *, seed: int) -> Sampler:
+def _open_sampler(responder: Responder, *, engine: Engine, seed: int) -> Sampler:
     settings = SamplingSettings(
         max_new_tokens=responder.max_new_tokens,
         temperature=responder.temperature,
@@ -92,9 +94,7 @@ def _open_sampler(responder: Responder, *, seed: int) -> Sampler:
         from ringlite_cli.data.endpoint import EndpointSampler
 
         return EndpointSampler(responder, settings)
-    from ringlite_cli.sampling.transformers_sampler import TransformersSampler
-
-    return TransformersSampler(str(responder.path), settings=settings, dtype=responder.dtype)
+    return open_sampler(str(responder.path), settings, engine, responder.dtype)
 
 
 def local_file(source: Source) -> Path | None:

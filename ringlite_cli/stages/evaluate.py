@@ -7,9 +7,11 @@ from typing import Any
 
 from ringlite_cli.console import Console
 from ringlite_cli.problems import Problem
+from ringlite_cli.recipe.engine import Engine
 from ringlite_cli.recipe.schema import EvalStage, Recipe, Rewards
-from ringlite_cli.samples import Progress, Sampler, SamplingSettings
+from ringlite_cli.samples import Progress
 from ringlite_cli.stages.base import Context, StageKind, StageResult, open_verifiers
+from ringlite_cli.stages.samplers import open_samplers
 
 
 def run(context: Context) -> StageResult:
@@ -17,11 +19,15 @@ def run(context: Context) -> StageResult:
 
     section: EvalStage = context.section
     recipe, console = context.recipe, context.console
-    with context.verifiers() as verify, console.progress(context.name, 1) as bar:
+    with (
+        context.verifiers() as verify,
+        open_samplers(recipe.engine, recipe.model.dtype) as make_sampler,
+        console.progress(context.name, 1) as bar,
+    ):
         scores = evaluate(
             {name: context.policy(name) for name in section.policies},
             load_tasks(context, section),
-            sampler_maker(recipe.model.dtype),
+            make_sampler,
             verify,
             context.folder,
             k=section.samples,
@@ -57,27 +63,21 @@ def load_tasks(context: Context, section: EvalStage) -> dict[str, list[Problem]]
     return {name: problems[: section.limit] for name, problems in tasks.items()}
 
 
-def sampler_maker(dtype: str) -> Callable[[Path | str, SamplingSettings], Sampler]:
-    """Loads a policy into the engine that this machine has."""
-    from ringlite_cli.sampling.transformers_sampler import TransformersSampler
-
-    def make(path: Path | str, settings: SamplingSettings) -> Sampler:
-        return TransformersSampler(path, dtype=dtype, settings=settings)
-
-    return make
-
-
 def evaluate_model(
     model: str, tasks: Sequence[str], data: dict[str, Path], out: Path, console: Console, **settings: Any
 ) -> None:
     """`ringlite eval --model`: scores of one model on tasks of the table, without a recipe."""
     from ringlite_cli.evals import standalone
 
-    with open_verifiers(Rewards()) as verify, console.progress("eval", 1) as bar:
+    with (
+        open_verifiers(Rewards()) as verify,
+        open_samplers(Engine(), "auto") as make_sampler,
+        console.progress("eval", 1) as bar,
+    ):
         standalone.evaluate_model(
             model,
             tasks,
-            sampler_maker("auto"),
+            make_sampler,
             verify,
             out,
             data={name: str(path) for name, path in data.items()},

@@ -7,7 +7,7 @@ from pathlib import Path
 from ringlite_cli.recipe.schema import SelectStage
 from ringlite_cli.runs.files import read_json
 from ringlite_cli.stages.base import Context, StageKind, StageResult
-from ringlite_cli.stages.evaluate import sampler_maker
+from ringlite_cli.stages.samplers import open_samplers
 
 
 def run(context: Context) -> StageResult:
@@ -17,12 +17,16 @@ def run(context: Context) -> StageResult:
     section: SelectStage = context.section
     recipe, console, folder = context.recipe, context.console, context.folder
     listing = context.output(section.candidates, "checkpoints")
-    with context.verifiers() as verify, console.progress(context.name, 1) as bar:
+    with (
+        context.verifiers() as verify,
+        open_samplers(recipe.engine, recipe.model.dtype) as make_sampler,
+        console.progress(context.name, 1) as bar,
+    ):
         decision = select_checkpoint(
             read_json(listing),
             listing.parent,
             context.problems(section.data),
-            sampler_maker(recipe.model.dtype),
+            make_sampler,
             verify,
             folder,
             entropy_band=section.entropy_band,

@@ -1,0 +1,23 @@
+"""Which engine draws responses for select, eval, difficulty and distillation. RL names its own by TRL's `use_vllm`."""
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class Engine(BaseModel):
+    """How it is set up. It draws from the same policy either way, so changing it makes no stage run again."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: Literal["auto", "transformers", "vllm"] = Field(
+        "auto", description="auto: vllm where it is installed beside a GPU, else transformers"
+    )
+    gpu_memory_utilization: float = Field(0.6, gt=0, le=1, description="share of the GPU's memory that vllm takes")
+    max_model_length: int | None = Field(
+        None, gt=0, description="tokens of prompt and response; default: 4,096 of prompt, as far as the model goes"
+    )
+    max_num_seqs: int | None = Field(None, gt=0, description="responses under way at a time; default: vLLM's")
+    tensor_parallel_size: int = Field(1, gt=0, description="GPUs that share one model")
+    enforce_eager: bool = Field(False, description="no compiling and no CUDA graphs: a faster start, slower tokens")
+    seeded: bool = Field(False, description="each sample has its own random numbers, whatever its batch; slower")

@@ -1,0 +1,173 @@
+"""Sampling with vLLM, in this process.
+
+How it differs from `LLM.generate`: prompts go in as tokens, responses come out as each problem is finished, so that
+what is done is kept when the run stops; text is decoded in batches; and an engine whose policy is closed takes the
+weights of the next one, if that is of the same shape, instead of starting again.
+"""
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from ringlite_cli.errors import UserError
+from ringlite_cli.recipe.engine import Engine
+from ringlite_cli.sampling.load import load_model, load_tokenizer
+from ringlite_cli.sampling.sampler import (
+    OnDone,
+    OnProgress,
+    Progress,
+    Request,
+    Sample,
+    SamplingSettings,
+    sample_seed,
+)
+from ringlite_cli.sampling.vllm_engines import EngineKey, Engines
+
+_PROMPT_TOKENS = 4096
+"""Room for the prompt where the recipe does not say."""
+
+
+class VllmSampler:
+    """A policy from a model folder or hub id. Samples carry no log-probability and no entropy.
+
+    engines: where the engine is borrowed from, and who ends it; without, `close` ends the engine.
+    """
+
+    def __init__(
+        self,
+        model_path: str | Path,
+        *,
+        settings: SamplingSettings,
+        engine: Engine,
+        engines: Engines | None = None,
+        dtype: str | None = None,
+        progress: OnProgress | None = None,
+    ) -> None:
+        self.settings, self.engine, self.progress = settings, engine, progress
+        self.model_path, self.dtype = model_path, dtype
+        self.tokenizer = load_tokenizer(model_path)
+        self._model: Any = None
+        self._engines, self._ends = engines or Engines(), engines is None
+        config = _config(model_path)
+        positions = getattr(config.get_text_config(), "max_position_embeddings", None) or 1 << 30
+        wanted = engine.max_model_length or settings.max_new_tokens + _PROMPT_TOKENS
+        self.max_positions = min(wanted, positions)
+        self.llm = self._engines.borrow(
+            EngineKey.of(model_path, config, engine, dtype, self.max_positions, settings.seed)
+        )
+        self.end_ids = _end_ids(self.llm, self.tokenizer)
+
+    @property
+    def model(self) -> Any:
+        """The policy as a transformers model, for what needs a forward pass; loaded beside the engine when asked."""
+        if self._model is None:
+            self._model = load_model(self.model_path, dtype=self.dtype)
+        return self._model
+
+    def prompt_ids(self, request: Request) -> list[int]:
+        return list(
+            self.tokenizer.apply_chat_template(
+                [dict(m) for m in request.messages], add_generation_prompt=True, tokenize=True, return_dict=False
+            )
+        )
+
+    def sample(
+        self, requests: Sequence[Request], on_done: OnDone | None = None, progress: OnProgress | None = None
+    ) -> list[list[Sample]]:
+        """See Sampler.sample. Raises UserError for a prompt that leaves no room for a response."""
+        progress = progress or self.progress
+        started, tokens, done, total = time.monotonic(), 0, 0, sum(r.k for r in requests)
+        prompts = [self._checked_prompt(request) for request in requests]
+        results: list[list[Sample]] = [[] for _ in requests]
+        engine = self.llm.llm_engine
+        places: dict[str, tuple[int, int]] = {}
+        try:
+            for place, request in enumerate(requests):
+                for index in range(request.k):
+                    name = f"{place}-{index}"
+                    places[name] = (place, index)
+                    prompt = {"prompt_token_ids": prompts[place]}
+                    engine.add_request(name, prompt, self._params(request, index, len(prompts[place])))
+            while engine.has_unfinished_requests():
+                ended = [output for output in engine.step() if output.finished]
+                for sample, place in self._samples(ended, requests, places):
+                    results[place].append(sample)
+                    tokens, done = tokens + len(sample.token_ids), done + 1
+                    if len(results[place]) == requests[place].k:
+                        results[place].sort(key=lambda s: s.index)
+                        if on_done:
+                            on_done(requests[place], results[place])
+                if progress and ended:
+                    progress(Progress(done, total, tokens, time.monotonic() - started))
+        finally:
+            if places:  # a stopped call must not leave its requests to the next one
+                engine.abort_request(list(places), internal=False)
+        return results
+
+    def close(self) -> None:
+        self._model = None
+        if self._ends:
+            self._engines.end()
+
+    def _checked_prompt(self, request: Request) -> list[int]:
+        prompt = self.prompt_ids(request)
+        if len(prompt) >= self.max_positions:
+            raise UserError(
+                f"the prompt has {len(prompt):,} tokens but the engine takes {self.max_positions:,} positions",
+                where=f"problem {request.problem_id}",
+                hint="raise engine.max_model_length, drop long prompts, or use a model with a longer context",
+            )
+        return prompt
+
+    def _params(self, request: Request, index: int, prompt_tokens: int) -> Any:
+        from vllm import SamplingParams
+        from vllm.sampling_params import RequestOutputKind
+
+        return SamplingParams(
+            temperature=self.settings.temperature,
+            top_p=self.settings.top_p,
+            max_tokens=min(self.settings.max_new_tokens, self.max_positions - prompt_tokens),
+            stop_token_ids=self.end_ids,
+            seed=sample_seed(self.settings.seed, request.problem_id, index) if self.engine.seeded else None,
+            detokenize=False,
+            output_kind=RequestOutputKind.FINAL_ONLY,
+        )
+
+    def _samples(
+        self, outputs: Sequence[Any], requests: Sequence[Request], places: dict[str, tuple[int, int]]
+    ) -> list[tuple[Sample, int]]:
+        """Finished outputs as samples, each with its request's place."""
+        ids = [list(output.outputs[0].token_ids) for output in outputs]
+        texts = self.tokenizer.batch_decode(ids, skip_special_tokens=True) if ids else []
+        made = []
+        for output, token_ids, text in zip(outputs, ids, texts, strict=True):
+            place, index = places.pop(output.request_id)
+            sample = Sample(
+                problem_id=requests[place].problem_id,
+                index=index,
+                text=text,
+                token_ids=tuple(token_ids),
+                prompt_tokens=len(output.prompt_token_ids),
+                truncated=not token_ids or token_ids[-1] not in self.end_ids,
+            )
+            made.append((sample, place))
+        return made
+
+
+def _config(model_path: str | Path) -> Any:
+    from transformers import AutoConfig
+
+    try:
+        return AutoConfig.from_pretrained(str(model_path))
+    except (OSError, ValueError, KeyError) as error:
+        raise UserError(
+            f"cannot load the model's config ({str(error).splitlines()[0]})", where=str(model_path)
+        ) from None
+
+
+def _end_ids(llm: Any, tokenizer: Any) -> list[int]:
+    """Every end token that the model's generation settings or its tokenizer name."""
+    named = llm.llm_engine.model_config.try_get_generation_config().get("eos_token_id")
+    ids = set(named if isinstance(named, list) else [] if named is None else [named])
+    return sorted(ids | {tokenizer.eos_token_id})

@@ -1,0 +1,240 @@
+"""TRL's vLLM generation, watched.
+
+VLLMGeneration, except:
+1. a colocated engine is set up for this device (a CPU: eager, in the trainer's dtype), and a fault is told in words;
+2. on a CPU weights go over as a folder, for its repacked tensors cannot be written one by one;
+3. after every sync a fixed probe's log-probabilities are compared with the trainer's: stale or corrupted weights stop
+   the run instead of spoiling it;
+4. an engine that fails or hangs is started again, once in a run;
+5. the seconds of generation and sync, and the drift that the probe saw, are counted (`take_stats`).
+"""
+
+import gc
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import torch
+from accelerate.utils import broadcast_object_list, is_peft_model
+from torch import Tensor
+from trl.generation import vllm_generation
+from trl.generation.vllm_generation import VLLMGeneration
+from trl.trainer import grpo_trainer
+
+from ringlite_cli.engine import reload_on_cpu
+from ringlite_cli.errors import RingliteError, UserError, WorkFailed
+from ringlite_cli.train.vllm_watchdog import EngineHung, time_limit
+
+_PROBES, _PROBE_TOKENS = 4, 128
+
+
+@dataclass(frozen=True)
+class Watch:
+    """sync_tolerance: mean |difference| of the probe's log-probabilities, nats per token. timeout: seconds of a call."""
+
+    sync_tolerance: float = 0.1
+    timeout: float = 1800.0
+
+
+@contextmanager
+def watched_generation(watch: Watch) -> Iterator[None]:
+    """A GRPOTrainer made in the block generates through WatchedGeneration."""
+    plain = grpo_trainer.VLLMGeneration
+    grpo_trainer.VLLMGeneration = partial(WatchedGeneration, watch)
+    try:
+        yield
+    finally:
+        grpo_trainer.VLLMGeneration = plain
+
+
+class WatchedGeneration(VLLMGeneration):
+    """See the top of this file."""
+
+    def __init__(self, watch: Watch, *args: Any, **kwargs: Any) -> None:
+        self.watch = watch
+        self.restarts = 0
+        self._probe: list[list[int]] | None = None
+        self._probe_due = False
+        self._stats = _no_stats()
+        super().__init__(*args, **kwargs)
+
+    def take_stats(self) -> dict[str, float]:
+        """What was counted since the last call."""
+        stats, self._stats = self._stats, _no_stats()
+        return stats
+
+    def sync_weights(self) -> None:
+        started = time.perf_counter()
+        if self.mode == "colocate" and self._on_cpu:
+            self._reload()
+        else:
+            super().sync_weights()
+        self._probe_due = self.mode == "colocate"
+        self._stats["sync_seconds"] += time.perf_counter() - started
+
+    def generate(self, prompts: list[list[int]], *args: Any, **kwargs: Any) -> tuple:
+        """As TRL's; an engine that fails is started again. Raises WorkFailed where it fails again, or has drifted."""
+        if self._probe is None:
+            self._probe = self._choose_probe(prompts)
+        started = time.perf_counter()
+        try:
+            with time_limit(self.watch.timeout):
+                return super().generate(prompts, *args, **kwargs)
+        except RingliteError:
+            raise
+        except Exception as error:
+            self._start_again(error)
+        finally:
+            self._stats["generation_seconds"] += time.perf_counter() - started
+        return self.generate(prompts, *args, **kwargs)
+
+    def end(self) -> None:
+        """Ends a colocated engine and frees its memory."""
+        llm, self.llm = getattr(self, "llm", None), None
+        if llm is None:
+            return
+        from vllm.distributed.parallel_state import destroy_model_parallel
+
+        llm.engine.llm_engine.engine_core.shutdown()
+        del llm
+        destroy_model_parallel()
+        gc.collect()
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+
+    @property
+    def _on_cpu(self) -> bool:
+        return bool(self.accelerator.device.type == "cpu")
+
+    def _init_vllm(self) -> None:
+        if self.mode != "colocate":
+            super()._init_vllm()
+            return
+        plain = vllm_generation.LLM
+        settings: dict[str, Any] = {}
+        if self._on_cpu:
+            settings = {"enforce_eager": True, "dtype": str(self.model.dtype).removeprefix("torch.")}
+        vllm_generation.LLM = partial(plain, **settings)
+        try:
+            super()._init_vllm()
+        except (ValueError, NotImplementedError, torch.OutOfMemoryError) as error:
+            raise UserError(
+                f"vLLM does not start beside the trainer ({' '.join(str(error).split())[:300]})",
+                where="trl.use_vllm",
+                hint="change trl.vllm_gpu_memory_utilization or trl.vllm_max_model_length, or set use_vllm: false",
+            ) from None
+        finally:
+            vllm_generation.LLM = plain
+        self.llm = _Probed(self.llm, self._check_probe)
+
+    def _reload(self) -> None:
+        folder = tempfile.mkdtemp(prefix="ringlite-sync-")
+        try:
+            policy = self.accelerator.unwrap_model(self.model)
+            if is_peft_model(policy):
+                policy.merge_adapter()
+                weights = dict(self._adapted(policy))
+                policy.unmerge_adapter()
+                policy.base_model.model.save_pretrained(folder, state_dict=weights)
+            else:
+                policy.save_pretrained(folder)
+            reload_on_cpu(self.llm, folder)
+            self.llm.reset_prefix_cache()
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+
+    def _adapted(self, policy: Any) -> Iterator[tuple[str, Tensor]]:
+        """The merged weights of a model with an adapter, under the names of the model without."""
+        for name, tensor in policy.base_model.model.state_dict().items():
+            if policy.prefix not in name:
+                yield name.replace(".base_layer", ""), tensor.clone()
+
+    def _choose_probe(self, prompts: list[list[int]]) -> list[list[int]]:
+        """The first prompts of the run, cut; the same on all ranks."""
+        distinct = list(dict.fromkeys(tuple(prompt[:_PROBE_TOKENS]) for prompt in prompts))[:_PROBES]
+        chosen = [[list(prompt) for prompt in distinct if len(prompt) > 1]]
+        if self.accelerator.num_processes > 1:
+            broadcast_object_list(chosen, from_process=0)
+        return chosen[0]
+
+    def _check_probe(self, llm: Any) -> None:
+        """Runs when the engine is about to generate, for only then are its weights and its cache both awake."""
+        if not self._probe_due or not self._probe:
+            return
+        self._probe_due = False
+        drift = self._drift(llm)
+        if self.accelerator.num_processes > 1:
+            drift = float(self.accelerator.gather(torch.tensor([drift], device=self.accelerator.device)).max())
+        self._stats["engine_drift"] = max(self._stats["engine_drift"], drift)
+        if not drift <= self.watch.sync_tolerance:
+            raise WorkFailed(
+                f"after a weight sync the engine's log-probabilities are {drift:.3f} nats per token away from the "
+                f"trainer's, and {self.watch.sync_tolerance:g} are allowed: it samples from other weights",
+                hint="a mixture on a CPU cannot be synced: set use_vllm: false; elsewhere try another version of vLLM, "
+                "or raise sync_tolerance if the difference is rounding alone",
+            )
+
+    def _drift(self, llm: Any) -> float:
+        """Mean |difference| between engine and trainer over the probe's tokens, nats."""
+        from vllm import SamplingParams
+
+        assert self._probe is not None
+        params = SamplingParams(max_tokens=1, temperature=0.0, prompt_logprobs=0, detokenize=False)
+        outputs = llm.generate([{"prompt_token_ids": ids} for ids in self._probe], params, use_tqdm=False)
+        differences = []
+        for ids, output in zip(self._probe, outputs, strict=True):
+            theirs = [entry[token].logprob for token, entry in zip(ids[1:], output.prompt_logprobs[1:], strict=True)]
+            differences.append((self._log_probs(ids) - torch.tensor(theirs)).abs())
+        return float(torch.cat(differences).mean())
+
+    def _log_probs(self, ids: list[int]) -> Tensor:
+        """(T - 1,) the trainer's log-probability of each token after the first."""
+        tokens = torch.tensor([ids], device=self.accelerator.device)
+        training = self.model.training
+        self.model.eval()
+        try:
+            with torch.no_grad(), self.accelerator.autocast(), self._dist.gather_params(list(self.model.parameters())):
+                logits = self.model(input_ids=tokens).logits[0, :-1].float()
+        finally:
+            self.model.train(training)
+        return torch.log_softmax(logits, -1).gather(-1, tokens[0, 1:, None]).squeeze(-1).cpu()
+
+    def _start_again(self, error: Exception) -> None:
+        """A fresh engine with the trainer's weights. Raises WorkFailed where that cannot help."""
+        what = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
+        if isinstance(error, EngineHung):
+            what = f"no answer in {self.watch.timeout:g} s"
+        if self.restarts or self.mode != "colocate" or self.accelerator.num_processes > 1:
+            again = "again, after it was started anew" if self.restarts else "in mid-step"
+            raise WorkFailed(
+                f"the vLLM engine failed {again} ({what})",
+                hint="the same command goes on from the last checkpoint; set use_vllm: false to go on without it",
+            ) from error
+        self.restarts += 1
+        print(f"the vLLM engine failed ({what}); it is started again", flush=True)
+        self.end()
+        self._init_vllm()
+        self.sync_weights()
+
+
+class _Probed:
+    """vLLM's LLM, which first lets the probe be checked when it generates."""
+
+    def __init__(self, llm: Any, check: Any) -> None:
+        self.engine, self._check = llm, check
+
+    def generate(self, *args: Any, **kwargs: Any) -> Any:
+        self._check(self.engine)
+        return self.engine.generate(*args, **kwargs)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.engine, name)
+
+
+def _no_stats() -> dict[str, float]:
+    return {"generation_seconds": 0.0, "sync_seconds": 0.0, "engine_drift": 0.0}
