@@ -1,6 +1,6 @@
 "use strict";
 // Tables sort by a click on a column's head. Without this script they stand in the order of the run.
-for (const table of document.querySelectorAll("table")) {
+for (const table of document.querySelectorAll("table:not(.numbers table)")) {
   const heads = [...table.tHead.rows[0].cells], body = table.tBodies[0];
   heads.forEach((head, column) => {
     const button = document.createElement("button");
@@ -59,5 +59,5 @@ for (const plot of document.querySelectorAll("g.plot")) {
   });
   svg.addEventListener("pointerleave", () => { box.remove(); hair.remove(); });
 }
-// On paper nothing can be opened: print what is folded.
-addEventListener("beforeprint", () => document.querySelectorAll("details").forEach((each) => { each.open = true; }));
+// On paper nothing can be opened: print what is folded, but for the numbers of figures that are printed.
+addEventListener("beforeprint", () => document.querySelectorAll("details:not(.numbers)").forEach((each) => { each.open = true; }));

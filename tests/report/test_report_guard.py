@@ -15,7 +15,7 @@ EVENTS = [
         "value": 50.0,
         "limit": 20.0,
         "words": "a <b>spike</b>",
-    },  # noqa: E501
+    },
     {
         "attempt": 0,
         "step": 40,
@@ -27,7 +27,7 @@ EVENTS = [
         "to": 30,
         "skipped": 10,
         "lr_scale": 0.2,
-    },  # noqa: E501
+    },
 ]
 
 

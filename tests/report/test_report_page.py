@@ -5,7 +5,9 @@ import hashlib
 import json
 import re
 import shutil
+import subprocess
 import time
+from html import unescape
 from html.parser import HTMLParser
 from itertools import pairwise
 from pathlib import Path
@@ -342,3 +344,124 @@ def test_no_value_of_any_file_breaks_the_report(whole, tmp_path_factory, changes
     assert [a["id"] for a in Page(html).all("section")] == SECTIONS
     assert not re.search(r'"(nan|-?inf)"|[ ,ML](nan|inf)', re.sub(r"<pre>.*?</pre>", "", html, flags=re.DOTALL))
     shutil.rmtree(run)
+
+
+def paper_settings(run: Path, task: str, **changes: object) -> None:
+    """Makes the run's math scores those of a benchmark, at the paper's settings but for `changes`."""
+    section = {"kind": "eval", "temperature": 1.0, "top_p": 0.95, "max_new_tokens": 32_768} | changes
+    edit(run / "eval" / "manifest.json", lambda m: m.update(recipe=section))
+    edit(run / "eval" / "scores.json", lambda s: s["rl-math"].update({task: s["rl-math"]["math"] | {"n": 30, "k": 32}}))
+
+
+@pytest.mark.parametrize("task", ["aime24", "AIME-24", "aime_24"])
+def test_published_scores_stand_beside_the_same_task_and_are_marked_as_theirs(run, task):
+    paper_settings(run, task)
+    html, page = report(run)
+    assert "Beside published scores" in page.text
+    row = re.search(r">AIME24</th>\s*<td[^>]*>Ring-lite</td>\s*<td[^>]*>published</td>\s*<td[^>]*>([^<]*)<", html)
+    assert row[1] == "76.61\u00a0%"
+    assert re.search(r">AIME24</th>\s*<td[^>]*>rl-math</td>\s*<td[^>]*>this run</td>", html)
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"max_new_tokens": 110}, "max_new_tokens is 110 here and 32,768 there"),
+        ({"temperature": 0.0, "top_p": 1.0}, "temperature is 0 here and 1 there and top_p is 1 here and 0.95 there"),
+        ({"top_p": None}, "top_p is not known here and 0.95 there"),
+    ],
+)
+def test_published_scores_of_other_settings_are_not_shown(run, changes, said):
+    paper_settings(run, "aime24", **changes)
+    _, page = report(run)
+    assert "Beside published scores" not in page.text
+    assert f"No published scores stand beside aime24: {said}." in page.text
+
+
+def test_published_scores_need_all_problems_and_as_many_samples(run):
+    paper_settings(run, "aime24")
+    edit(run / "eval" / "scores.json", lambda s: s["rl-math"]["aime24"].update(n=10, k=4))
+    _, page = report(run)
+    assert "beside aime24: 10 problems here and 30 there and 4 samples a problem here and 32 there." in page.text
+
+
+def test_verdicts_are_told_by_domain_and_policy_and_of_rollouts(run):
+    verdicts = {"correct": 90, "wrong_answer": 100, "no_answer": 10}
+    edit(run / "eval" / "scores.json", lambda s: s["select"]["math"].update(verdicts=verdicts))
+    html, page = report(run)
+    table = html[html.index("Verdicts of eval: share") :]
+    cells = re.search(r">math</th>\s*<td[^>]*>select</td>(.*?)</tr>", table, re.DOTALL)[1]
+    assert re.findall(r">([^<]+)</td>", cells) == ["200", "50.0\u00a0%", "45.0\u00a0%", "5.0\u00a0%"]
+    assert "Verdicts of rl-math's rollouts" in page.text
+    edit(run / "eval" / "scores.json", lambda s: [t.pop("verdicts") for p in s.values() for t in p.values()])
+    assert "Verdicts of eval" not in report(run)[1].text
+
+
+def test_every_figure_has_its_numbers_as_a_table(whole):
+    html, page = report(whole)
+    figures = re.findall(r"<figure>(.*?)</figure>", html, re.DOTALL)
+    assert len(figures) == len(page.all("svg"))
+    for figure in figures:
+        assert 'class="numbers"' in figure
+        rows = figure.count("<tr>") - 1
+        assert 1 <= rows <= 20
+    reward = next(f for f in figures if ">Reward<" in f)
+    steps = [json.loads(line) for line in (whole / "rl-math" / "metrics.jsonl").read_text().splitlines()]
+    first = sum(row["reward"] for row in steps[:4]) / 4  # 80 steps in 20 rows
+    assert re.search(rf"<th scope=row>1.00 – 4.00</th><td class=num>{first:.3f}</td>", reward)
+
+
+CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
+FLAGS = [
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(CHROMIUM is None, reason="needs a Chromium")
+def test_tables_sort_by_keyboard_in_a_real_browser(whole, tmp_path):
+    """A head is a button: focused and pressed, it sorts its table up, then down, and says so by aria-sort."""
+    html, _ = report(whole)
+    probe = """
+      addEventListener("load", () => {
+        const said = [];
+        for (const table of document.querySelectorAll("table:not(.numbers table)")) {
+          const head = table.tHead.rows[0].cells[table.tHead.rows[0].cells.length - 1];
+          const button = head.querySelector("button");
+          button.focus();
+          const row = [document.activeElement === button];
+          for (const turn of [0, 1]) {
+            button.click();
+            const body = [...table.tBodies[0].rows].map((r) => r.cells[head.cellIndex]);
+            const numeric = head.classList.contains("num");
+            const values = body.map((c) => (numeric ? parseFloat(c.dataset.sort) : c.textContent));
+            const kept = numeric ? values.filter((v) => !isNaN(v)) : values;
+            const words = (a, b) => a.localeCompare(b, undefined, { numeric: true });
+            const order = [...kept].sort(numeric ? (a, b) => a - b : words);
+            if (turn) order.reverse();
+            row.push(head.getAttribute("aria-sort"), JSON.stringify(kept) === JSON.stringify(order));
+          }
+          said.push(row);
+        }
+        document.body.dataset.said = JSON.stringify(said);
+      });"""
+    page = tmp_path / "page.html"
+    open_policy = re.sub(r'<meta http-equiv="Content-Security-Policy"[^>]*>', "", html)
+    page.write_text(open_policy.replace("</body>", f"<script>{probe}</script></body>"))
+    done = subprocess.run(
+        [CHROMIUM, *FLAGS, f"--user-data-dir={tmp_path / 'profile'}", "--dump-dom", page.as_uri()],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    said = json.loads(unescape(re.search(r'data-said="([^"]*)"', done.stdout)[1]))
+    assert len(said) == len(re.findall(r"<table>", html)) - html.count('class="numbers"')
+    assert all(row == [True, "ascending", True, "descending", True] for row in said), said

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
-from ringlite_cli.report.figures.svg import WIDTH, Figure, Key, Sheet, el
+from ringlite_cli.report.figures.svg import WIDTH, Figure, Grid, Key, Sheet, el
 from ringlite_cli.report.words import clipped
 
 ROW, LABELS, NUMBERS = 21, 142, 62
@@ -30,7 +30,8 @@ def bars(sheet: Sheet, title: str, rows: list[Bar], legend: list[Key] | None = N
     for k, row in enumerate(rows):
         body += _row(row, 2 + k * ROW, unit)
     describe = "; ".join(f"{row.label} {row.shown}" for row in rows if row.label) + "."
-    return sheet.figure(title, describe, body, legend or [], height=4 + ROW * len(rows))
+    grid = Grid(["", "value"], [[row.label, row.shown] for row in rows if row.label])
+    return sheet.figure(title, describe, body, legend or [], grid, height=4 + ROW * len(rows))
 
 
 def _row(row: Bar, top: int, unit: float) -> list[Markup]:

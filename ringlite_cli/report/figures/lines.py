@@ -12,6 +12,7 @@ from ringlite_cli.report.figures.svg import (
     TOP,
     WIDTH,
     Figure,
+    Grid,
     Key,
     Scale,
     Sheet,
@@ -21,9 +22,12 @@ from ringlite_cli.report.figures.svg import (
     step_scale,
     value_scale,
 )
-from ringlite_cli.report.figures.thin import Point, running_median, smooth, smoothing_window, thin
+from ringlite_cli.report.figures.thin import Point, running_median, smooth, smoothing_window, stretches, thin
 from ringlite_cli.report.files import Interval
 from ringlite_cli.report.words import decimal
+
+GRID_ROWS = 20
+"""The most rows of a figure's table."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +81,7 @@ def lines(
     body += _pick(x, y, pick) if pick else []
     marks = el("g", *body, class_="plot", data_x=_data(x), data_y=_data(y), data_title=x_title)
     legend = [Key(s.name, s.style, s.kind) for s in series]
-    return sheet.figure(title, _describe(x_title, y_title, series), [marks], legend)
+    return sheet.figure(title, _describe(x_title, y_title, series), [marks], legend, as_grid(x_title, series))
 
 
 def _extent(series: list[Series], band: Interval | None, band_axis: str) -> tuple[list[float], list[float]]:
@@ -158,3 +162,23 @@ def _describe(x_title: str, y_title: str, series: list[Series]) -> str:
             f"lowest {decimal(min(values))}, highest {decimal(max(values))}."
         )
     return f"{y_title} over {x_title}. " + " ".join(said)
+
+
+def as_grid(x_title: str, series: list[Series]) -> Grid:
+    """A row per point; of curves with many, of which all have the same steps, the mean of each stretch."""
+    x_values = [[x for x, _ in s.points] for s in series]
+    if len(x_values[0]) > GRID_ROWS and all(values == x_values[0] for values in x_values):
+        parts = [stretches(s.points, GRID_ROWS) for s in series]
+        rows = [
+            [f"{decimal(same[0][0])} – {decimal(same[0][1])}", *(decimal(y) for _, _, y in same)]
+            for same in zip(*parts, strict=True)
+        ]
+        return Grid([f"{x_title} (means)", *(s.name for s in series)], rows)
+    at = [dict(s.points) for s in series]
+    places = list(dict.fromkeys(x for values in x_values for x in values))
+    shown = [places[k * (len(places) - 1) // (GRID_ROWS - 1)] for k in range(GRID_ROWS)]
+    rows = [
+        [decimal(x), *(decimal(values.get(x)) for values in at)]
+        for x in sorted(places if len(places) <= GRID_ROWS else dict.fromkeys(shown))
+    ]
+    return Grid([x_title, *(s.name for s in series)], rows)

@@ -1,6 +1,6 @@
 """Stacked areas: how parts add up over steps."""
 
-from ringlite_cli.report.figures.lines import Series, _data
+from ringlite_cli.report.figures.lines import Series, _data, as_grid
 from ringlite_cli.report.figures.svg import (
     BOTTOM,
     HEIGHT,
@@ -38,7 +38,8 @@ def stack(sheet: Sheet, title: str, x_title: str, y_title: str, parts: list[Seri
         d = "M" + "L".join(f"{px(x(a))},{px(y(b))}" for a, b in ring) + "Z"
         body.append(el("path", class_=f"area {part.style}", d=d))
     drawn = el("g", *body, class_="stack", data_x=_data(x), data_y=_data(y))
-    return sheet.figure(title, _describe(y_title, parts), [drawn], [Key(p.name, p.style, "area") for p in parts])
+    legend = [Key(p.name, p.style, "area") for p in parts]
+    return sheet.figure(title, _describe(y_title, parts), [drawn], legend, as_grid(x_title, parts))
 
 
 def _edges(parts: list[Series]) -> list[list[Point]]:

@@ -21,12 +21,21 @@ class Key:
 
 
 @dataclass(frozen=True, slots=True)
+class Grid:
+    """What a figure shows, as a table: a row per step, bar or whisker; the first cell names it."""
+
+    columns: list[str]
+    rows: list[list[str]]
+
+
+@dataclass(frozen=True, slots=True)
 class Figure:
-    """An SVG with its title, legend and the description that a screen reader gives."""
+    """An SVG with its title, legend, the description that a screen reader gives, and its numbers as a table."""
 
     id: str
     title: str
     svg: Markup
+    grid: Grid
     legend: list[Key] = field(default_factory=list)
 
 
@@ -42,6 +51,7 @@ class Sheet:
         describe: str,
         body: list[Markup],
         legend: list[Key],
+        grid: Grid,
         *,
         height: int = HEIGHT,
         width: int = WIDTH,
@@ -58,7 +68,7 @@ class Sheet:
             aria_labelledby=f"{name}-title",
             aria_describedby=f"{name}-desc",
         )
-        return Figure(name, title, svg, legend if len(legend) > 1 else [])
+        return Figure(name, title, svg, grid, legend if len(legend) > 1 else [])
 
 
 def el(tag: str, *inner: str | Markup, **attributes: object) -> Markup:

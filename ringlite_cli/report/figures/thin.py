@@ -32,6 +32,13 @@ def stretch_means(points: Sequence[Point], most: int = POINTS) -> list[Point]:
     return found
 
 
+def stretches(points: Sequence[Point], most: int) -> list[tuple[float, float, float]]:
+    """(first x, last x, mean y) of at most `most` stretches of about as many points each."""
+    parts = min(most, len(points))
+    cut = [points[k * len(points) // parts : (k + 1) * len(points) // parts] for k in range(parts)]
+    return [(part[0][0], part[-1][0], sum(y for _, y in part) / len(part)) for part in cut]
+
+
 def smooth(points: Sequence[Point], window: int) -> list[Point]:
     """The centred moving mean over `window` steps, narrower at both ends."""
     half, sums, found = window // 2, [0.0], []
@@ -43,12 +50,17 @@ def smooth(points: Sequence[Point], window: int) -> list[Point]:
     return found
 
 
-def running_median(points: Sequence[Point], window: int) -> list[Point]:
-    """The centred moving median over `window` steps, narrower at both ends: a spike of one step does not spread."""
-    half, found = window // 2, []
-    for k, (x, _) in enumerate(points):
-        reach = min(half, k, len(points) - 1 - k)
-        found.append((x, median(y for _, y in points[k - reach : k + reach + 1])))
+def running_median(points: Sequence[Point], window: int, most: int = POINTS) -> list[Point]:
+    """The centred moving median over `window` steps, narrower at both ends: a spike of one step does not spread.
+
+    Of a long curve it is worked at `most` places, evenly spread, the ends among them.
+    """
+    half, last = window // 2, len(points) - 1
+    places = range(len(points)) if len(points) <= most else [round(k * last / (most - 1)) for k in range(most)]
+    found = []
+    for k in places:
+        reach = min(half, k, last - k)
+        found.append((points[k][0], median(y for _, y in points[k - reach : k + reach + 1])))
     return found
 
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
-from ringlite_cli.report.figures.svg import RIGHT, Figure, Scale, Sheet, el, tick_text
+from ringlite_cli.report.figures.svg import RIGHT, Figure, Grid, Scale, Sheet, el, tick_text
 from ringlite_cli.report.files import Interval
 from ringlite_cli.report.words import clipped, fixed
 
@@ -37,7 +37,13 @@ def whiskers(sheet: Sheet, title: str, rows: list[Whisker], top: float) -> Figur
     body.append(el("text", "%", class_="axis end", x=float(WIDTH - RIGHT), y=floor + 13))
     for k, row in enumerate(rows):
         body += _row(x, row, 2 + ROW * (k + 0.5))
-    return sheet.figure(title, _describe(rows), body, [], height=height, width=WIDTH)
+    grid = Grid(["", "%", "from", "to"], [_cells(row) for row in rows])
+    return sheet.figure(title, _describe(rows), body, [], grid, height=height, width=WIDTH)
+
+
+def _cells(row: Whisker) -> list[str]:
+    ends: tuple[float | None, float | None] = row.ends or (None, None)
+    return [row.label, *(fixed(None if v is None else 100 * v, 1) for v in (row.score, *ends))]
 
 
 def _row(x: Scale, row: Whisker, at: float) -> list[Markup]:

@@ -1,49 +1,19 @@
 """Scores on held-out problems: every policy and task with its interval, and the change from stage to stage."""
 
-from dataclasses import dataclass
-
 from ringlite_cli.report.blocks import Cell, Column, Section, Table
 from ringlite_cli.report.figures import Figure, Whisker, whiskers
-from ringlite_cli.report.files import Interval, interval, listing, mapping, num
 from ringlite_cli.report.load import Run, Stage
-from ringlite_cli.report.palette import scores_of
 from ringlite_cli.report.pens import Pens
 from ringlite_cli.report.sections.common import opening
+from ringlite_cli.report.sections.published import published
+from ringlite_cli.report.sections.score import Score, scores_in
+from ringlite_cli.report.sections.verdicts import of_scores
 from ringlite_cli.report.words import count, fixed, joined, percent, percent_interval, points
 
 CAVEAT = (
     "Intervals are 95 % for each score by itself. Apart: the two intervals do not touch. Overlapping: they do, which "
     "does not show that the two are equal. Changes are against the policy in the row above, in percentage points."
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Score:
-    """One policy on one task. Shares in [0, 1]; `before` is the score of the previous policy on the same task."""
-
-    policy: str
-    task: str
-    avg: float
-    ends: Interval | None
-    passed: float | None
-    n: float | None
-    k: float | None
-    length: float | None
-    truncated: float | None
-    majority: float | None = None
-    notes: tuple[str, ...] = ()
-    before: "Score | None" = None
-
-    @property
-    def change(self) -> float | None:
-        return self.avg - self.before.avg if self.before else None
-
-    @property
-    def apart(self) -> bool | None:
-        """Whether the two intervals do not touch; None where one is missing."""
-        if not self.before or not self.ends or not self.before.ends:
-            return None
-        return self.ends[0] > self.before.ends[1] or self.ends[1] < self.before.ends[0]
 
 
 def section(run: Run, pens: Pens) -> Section:
@@ -63,6 +33,9 @@ def section(run: Run, pens: Pens) -> Section:
         page.blocks.append(_table(stage, scores, pens))
         for words in _notes(scores):
             page.say(words, "warn")
+        page.blocks += published(stage, scores)
+        if verdicts := of_scores(stage, pens):
+            page.blocks.append(verdicts)
     return page
 
 
@@ -74,40 +47,6 @@ def _notes(scores: list[Score]) -> list[str]:
             share, _, rest = note.partition(" ") if note.partition(" ")[0].endswith("%") else ("", "", note)
             kinds.setdefault(rest, []).append(f"{score.policy} on {score.task}" + f": {share}".removesuffix(" "))
     return [f"{joined(where)} {rest}." for rest, where in kinds.items()]
-
-
-def scores_in(stage: Stage) -> list[Score]:
-    """All scores of an eval stage: tasks in their order, in each the policies in theirs (that of the recipe)."""
-    by_policy = mapping({"scores": scores_of(stage)}, "scores")
-    tasks = dict.fromkeys(task for policy in by_policy for task in mapping(by_policy, policy))
-    found: list[Score] = []
-    for task in tasks:
-        before: Score | None = None
-        for policy in by_policy:
-            if score := _score(policy, task, mapping(by_policy, policy).get(task), before):
-                found.append(score)
-                before = score
-    return found
-
-
-def _score(policy: str, task: str, row: object, before: Score | None) -> Score | None:
-    avg = num(row, "avg@k")
-    if avg is None:
-        return None
-    return Score(
-        policy,
-        task,
-        avg,
-        ends=interval(row, "ci95"),
-        passed=num(row, "pass@k"),
-        n=num(row, "n"),
-        k=num(row, "k"),
-        length=num(row, "response_tokens_mean"),
-        truncated=num(row, "truncated_fraction"),
-        majority=num(row, "maj@k"),
-        notes=tuple(note for note in listing(row, "notes") if isinstance(note, str)),
-        before=before,
-    )
 
 
 def changes(scores: list[Score]) -> list[str]:
