@@ -58,3 +58,11 @@ def test_a_stage_that_ran_before_says_how_long_it_took(tmp_path: Path) -> None:
     assert "61 s when it was last run" in plan("toy", tmp_path)
     write_json(tmp_path / "toy" / "sft" / "manifest.json", {"stage": "sft"})  # another version's: not read
     assert "last run" not in plan("toy", tmp_path)
+
+
+def test_a_large_mixture_shows_its_active_parameters_and_what_many_gpus_hold(tmp_path: Path) -> None:
+    """16.8B and 2.75B are the paper's own figures (section 1); 20 bytes a parameter with its reference."""
+    text = plan("ring-lite", tmp_path)
+    assert "inclusionAI/Ling-lite-1.5, 16.80B parameters (2.75B active), bfloat16" in text
+    assert "on 8 GPUs: 39.1 GiB a GPU, sharded, and activations on top; a step trains 3,276,800 tokens" in text
+    assert "on 256 GPUs: 1.2 GiB a GPU, sharded, and activations on top; a step trains 104,857,600 tokens" in text

@@ -55,6 +55,8 @@ class BailingMoeConfig(PreTrainedConfig):
     use_qkv_bias: bool = False
     use_bias: bool = False
     attention_dropout: float | int = 0.0
+    embedding_dropout: float | int = 0.0
+    output_dropout: float | int = 0.0
     num_experts: int = 64
     num_shared_experts: int | None = 2
     num_experts_per_tok: int = 6
@@ -75,7 +77,7 @@ class BailingMoeConfig(PreTrainedConfig):
     eos_token_id: int | list[int] | None = None
 
     def __post_init__(self, **kwargs: Any) -> None:
-        _refuse_variant(kwargs | {"architectures": getattr(self, "architectures", None)})
+        _refuse_variant(vars(self) | kwargs)
         kwargs.pop("auto_map", None)
         if self.head_dim is None:
             self.head_dim = self.hidden_size // self.num_attention_heads
