@@ -61,7 +61,8 @@ def _scores(comparison: Mapping[str, Any], arms: list[str], sheet: Sheet) -> Sec
     highest = max((value for row in rows for value in row["by_seed"].values()), default=1.0)
     top = next((t for t in (0.1, 0.2, 0.4, 0.6, 0.8) if highest <= t), 1.0)
     panels = []
-    for policy, task in dict.fromkeys((row["policy"], row["task"]) for row in rows):
+    compared = {row["policy"] for row in comparison["differences"]} or {row["policy"] for row in rows}
+    for policy, task in dict.fromkeys((row["policy"], row["task"]) for row in rows if row["policy"] in compared):
         mine = [row for row in rows if (row["policy"], row["task"]) == (policy, task)]
         shown = [_whisker(row, arms) for row in mine]
         panels.append(whiskers(sheet, f"{policy}, {task}: mean, lowest and highest seed", shown, top))
