@@ -1,0 +1,39 @@
+"""A training stage runs again when code that it trains with changes: its `code` covers what it imports."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+import ringlite_cli
+from ringlite_cli.stages.rl import STAGE as RL
+from ringlite_cli.stages.sft import STAGE as SFT
+
+PACKAGE = Path(ringlite_cli.__file__).parent
+FOLLOWED = ("train", "c3po", "models")
+"""Rooms whose code makes a trained model what it is; floors below read and write files."""
+
+
+def modules_of(file: Path) -> set[Path]:
+    """Files of the followed rooms that a file imports, by itself and by what it imports."""
+    found: set[Path] = set()
+    todo = [file]
+    while todo:
+        for node in ast.walk(ast.parse(todo.pop().read_text(encoding="utf-8"))):
+            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("ringlite_cli."):
+                parts = (node.module or "").split(".")[1:]
+                path = PACKAGE.joinpath(*parts)
+                path = path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
+                if parts[0] in FOLLOWED and path not in found:
+                    found.add(path)
+                    todo.append(path)
+    return found
+
+
+@pytest.mark.parametrize("stage", [SFT, RL], ids=["sft", "rl"])
+def test_the_fingerprint_covers_what_is_imported(stage):
+    imported = modules_of(PACKAGE / "stages" / f"{stage.kind}.py")
+    assert PACKAGE / "c3po" / "attention.py" in imported
+    covered = [PACKAGE / name for name in stage.code]
+    missing = [path for path in imported if not any(path == c or c in path.parents for c in covered)]
+    assert not missing
