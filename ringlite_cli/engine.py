@@ -45,15 +45,19 @@ def prepare_environment(*, cuda: bool) -> None:
     """Settings that vLLM reads when it is imported, each left alone where the user has set it.
 
     The engine runs in this process: a killed run then leaves no worker behind. On a CPU its threads are not bound to
-    cores, which others may use, and its cache is small.
+    cores, which others may use, its cache is small, and nothing is compiled: that takes longer than it saves.
     """
     settings = {"VLLM_ENABLE_V1_MULTIPROCESSING": "0", "VLLM_LOGGING_LEVEL": "ERROR", "VLLM_NO_USAGE_STATS": "1"}
     if not cuda:
-        settings |= {"VLLM_CPU_OMP_THREADS_BIND": "nobind", "VLLM_CPU_KVCACHE_SPACE": "1"}
+        settings |= {"VLLM_CPU_OMP_THREADS_BIND": "nobind", "VLLM_CPU_KVCACHE_SPACE": "1", "TORCH_COMPILE_DISABLE": "1"}
     elif find_spec("flashinfer") is None:
         settings["VLLM_USE_FLASHINFER_SAMPLER"] = "0"
     for name, value in settings.items():
         os.environ.setdefault(name, value)
+    if not cuda:
+        import torch._dynamo
+
+        torch._dynamo.config.disable = os.environ["TORCH_COMPILE_DISABLE"] == "1"  # read once, perhaps before now
 
 
 def _dotted(version: tuple[int, int]) -> str:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from ringlite_cli.c3po.memory import CPU_ROW_TOKENS, RowLayout, choose_layout, training_bytes
+from ringlite_cli.train.vllm_start import check_memory
 
 
 def row_layout(
@@ -36,6 +37,7 @@ def row_layout(
         trained=None if lora is None else parameters // 50,
         shards=world_size if "ACCELERATE_USE_FSDP" in os.environ else 1,
     )
+    check_memory(trl, fixed, *torch.cuda.mem_get_info())
     return choose_layout(
         config.get_text_config(), fixed, _free_memory(trl), longest, row_tokens=row_tokens, checkpointing=checkpointing
     )

@@ -5,6 +5,7 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from ringlite_cli.c3po.budget import Pick, informative_groups
+from ringlite_cli.train.vllm_start import tail_share
 
 Row = dict[str, Any]
 
@@ -108,6 +109,7 @@ def rollout_stats(rollout: Rollout, group: int) -> Row:
         },
         "response_tokens_mean": sum(rollout.lengths) / len(rollout.lengths),
         "response_tokens_max": max(rollout.lengths),
+        "rollout_tail_share": tail_share(rollout.lengths),
         "truncated_fraction": rollout.ended.count(False) / len(rollout.ended),
         "informative_fraction": sum(informative) / len(informative),
         "responses_without_verdict": len(rollout.rewards) - len(scored),

@@ -35,7 +35,10 @@ _PROBES, _PROBE_TOKENS = 4, 128
 
 @dataclass(frozen=True)
 class Watch:
-    """sync_tolerance: mean |difference| of the probe's log-probabilities, nats per token. timeout: seconds of a call."""
+    """What stops a run.
+
+    sync_tolerance: mean |difference| of the probe's log-probabilities, nats per token. timeout: seconds of a rollout.
+    """
 
     sync_tolerance: float = 0.1
     timeout: float = 1800.0
@@ -57,6 +60,7 @@ class WatchedGeneration(VLLMGeneration):
 
     def __init__(self, watch: Watch, *args: Any, **kwargs: Any) -> None:
         self.watch = watch
+        self.llm: Any = None
         self.restarts = 0
         self._probe: list[list[int]] | None = None
         self._probe_due = False
@@ -95,7 +99,7 @@ class WatchedGeneration(VLLMGeneration):
 
     def end(self) -> None:
         """Ends a colocated engine and frees its memory."""
-        llm, self.llm = getattr(self, "llm", None), None
+        llm, self.llm = self.llm, None
         if llm is None:
             return
         from vllm.distributed.parallel_state import destroy_model_parallel

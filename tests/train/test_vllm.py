@@ -1,0 +1,164 @@
+"""RL through vLLM on real tiny models: engine and trainer agree after every sync, and what goes wrong is told."""
+
+import json
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tiny_lm import save_policy
+
+from ringlite_cli.engine import fault_of, vllm_version
+from ringlite_cli.errors import UserError, WorkFailed
+from ringlite_cli.problems import Problem, Verdict
+from ringlite_cli.train import vllm_watchdog
+from ringlite_cli.train.rl import run_rl
+from ringlite_cli.train.vllm_start import check_memory, phase_stats, tail_share
+from ringlite_cli.train.vllm_watchdog import EngineHung, time_limit
+
+FAULT = fault_of(vllm_version())
+with_vllm = pytest.mark.skipif(bool(FAULT), reason=f"{FAULT}; `make setup-vllm` installs it")
+PROBLEMS = [Problem(f"p{i}", "math", f"w{i} w{i + 1} w2", answer="1") for i in range(16)]
+GIB = 2**30
+
+
+def verify(pairs: Sequence[tuple[Problem, str]]) -> list[Verdict]:
+    return [Verdict("right" if "w3" in text else "wrong", float("w3" in text)) for _, text in pairs]
+
+
+def train(policy: Path, out: Path, *, steps: int = 3, **own: Any) -> list[dict[str, Any]]:
+    """Rows of a short run with a learning rate that moves every weight."""
+    trl = {
+        "num_generations": 4,
+        "max_completion_length": 16,
+        "learning_rate": 1e-2,
+        "beta": 0.0,
+        "use_vllm": True,
+        "vllm_mode": "colocate",
+        "vllm_max_model_length": 128,
+    }
+    run_rl(
+        policy, PROBLEMS, verify, out, prompts_per_step=4, steps=steps, token_budget=64, row_tokens=256, trl=trl, **own
+    )
+    return [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
+
+
+@pytest.fixture(scope="module")
+def dense(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return save_policy(tmp_path_factory.mktemp("dense"), "llama", head_dim=32)
+
+
+@pytest.mark.slow
+@with_vllm
+def test_engine_and_trainer_agree_after_every_sync_and_the_phase_is_counted(dense: Path, tmp_path: Path) -> None:
+    """A head tied to the embedding, in float32: the engine's packed copy has to follow the weights too."""
+    rows = train(dense, tmp_path)
+    assert [row["step"] for row in rows] == [1, 2, 3]
+    for row in rows:
+        assert row["engine_drift"] < 1e-5
+        assert row["engine_mismatch"] < 1e-4
+        assert 0 < row["generation_seconds"] <= row["rollout_seconds"]
+        assert row["generation_tokens_per_second"] >= row["rollout_tokens_per_second"] > 0
+        assert 0 <= row["engine_idle_share"] < 1
+        assert row["sync_seconds"] > 0
+
+
+@pytest.mark.slow
+@with_vllm
+def test_a_mixture_that_a_cpu_cannot_sync_stops_the_run(tmp_path: Path) -> None:
+    """vLLM keeps the experts' first weights on a CPU, without an error; the probe sees it at the next sync."""
+    mixture = save_policy(tmp_path / "mixture", "qwen2_moe", hidden_size=128)
+    with pytest.raises(WorkFailed, match="samples from other weights"):
+        train(mixture, tmp_path / "run", sync_tolerance=0.01)
+    rows = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
+    assert rows, "the first sync brings the weights that the engine was started with, and passes"
+    assert rows[0]["engine_drift"] < 1e-4
+
+
+def fail(*_: Any, **__: Any) -> None:
+    raise RuntimeError("planted: the engine's core died")
+
+
+def hang(*_: Any, **__: Any) -> None:
+    while True:
+        time.sleep(0.01)
+
+
+@pytest.mark.slow
+@with_vllm
+@pytest.mark.parametrize(
+    ("fault", "times", "ends"),
+    [(fail, 1, False), (fail, 2, True), (hang, 1, False)],
+    ids=["one-crash", "two-crashes", "one-hang"],
+)
+def test_an_engine_that_fails_in_mid_step_is_started_again_once(
+    dense: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    fault: Callable[..., None],
+    times: int,
+    ends: bool,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    from vllm.v1.engine.llm_engine import LLMEngine
+
+    plain, calls, planted = LLMEngine.step, 0, 0
+
+    def step(engine: Any) -> Any:
+        nonlocal calls, planted
+        calls += 1
+        if calls > 5 and planted < times:
+            planted += 1
+            return fault()
+        return plain(engine)
+
+    monkeypatch.setattr(LLMEngine, "step", step)
+    if ends:
+        with pytest.raises(WorkFailed, match="failed again, after it was started anew"):
+            train(dense, tmp_path)
+        return
+    rows = train(dense, tmp_path, engine_timeout=20.0)
+    assert [row["step"] for row in rows] == [1, 2, 3]
+    assert all(row["engine_drift"] < 1e-5 for row in rows)
+    assert planted == 1
+    assert "it is started again" in capsys.readouterr().out
+
+
+def test_rl_without_vllm_says_how_to_get_it(dense: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ringlite_cli.engine.vllm_version", lambda: "0.11.0")
+    with pytest.raises(UserError, match=r"trl\.use_vllm: vLLM 0\.11\.0 is too old .* make setup-vllm"):
+        train(dense, tmp_path)
+
+
+def test_a_call_that_takes_too_long_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    with time_limit(5):
+        pass
+    with pytest.raises(EngineHung), time_limit(0.1):
+        hang()
+    assert vllm_watchdog.GRACE > 1
+
+
+def test_engine_and_trainer_that_do_not_fit_are_refused_with_what_is_missing() -> None:
+    trl = {"use_vllm": True, "vllm_gpu_memory_utilization": 0.5}
+    check_memory(trl, 30 * GIB, free=79 * GIB, total=80 * GIB)
+    with pytest.raises(UserError, match=r"11\.0 GiB are missing.*vllm_enable_sleep_mode") as told:
+        check_memory(trl, 50 * GIB, free=79 * GIB, total=80 * GIB)
+    assert "vllm_gpu_memory_utilization" in str(told.value)
+    check_memory(trl | {"vllm_enable_sleep_mode": True}, 50 * GIB, free=79 * GIB, total=80 * GIB)
+    check_memory(trl | {"vllm_mode": "server"}, 50 * GIB, free=79 * GIB, total=80 * GIB)
+    check_memory({}, 500 * GIB, free=79 * GIB, total=80 * GIB)
+
+
+def test_the_share_of_the_longest_responses() -> None:
+    """100 responses: 95 of 10 tokens end after 10 of 40 steps, so the longest 5 % run alone for 30."""
+    assert tail_share([10] * 95 + [20, 20, 20, 20, 40]) == 0.75
+    assert tail_share([7] * 16) == 0.0
+    assert tail_share([0, 0]) == 0.0
+
+
+def test_a_step_without_a_rollout_has_no_phase() -> None:
+    assert phase_stats(object(), {"rollout_seconds": 0.0, "tokens_generated": 0}, 1.0) == {}
+    assert phase_stats(object(), {"rollout_seconds": 2.0, "tokens_generated": 100}, 3.0) == {
+        "rollout_tokens_per_second": 50.0
+    }
