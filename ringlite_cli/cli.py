@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from ringlite_cli.console import Console
-from ringlite_cli.errors import UserError
+from ringlite_cli.errors import UserError, WorkFailed
 from ringlite_cli.recipe.load import find_recipe, shipped_experiments, shipped_recipes
 from ringlite_cli.recipe.schema import Recipe
 from ringlite_cli.stages import KINDS
@@ -86,8 +86,8 @@ def _one_stage(
     runs_dir: Path,
     fresh: bool,
     max_hours: float | None,
-) -> None:
-    """Runs the stage of a kind; `stage` names it where a recipe has several (default: the first)."""
+) -> Path:
+    """Runs the stage of a kind (`stage` names it where there are several; default: the first); returns its folder."""
     loaded = load_checked(recipe, changes)
     names = [name for name, section in loaded.stages.items() if section.kind == kind]
     if not names:
@@ -95,6 +95,7 @@ def _one_stage(
     if stage is not None and stage not in names:
         raise UserError(f"no {kind} stage {stage!r}", where=recipe, hint=f"it has {', '.join(names)}")
     _walk(loaded, [stage or names[0]], runs_dir, fresh, max_hours)
+    return runs_dir / loaded.name / (stage or names[0])
 
 
 StageOption = Annotated[str | None, typer.Option("--stage", help="which one, where a recipe has several of this kind")]
@@ -129,11 +130,28 @@ def _stage_command(kind: str, name: str | None = None) -> Callable[..., None]:
 
 
 for _kind, _stage in KINDS.items():
-    if _kind != "eval":  # it has options of its own, below
+    if _kind not in ("eval", "select"):  # they have options of their own, below
         app.command(name=_kind, help=f"Stage {_kind}: {_stage.summary}.")(_stage_command(_kind))
-app.command(name="select-by-entropy", hidden=True)(_stage_command("select"))
 for _name in ("rl-math", "rl-mixed"):
     app.command(name=_name, help=f"The recipe's RL stage named {_name}.")(_stage_command("rl", _name))
+
+
+@app.command(name="select", help=f"Stage select: {KINDS['select'].summary}.")
+@app.command(name="select-by-entropy", hidden=True)
+def select(
+    recipe: RecipeArgument,
+    stage: StageOption = None,
+    changes: SetOption = [],  # noqa: B006
+    runs_dir: RunsOption = RUNS,
+    fresh: FreshOption = False,
+    max_hours: HoursOption = None,
+    explain: Annotated[bool, typer.Option("--explain", help="say in words why, candidate by candidate")] = False,
+) -> None:
+    folder = _one_stage(recipe, "select", stage, changes, runs_dir, fresh, max_hours)
+    if explain:
+        from ringlite_cli.stages.select import explain_text
+
+        Console().say(explain_text(folder))
 
 
 @app.command(name="eval")
@@ -215,13 +233,22 @@ def report(run: Annotated[Path, typer.Argument(metavar="RUN", help="a run folder
 
 @app.command()
 def compare(
-    first: Annotated[Path, typer.Argument(metavar="RUN")], second: Annotated[Path, typer.Argument(metavar="RUN")]
+    runs: Annotated[list[str], typer.Argument(metavar="RUN RUN [RUN...]", help="run folders, or RUN:POLICY")],
+    items: Annotated[int, typer.Option(min=0, help="wins and losses to show with their responses, of each task")] = 0,
+    fail_if_worse: Annotated[bool, typer.Option("--fail-if-worse", help="exit with 1 where one is worse")] = False,
 ) -> None:
-    """Put two runs side by side, with paired intervals."""
-    from ringlite_cli.evals.compare import as_text
+    """Put two or more runs or policies beside the first, with paired intervals."""
+    from ringlite_cli.evals.compare import as_text, is_worse
     from ringlite_cli.evals.compare import compare as compare_runs
 
-    Console().say(as_text(compare_runs(first, second)))
+    if len(runs) < 2:
+        raise UserError("give two runs or more", where="ringlite compare")
+    comparisons = [compare_runs(Path(runs[0]), Path(other), read=items) for other in runs[1:]]
+    for comparison in comparisons:
+        Console().say(as_text(comparison))
+    worse = [c["runs"][1] for c in comparisons if is_worse(c)]
+    if fail_if_worse and worse:
+        raise WorkFailed(f"worse than {runs[0]} on a task at least: {', '.join(worse)}")
 
 
 @app.command()

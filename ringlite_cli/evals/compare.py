@@ -1,45 +1,58 @@
-"""Two runs side by side: paired differences of their scores, what they cost, and what their recipes differ in."""
+"""Two runs side by side: paired differences of their scores, what they cost, and what their recipes differ in.
 
-from collections.abc import Mapping
+A run may be narrowed to one policy, as `RUN:POLICY`; two such sides are compared whatever the policies' names.
+"""
+
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from ringlite_cli.errors import UserError
-from ringlite_cli.evals import metrics
+from ringlite_cli.evals import items, metrics
 from ringlite_cli.runs.files import read_json, read_jsonl
 
 Means = dict[str, float]
 """Problem id -> mean reward of its responses."""
 
 
-def compare(run_a: Path, run_b: Path) -> dict[str, Any]:
+def compare(run_a: Path, run_b: Path, *, read: int = 0) -> dict[str, Any]:
     """{"scores": [row per policy and task], "cost": [row per stage], "recipe": [row per differing key], "notes"}.
 
     A score row has `a`, `b`, `difference` (b - a), its `ci95` by paired bootstrap over the problems that both have,
-    `n`, and `verdict` ("better", "worse" or "no difference shown"). Raises UserError for a folder without responses.
+    `n`, `verdict` ("better", "worse" or "no difference shown"), `wins` and `losses` (ids of problems), the mean
+    response's tokens `tokens_a` and `tokens_b`, and `items`, the first `read` wins and losses with their responses.
+    Raises UserError for a folder without responses.
     """
-    a, b = _responses(run_a), _responses(run_b)
-    shared = [key for key in a if key in b]
-    if not shared:
+    (folder_a, policy_a), (folder_b, policy_b) = _side(run_a), _side(run_b)
+    rows_a, rows_b = _responses(folder_a, policy_a), _responses(folder_b, policy_b)
+    pairs = _pairs(rows_a, rows_b, (policy_a, policy_b))
+    if not pairs:
         raise UserError(
             "the runs have no policy and task in common",
             where=f"{run_a} and {run_b}",
-            hint=f"the first has {_names(a)}, the second {_names(b)}",
+            hint=f"the first has {_names(rows_a)}, the second {_names(rows_b)}",
         )
-    notes = [f"only in {run_a.name}: {_names({k: a[k] for k in a if k not in b})}"] if set(a) - set(b) else []
-    notes += [f"only in {run_b.name}: {_names({k: b[k] for k in b if k not in a})}"] if set(b) - set(a) else []
-    manifests_a, manifests_b = _manifests(run_a), _manifests(run_b)
+    notes = []
+    for name, rows, place in ((folder_a.name, rows_a, 0), (folder_b.name, rows_b, 1)):
+        if alone := [key for key in rows if key not in [pair[place] for pair in pairs]]:
+            notes.append(f"only in {name}: {_names(alone)}")
     scores = []
-    for key in shared:
-        row = _difference(key, a[key], b[key])
-        left_out = len(set(a[key]) ^ set(b[key]))
+    for key_a, key_b in pairs:
+        a, b = _means(rows_a[key_a]), _means(rows_b[key_b])
+        ids = items.split_items(a, b)
+        key = (key_a[0] if key_a == key_b else f"{key_a[0]} / {key_b[0]}", key_a[1])
+        row = _difference(key, a, b) | ids
+        row |= {"tokens_a": _tokens(rows_a[key_a]), "tokens_b": _tokens(rows_b[key_b])}
+        row["items"] = items.reading(key_a, key_b, ids, rows_a, rows_b, read)
+        left_out = len(set(a) ^ set(b))
         if not row["paired"]:
             notes.append(f"{key[0]} on {key[1]}: the runs share no problem, so the difference is not paired")
         elif left_out:
             notes.append(f"{key[0]} on {key[1]}: {left_out} problems are in one run only and are left out")
         scores.append(row)
+    manifests_a, manifests_b = _manifests(folder_a), _manifests(folder_b)
     return {
         "runs": [str(run_a), str(run_b)],
         "scores": scores,
@@ -54,14 +67,15 @@ def as_text(comparison: Mapping[str, Any]) -> str:
     name_a, name_b = (Path(run).name for run in comparison["runs"])
     name_a, name_b = (name_a, name_b) if name_a != name_b else tuple(comparison["runs"])
     lines = [
-        f"| policy | task | {name_a} | {name_b} | difference | 95 % | n | |",
-        "|---|---|---:|---:|---:|---|---:|---|",
+        f"| policy | task | {name_a} | {name_b} | difference | 95 % | n | won | lost | tokens a response | |",
+        "|---|---|---:|---:|---:|---|---:|---:|---:|---:|---|",
     ]
     for row in comparison["scores"]:
         a, b, d, low, high = (100 * x for x in (row["a"], row["b"], row["difference"], *row["ci95"]))
         lines.append(
             f"| {row['policy']} | {row['task']} | {a:.1f} | {b:.1f} | {d:+.1f} | [{low:+.1f}, {high:+.1f}] "
-            f"| {row['n']} | {row['verdict']} |"
+            f"| {row['n']} | {len(row['wins'])} | {len(row['losses'])} "
+            f"| {_number(row['tokens_a'])} -> {_number(row['tokens_b'])} | {row['verdict']} |"
         )
     if comparison["cost"]:
         lines += ["", f"| stage | cost | {name_a} | {name_b} |", "|---|---|---:|---:|"]
@@ -69,7 +83,10 @@ def as_text(comparison: Mapping[str, Any]) -> str:
     if comparison["recipe"]:
         lines += ["", f"| recipe key | {name_a} | {name_b} |", "|---|---|---|"]
         lines += [f"| {r['key']} | {r['a']} | {r['b']} |" for r in comparison["recipe"]]
-    return "\n".join([*lines, *([""] if comparison["notes"] else []), *comparison["notes"], ""])
+    lines += [*([""] if comparison["notes"] else []), *comparison["notes"]]
+    for row in comparison["scores"]:
+        lines += items.as_text(row, (name_a, name_b))
+    return "\n".join([*lines, ""])
 
 
 def is_worse(comparison: Mapping[str, Any]) -> bool:
@@ -77,20 +94,49 @@ def is_worse(comparison: Mapping[str, Any]) -> bool:
     return any(row["verdict"] == "worse" for row in comparison["scores"])
 
 
-def _responses(run: Path) -> dict[tuple[str, str], Means]:
-    """(policy, task) -> means, from a run folder (its eval stages) or a folder with responses.jsonl itself."""
+def _side(run: Path) -> tuple[Path, str | None]:
+    """The folder and the policy of `RUN:POLICY`; no policy for a plain `RUN`."""
+    folder, sign, policy = str(run).rpartition(":")
+    if sign and policy and not run.exists() and Path(folder).is_dir():
+        return Path(folder), policy
+    return run, None
+
+
+def _pairs(a: items.Rows, b: items.Rows, policies: tuple[str | None, str | None]) -> list[tuple[items.Key, items.Key]]:
+    """What is compared with what: the same policy and task, or, of two sides narrowed to a policy, the same task."""
+    if None in policies:
+        return [(key, key) for key in a if key in b]
+    return [(one, other) for one in a for other in b if one[1] == other[1]]
+
+
+def _responses(run: Path, policy: str | None) -> items.Rows:
+    """The rows of a run folder (its eval stages) or of a folder with responses.jsonl itself."""
     if not run.is_dir():
         raise UserError("no such run folder", where=str(run), hint="give a folder such as runs/demo")
     files = [run / "responses.jsonl"] if (run / "responses.jsonl").is_file() else sorted(run.glob("*/responses.jsonl"))
-    rewards: dict[tuple[str, str], dict[str, list[float]]] = {}
+    found: dict[items.Key, dict[str, list[dict[str, Any]]]] = {}
     for file in files:
         if (file.parent / "decision.json").exists():
             continue  # a selection's responses are no evaluation
         for row in read_jsonl(file):
-            rewards.setdefault((row["policy"], row["task"]), {}).setdefault(row["id"], []).append(row["reward"])
-    if not rewards:
+            found.setdefault((row["policy"], row["task"]), {}).setdefault(row["id"], []).append(row)
+    if not found:
         raise UserError("no evaluated responses in it", where=str(run), hint="run its eval stage first")
-    return {key: {name: float(np.mean(r)) for name, r in group.items()} for key, group in rewards.items()}
+    mine = {key: rows for key, rows in found.items() if policy in (None, key[0])}
+    if not mine:
+        have = ", ".join(dict.fromkeys(key[0] for key in found))
+        raise UserError(f"no policy {policy!r} in it", where=str(run), hint=f"it has {have}")
+    return mine
+
+
+def _means(rows: Mapping[str, list[dict[str, Any]]]) -> Means:
+    return {name: float(np.mean([row["reward"] for row in group])) for name, group in rows.items()}
+
+
+def _tokens(rows: Mapping[str, list[dict[str, Any]]]) -> float | None:
+    """Mean tokens of a response; None where the rows do not say."""
+    counts = [row["tokens"] for group in rows.values() for row in group if "tokens" in row]
+    return float(np.mean(counts)) if counts else None
 
 
 def _difference(key: tuple[str, str], a: Means, b: Means) -> dict[str, Any]:
@@ -165,7 +211,7 @@ def _flat(name: str, value: Any) -> dict[str, Any]:
     return {key: v for inner, x in value.items() for key, v in _flat(f"{name}.{inner}", x).items()}
 
 
-def _names(keys: Mapping[tuple[str, str], Any]) -> str:
+def _names(keys: Iterable[items.Key]) -> str:
     return ", ".join(f"{policy} on {task}" for policy, task in keys) or "none"
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from ringlite_cli.__main__ import run as run_cli
 from ringlite_cli.errors import UserError
 from ringlite_cli.evals.compare import as_text, compare, is_worse
 
@@ -86,3 +87,50 @@ def test_runs_that_share_no_problem_are_compared_unpaired_and_it_is_said(tmp_pat
 def test_folders_that_cannot_be_compared(tmp_path: Path, make, message: str) -> None:
     with pytest.raises(UserError, match=message):
         compare(write_run(tmp_path / "a", means(3, 0.0)), make(tmp_path))
+
+
+def test_wins_and_losses_come_with_the_responses_that_show_them(tmp_path: Path) -> None:
+    a = write_run(tmp_path / "a", {"q0": [1.0, 0.0], "q1": [0.0, 0.0], "q2": [1.0, 1.0], "q3": [1.0, 0.0]})
+    b = write_run(tmp_path / "b", {"q0": [0.0, 0.0], "q1": [1.0, 1.0], "q2": [1.0, 1.0], "q3": [1.0, 1.0]})
+    for run in (a, b):
+        file = run / "eval" / "responses.jsonl"
+        rows = [json.loads(line) for line in file.read_text().splitlines()]
+        for row in rows:
+            row |= {"prompt": f"{row['id']}?", "response": f"{run.name} {row['sample']}", "tokens": 10}
+        file.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    (row,) = compare(a, b, read=1)["scores"]
+    assert (row["wins"], row["losses"], row["tokens_a"], row["tokens_b"]) == (["q1", "q3"], ["q0"], 10.0, 10.0)
+    won, lost = row["items"]
+    assert (won["id"], won["outcome"], won["a"], won["b"]) == ("q1", "won", 0.0, 1.0)
+    assert (lost["id"], lost["prompt"], lost["response_a"], lost["response_b"]) == ("q0", "q0?", "a 0", "b 0")
+    text = as_text(compare(a, b, read=1))
+    assert "### lost: rl-math on math, q0 (50 % -> 0 %)" in text
+    assert "> b 0" in text
+    assert compare(a, b)["scores"][0]["items"] == []
+
+
+def test_policies_of_one_run_are_compared_by_name(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "a", means(40, 0.0), policy="select")
+    better = [
+        {"policy": "rl-math", "task": "math", "id": name, "sample": 0, "reward": group[0]}
+        for name, group in means(40, 0.05).items()
+    ]
+    with (run / "eval" / "responses.jsonl").open("a") as file:
+        file.write("".join(json.dumps(row) + "\n" for row in better))
+    result = compare(Path(f"{run}:select"), Path(f"{run}:rl-math"))
+    (row,) = result["scores"]
+    assert (row["policy"], row["verdict"], result["notes"], result["recipe"]) == ("select / rl-math", "better", [], [])
+    with pytest.raises(UserError, match=r"no policy 'rl-mixed' in it.*it has select, rl-math"):
+        compare(run, Path(f"{run}:rl-mixed"))
+
+
+def test_the_command_takes_several_runs_and_its_exit_code_says_worse(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    good, same, bad = (write_run(tmp_path / n, means(40, s)) for n, s in (("good", 0.05), ("same", 0.05), ("bad", 0.0)))
+    assert run_cli(["compare", str(good), str(same), "--fail-if-worse"]) == 0
+    assert run_cli(["compare", str(good), str(same), str(bad)]) == 0
+    assert capsys.readouterr().out.count("| policy | task |") == 3
+    assert run_cli(["compare", str(good), str(same), str(bad), "--fail-if-worse"]) == 1
+    assert f"worse than {good} on a task at least: {bad}" in capsys.readouterr().err
+    assert run_cli(["compare", str(good)]) == 2
