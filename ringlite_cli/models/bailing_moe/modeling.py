@@ -1,6 +1,7 @@
 """Ling-lite and Ring-lite as transformers models: the decoder, and the language model with its normalised head."""
 
 from contextlib import AbstractContextManager, nullcontext
+from importlib import import_module
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -67,7 +68,7 @@ class BailingMoeModel(BailingMoePreTrainedModel):
     def get_input_embeddings(self) -> nn.Module:
         return self.word_embeddings
 
-    def set_input_embeddings(self, value: nn.Module) -> None:
+    def set_input_embeddings(self, value: nn.Embedding) -> None:
         self.word_embeddings = value
 
     @merge_with_config_defaults
@@ -207,6 +208,5 @@ def _whole(weight: Tensor) -> AbstractContextManager[Any]:
     """Under DeepSpeed ZeRO-3, weights are empty until they are gathered."""
     if not hasattr(weight, "ds_id"):
         return nullcontext()
-    from deepspeed.zero import GatheredParameters
-
-    return GatheredParameters([weight])  # type: ignore[no-any-return]
+    gathered: AbstractContextManager[Any] = import_module("deepspeed").zero.GatheredParameters([weight])
+    return gathered
