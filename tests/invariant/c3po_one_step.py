@@ -31,6 +31,15 @@ TERMS: dict[str, dict[str, Any]] = {
 }
 """The loss terms, one at a time on top of the clipped objective."""
 
+CLIP_HIGHER: dict[str, Any] = {
+    "updates_per_rollout": 2,
+    "optim": "sgd",
+    "learning_rate": 1.0,
+    "epsilon": 0.02,
+    "epsilon_high": 0.05,
+}
+"""A second, off-policy step on the same rollout, where ratios leave the clipping range on both sides."""
+
 
 class MaskedC3PO(GRPOTrainer):
     """The oracle: stock GRPO over padded rows, with everything outside the selection masked and Phi as divisor."""
@@ -130,10 +139,10 @@ def make_trainer(
 
 
 def one_step(policy: Path, rows: int, world: int = 1, oracle: bool = False, **options: Any) -> tuple[Any, Any]:
-    """(gradients of the first step, the trainer after it)."""
+    """(gradients of the last step of one rollout, the trainer after it)."""
     trainer, gradients = make_trainer(policy, rows, world, oracle, **options)
     trainer.train()
-    return gradients.steps[0], trainer
+    return gradients.steps[-1], trainer
 
 
 def main(out: Path, cases: list[dict[str, Any]]) -> None:

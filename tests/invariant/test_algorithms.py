@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from c3po_one_step import TERMS, one_step
+from c3po_one_step import CLIP_HIGHER, TERMS, one_step
 from test_c3po_layouts import assert_same
 from tiny_lm import save_policy
 
@@ -26,12 +26,23 @@ def test_packed_rows_give_stock_trl_s_gradient(policy, algorithm, term):
     assert trainer.step_stats["tokens_trained"] == trainer.step_stats["tokens_generated"]
 
 
-@pytest.mark.parametrize("term", ["entropy", "z"])
+@pytest.mark.parametrize(
+    "term",
+    [pytest.param("clip", marks=pytest.mark.slow), pytest.param("kl", marks=pytest.mark.slow), "entropy", "z"],
+)
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
 def test_every_term_is_the_same_in_any_number_of_rows(policy, algorithm, term):
     expected = one_step(policy, 1, algorithm=algorithm, **TERMS[term])[0]
-    for rows in (2, 8):
+    for rows in (2, 4, 8):
         assert_same(expected, one_step(policy, rows, algorithm=algorithm, **TERMS[term])[0])
+
+
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+def test_clip_higher_and_checkpointing_leave_no_trace_of_the_layout(policy, algorithm):
+    expected, trainer = one_step(policy, 1, algorithm=algorithm, **CLIP_HIGHER)
+    assert trainer.step_stats["clip_fraction"] > 0
+    checkpointed = one_step(policy, 4, algorithm=algorithm, gradient_checkpointing=True, **CLIP_HIGHER)[0]
+    assert_same(expected, checkpointed, atol=2e-6)
 
 
 def test_the_four_losses_are_four(policy):

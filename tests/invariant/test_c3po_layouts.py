@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from c3po_one_step import BUDGET, TERMS, one_step
+from c3po_one_step import BUDGET, CLIP_HIGHER, TERMS, one_step
 from tiny_lm import save_policy
 
 LAYOUTS = (1, 2, 4, 8)
@@ -34,11 +34,21 @@ def test_the_gradient_is_the_same_in_any_number_of_rows(policy, term):
         assert_same(gradients[0], other)
 
 
-@pytest.mark.parametrize("term", ["kl", "entropy", "balance", "z"])
+@pytest.mark.parametrize("term", TERMS)
 def test_gradient_checkpointing_changes_nothing(policy, term):
     assert_same(
         one_step(policy, 2, **TERMS[term])[0], one_step(policy, 2, gradient_checkpointing=True, **TERMS[term])[0]
     )
+
+
+def test_clip_higher_off_policy_is_the_same_in_any_layout(policy):
+    expected, trainer = one_step(policy, 1, **CLIP_HIGHER)
+    assert 0.02 < trainer.step_stats["clip_fraction"] < 0.9
+    for rows in LAYOUTS[1:]:
+        assert_same(expected, one_step(policy, rows, **CLIP_HIGHER)[0], atol=2e-6)
+    assert_same(expected, one_step(policy, 2, gradient_checkpointing=True, **CLIP_HIGHER)[0], atol=2e-6)
+    even = one_step(policy, 1, **CLIP_HIGHER | {"epsilon_high": 0.02})[0]
+    assert max((expected[n] - even[n]).abs().max() for n in expected) > 1e-4
 
 
 def test_each_term_moves_the_gradient(policy):
@@ -82,11 +92,22 @@ def test_exactly_the_budget_is_trained_whatever_the_layout(policy):
 def test_two_ranks_give_the_gradient_of_one(policy, tmp_path):
     cases = [{"name": f"{term}-{rows}", "rows": rows, **TERMS[term]} for term in TERMS for rows in (1, 4)]
     cases.append({"name": "rank", "rows": 2, "token_budget_scope": "rank"})
+    cases += [{"name": f"higher-{rows}", "rows": rows, **CLIP_HIGHER} for rows in (1, 4)]
+    algorithms = [(a, t) for a in ("grpo", "dapo", "dr_grpo") for t in ("clip", "kl", "entropy", "z")]
+    cases += [{"name": f"{a}-{t}", "rows": 2, "algorithm": a, **TERMS[t]} for a, t in algorithms]
+    cases.append({"name": "checkpointed", "rows": 2, "gradient_checkpointing": True, **TERMS["kl"]})
     run_on_two_ranks(tmp_path, cases)
     for term in ("clip", "kl", "entropy", "z"):
         expected = one_step(policy, 2, **TERMS[term])[0]
         for rows in (1, 4):
             assert_same(expected, torch.load(tmp_path / f"{term}-{rows}.pt")["gradients"])
+    assert_same(one_step(policy, 2, **TERMS["kl"])[0], torch.load(tmp_path / "checkpointed.pt")["gradients"])
+    expected = one_step(policy, 2, **CLIP_HIGHER)[0]
+    for rows in (1, 4):
+        assert_same(expected, torch.load(tmp_path / f"higher-{rows}.pt")["gradients"], atol=2e-6)
+    for a, t in algorithms:
+        saved = torch.load(tmp_path / f"{a}-{t}.pt")["gradients"]
+        assert_same(one_step(policy, 4, algorithm=a, **TERMS[t])[0], saved)
     # Two ranks x 4 rows are the same eight rows as one rank x 8
     expected, trainer = one_step(policy, 8, **TERMS["balance"])
     saved = torch.load(tmp_path / "balance-4.pt")

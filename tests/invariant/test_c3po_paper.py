@@ -6,13 +6,14 @@ import pytest
 import torch
 from c3po_one_step import BUDGET, GROUP, make_trainer, reward
 from tiny_lm import save_policy, tiny_model
+from transformers import TrainerCallback
 
-from ringlite_cli.c3po.budget import pick_tokens, seeded_order
+from ringlite_cli.c3po.budget import pick_updates, seeded_order
 
 EPSILON, TOP_K = 0.2, 2
 
 
-def paper_loss(policy, reference, samples, kept, *, beta, alpha_entropy, alpha_balance, alpha_z):
+def paper_loss(policy, old, reference, samples, kept, *, beta, alpha_entropy, alpha_balance, alpha_z):
     """L of Eq. 6 in one row. samples: (prompt, response, advantage); kept: response index -> tokens in Psi."""
     clip = kl = entropy = torch.zeros((), dtype=torch.float64)
     routers = []
@@ -22,13 +23,10 @@ def paper_loss(policy, reference, samples, kept, *, beta, alpha_entropy, alpha_b
         ids = torch.tensor([prompt + response[: kept[i]]])
         out = policy(input_ids=ids, output_router_logits=True, use_cache=False)
         routers.append([layer.reshape(-1, layer.shape[-1]) for layer in out.router_logits])
-        with torch.no_grad():
-            reference_logits = reference(input_ids=ids, use_cache=False).logits
-        targets = ids[0, len(prompt) :, None]
         logs = torch.log_softmax(out.logits[0, len(prompt) - 1 : -1], -1)
-        log_pi = logs.gather(1, targets)[:, 0]
-        log_ref = torch.log_softmax(reference_logits[0, len(prompt) - 1 : -1], -1).gather(1, targets)[:, 0]
-        ratio = torch.exp(log_pi - log_pi.detach())
+        log_pi = logs.gather(1, ids[0, len(prompt) :, None])[:, 0]
+        log_old, log_ref = (log_probs_of(model, ids, len(prompt)) for model in (old, reference))
+        ratio = torch.exp(log_pi - log_old)
         clip = clip + torch.min(ratio * advantage, ratio.clamp(1 - EPSILON, 1 + EPSILON) * advantage).sum()
         kl = kl + (torch.exp(log_ref - log_pi) - (log_ref - log_pi) - 1).sum()
         entropy = entropy - (logs.exp() * logs).sum()
@@ -37,6 +35,12 @@ def paper_loss(policy, reference, samples, kept, *, beta, alpha_entropy, alpha_b
     z_loss = torch.stack([torch.log(torch.exp(z).sum(-1)).pow(2).mean() for z in layers]).mean()
     eq_2 = -(clip - beta * kl) / BUDGET
     return eq_2 - alpha_entropy * entropy / BUDGET + alpha_balance * balance + alpha_z * z_loss
+
+
+@torch.no_grad()
+def log_probs_of(model, ids, start):
+    logits = model(input_ids=ids, use_cache=False).logits[0, start - 1 : -1]
+    return torch.log_softmax(logits, -1).gather(1, ids[0, start:, None])[:, 0]
 
 
 def balance_of(logits):
@@ -54,39 +58,65 @@ def advantages_of(rewards):
     return (centred / (groups.std(1, keepdim=True) + 1e-4)).flatten().tolist()
 
 
-@pytest.mark.parametrize("architecture", ["qwen3_moe", "ernie4_5_moe", "qwen2_moe", "olmoe"])
-def test_loss_and_gradient_are_the_paper_s(tmp_path: Path, architecture: str):
-    coefficients = {"beta": 0.2, "entropy_coef": 0.3, "router_balance_coef": 0.4, "router_z_loss_coef": 0.05}
-    folder = save_policy(tmp_path, architecture)
-    trainer, gradients = make_trainer(folder, rows=1, **coefficients)
-    seen = []
+COEFFICIENTS = {"beta": 0.2, "entropy_coef": 0.3, "router_balance_coef": 0.4, "router_z_loss_coef": 0.05}
+ALONE = [{}, *({name: value} for name, value in COEFFICIENTS.items())]
+CASES = [
+    *(("qwen3_moe", terms, 1) for terms in ALONE),
+    *((architecture, COEFFICIENTS, 1) for architecture in ("qwen3_moe", "ernie4_5_moe", "qwen2_moe", "olmoe")),
+    ("qwen3_moe", COEFFICIENTS, 2),
+    ("ernie4_5_moe", COEFFICIENTS, 2),
+]
+
+
+@pytest.mark.parametrize(("architecture", "terms", "updates"), CASES)
+def test_loss_and_gradient_are_the_paper_s(tmp_path: Path, architecture: str, terms: dict, updates: int):
+    """The last of `updates` steps on a rollout: the first is on-policy, the second has real ratios, some clipped."""
+    steps = {"updates_per_rollout": updates, "optim": "sgd", "learning_rate": 1.0 if updates > 1 else 0.0}
+    trainer, gradients = make_trainer(save_policy(tmp_path, architecture), rows=1, **steps, **terms)
+    rollouts, weights = [], []
     score = trainer._generate_and_score_completions
-    trainer._generate_and_score_completions = lambda inputs: seen.append(score(inputs)) or seen[-1]
-    weights = {name: p.detach().double() for name, p in trainer.model.named_parameters()}
+    trainer._generate_and_score_completions = lambda inputs: rollouts.append(score(inputs)) or rollouts[-1]
+    trainer.add_callback(WeightsOf(trainer, weights))
     trainer.train()
 
-    batch = seen[0]
+    samples, lengths = samples_of(trainer, rollouts[0])
+    order = seeded_order(range(len(lengths)), 42, 0)
+    kept = {pick.index: pick.tokens for pick in pick_updates(lengths, BUDGET, order, updates)[-1]}
+    assert sum(kept.values()) == BUDGET
+    policy, old, reference = (tiny_model(architecture).double() for _ in range(3))
+    for model in (policy, old, reference):
+        model.set_experts_implementation("eager")
+    policy.load_state_dict(weights[-1], strict=False)
+    old.load_state_dict(weights[0], strict=False)
+    names = zip(("beta", "alpha_entropy", "alpha_balance", "alpha_z"), COEFFICIENTS, strict=True)
+    coefficients = {alpha: terms.get(name, 0.0) for alpha, name in names}
+    expected = paper_loss(policy, old, reference, samples, kept, **coefficients)
+    expected.backward()
+
+    assert len(weights) == updates
+    assert (trainer.step_stats["clip_fraction"] > 0) == (updates > 1)
+    assert trainer.state.log_history[updates - 1]["loss"] == pytest.approx(expected.item(), abs=2e-5)
+    reference_gradients = {n: p.grad.float() for n, p in policy.named_parameters() if p.grad is not None}
+    assert reference_gradients.keys() == gradients.steps[-1].keys()
+    for name, gradient in gradients.steps[-1].items():
+        torch.testing.assert_close(gradient, reference_gradients[name], atol=2e-6 * updates, rtol=1e-3)
+
+
+class WeightsOf(TrainerCallback):
+    """The weights that each step starts from, in float64."""
+
+    def __init__(self, trainer, weights: list) -> None:
+        self.trainer, self.weights = trainer, weights
+
+    def on_step_begin(self, *_, **__) -> None:
+        self.weights.append({name: p.detach().double() for name, p in self.trainer.model.named_parameters()})
+
+
+def samples_of(trainer, batch):
+    """((prompt, response, advantage) of each response, their lengths)."""
     prompts = [row[mask.bool()].tolist() for row, mask in zip(batch["prompt_ids"], batch["prompt_mask"], strict=True)]
     responses = [
         row[mask.bool()].tolist() for row, mask in zip(batch["completion_ids"], batch["completion_mask"], strict=True)
     ]
     rewards = reward(trainer.processing_class.batch_decode(responses, skip_special_tokens=True))
-    lengths = list(map(len, responses))
-    kept = {p.index: p.tokens for p in pick_tokens(lengths, BUDGET, seeded_order(range(len(lengths)), 42, 0))}
-    assert sum(kept.values()) == BUDGET
-
-    policy, reference = (tiny_model(architecture).double() for _ in range(2))
-    for model in (policy, reference):
-        model.set_experts_implementation("eager")
-    policy.load_state_dict(weights, strict=False)
-    samples = list(zip(prompts, responses, advantages_of(rewards), strict=True))
-    expected = paper_loss(
-        policy, reference, samples, kept, beta=0.2, alpha_entropy=0.3, alpha_balance=0.4, alpha_z=0.05
-    )
-    expected.backward()
-
-    assert trainer.state.log_history[0]["loss"] == pytest.approx(expected.item(), abs=2e-5)
-    reference_gradients = {n: p.grad.float() for n, p in policy.named_parameters() if p.grad is not None}
-    assert reference_gradients.keys() == gradients.steps[0].keys()
-    for name, gradient in gradients.steps[0].items():
-        torch.testing.assert_close(gradient, reference_gradients[name], atol=2e-6, rtol=1e-3)
+    return list(zip(prompts, responses, advantages_of(rewards), strict=True)), list(map(len, responses))
