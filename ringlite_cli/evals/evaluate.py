@@ -83,12 +83,12 @@ def score(groups: Sequence[Group], *, seed: int = 0) -> dict[str, Any]:
     low, high = metrics.bootstrap(means, seed=seed)
     tokens = sum(row["tokens"] for row in rows)
     cut = sum(row["truncated"] for row in rows) / len(rows) if rows else 0.0
+    solved = [metrics.pass_at_k(len(g), sum(r >= 1 for r in g), k) for g in rewards] if k else []
     result = {
         "avg@k": metrics.avg_at_k(rewards),
         "ci95": [low, high],
-        "pass@k": float(np.mean([metrics.pass_at_k(len(g), sum(r >= 1 for r in g), k) for g in rewards]))
-        if k
-        else None,
+        "pass@k": float(np.mean(solved)) if solved else None,
+        "pass@k_ci95": list(metrics.bootstrap(solved, seed=seed)),
         "n": len(groups),
         "k": k,
         "response_tokens_mean": tokens / len(rows) if rows else 0.0,
@@ -97,7 +97,9 @@ def score(groups: Sequence[Group], *, seed: int = 0) -> dict[str, Any]:
         "verdicts": dict(Counter(row["verdict"] for row in rows).most_common()),
     }
     if rows and rows[0]["domain"] != "code":
-        result["maj@k"] = _majority(groups)
+        votes = _majority(groups)
+        result["maj@k"] = float(np.mean(votes))
+        result["maj@k_ci95"] = list(metrics.bootstrap(votes, seed=seed))
     if cut >= CUT_IS_MANY:
         result["notes"] = [
             f"{cut:.0%} of the responses were cut at the length limit: raise max_new_tokens to trust the score"
@@ -159,12 +161,11 @@ def resume_key(path: Path | str, settings: SamplingSettings, suffix: Mapping[str
     }
 
 
-def _majority(groups: Sequence[Group]) -> float:
-    votes = [
+def _majority(groups: Sequence[Group]) -> list[float]:
+    return [
         metrics.maj_at_k([metrics.final_answer(row["response"]) for row in group], [row["reward"] for row in group])
         for group in groups
     ]
-    return float(np.mean(votes))
 
 
 def _check(tasks: Mapping[str, Sequence[Problem]]) -> None:

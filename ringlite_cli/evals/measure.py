@@ -8,9 +8,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from ringlite_cli.errors import UserError
 from ringlite_cli.evals import metrics
 from ringlite_cli.evals.evaluate import DEFAULT_SUFFIX, MakeSampler, Report, resume_key, score
+from ringlite_cli.evals.forced import ForcedLog, ForcedOf
 from ringlite_cli.evals.pick import Band, Candidate, Decision, explain, pick
 from ringlite_cli.evals.responses import EntropyOf, Group, ResponseLog, collect
 from ringlite_cli.problems import Problem, Verify
@@ -57,6 +60,7 @@ def measure_candidates(
     k: int,
     max_new_tokens: int,
     entropy_of: EntropyOf | None = None,
+    forced_of: ForcedOf | None = None,
     seed: int = 0,
     prompt_suffix: Mapping[str, str] | None = None,
     batch_tokens: int = 65536,
@@ -68,6 +72,7 @@ def measure_candidates(
 
     checkpoints: rows of checkpoints.json (`name`, `path` relative to `folder`, `step`, `epoch`, `tokens_trained`).
     entropy_of: scores responses by a packed forward; None takes the entropy that the sampler saw while drawing.
+    forced_of: scores the problems' own traces, for those that have one.
     Writes responses.jsonl, candidates.json and metrics.jsonl as it goes; resumes problem by problem. A checkpoint that
     cannot be loaded or sampled is kept with its `error` and does not lose the others.
     """
@@ -78,14 +83,16 @@ def measure_candidates(
     suffix = DEFAULT_SUFFIX if prompt_suffix is None else prompt_suffix
     settings = SamplingSettings(max_new_tokens, temperature=1.0, top_p=1.0, seed=seed, batch_tokens=batch_tokens)
     candidates: list[Candidate] = []
+    forced = ForcedLog(out_dir, forced_of, problems, suffix)
     with ResponseLog(out_dir, resume=resume) as log:
         for checkpoint in checkpoints:
             candidate = _candidate(checkpoint, folder, out_dir)
             told: OnProgress | None = (lambda p, name=candidate.name: progress(name, p)) if progress else None
             try:
                 _respond(log, candidate.name, folder / checkpoint["path"], problems, k, settings, suffix,
-                         make_sampler, verify, entropy_of, told)  # fmt: skip
+                         make_sampler, verify, entropy_of, forced, told)  # fmt: skip
                 candidate = _measured(candidate, log.groups(candidate.name, _TASK, problems), seed)
+                candidate = forced.add_to(candidate, seed)
             except (UserError, RuntimeError) as error:
                 candidate = replace(candidate, error=str(error) or type(error).__name__)
             candidates.append(candidate)
@@ -112,10 +119,12 @@ def table(candidates: Sequence[Candidate], decision: Decision) -> str:
     if decision.warning:
         lines += [f"**Warning:** {decision.warning}", ""]
     lines += [
-        f"Rule `{decision.rule}`, entropy band {low:g}-{high:g} nats per response token; 95 % intervals over problems.",
+        f"Rule `{decision.rule}`, entropy band {low:g}-{high:g} nats per response token; 95 % intervals over problems. "
+        "Repeats: word 4-grams that stand in the response already. On traces: teacher-forced entropy.",
         "",
-        "| checkpoint | epoch | SFT tokens | entropy | in band | pass@1 | pass@k | tokens | cut |",
-        "|---|---:|---:|---:|:-:|---:|---:|---:|---:|",
+        "| checkpoint | epoch | SFT tokens | entropy | in band | pass@1 | pass@k | tokens | cut "
+        "| repeats | on traces |",
+        "|---|---:|---:|---:|:-:|---:|---:|---:|---:|---:|---:|",
     ]
     lines += [_table_row(c, decision) for c in candidates]
     return "\n".join([*lines, "", explain(candidates, decision), ""])
@@ -142,14 +151,16 @@ def _respond(
     make_sampler: MakeSampler,
     verify: Verify,
     entropy_of: EntropyOf | None,
+    forced: ForcedLog,
     progress: OnProgress | None,
 ) -> None:
     key = resume_key(model, settings, suffix, k) | {"entropy": "forward" if entropy_of else "draw"}
     todo = log.open(name, _TASK, problems, k, key)
-    if not todo:
+    if not todo and not forced.lacks(name, model):
         return
     sampler = make_sampler(model, settings)
     try:
+        forced.measure(name, model, sampler)
         collect(log, name, {_TASK: todo}, sampler, verify, k={_TASK: k}, suffix=suffix,
                 entropy_of=entropy_of, progress=progress)  # fmt: skip
     finally:
@@ -170,6 +181,8 @@ def _measured(candidate: Candidate, groups: Sequence[Group], seed: int) -> Candi
     result = score(groups, seed=seed)
     entropies = [sum(row["entropy"] * row["tokens"] for row in group) for group in groups]
     tokens = [sum(row["tokens"] for row in group) for group in groups]
+    repeated = [float(np.mean([metrics.repetition(row["response"]) for row in group])) for group in groups]
+    solved = result["pass@k_ci95"]
     return replace(
         candidate,
         entropy=sum(entropies) / sum(tokens),
@@ -182,6 +195,10 @@ def _measured(candidate: Candidate, groups: Sequence[Group], seed: int) -> Candi
         response_tokens_mean=result["response_tokens_mean"],
         truncated_fraction=result["truncated_fraction"],
         tokens=result["tokens"],
+        pass_k_ci95=(solved[0], solved[1]),
+        response_tokens_ci95=metrics.bootstrap([t / len(g) for t, g in zip(tokens, groups, strict=True)], seed=seed),
+        repetition=float(np.mean(repeated)),
+        repetition_ci95=metrics.bootstrap(repeated, seed=seed),
     )
 
 
@@ -209,13 +226,21 @@ def _table_row(c: Candidate, decision: Decision) -> str:
     epoch = "" if c.epoch is None else f"{c.epoch:.2f}"
     tokens = "" if c.sft_tokens is None else f"{c.sft_tokens:,}"
     if c.error is not None or c.entropy is None:
-        return f"| {name} | {epoch} | {tokens} | not measured: {str(c.error).splitlines()[0]} | | | | | |"
+        return f"| {name} | {epoch} | {tokens} | not measured: {str(c.error).splitlines()[0]} | | | | | | | |"
     inside = "yes" if c.name in decision.inside_band else "no"
-    return (
-        f"| {name} | {epoch} | {tokens} | {c.entropy:.3f} {_span(c.entropy_ci95, 1, '.3f')} | {inside} "
-        f"| {100 * (c.pass_1 or 0):.1f} {_span(c.pass_1_ci95, 100, '.1f')} | {100 * (c.pass_k or 0):.1f} (k={c.k}) "
-        f"| {c.response_tokens_mean:.0f} | {c.truncated_fraction:.0%} |"
-    )
+    forced = "" if c.forced_entropy is None else f"{c.forced_entropy:.3f}"
+    cells = [
+        *(name, epoch, tokens),
+        f"{c.entropy:.3f} {_span(c.entropy_ci95, 1, '.3f')}",
+        inside,
+        f"{100 * (c.pass_1 or 0):.1f} {_span(c.pass_1_ci95, 100, '.1f')}",
+        f"{100 * (c.pass_k or 0):.1f} {_span(c.pass_k_ci95, 100, '.1f')} (k={c.k})",
+        f"{c.response_tokens_mean:.0f} {_span(c.response_tokens_ci95, 1, '.0f')}",
+        f"{c.truncated_fraction:.0%}",
+        f"{c.repetition or 0:.1%}",
+        forced,
+    ]
+    return f"| {' | '.join(cells)} |"
 
 
 def _span(interval: tuple[float, float] | None, scale: float, form: str) -> str:

@@ -43,6 +43,13 @@ def maj_at_k(answers: Sequence[str | None], rewards: Sequence[float]) -> float:
     return float(np.mean([np.mean([r for a, r in zip(answers, rewards, strict=True) if a == t]) for t in tied]))
 
 
+def repetition(response: str, length: int = 4) -> float:
+    """Share of a response's word n-grams that stand in it already; 0 where it is too short to have two."""
+    words = response.split()
+    grams = [tuple(words[i : i + length]) for i in range(len(words) - length + 1)]
+    return 1.0 - len(set(grams)) / len(grams) if grams else 0.0
+
+
 def final_answer(response: str) -> str | None:
     """What the last complete `\\boxed{...}` of a response holds, without white space; None where there is none."""
     end = len(response)

@@ -4,7 +4,7 @@ Paper: among the checkpoints, take one whose entropy lies within 0.3-0.5. Where 
 best pass@1 among them is taken. Where none does: the nearest to the band, with a warning.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from math import isfinite
 from typing import Any
@@ -19,6 +19,9 @@ class Candidate:
     """A checkpoint and what was measured of it. Rates are fractions; entropy is in nats per response token.
 
     path:  of the model folder, relative to the folder of the selection.
+    repetition: share of a response's word 4-grams that stand in it already.
+    forced_entropy, forced_loss: over the tokens of the problems' own traces instead of sampled ones, both in nats; None
+           where the problems have no traces.
     error: why it could not be measured (all measurements are then None), or None.
     """
 
@@ -38,6 +41,13 @@ class Candidate:
     truncated_fraction: float | None = None
     tokens: int = 0
     error: str | None = None
+    pass_k_ci95: tuple[float, float] | None = None
+    response_tokens_ci95: tuple[float, float] | None = None
+    repetition: float | None = None
+    repetition_ci95: tuple[float, float] | None = None
+    forced_entropy: float | None = None
+    forced_entropy_ci95: tuple[float, float] | None = None
+    forced_loss: float | None = None
 
     def row(self) -> dict[str, Any]:
         """The candidate as candidates.json has it."""
@@ -58,7 +68,20 @@ class Candidate:
             "truncated_fraction": self.truncated_fraction,
             "tokens": self.tokens,
             "error": self.error,
+            "pass@k_ci95": self.pass_k_ci95,
+            "response_tokens_ci95": self.response_tokens_ci95,
+            "repetition": self.repetition,
+            "repetition_ci95": self.repetition_ci95,
+            "forced_entropy": self.forced_entropy,
+            "forced_entropy_ci95": self.forced_entropy_ci95,
+            "forced_loss": self.forced_loss,
         }
+
+    @classmethod
+    def of_row(cls, row: Mapping[str, Any]) -> "Candidate":
+        """The candidate of a row of candidates.json."""
+        values = {key.replace("@", "_"): value for key, value in row.items()}
+        return cls(**{name: values[name] for name in cls.__dataclass_fields__ if name in values})
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +99,11 @@ class Decision:
     def row(self) -> dict[str, Any]:
         """The decision as decision.json has it."""
         return {name: getattr(self, name) for name in self.__dataclass_fields__}
+
+    @classmethod
+    def of_row(cls, row: Mapping[str, Any]) -> "Decision":
+        """The decision of decision.json."""
+        return cls(**{name: row[name] for name in cls.__dataclass_fields__ if name in row})
 
 
 Key = Callable[[Candidate], float]
@@ -138,8 +166,22 @@ def explain(candidates: Sequence[Candidate], decision: Decision) -> str:
             "above": "above the band: not settled enough to earn rewards often",
         }[place]
         mark = " <- picked" if c.name == decision.picked else ""
-        lines.append(f"- {_label(c)}: entropy {c.entropy:.3f}, {meaning}; pass@1 {_percent(c.pass_1)}{mark}")
+        lines.append(f"- {_label(c)}: entropy {c.entropy:.3f}, {meaning}; {_more(c)}{mark}")
+    scored = {c.name: c for c in candidates if c.error is None and c.pass_1 is not None}
+    best, picked = max(scored.values(), key=_order("score"), default=None), scored.get(decision.picked)
+    if best is not None and picked is not None and (best.pass_1 or 0.0) > (picked.pass_1 or 0.0):
+        lines += ["", f"By score alone it would be {_label(best)}, with pass@1 {_percent(best.pass_1)}."]
     return "\n".join(lines)
+
+
+def _more(c: Candidate) -> str:
+    """What else was measured of a candidate, in words."""
+    words = [f"pass@1 {_percent(c.pass_1)}", f"pass@{c.k} {_percent(c.pass_k)}"]
+    if c.forced_entropy is not None:
+        words.append(f"entropy on the traces {c.forced_entropy:.3f}")
+    if c.repetition is not None:
+        words.append(f"{_percent(c.repetition)} of its words repeat themselves")
+    return ", ".join(words)
 
 
 def _order(rule: str) -> Callable[[Candidate], tuple[float, float]]:

@@ -14,6 +14,7 @@ class WithModel(Protocol):
     """A sampler whose model can be run forward: TransformersSampler."""
 
     model: Any
+    tokenizer: Any
 
     def prompt_ids(self, request: Request) -> list[int]: ...
 
@@ -34,6 +35,31 @@ def sampled_entropy(
         if request.problem_id not in prompts:
             prompts[request.problem_id] = sampler.prompt_ids(request)
         pairs.append((prompts[request.problem_id], sample.token_ids))
-    if sampler.model.device.type == "cpu":
-        row_tokens = min(row_tokens, CPU_ROW_TOKENS)
-    return [result.entropy for result in policy_entropy(sampler.model, pairs, row_tokens)]
+    scored = policy_entropy(sampler.model, pairs, _row_tokens(sampler, row_tokens))
+    return [result.entropy for result in scored]
+
+
+def forced_scores(
+    sampler: WithModel, traces: Sequence[tuple[Request, str]], *, row_tokens: int = ROW_TOKENS
+) -> list[tuple[float, float, int]]:
+    """(entropy, loss, tokens) of each trace as the response to its request: teacher-forced, nats per token.
+
+    The trace is tokenized as SFT trains it: inside the chat template, its end token included.
+    """
+    from ringlite_cli.c3po.entropy import policy_entropy
+
+    pairs = []
+    for request, trace in traces:
+        prompt = sampler.prompt_ids(request)
+        talk = [*(dict(m) for m in request.messages), {"role": "assistant", "content": trace}]
+        whole = list(sampler.tokenizer.apply_chat_template(talk, tokenize=True, return_dict=False))
+        if whole[: len(prompt)] != prompt:  # a template that writes history and the last turn differently
+            whole = [*prompt, *sampler.tokenizer.encode(trace, add_special_tokens=False)]
+            whole.append(sampler.tokenizer.eos_token_id)
+        pairs.append((prompt, whole[len(prompt) :]))
+    scored = policy_entropy(sampler.model, pairs, _row_tokens(sampler, row_tokens))
+    return [(s.entropy, -sum(s.log_probs) / max(1, len(s.log_probs)), len(s.log_probs)) for s in scored]
+
+
+def _row_tokens(sampler: WithModel, row_tokens: int) -> int:
+    return min(row_tokens, CPU_ROW_TOKENS) if sampler.model.device.type == "cpu" else row_tokens

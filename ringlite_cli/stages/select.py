@@ -12,7 +12,7 @@ from ringlite_cli.stages.samplers import open_samplers
 
 def run(context: Context) -> StageResult:
     from ringlite_cli.evals.measure import select_checkpoint
-    from ringlite_cli.sampling.score import sampled_entropy
+    from ringlite_cli.sampling.score import forced_scores, sampled_entropy
 
     section: SelectStage = context.section
     recipe, console, folder = context.recipe, context.console, context.folder
@@ -34,6 +34,7 @@ def run(context: Context) -> StageResult:
             k=section.samples,
             max_new_tokens=section.max_new_tokens,
             entropy_of=partial(sampled_entropy, row_tokens=section.row_tokens),
+            forced_of=partial(forced_scores, row_tokens=section.row_tokens),
             seed=recipe.seed,
             prompt_suffix=recipe.prompt_suffix,
             batch_tokens=section.batch_tokens,
@@ -52,6 +53,14 @@ def run(context: Context) -> StageResult:
         summary=decision.reason,
         warning=decision.warning or "",
     )
+
+
+def explain_text(folder: Path) -> str:
+    """In words, candidate by candidate, why a finished selection picked what it picked."""
+    from ringlite_cli.evals.pick import Candidate, Decision, explain
+
+    candidates = [Candidate.of_row(row) for row in read_json(folder / "candidates.json")]
+    return explain(candidates, Decision.of_row(read_json(folder / "decision.json")))
 
 
 STAGE = StageKind(

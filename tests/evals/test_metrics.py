@@ -113,3 +113,11 @@ def test_pairs_find_a_difference_that_separate_intervals_do_not() -> None:
 @pytest.mark.parametrize(("freedom", "expected"), [(3, 3.182), (5, 2.571), (10, 2.228), (30, 2.042), (1000, 1.962)])
 def test_t_quantiles_against_the_table(freedom: int, expected: float) -> None:
     assert metrics._t_quantile(0.975, freedom) == pytest.approx(expected, rel=0.01)
+
+
+@pytest.mark.parametrize(
+    ("response", "share"),
+    [("", 0.0), ("a b c", 0.0), ("a b c d e", 0.0), ("a b a b a b a", 0.5), ("x " * 104, 100 / 101)],
+)
+def test_repetition_is_the_share_of_4_grams_seen_before(response: str, share: float) -> None:
+    assert metrics.repetition(response) == pytest.approx(share)

@@ -2,19 +2,25 @@
 
 import json
 import math
+import shutil
 from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
+import torch
 from policies import write_tiny_policy
 
 from ringlite_cli.errors import UserError, WorkFailed
+from ringlite_cli.evals.evaluate import DEFAULT_SUFFIX
 from ringlite_cli.evals.measure import measure_candidates, select_checkpoint
-from ringlite_cli.evals.pick import Candidate, explain, pick
-from ringlite_cli.problems import Problem, Verdict
+from ringlite_cli.evals.pick import Candidate, Decision, explain, pick
+from ringlite_cli.problems import Problem, Verdict, chat_messages
 from ringlite_cli.runs.files import read_json, read_jsonl
-from ringlite_cli.sampling.score import sampled_entropy
+from ringlite_cli.samples import Request, SamplingSettings
+from ringlite_cli.sampling.score import forced_scores, sampled_entropy
 from ringlite_cli.sampling.transformers_sampler import TransformersSampler
 
 BAND = (0.3, 0.5)
@@ -86,6 +92,7 @@ def test_failed_candidates_are_passed_over_and_explained() -> None:
     words = explain([broken, *CANDIDATES], decision)
     assert "broken: left out, it could not be measured (half written)" in words
     assert "last (epoch 1): entropy 0.100, below the band" in words
+    assert words.endswith("By score alone it would be last (epoch 1), with pass@1 60.0 %.")
     with pytest.raises(WorkFailed, match="no candidate could be measured\nbroken: half written"):
         pick([broken], BAND)
 
@@ -187,6 +194,82 @@ def test_tokenizers_that_differ_are_told(sft: Path, tmp_path: Path) -> None:
     options = {"k": 1, "max_new_tokens": 4, "entropy_band": (0.1, 6.0)}
     decision = select_checkpoint(good, tmp_path, PROBLEMS, load, verify, tmp_path / "select", **options)
     assert "tokenizers differ (c0 / c2)" in (decision.warning or "")
+
+
+def test_entropies_are_those_of_a_float64_reference_whatever_the_rows(sft: Path, tmp_path: Path) -> None:
+    """The sampled and the teacher-forced entropy of a candidate against a plain float64 forward, sample by sample."""
+    traced = [replace(p, trace=f"{i} and so \\boxed{{1}}") for i, p in enumerate(PROBLEMS)]
+    options = {"k": 3, "max_new_tokens": 12, "entropy_of": sampled_entropy}
+    forced = partial(forced_scores, row_tokens=40)
+    (c,) = measure_candidates([CHECKPOINTS[2]], sft, traced, load, verify, tmp_path, forced_of=forced, **options)
+    sampler = load(sft / "checkpoints" / "c2", SamplingSettings(12, seed=0))
+    exact = sampler.model.double()
+    exact.set_experts_implementation("eager")  # the grouped product knows no float64
+    requests = [Request(f"select/{p.id}", chat_messages(p, DEFAULT_SUFFIX), 3) for p in traced]
+
+    def reference(prompt: list[int], response: list[int]) -> tuple[float, float]:
+        with torch.no_grad():
+            logits = exact(input_ids=torch.tensor([[*prompt, *response]])).logits[0, len(prompt) - 1 : -1]
+        logp = torch.log_softmax(logits, -1)
+        loss = -logp.gather(-1, torch.tensor(response)[:, None]).sum()
+        return -(logp.exp() * logp).sum().item(), loss.item()
+
+    drawn = load(sft / "checkpoints" / "c2", SamplingSettings(12, seed=0)).sample(requests)
+    pairs = zip(requests, drawn, strict=True)
+    sampled = [(sampler.prompt_ids(r), list(s.token_ids)) for r, group in pairs for s in group]
+    total = sum(reference(*pair)[0] for pair in sampled)
+    assert c.entropy == pytest.approx(total / sum(len(r) for _, r in sampled), abs=1e-5)
+    given = []
+    for request, problem in zip(requests, traced, strict=True):
+        talk = [*request.messages, {"role": "assistant", "content": problem.trace}]
+        ids = list(sampler.tokenizer.apply_chat_template(talk, tokenize=True, return_dict=False))
+        prompt = sampler.prompt_ids(request)
+        assert ids[: len(prompt)] == prompt
+        given.append((prompt, ids[len(prompt) :]))
+    tokens = sum(len(r) for _, r in given)
+    assert c.forced_entropy == pytest.approx(sum(reference(*pair)[0] for pair in given) / tokens, abs=1e-5)
+    assert c.forced_loss == pytest.approx(sum(reference(*pair)[1] for pair in given) / tokens, abs=1e-5)
+    low, high = c.forced_entropy_ci95 or (1.0, 0.0)
+    assert low <= c.forced_entropy <= high
+
+
+def test_traces_are_scored_once_and_again_when_they_change(sft: Path, tmp_path: Path) -> None:
+    scored = []
+
+    def counting(sampler: TransformersSampler, traces: Sequence) -> list[tuple[float, float, int]]:
+        scored.append(len(traces))
+        return forced_scores(sampler, traces)
+
+    traced = [replace(p, trace="one two") for p in PROBLEMS[:2]] + PROBLEMS[2:]
+    options = {"k": 1, "max_new_tokens": 4, "forced_of": counting}
+    first = measure_candidates(CHECKPOINTS[:1], sft, traced, load, verify, tmp_path, **options)
+    again = measure_candidates(CHECKPOINTS[:1], sft, traced, load, verify, tmp_path, **options)
+    assert (scored, first) == ([2], again)
+    changed = [replace(traced[0], trace="another"), *traced[1:]]
+    measure_candidates(CHECKPOINTS[:1], sft, changed, load, verify, tmp_path, **options)
+    assert scored == [2, 2]
+
+
+def test_one_sample_of_a_problem_is_enough_and_a_row_gives_the_candidate_back(sft: Path, tmp_path: Path) -> None:
+    (c,) = measure_candidates(CHECKPOINTS[:1], sft, PROBLEMS, load, verify, tmp_path, k=1, max_new_tokens=4)
+    assert (c.k, c.pass_k, c.pass_k_ci95) == (1, c.pass_1, c.pass_1_ci95)
+    assert (c.truncated_fraction, c.forced_entropy) == (1.0, None)
+    assert c.repetition is not None
+    assert Candidate.of_row(c.row()) == c
+    decision = pick([c], (0.1, 6.0))
+    assert Decision.of_row(decision.row()) == decision
+
+
+def test_a_half_written_checkpoint_loses_only_itself(sft: Path, tmp_path: Path) -> None:
+    for name in ("c0", "c2"):
+        shutil.copytree(sft / "checkpoints" / name, tmp_path / "checkpoints" / name)
+    (tmp_path / "checkpoints" / "c0" / "config.json").unlink()
+    rows = [CHECKPOINTS[0], CHECKPOINTS[1], CHECKPOINTS[2]]  # c1 has no folder at all
+    found = measure_candidates(rows, tmp_path, PROBLEMS, load, verify, tmp_path / "out", k=1, max_new_tokens=4)
+    assert [c.error is None for c in found] == [False, False, True]
+    assert "config.json is missing" in (found[0].error or "")
+    assert "no such model folder" in (found[1].error or "")
+    assert pick(found, (0.1, 6.0)).picked == "c2"
 
 
 @pytest.mark.parametrize(("checkpoints", "problems"), [([], PROBLEMS), (CHECKPOINTS, [])])
