@@ -17,7 +17,7 @@ _LOST_RANK = re.compile(
     re.IGNORECASE,
 )
 SMALLER = (
-    "lower row_tokens, then trl.max_completion_length or prompts_per_step (rl), max_length (sft), batch_tokens (eval)"
+    "lower row_tokens, trl.max_completion_length or prompts_per_step (rl), trl.max_length (sft), batch_tokens (eval)"
 )
 
 

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from ringlite_cli.console import Console
 from ringlite_cli.errors import Interrupted, RingliteError, UserError
@@ -108,10 +109,13 @@ def _work(context: Context, kind: StageKind, manifest: Manifest) -> None:
             result = kind.run(replace(context, console=watched))
             _finish(context, manifest, result)
         manifest.status, manifest.note, manifest.message = "done", result.summary, result.warning
-    except (KeyboardInterrupt, Interrupted):
+    except KeyboardInterrupt:
         why = "at the time limit" if is_over() else "by the user"
-        manifest.status, manifest.message = "interrupted", f"stopped {why}"
-        raise Interrupted(f"{context.name} stopped {why}; the same command goes on") from None
+        manifest.status, manifest.message = "interrupted", f"stopped {why}; the same command goes on"
+        raise Interrupted(f"{context.name} {manifest.message}") from None
+    except Interrupted as stop:
+        manifest.status, manifest.message = "interrupted", str(stop)
+        raise Interrupted(f"{context.name}: {stop}") from None
     except Exception as error:
         manifest.status = "failed"
         failure = as_failure(error, context.folder)
@@ -131,7 +135,7 @@ def _work(context: Context, kind: StageKind, manifest: Manifest) -> None:
 
 def _finish(context: Context, manifest: Manifest, result: StageResult) -> None:
     manifest.outputs = {n: describe(p, context.run, result.rows.get(n)) for n, p in result.outputs.items()}
-    manifest.tokens, manifest.metrics, manifest.versions = result.tokens, result.metrics, versions()
+    manifest.tokens, manifest.metrics, manifest.versions = result.tokens, result.metrics, _versions(context.recipe)
 
 
 def _write_last(manifest: Manifest, folder: Path) -> None:
@@ -143,14 +147,28 @@ def _write_last(manifest: Manifest, folder: Path) -> None:
             raise
 
 
+def _versions(recipe: Recipe) -> dict[str, Any]:
+    """What the result is made with; where the recipe lets a model bring its own code, whose code that is."""
+    trusted = recipe.model.trust_remote_code
+    return versions() | ({"remote_code": recipe.model.path or recipe.model.package} if trusted else {})
+
+
+_LOGS = ("metrics",)
+"""Outputs that hold times, and that no stage reads: the same work leaves another digest each time."""
+_WATCHING = ("guard",)
+"""Keys that watch over the work: a run that was paused goes on when they are changed."""
+
+
 def _new_manifest(context: Context, kind: StageKind) -> Manifest:
     recipe, name = context.recipe, context.name
     section = context.section.model_dump(mode="json")
     head = {key: recipe.model_dump(mode="json")[key] for key in kind.uses}
     above = parents(recipe, name)
-    inputs = {f"{p}/{n}": entry for p in above for n, entry in context.done(p).outputs.items()}
+    made = ((p, n, entry) for p in above for n, entry in context.done(p).outputs.items())
+    inputs = {f"{p}/{n}": entry for p, n, entry in made if n not in _LOGS}
     inputs |= {n: describe(path, context.run) for n, path in kind.files(context).items()}
-    depends = [section, head, recipe.seed, {n: e["digest"] for n, e in inputs.items()}, code_digest(kind.code)]
+    does = {key: value for key, value in section.items() if key not in _WATCHING}
+    depends = [does, head, recipe.seed, {n: e["digest"] for n, e in inputs.items()}, code_digest(kind.code)]
     fingerprint = hashlib.sha256(json.dumps(depends, sort_keys=True).encode()).hexdigest()[:16]
     return Manifest(
         stage=name,
@@ -161,7 +179,7 @@ def _new_manifest(context: Context, kind: StageKind) -> Manifest:
         recipe={**section, **head, "note": recipe.note} if recipe.note else {**section, **head},
         parent=above,
         inputs=inputs,
-        versions=versions(),
+        versions=_versions(recipe),
     )
 
 

@@ -23,7 +23,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-TIMES = ("rollout_seconds", "reward_seconds", "update_seconds", "step_seconds", "seconds", "started", "finished")
+TIMES = (
+    *("rollout_seconds", "reward_seconds", "reward_seconds_by_domain", "update_seconds", "step_seconds"),
+    *("seconds", "started", "finished"),
+)
 UNORDERED = ("responses.jsonl", "asked.jsonl", "verdicts.jsonl")
 """Logs whose rows come in the order in which work was finished, which depends on where it was interrupted."""
 MANIFEST = ("stage", "status", "fingerprint", "inputs", "outputs", "tokens", "metrics", "note", "message")
@@ -46,18 +49,17 @@ class Outcome:
         return f"{len(self.kills)} kills ({dict(signals)}) in {self.launches} launches; by stage: {dict(hit)}"
 
 
-def launch(recipe: str, runs: Path, changes: list[str], log: Path) -> "subprocess.Popen[bytes]":
-    arguments = [part for change in changes for part in ("--set", change)]
-    command = [sys.executable, "-m", "ringlite_cli", "run", recipe, "--runs-dir", str(runs), *arguments]
+def launch(recipe: str, runs: Path, more: list[str], log: Path) -> "subprocess.Popen[bytes]":
+    command = [sys.executable, "-m", "ringlite_cli", "run", recipe, "--runs-dir", str(runs), *more]
     with log.open("ab") as out:
         return subprocess.Popen(command, stdout=out, stderr=out, start_new_session=True)
 
 
-def disturb(recipe: str, runs: Path, changes: list[str], kills: int, seed: int, longest: float) -> Outcome:
+def disturb(recipe: str, runs: Path, more: list[str], kills: int, seed: int, longest: float) -> Outcome:
     """Runs to the end, killed so many times on the way; stops killing when a run must be let through."""
     rng, outcome, log = random.Random(seed), Outcome(), runs.with_suffix(".log")
     while True:
-        process = launch(recipe, runs, changes, log)
+        process = launch(recipe, runs, more, log)
         outcome.launches += 1
         if len(outcome.kills) < kills and _waits(process, rng.uniform(2.0, longest)):
             number = rng.choices([signal.SIGKILL, signal.SIGTERM, signal.SIGUSR1], [8, 1, 1])[0]
@@ -158,16 +160,16 @@ def differences(one: dict[str, Any], other: dict[str, Any]) -> list[str]:
     return [name for name in names if one.get(name) != other.get(name)]
 
 
-def chaos(recipe: str, out: Path, changes: list[str], kills: int, seed: int) -> tuple[Outcome, list[str]]:
+def chaos(recipe: str, out: Path, more: list[str], kills: int, seed: int) -> tuple[Outcome, list[str]]:
     """The undisturbed run, the disturbed one, and the files in which they differ."""
     shutil.rmtree(out, ignore_errors=True)
     out.mkdir(parents=True)
     started = time.monotonic()
-    if launch(recipe, out / "whole", changes, out / "whole.log").wait() != 0:
+    if launch(recipe, out / "whole", more, out / "whole.log").wait() != 0:
         raise SystemExit(f"the undisturbed run failed, see {out / 'whole.log'}")
     seconds = time.monotonic() - started
     print(f"undisturbed: {seconds:.0f} s", flush=True)
-    outcome = disturb(recipe, out / "disturbed", changes, kills, seed, longest=0.4 * seconds)
+    outcome = disturb(recipe, out / "disturbed", more, kills, seed, longest=0.4 * seconds)
     (whole,), (disturbed,) = ([p for p in (out / n).iterdir() if p.is_dir()] for n in ("whole", "disturbed"))
     return outcome, differences(left_by(whole), left_by(disturbed))
 
@@ -180,7 +182,8 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--set", dest="changes", action="append", default=[])
     arguments = parser.parse_args()
-    outcome, unlike = chaos(arguments.recipe, arguments.out, arguments.changes, arguments.kills, arguments.seed)
+    more = [part for change in arguments.changes for part in ("--set", change)]
+    outcome, unlike = chaos(arguments.recipe, arguments.out, more, arguments.kills, arguments.seed)
     print(outcome.summary())
     print(f"differs in {len(unlike)}: {', '.join(unlike)}" if unlike else "equal to the undisturbed run")
     return 1 if unlike else 0
