@@ -16,6 +16,7 @@ from typing import Any
 from ringlite_cli.errors import UserError, WorkFailed
 from ringlite_cli.models import refuse_needless_trust, register
 from ringlite_cli.problems import Problem
+from ringlite_cli.runs.files import read_json, write_json
 
 CHAT_TEMPLATE = (
     "{% for message in messages %}{{ '<|' + message['role'] + '|>' + message['content'] }}"
@@ -122,14 +123,32 @@ def new_model(config: Mapping[str, Any], tokenizer: Any, seed: int) -> Any:
     return network
 
 
-def save_plain(network: Any, tokenizer: Any, folder: Path) -> None:
+def compute_dtype(folder: Path, dtype: str | None) -> str:
+    """What a policy is computed with and written in, "float32" or "bfloat16"; "auto" is as its folder has it.
+
+    Weights are trained in float32 in either case: AdamW steps of 1e-6 round away in bfloat16.
+    """
+    if dtype in ("float32", "bfloat16"):
+        return dtype
+    config = read_json(Path(folder) / "config.json")
+    return "bfloat16" if str(config.get("dtype") or config.get("torch_dtype")).endswith("float16") else "float32"
+
+
+def save_plain(network: Any, tokenizer: Any, folder: Path, dtype: str | None = None) -> None:
     """Writes weights, config and tokenizer as a folder that anything can load.
 
     TRL's trainers leave `output_router_logits` on, with which a padded `generate` of a MoE crashes: it is reset.
+    dtype: that the weights are written in; default: their own.
     """
     if hasattr(network.config, "output_router_logits"):
         network.config.output_router_logits = False
-    network.save_pretrained(folder)
+    if dtype in (None, str(network.dtype).removeprefix("torch.")):
+        network.save_pretrained(folder)
+    else:
+        kind = _dtype(dtype, network)
+        weights = {name: x.to(kind) if x.is_floating_point() else x for name, x in network.state_dict().items()}
+        network.save_pretrained(folder, state_dict=weights)
+        write_json(folder / "config.json", read_json(folder / "config.json") | {"dtype": dtype})
     tokenizer.save_pretrained(folder)
 
 

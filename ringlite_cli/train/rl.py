@@ -26,11 +26,11 @@ from ringlite_cli.train.attempts import with_rollbacks
 from ringlite_cli.train.checkpoints import drop_unsound, go_back_to, last_checkpoint, start_afresh
 from ringlite_cli.train.history import History
 from ringlite_cli.train.layout import row_layout
+from ringlite_cli.train.model import compute_dtype
 from ringlite_cli.train.prompts import DifficultySource, draw_prompts
 from ringlite_cli.train.vllm_start import end_generation, generation_for, phase_stats
 
 Row = dict[str, Any]
-Dtype = Literal["float32", "bfloat16", "auto"]
 
 _DERIVED = (
     "per_device_train_batch_size",
@@ -88,7 +88,7 @@ def run_rl(
     prompt_suffix: Mapping[str, str] | None = None,
     domain_mix: Mapping[str, float] | None = None,
     seed: int = 17,
-    dtype: Dtype = "float32",
+    dtype: str = "float32",
     attn_implementation: str | None = None,
     guard: Guard | None = None,
     sync_tolerance: float = 0.1,
@@ -103,6 +103,7 @@ def run_rl(
     prompt_suffix: domain -> text after its prompts (default: the paper's for math and science). domain_mix: share of
     prompts per domain. sampling: how prompts are drawn (see prompts.py; a solved prompt rests for rest_rollouts).
     lora: fields of peft's LoraConfig; the policy is written merged. on_step gets each new row of metrics.jsonl.
+    dtype: float32, bfloat16 or auto (see compute_dtype).
     rollout_func: TRL's seam, for tests and engines. row_tokens: of a packed row; by default as memory allows.
     sync_tolerance, engine_timeout: of vLLM, with trl.use_vllm (see train/vllm_generation.py).
 
@@ -113,7 +114,6 @@ def run_rl(
 
     from ringlite_cli.train.guarding import Guarding
 
-
     problems = _with_unique_ids(problems)
     if steps <= 0 or steps % updates_per_rollout:
         raise UserError(
@@ -122,6 +122,7 @@ def run_rl(
     checkpoints, metrics, rollouts = out_dir / "checkpoints", out_dir / "metrics.jsonl", out_dir / "rollouts.jsonl"
     suffix = {"math": PAPER_SUFFIX, "science": PAPER_SUFFIX} if prompt_suffix is None else prompt_suffix
     tokenizer = _load_tokenizer(policy)
+    dtype = compute_dtype(policy, dtype)
     per_rollout, count = prompts_per_step * updates_per_rollout, steps // updates_per_rollout
     drawn = draw_prompts(problems, per_rollout, count, domain_mix, seed)
     conversations = [chat_messages(problem, suffix) for problem in drawn]
@@ -273,7 +274,7 @@ def _config(
     plan: BatchPlan,
     layout: RowLayout,
     *,
-    dtype: Dtype,
+    dtype: str,
     attn_implementation: str | None,
     **own: Any,
 ) -> Any:
@@ -290,7 +291,7 @@ def _config(
                 hint="leave it out (prompts_per_step, token_budget, row_tokens and steps decide it)",
             )
     # AdamW steps of 3e-6 round away in bfloat16: weights are trained in float32, and computed with under autocast
-    model_kwargs = {"dtype": "float32" if dtype == "bfloat16" else dtype, **(trl.get("model_init_kwargs") or {})}
+    model_kwargs = {"dtype": "float32", **(trl.get("model_init_kwargs") or {})}
     if attn_implementation:
         model_kwargs["attn_implementation"] = attn_implementation
     on_cpu = not torch.cuda.is_available()
@@ -416,7 +417,7 @@ def _train(
     keeper.raise_if_idle(trainer.state, trainer.args.max_steps)
 
 
-def _save_policy(trainer: Any, tokenizer: Any, folder: Path, dtype: Dtype) -> None:
+def _save_policy(trainer: Any, tokenizer: Any, folder: Path, dtype: str) -> None:
     """Writes the weights beside their place first, so that `policy` is whole or not there.
 
     An adapter is merged first, and weights that were trained in float32 are rounded to the recipe's dtype.

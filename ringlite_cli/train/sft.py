@@ -22,7 +22,7 @@ from ringlite_cli.models import register
 from ringlite_cli.problems import Problem, chat_messages
 from ringlite_cli.runs.files import read_json, write_json
 from ringlite_cli.train.checkpoints import drop_unsound, last_checkpoint, load_weights
-from ringlite_cli.train.model import save_plain
+from ringlite_cli.train.model import compute_dtype, save_plain
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -73,8 +73,10 @@ def run_sft(
 
     out_dir = Path(out_dir)
     rows = _rows(problems, prompt_suffix or {}, seed)
-    args = _config(trl, out_dir / "trainer", seed)
-    trainer = _trainer(base, rows, args, dtype, attn_implementation, trust_remote_code)
+    dtype = compute_dtype(base, dtype)
+    args = _config({"bf16": dtype == "bfloat16", **trl}, out_dir / "trainer", seed)
+    trainer = _trainer(base, rows, args, attn_implementation, trust_remote_code)
+    trainer.saved_dtype = dtype
     total = _total_steps(trainer)
     recorder = _recorder(trainer, out_dir, _planned(trainer, total, checkpoints_per_epoch), on_step)
     trainer.remove_callback(PrinterCallback)
@@ -136,7 +138,6 @@ def _config(trl: Mapping[str, Any], folder: Path, seed: int) -> Any:
         "logging_steps": 1,
         "report_to": [],
         "gradient_checkpointing": torch.cuda.is_available(),
-        "bf16": torch.cuda.is_available(),
         "dataset_num_proc": None,
     }
     fixed = {
@@ -154,7 +155,7 @@ def _config(trl: Mapping[str, Any], folder: Path, seed: int) -> Any:
 
 
 def _trainer(
-    base: Path, rows: "Dataset", args: Any, dtype: str | None, attn_implementation: str | None, trust: bool
+    base: Path, rows: "Dataset", args: Any, attn_implementation: str | None = None, trust: bool = False
 ) -> "SFTTrainer":
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
@@ -167,7 +168,7 @@ def _trainer(
     tokenizer = AutoTokenizer.from_pretrained(str(base), trust_remote_code=trust)
     model = AutoModelForCausalLM.from_pretrained(
         str(base),
-        dtype="auto" if dtype in (None, "auto") else getattr(torch, dtype),
+        dtype=torch.float32,
         attn_implementation=attn_implementation,
         trust_remote_code=trust,
     )
@@ -186,6 +187,7 @@ def _counting_trainer() -> type["SFTTrainer"]:
 
     class CountingSFTTrainer(SFTTrainer):
         loss_tokens = 0  # over all ranks and all steps of the run
+        saved_dtype: str | None = None  # of the checkpoints for later stages
 
         def compute_loss(self, model: Any, inputs: dict[str, Any], *args: Any, **kwargs: Any) -> Any:
             if model.training:
@@ -309,7 +311,7 @@ def _keep(trainer: "SFTTrainer", out_dir: Path, facts: dict[str, Any]) -> None:
     network = trainer.accelerator.unwrap_model(trainer.model)
     routing = getattr(network.config, "output_router_logits", None)
     try:
-        save_plain(network, trainer.processing_class, partial)
+        save_plain(network, trainer.processing_class, partial, trainer.saved_dtype)
     finally:
         if routing is not None:
             network.config.output_router_logits = routing  # TRL's own loss needs it for the steps to come

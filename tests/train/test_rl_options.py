@@ -8,6 +8,7 @@ import torch
 from safetensors.torch import load_file
 from test_rl import rl, verify, weights
 from tiny_lm import save_policy
+from transformers import AutoModelForCausalLM
 
 from ringlite_cli.errors import UserError
 from ringlite_cli.problems import Verdict
@@ -80,9 +81,8 @@ def test_prompts_by_difficulty_and_an_adaptive_budget_resume_to_the_same_weights
     for name in ("checkpoint-4", "../policy"):
         shutil.rmtree(out / "checkpoints" / name)
     resumed = rl(policy, out, **options)
-    strip = ("rollout_seconds", "reward_seconds", "update_seconds", "step_seconds")
     one, other = (
-        [{k: v for k, v in r.items() if k not in strip} for r in rows_of(o)] for o in (tmp_path / "whole", out)
+        [{k: v for k, v in r.items() if "second" not in k} for r in rows_of(o)] for o in (tmp_path / "whole", out)
     )
     assert one == other
     for name, tensor in weights(whole.policy).items():
@@ -129,6 +129,19 @@ def test_small_steps_do_not_round_away_in_bf16(policy, tmp_path):
     assert 0 < moved.max() < 3e-6
     assert (moved > 0).float().mean() > 0.5
     assert weights(result.policy)[name].dtype == torch.bfloat16
+
+
+def test_auto_is_the_policy_s_own_dtype_with_float32_weights_in_training(policy, tmp_path):
+    half = tmp_path / "half"
+    shutil.copytree(policy, half)
+    AutoModelForCausalLM.from_pretrained(policy, dtype=torch.bfloat16).save_pretrained(half)
+    options = {"dtype": "auto", "steps": 1, "router_balance_coef": 0.0, "router_z_loss_coef": 0.0}
+    for start, written in ((half, torch.bfloat16), (policy, torch.float32)):
+        out = tmp_path / str(written)
+        result = rl(start, out, trl={"learning_rate": 1e-6, "save_steps": 1}, **options)
+        trained = load_file(out / "checkpoints" / "checkpoint-1" / "model.safetensors")
+        assert {x.dtype for x in trained.values()} == {torch.float32}
+        assert {x.dtype for x in weights(result.policy).values()} == {written}
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ from itertools import pairwise
 
 import pytest
 import torch
+from test_model import new
 from transformers import AutoModelForCausalLM, AutoTokenizer, TrainerCallback
 
 from ringlite_cli.c3po.attention import NAME
@@ -13,22 +14,6 @@ from ringlite_cli.errors import UserError
 from ringlite_cli.train.model import prepare_model
 from ringlite_cli.train.sft import _config, _rows, _trainer, run_sft
 
-CONFIG = {
-    "model_type": "ernie4_5_moe",
-    "hidden_size": 32,
-    "num_hidden_layers": 2,
-    "num_attention_heads": 2,
-    "num_key_value_heads": 1,
-    "intermediate_size": 48,
-    "moe_intermediate_size": 16,
-    "moe_num_experts": 4,
-    "moe_k": 2,
-    "moe_num_shared_experts": 1,
-    "moe_layer_start_index": 1,
-    "max_position_embeddings": 256,
-    "tie_word_embeddings": True,
-}
-NEW = {"new": {"vocab_size": 400, "config": CONFIG}, "dtype": "float32"}
 PROBLEMS = [p for g in GENERATORS.values() for p in g.generate(24, 17)]
 TRL = {
     "num_train_epochs": 2,
@@ -41,7 +26,7 @@ TRL = {
 
 @pytest.fixture(scope="module")
 def base(tmp_path_factory):
-    return prepare_model(NEW, PROBLEMS, tmp_path_factory.mktemp("model") / "base", 17)
+    return prepare_model(new(), PROBLEMS, tmp_path_factory.mktemp("model") / "base", 17)
 
 
 @pytest.fixture(scope="module")
@@ -54,7 +39,7 @@ def whole_run(base, tmp_path_factory):
 def test_packed_rows_give_each_token_the_log_probs_it_has_alone(base):
     """TRL's own collator over a packed row, through both attentions, against every sample on its own."""
     rows = _rows(PROBLEMS, {}, 3)
-    trainer = _trainer(base, rows, _config(TRL, base.parent / "unused", 3), None, None, False)
+    trainer = _trainer(base, rows, _config(TRL, base.parent / "unused", 3))
     assert trainer.model.config._attn_implementation == NAME
     batch = next(iter(trainer.get_train_dataloader()))
     borders = batch["cu_seq_lens_q"].tolist()
@@ -71,7 +56,7 @@ def test_packed_rows_give_each_token_the_log_probs_it_has_alone(base):
 
 
 def test_only_responses_carry_loss(base):
-    trainer = _trainer(base, _rows(PROBLEMS, {}, 3), _config(TRL, base.parent / "unused", 3), None, None, False)
+    trainer = _trainer(base, _rows(PROBLEMS, {}, 3), _config(TRL, base.parent / "unused", 3))
     batch = next(iter(trainer.get_train_dataloader()))
     tokenizer = AutoTokenizer.from_pretrained(base)
     text = tokenizer.decode(batch["labels"][batch["labels"] != -100])
@@ -163,3 +148,29 @@ def test_an_unpacked_run_works_too(base, tmp_path):
     result = run_sft(base, PROBLEMS[:8], tmp_path, trl=TRL | {"packing": False, "max_steps": 1})
     assert result.finished
     assert result.steps == 1
+
+
+@pytest.mark.parametrize("dtype", ["bfloat16", "auto"])
+def test_half_precision_trains_float32_weights_and_writes_its_own_dtype(tmp_path, dtype):
+    """`auto` is what the base has: bfloat16 here."""
+    base = prepare_model(new() | {"dtype": "bfloat16"}, PROBLEMS, tmp_path / "base", 17)
+    seen = []
+    result = run_sft(
+        base, PROBLEMS, tmp_path / "out", trl=TRL | {"max_steps": 2}, seed=3, dtype=dtype, callbacks=[Weights(seen)]
+    )
+    trained = seen[-1]["model.embed_tokens.weight"]
+    assert trained.dtype == torch.float32
+    assert not torch.equal(trained, trained.bfloat16().float())
+    kept = AutoModelForCausalLM.from_pretrained(tmp_path / "out" / result.checkpoints[-1]["path"], dtype="auto")
+    assert kept.dtype == torch.bfloat16
+    for name, weight in kept.state_dict().items():
+        if name in seen[-1]:
+            assert torch.equal(weight, seen[-1][name].bfloat16()), name
+
+
+class Weights(TrainerCallback):
+    def __init__(self, seen: list) -> None:
+        self.seen = seen
+
+    def on_train_end(self, args, state, control, model=None, **_) -> None:
+        self.seen.append({name: p.detach().clone() for name, p in model.named_parameters()})
