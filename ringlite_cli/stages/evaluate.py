@@ -9,12 +9,17 @@ from ringlite_cli.console import Console
 from ringlite_cli.problems import Problem
 from ringlite_cli.recipe.engine import Engine
 from ringlite_cli.recipe.schema import EvalStage, Recipe, Rewards
+from ringlite_cli.runs.files import write_json
 from ringlite_cli.samples import Progress
 from ringlite_cli.stages.base import Context, StageKind, StageResult, open_verifiers
+from ringlite_cli.stages.contamination import find_contaminated, training_sets, write_flags
 from ringlite_cli.stages.samplers import open_samplers
+
+FILES = {"scores": "scores.json", "responses": "responses.jsonl", "contamination": "contamination.json"}
 
 
 def run(context: Context) -> StageResult:
+    from ringlite_cli.evals import account
     from ringlite_cli.evals.evaluate import evaluate
 
     section: EvalStage = context.section
@@ -24,9 +29,10 @@ def run(context: Context) -> StageResult:
         open_samplers(recipe.engine, recipe.model.dtype) as make_sampler,
         console.progress(context.name, 1) as bar,
     ):
+        tasks = load_tasks(context, section)
         scores = evaluate(
             {name: context.policy(name) for name in section.policies},
-            load_tasks(context, section),
+            tasks,
             make_sampler,
             verify,
             context.folder,
@@ -40,12 +46,16 @@ def run(context: Context) -> StageResult:
             progress=lambda policy, state: bar.update(state.done, state.total, f"{policy}: {state}"),
             report=lambda line: console.say(f"  {line}"),
         )
+    flags = find_contaminated(tasks, training_sets(context))
+    warning = write_flags(context.folder, flags, scores)
+    write_json(context.run.parent / account.FILE, account.token_efficiency(context.run.parent))
     generated = sum(score["tokens"] for tasks in scores.values() for score in tasks.values())
     return StageResult(
-        outputs={"scores": context.folder / "scores.json", "responses": context.folder / "responses.jsonl"},
+        outputs={name: context.folder / file for name, file in FILES.items()},
         tokens={"generated": generated},
         metrics=scores,
         summary=f"{len(scores)} policies scored on {len(next(iter(scores.values())))} tasks",
+        warning=warning,
     )
 
 
@@ -113,7 +123,11 @@ STAGE = StageKind(
     kind="eval",
     summary="score the policies on held-out problems",
     section=EvalStage,
-    artifacts={"scores": "avg@k and intervals by policy and task", "responses": "every response with its verdict"},
+    artifacts={
+        "scores": "avg@k and intervals by policy and task",
+        "responses": "every response with its verdict",
+        "contamination": "problems that stand in the run's training sets",
+    },
     code=("problems.py", "samples.py", "evals", "sampling", "rewards", "sandbox", "stages/evaluate.py"),
     uses=("model", "prompt_suffix", "rewards"),
     run=run,

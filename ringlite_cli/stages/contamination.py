@@ -1,0 +1,73 @@
+"""Which evaluated problems stand, as they are or nearly, in a set that the same run trains on."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from ringlite_cli.problems import Problem
+from ringlite_cli.runs.files import read_jsonl, write_json
+from ringlite_cli.runs.manifest import read_manifest
+from ringlite_cli.stages.base import Context
+
+Flags = dict[str, dict[str, dict[str, Any]]]
+"""Task -> problem id -> {"set", "id", "score"}: the training problem that it repeats."""
+
+
+def training_sets(context: Context) -> dict[str, list[Problem]]:
+    """The sets that the run's finished training stages read."""
+    stages = context.recipe.stages.values()
+    names = dict.fromkeys(s.data for s in stages if s.kind in ("sft", "rl"))
+    return {name: context.problems(name) for name in names if _is_done(context, name)}
+
+
+def find_contaminated(tasks: Mapping[str, Sequence[Problem]], training: Mapping[str, Sequence[Problem]]) -> Flags:
+    """The flags of every task, by the rule that curation decontaminates with (data/decontaminate.py).
+
+    Procedural sets differ in nothing but numbers, so generated problems count as copies only where they are the same.
+    """
+    from ringlite_cli.data.decontaminate import decontaminate
+    from ringlite_cli.data.rows import Row
+
+    flags: Flags = {task: {} for task in tasks}
+    for name, trained in training.items():
+        held = [Row(p, "train", procedural=_is_made(p)) for p in trained]
+        for task, problems in tasks.items():
+            rows = [Row(p, "eval", procedural=_is_made(p)) for p in problems]
+            for drop in decontaminate(rows, held).drops:
+                copied, score = drop.other, drop.score
+                if copied is not None and score is not None:
+                    flag = {"set": name, "id": copied.id, "score": round(score, 4)}
+                    flags[task].setdefault(drop.problem.id, flag)
+    return flags
+
+
+def write_flags(folder: Path, flags: Flags, scores: Mapping[str, Mapping[str, dict[str, Any]]]) -> str:
+    """Writes contamination.json, adds `contaminated` and `avg@k_clean` to the scores; returns a warning or ""."""
+    write_json(folder / "contamination.json", flags)
+    rewards: dict[tuple[str, str], dict[str, list[float]]] = {}
+    for row in read_jsonl(folder / "responses.jsonl"):
+        rewards.setdefault((row["policy"], row["task"]), {}).setdefault(row["id"], []).append(row["reward"])
+    for policy, tasks in scores.items():
+        for task, score in tasks.items():
+            flagged = flags.get(task, {})
+            clean = [sum(r) / len(r) for name, r in rewards.get((policy, task), {}).items() if name not in flagged]
+            score["contaminated"] = len(flagged)
+            score["avg@k_clean"] = sum(clean) / len(clean) if clean else None
+    write_json(folder / "scores.json", scores)
+    found = {task: len(of) for task, of in flags.items() if of}
+    if not found:
+        return ""
+    counts = ", ".join(f"{count} of {task}" for task, count in found.items())
+    return f"{counts} stand in the training sets: see contamination.json, and avg@k_clean without them"
+
+
+def _is_made(problem: Problem) -> bool:
+    """Whether a generator made it, by its source's name (`arithmetic`, `train/arithmetic`, `arithmetic#2`)."""
+    from ringlite_cli.data.generators import GENERATORS
+
+    return problem.source.rpartition("/")[2].partition("#")[0] in GENERATORS
+
+
+def _is_done(context: Context, reference: str) -> bool:
+    manifest = read_manifest(context.run / reference.partition(".")[0])
+    return manifest is not None and manifest.status == "done"
