@@ -10,6 +10,7 @@ VLLMGeneration, except:
 """
 
 import gc
+import os
 import shutil
 import tempfile
 import time
@@ -31,6 +32,7 @@ from ringlite_cli.errors import RingliteError, UserError, WorkFailed
 from ringlite_cli.train.vllm_watchdog import EngineHung, time_limit
 
 _PROBES, _PROBE_TOKENS = 4, 128
+_RENDEZVOUS = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
 
 
 @dataclass(frozen=True)
@@ -100,7 +102,7 @@ class WatchedGeneration(VLLMGeneration):
     def end(self) -> None:
         """Ends a colocated engine and frees its memory."""
         llm, self.llm = self.llm, None
-        if llm is None:
+        if llm is None or self.accelerator.num_processes > 1:  # it shares the ranks' process group, and would end it
             return
         from vllm.distributed.parallel_state import destroy_model_parallel
 
@@ -120,6 +122,7 @@ class WatchedGeneration(VLLMGeneration):
             super()._init_vllm()
             return
         plain = vllm_generation.LLM
+        outside = {name: os.environ.get(name) for name in _RENDEZVOUS}
         settings: dict[str, Any] = {}
         if self._on_cpu:
             settings = {"enforce_eager": True, "dtype": str(self.model.dtype).removeprefix("torch.")}
@@ -134,6 +137,9 @@ class WatchedGeneration(VLLMGeneration):
             ) from None
         finally:
             vllm_generation.LLM = plain
+            for name, value in outside.items():  # left set, they would make a later stage believe in other ranks
+                if value is None:
+                    os.environ.pop(name, None)
         self.llm = _Probed(self.llm, self._check_probe)
 
     def _reload(self) -> None:

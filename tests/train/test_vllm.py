@@ -67,13 +67,11 @@ def test_engine_and_trainer_agree_after_every_sync_and_the_phase_is_counted(dens
 @pytest.mark.slow
 @with_vllm
 def test_a_mixture_that_a_cpu_cannot_sync_stops_the_run(tmp_path: Path) -> None:
-    """vLLM keeps the experts' first weights on a CPU, without an error; the probe sees it at the next sync."""
+    """An engine that has just read a mixture is right (test_vllm_sampler.py); a sync spoils it without an error."""
     mixture = save_policy(tmp_path / "mixture", "qwen2_moe", hidden_size=128)
     with pytest.raises(WorkFailed, match="samples from other weights"):
         train(mixture, tmp_path / "run", sync_tolerance=0.01)
-    rows = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
-    assert rows, "the first sync brings the weights that the engine was started with, and passes"
-    assert rows[0]["engine_drift"] < 1e-4
+    assert not (tmp_path / "run" / "policy").exists()
 
 
 def fail(*_: Any, **__: Any) -> None:
@@ -127,7 +125,7 @@ def test_an_engine_that_fails_in_mid_step_is_started_again_once(
 
 def test_rl_without_vllm_says_how_to_get_it(dense: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("ringlite_cli.engine.vllm_version", lambda: "0.11.0")
-    with pytest.raises(UserError, match=r"trl\.use_vllm: vLLM 0\.11\.0 is too old .* make setup-vllm"):
+    with pytest.raises(UserError, match=r"trl\.use_vllm: vLLM 0\.11\.0 is too old .*make setup-vllm"):
         train(dense, tmp_path)
 
 
