@@ -16,6 +16,7 @@ Dataloader, generation, rewards, advantages, optimizer, checkpoints and logging 
 
 import math
 import time
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from typing import Any, ClassVar
@@ -38,6 +39,7 @@ from ringlite_cli.train.c3po_config import C3POConfig
 from ringlite_cli.train.checkpoints import load_weights
 from ringlite_cli.train.probes import probe
 from ringlite_cli.train.prompts import PromptSource
+from ringlite_cli.train.reward import seconds_by_domain
 from ringlite_cli.train.rollout import Rollout, rollout_stats, selection_stats
 from ringlite_cli.train.run_state import RunState, WhenSharded
 from ringlite_cli.train.step_numbers import PER_TOKEN, StepNumbers
@@ -85,6 +87,7 @@ class C3POTrainer(GRPOTrainer):
         self.add_callback(RunState(self.budget, prompts))
         self.step_stats: Row = {}
         self._seconds = {"rollout": 0.0, "reward": 0.0}
+        self._domain_seconds: defaultdict[str, float] = defaultdict(float)
         self._updates: list[Update] = []
         self._planner = Planner(args, self.accelerator, self.num_generations, skip_truncated=self.skip_truncated)
         self.tap = RouterTap(self.model)
@@ -111,6 +114,7 @@ class C3POTrainer(GRPOTrainer):
         if position == 0 or not self._updates:
             started = time.perf_counter()
             self._seconds = {"rollout": 0.0, "reward": 0.0}
+            self._domain_seconds = defaultdict(float)
             batches, rollout = self._collect(generation_batch)
             self._seconds["rollout"] = time.perf_counter() - started - self._seconds["reward"]
             self._updates = self._plan(batches, rollout)
@@ -180,6 +184,9 @@ class C3POTrainer(GRPOTrainer):
         started = time.perf_counter()
         rewards = super()._calculate_rewards(*args, **kwargs)
         self._seconds["reward"] += time.perf_counter() - started
+        ranks = gather_object([seconds_by_domain(self._pending_metrics)])
+        for domain in {domain for seconds in ranks for domain in seconds}:
+            self._domain_seconds[domain] += max(seconds.get(domain, 0.0) for seconds in ranks)
         return rewards
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
@@ -329,6 +336,7 @@ class C3POTrainer(GRPOTrainer):
         budget = self._budget_step() if self.args.algorithm == "c3po" else trained
         stats: Row = {"algorithm": self.args.algorithm} | selection_stats(rollout, picks, budget, all_picks)
         stats |= {f"{name}_seconds": seconds if all_picks else 0.0 for name, seconds in self._seconds.items()}
+        stats["reward_seconds_by_domain"] = dict(sorted(self._domain_seconds.items())) if all_picks else {}
         if all_picks is not None and self.budget.change:
             stats["budget_change"] = self.budget.change
         return stats | rollout_stats(rollout, self.num_generations)

@@ -13,6 +13,7 @@ from ringlite_cli.problems import Problem, Verdict, Verify
 
 NO_VERDICT = ("error", "sandbox error")
 """Verdicts that speak of the verifier and not of the response."""
+_SECONDS = "reward_seconds/"
 
 
 class VerifiedReward:
@@ -45,7 +46,7 @@ class VerifiedReward:
                 verdicts[i] = verdict
         if log_metric is not None:
             for domain in sorted(seconds):
-                log_metric(f"reward_seconds/{domain}", seconds[domain])
+                log_metric(f"{_SECONDS}{domain}", seconds[domain])
         if log_extra is not None:
             log_extra("verdict", [verdict.verdict for verdict in verdicts])
         return [verdict.reward if _counts(verdict) else None for verdict in verdicts]
@@ -68,6 +69,11 @@ class VerifiedReward:
         if len(verdicts) != len(pairs):
             raise WorkFailed(f"the verifier returned {len(verdicts)} verdicts for {len(pairs)} responses")
         return verdicts, seconds
+
+
+def seconds_by_domain(logged: Mapping[str, Sequence[float]]) -> dict[str, float]:
+    """The seconds per domain among the metrics that reward functions have logged."""
+    return {name.removeprefix(_SECONDS): sum(logged[name]) for name in logged if name.startswith(_SECONDS)}
 
 
 def _counts(verdict: Verdict) -> bool:

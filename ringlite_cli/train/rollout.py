@@ -1,5 +1,6 @@
 """What a rollout was: facts of every response, known to all ranks, and the numbers that are logged of them."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
@@ -105,6 +106,10 @@ def rollout_stats(rollout: Rollout, group: int) -> Row:
         "reward": sum(scored) / len(scored),
         "reward_by_domain": {
             domain: _mean([r for r, d in zip(rollout.rewards, rollout.domains, strict=True) if d == domain])
+            for domain in sorted(set(rollout.domains))
+        },
+        "verdicts_by_domain": {
+            domain: dict(Counter(v for v, d in zip(rollout.verdicts, rollout.domains, strict=True) if d == domain))
             for domain in sorted(set(rollout.domains))
         },
         "response_tokens_mean": sum(rollout.lengths) / len(rollout.lengths),

@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -43,6 +44,13 @@ def policy(tmp_path_factory) -> Path:
     return save_policy(tmp_path_factory.mktemp("policy"), "ernie4_5_moe")
 
 
+class Timed:
+    """`verify` as the verifiers are: asynchronous, with the seconds that each domain took."""
+
+    async def verify_async(self, pairs):
+        return verify(pairs), {problem.domain: 0.5 for problem, _ in pairs}
+
+
 def rl(policy, out, verifier=verify, trl=None, **options):
     numbers = {
         "prompts_per_step": 4,
@@ -64,7 +72,7 @@ def weights(folder: Path) -> dict[str, torch.Tensor]:
 @pytest.fixture(scope="module")
 def finished(policy, tmp_path_factory):
     out = tmp_path_factory.mktemp("finished")
-    return out, rl(policy, out, trl={"beta": 0.01, "entropy_coef": 1e-3})
+    return out, rl(policy, out, Timed(), trl={"beta": 0.01, "entropy_coef": 1e-3})
 
 
 def test_every_step_leaves_a_row_with_every_number(finished):
@@ -78,6 +86,12 @@ def test_every_step_leaves_a_row_with_every_number(finished):
         assert 0 < row["row_fill"] <= 1
         assert row["step_seconds"] >= row["rollout_seconds"] + row["reward_seconds"] > 0
         assert set(row["reward_by_domain"]) <= {"math", "code"}
+        assert row["reward_seconds_by_domain"] == dict.fromkeys(row["reward_by_domain"], 0.5)
+        drawn = [r for r in read_jsonl(out / "rollouts.jsonl") if r["step"] == row["step"]]
+        assert row["verdicts_by_domain"] == {
+            domain: dict(Counter(r["verdict"] for r in drawn if r["domain"] == domain))
+            for domain in {r["domain"] for r in drawn}
+        }
     assert rows[0]["kl"] == pytest.approx(0, abs=1e-6)  # the policy is still its reference
     assert rows[-1]["kl"] > 0
     assert result.tokens_trained == 240
