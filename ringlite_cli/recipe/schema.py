@@ -53,6 +53,7 @@ class Model(Section):
     dtype: Literal["float32", "bfloat16", "auto"] = "auto"
     attn_implementation: str | None = None
     trust_remote_code: bool = False
+    allow_pickle: bool = Field(False, description="load weights that are no safetensors; unpickling can run code")
 
     @model_validator(mode="after")
     def _one_origin(self) -> "Model":

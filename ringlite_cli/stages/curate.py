@@ -12,6 +12,7 @@ from ringlite_cli.recipe.engine import Engine
 from ringlite_cli.recipe.schema import CurateStage, Recipe, Responder, Source
 from ringlite_cli.samples import Sampler, SamplingSettings
 from ringlite_cli.stages.base import Context, StageKind, StageResult
+from ringlite_cli.stages.remembered import Remembered
 from ringlite_cli.stages.samplers import open_sampler
 
 if TYPE_CHECKING:
@@ -23,7 +24,8 @@ def run(context: Context) -> StageResult:
     from ringlite_cli.data.generators import GENERATORS
 
     section: CurateStage = context.section
-    with context.verifiers() as verify, context.console.progress("curate", 1) as bar:
+    with context.verifiers() as fresh, context.console.progress("curate", 1) as bar:
+        verify = Remembered(fresh, context.folder)
         result = curate(
             section.sources,
             section.sets,
@@ -36,6 +38,7 @@ def run(context: Context) -> StageResult:
             models=_models(context, verify, bar),
             progress=lambda step, done, total: bar.update(done, total, step),
         )
+    verify.forget()
     others = {file.partition(".")[0].lower(): file for file in ("dropped.jsonl", "funnel.json", "CARD.md")}
     others["provenance"] = "provenance.parquet"
     rows_in, out = result.funnel["rows_in"], result.funnel["out"]

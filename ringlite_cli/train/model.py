@@ -236,14 +236,15 @@ def _from_pretrained(section: Mapping[str, Any]) -> tuple[Any, Any]:
         raise UserError("no such model folder", where=f"model.path: {name}")
     where = str(Path(name).expanduser()) if name.startswith("~") else name
     register()
-    common = {
+    safe = None if section.get("allow_pickle") else True  # None: whatever is there
+    common: dict[str, Any] = {
         "revision": section.get("revision") or "main",
         "trust_remote_code": bool(section.get("trust_remote_code")),
     }
     try:
         if common["trust_remote_code"]:
             refuse_needless_trust(where, revision=common["revision"])
-        network = AutoModelForCausalLM.from_pretrained(where, dtype="auto", **common)
+        network = AutoModelForCausalLM.from_pretrained(where, dtype="auto", use_safetensors=safe, **common)
         tokenizer = AutoTokenizer.from_pretrained(where, **common)
     except UserError:
         raise

@@ -1,0 +1,68 @@
+"""What a run never does on the word of a recipe, a model or a data set."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+import ringlite_cli
+from ringlite_cli.errors import UserError
+from ringlite_cli.recipe.load import load_recipe
+from ringlite_cli.recipe.schema import Model
+from ringlite_cli.stages.pipeline import _versions
+
+PACKAGE = Path(ringlite_cli.__file__).parent
+FORBIDDEN = {"os.system", "os.popen", "pickle.load", "pickle.loads", "torch.load", "yaml.unsafe_load", "yaml.full_load"}
+
+
+def calls(file: Path) -> list[ast.Call]:
+    return [node for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))) if isinstance(node, ast.Call)]
+
+
+@pytest.mark.parametrize("file", sorted(PACKAGE.rglob("*.py")), ids=lambda file: str(file.relative_to(PACKAGE)))
+def test_no_shell_no_pickle_and_the_safe_loader_alone(file: Path) -> None:
+    for call in calls(file):
+        name = ast.unparse(call.func)
+        assert name not in FORBIDDEN, f"{file}:{call.lineno}"
+        for keyword in call.keywords:
+            assert keyword.arg != "shell" or ast.unparse(keyword.value) == "False", f"{file}:{call.lineno}"
+        if name == "yaml.load":
+            loaders = [ast.unparse(part) for part in (*call.args[1:], *(k.value for k in call.keywords))]
+            assert loaders == ["_Loader"], f"{file}:{call.lineno}"
+
+
+def test_the_loader_makes_plain_values_only(tmp_path: Path) -> None:
+    mark = tmp_path / "mark"
+    path = tmp_path / "r.yaml"
+    path.write_text(f"name: !!python/object/apply:pathlib.Path.touch [!!python/object/apply:pathlib.Path ['{mark}']]\n")
+    with pytest.raises(UserError, match="not valid YAML"):
+        load_recipe(str(path))
+    with pytest.raises(UserError, match="not valid YAML"):
+        load_recipe("toy", [f"name=!!python/object/apply:os.mkdir ['{mark}']"])
+    assert not mark.exists()
+
+
+def test_weights_are_safetensors_or_refused(tmp_path: Path) -> None:
+    import torch
+    from policies import write_tiny_policy
+
+    from ringlite_cli.train.model import prepare_model
+
+    model = write_tiny_policy(tmp_path / "model")
+    section = {"path": str(model), "dtype": "float32"}
+    assert (prepare_model(section, [], tmp_path / "ours", 1) / "model.safetensors").is_file()
+    from safetensors.torch import load_file
+
+    torch.save(load_file(model / "model.safetensors"), model / "pytorch_model.bin")
+    (model / "model.safetensors").unlink()
+    with pytest.raises(UserError, match=r"cannot load the model .*safetensors"):
+        prepare_model(section, [], tmp_path / "theirs", 1)
+    assert not (tmp_path / "theirs").exists()
+    assert prepare_model(section | {"allow_pickle": True}, [], tmp_path / "theirs", 1).is_dir()
+
+
+def test_remote_code_is_off_and_named_in_the_manifest_when_on() -> None:
+    assert Model(path="x/y").trust_remote_code is False
+    assert "remote_code" not in _versions(load_recipe("toy"))
+    trusted = load_recipe("toy", ["model={path: some/model, trust_remote_code: true}"])
+    assert _versions(trusted)["remote_code"] == "some/model"
