@@ -185,7 +185,7 @@ def run_rl(
                 _prepare_folder(history, resume or history.attempt > 0, steps, updates_per_rollout)
         found = last_checkpoint(checkpoints)
         with MetricsWriter(metrics) as metrics_file, MetricsWriter(rollouts) as rollouts_file:
-            with generation_for(own, sync_tolerance=sync_tolerance, timeout=engine_timeout):
+            with generation_for(own, policy, sync_tolerance=sync_tolerance, timeout=engine_timeout):
                 trainer = _trainer(
                     policy, tokenizer, problems, verify, own, rows, rollouts_file, rollout_func, source, lora
                 )

@@ -2,22 +2,29 @@
 
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
 from typing import Any
 
 from ringlite_cli.engine import check_vllm, prepare_environment
 from ringlite_cli.errors import UserError
+from ringlite_cli.train.vllm_server import check_server
 
 Row = dict[str, Any]
 
 
-def generation_for(args: Any, *, sync_tolerance: float, timeout: float) -> AbstractContextManager[None]:
+def generation_for(
+    args: Any, policy: Path | None = None, *, sync_tolerance: float, timeout: float
+) -> AbstractContextManager[None]:
     """In this block a trainer is made; with `use_vllm` it generates through a watched engine.
 
-    Raises UserError where vLLM is missing or of a version that TRL does not drive.
+    policy: what a server has to serve; without, it is not asked. Raises UserError where vLLM is missing or of a version
+    that TRL does not drive, and where a server is not there or serves another model.
     """
     if not args.use_vllm:
         return nullcontext()
     check_vllm("trl.use_vllm", instead="set use_vllm: false")
+    if args.vllm_mode == "server" and policy is not None and args.process_index == 0:
+        check_server(args, policy)
     prepare_environment(cuda=args.device.type == "cuda")
     from ringlite_cli.train.vllm_generation import Watch, watched_generation
 

@@ -1,9 +1,11 @@
 """RL through vLLM on real tiny models: engine and trainer agree after every sync, and what goes wrong is told."""
 
 import json
+import socket
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -14,6 +16,7 @@ from ringlite_cli.errors import UserError, WorkFailed
 from ringlite_cli.problems import Problem, Verdict
 from ringlite_cli.train import vllm_watchdog
 from ringlite_cli.train.rl import run_rl
+from ringlite_cli.train.vllm_server import check_server, fits
 from ringlite_cli.train.vllm_start import check_memory, phase_stats, tail_share
 from ringlite_cli.train.vllm_watchdog import EngineHung, time_limit
 
@@ -127,6 +130,24 @@ def test_rl_without_vllm_says_how_to_get_it(dense: Path, tmp_path: Path, monkeyp
     monkeypatch.setattr("ringlite_cli.engine.vllm_version", lambda: "0.11.0")
     with pytest.raises(UserError, match=r"trl\.use_vllm: vLLM 0\.11\.0 is too old .*make setup-vllm"):
         train(dense, tmp_path)
+
+
+def test_a_server_that_is_not_there_is_told_with_the_command_that_starts_it(dense: Path) -> None:
+    with socket.socket() as taken:  # a port that nobody listens on
+        taken.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{taken.getsockname()[1]}"
+        args = SimpleNamespace(vllm_server_base_url=url, vllm_server_timeout=0.1)
+        with pytest.raises(UserError, match=f"no vLLM server answers there.*vllm serve {dense}"):
+            check_server(args, dense)
+
+
+def test_a_server_fits_with_the_policy_itself_or_a_model_of_its_shape(dense: Path, tmp_path: Path) -> None:
+    alike = save_policy(tmp_path / "alike", "llama", head_dim=32, seed=1)
+    deeper = save_policy(tmp_path / "deeper", "llama", head_dim=32, num_hidden_layers=3)
+    assert fits({"id": "policy", "root": str(dense)}, dense)
+    assert fits({"id": str(alike), "root": None}, dense)
+    assert not fits({"id": "policy", "root": str(deeper)}, dense)
+    assert not fits({"id": "Qwen/Qwen3-1.7B", "root": "Qwen/Qwen3-1.7B"}, dense)
 
 
 def test_a_call_that_takes_too_long_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
