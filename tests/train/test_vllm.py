@@ -1,7 +1,11 @@
 """RL through vLLM on real tiny models: engine and trainer agree after every sync, and what goes wrong is told."""
 
 import json
+import os
+import signal
 import socket
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -23,7 +27,7 @@ from ringlite_cli.train.vllm_watchdog import EngineHung, time_limit
 FAULT = fault_of(vllm_version())
 with_vllm = pytest.mark.skipif(bool(FAULT), reason=f"{FAULT}; `make setup-vllm` installs it")
 PROBLEMS = [Problem(f"p{i}", "math", f"w{i} w{i + 1} w2", answer="1") for i in range(16)]
-GIB = 2**30
+GIB, HERE = 2**30, Path(__file__).parent
 
 
 def verify(pairs: Sequence[tuple[Problem, str]]) -> list[Verdict]:
@@ -119,11 +123,50 @@ def test_an_engine_that_fails_in_mid_step_is_started_again_once(
         with pytest.raises(WorkFailed, match="failed again, after it was started anew"):
             train(dense, tmp_path)
         return
-    rows = train(dense, tmp_path, engine_timeout=20.0)
+    rows = train(dense, tmp_path, engine_timeout=10.0)
     assert [row["step"] for row in rows] == [1, 2, 3]
     assert all(row["engine_drift"] < 1e-5 for row in rows)
     assert planted == 1
     assert "it is started again" in capsys.readouterr().out
+
+
+@pytest.mark.slow
+@with_vllm
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT])
+def test_a_run_that_is_ended_leaves_no_process(dense: Path, tmp_path: Path, number: signal.Signals) -> None:
+    """The run leads a session of its own; whatever it has started is in it."""
+    code = f"from test_vllm import *; train(Path({str(dense)!r}), Path({str(tmp_path)!r}), steps=100000)"
+    env = os.environ | {"PYTHONPATH": os.pathsep.join([str(HERE), str(HERE.parent), str(HERE.parents[1])])}
+    run = subprocess.Popen([sys.executable, "-c", code], env=env, start_new_session=True, stderr=subprocess.DEVNULL)
+    try:
+        rows = tmp_path / "metrics.jsonl"
+        wait_for(lambda: rows.is_file() and rows.stat().st_size > 0, 120)
+        run.send_signal(number)
+        run.wait(60)
+        wait_for(lambda: not session(run.pid), 5)
+    finally:
+        if session(run.pid):
+            os.killpg(run.pid, signal.SIGKILL)
+
+
+def wait_for(done: Callable[[], bool], seconds: float) -> None:
+    until = time.monotonic() + seconds
+    while not done():
+        assert time.monotonic() < until, "took too long"
+        time.sleep(0.1)
+
+
+def session(leader: int) -> list[int]:
+    """Living processes of a session, from /proc; a zombie is none."""
+    found = []
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            state, _, _, member_of = stat.read_text().rpartition(")")[2].split()[:4]
+        except OSError:
+            continue
+        if int(member_of) == leader and state != "Z":
+            found.append(int(stat.parent.name))
+    return found
 
 
 def test_rl_without_vllm_says_how_to_get_it(dense: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
