@@ -5,6 +5,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
+from pydantic import TypeAdapter
+
 from ringlite_cli.runs.files import digest, read_json, size_of, write_json
 
 Status = Literal["running", "done", "failed", "interrupted"]
@@ -43,12 +45,18 @@ class Manifest:
         write_json(folder / FILE, asdict(self))
 
 
+_TYPED = TypeAdapter(Manifest)
+
+
 def read_manifest(folder: Path) -> Manifest | None:
     """The manifest of a stage folder; None where there is none, or none that this version can read."""
     try:
-        return Manifest(**read_json(folder / FILE))
-    except (OSError, ValueError, TypeError):
+        given = Manifest(**read_json(folder / FILE))  # refuses a field that it does not know
+        manifest = _TYPED.validate_python(asdict(given))
+    except (OSError, ValueError, TypeError, RecursionError):
         return None
+    entries = [*manifest.inputs.values(), *manifest.outputs.values()]
+    return manifest if all(isinstance(e.get(key), str) for e in entries for key in ("path", "digest")) else None
 
 
 def describe(path: Path, root: Path, rows: int | None = None) -> dict[str, Any]:

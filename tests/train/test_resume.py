@@ -24,7 +24,9 @@ PROBLEMS = [
     Problem(id=f"p{i}", domain="math" if i % 3 else "code", prompt=f"w{i} w{i + 1}", labels={"pass_rate": i % 10 / 10})
     for i in range(30)
 ]
-TIMES = {"rollout_seconds", "reward_seconds", "update_seconds", "step_seconds"}
+TIMES = {"rollout_seconds", "reward_seconds", "reward_seconds_by_domain", "update_seconds", "step_seconds"} | {
+    "rollout_tokens_per_second"
+}
 EVERYTHING = {
     "sampling": "difficulty",
     "undershoot": "refill",
