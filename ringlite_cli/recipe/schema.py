@@ -73,6 +73,10 @@ class Rewards(Section):
     memory_mb: Positive = 512
     science_tolerance: float = Field(0.01, ge=0, description="relative error that a numeric science answer may have")
     isolation: Literal["full", "partial", "none"] = Field("full", description="the least sandbox isolation accepted")
+    packages: list[str] = Field(
+        ["sortedcontainers", "numpy"],
+        description="installed packages that programs in the sandbox may import; these two where they are installed",
+    )
     judge_url: str = Field("", description="OpenAI-compatible address, with /v1, of the verifier `judge`")
     judge_model: str = Field("", description="the model that judges there")
     judge_timeout: float = Field(60.0, gt=0, description="seconds that a judge or a reward model may take")

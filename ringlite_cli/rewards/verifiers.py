@@ -21,6 +21,7 @@ from ringlite_cli.rewards.math import verify_math
 from ringlite_cli.rewards.pool import MathPool
 from ringlite_cli.rewards.science import verify_science
 from ringlite_cli.sandbox import Sandbox, SandboxSettings
+from ringlite_cli.sandbox.packages import USUAL
 from ringlite_cli.sandbox.pool import CANCELLED
 
 ROUTES = ("math", "science", "logic", "code", "logic-gym", "instructions", "judge", "reward-model")
@@ -38,6 +39,7 @@ class VerifierSettings:
     judge_url, judge_model: an OpenAI-compatible address (with /v1) and the model there, for the route `judge`; its key
     is read from the environment variable RINGLITE_JUDGE_KEY. reward_model: folder or hub id of a model that classifies
     sequences, for the route `reward-model`. judge_timeout: seconds that either may take per response.
+    packages: installed distributions that programs may import.
     """
 
     workers: int = 2
@@ -51,11 +53,16 @@ class VerifierSettings:
     judge_model: str = ""
     judge_timeout: float = 60.0
     reward_model: str = ""
+    packages: Sequence[str] = USUAL
 
     def sandbox(self) -> SandboxSettings:
         """The sandbox's part of these settings. Raises UserError for values that cannot be."""
         return SandboxSettings(
-            workers=self.workers, seconds=self.code_timeout, memory_mb=self.memory_mb, isolation=self.isolation
+            workers=self.workers,
+            seconds=self.code_timeout,
+            memory_mb=self.memory_mb,
+            isolation=self.isolation,
+            packages=tuple(self.packages),
         )
 
 

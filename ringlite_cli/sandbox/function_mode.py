@@ -126,7 +126,8 @@ def checked(
 ) -> SandboxVerdict | None:
     """The verdict of the tests' own checker where they bring one; None when all is well.
 
-    A checker that fails on an answer, but not on the expected one in its place, has met a wrong answer.
+    A checker that fails on an answer, but not on the expected one in its place, has met a wrong answer; where None is
+    expected, as by cases that only a checker can decide, it must at least load.
     """
     if not judge.brings_checker(attempt.tests):
         return None
@@ -137,9 +138,11 @@ def checked(
         return None
     if place == len(said):
         gold = expected[place]
-        sound = gold is not None and bool(_run_checker(attempt, [(given[place], gold, wire.pack(gold))])[0])
-        if not sound:
+        asked = [] if gold is None else [(given[place], gold, wire.pack(gold))]
+        done, again, _ = _run_checker(attempt, asked)
+        if len(done) < len(asked) or again["killed"] or again["children"][0]["status"]:
             return SandboxVerdict(model.SANDBOX_ERROR, reply["wall"], f"the checker failed: {failure}", place)
+        return SandboxVerdict(model.WRONG_ANSWER, reply["wall"], f"the checker failed on it: {failure}", place)
     return wrong_answer(cases[place], wire.unpack(tagged[place]), place, reply["wall"])
 
 

@@ -11,7 +11,7 @@ import subprocess
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from ringlite_cli.sandbox.cgroup import MemoryGroup
 from ringlite_cli.sandbox.view import (
     ENVIRONMENT,
     GUEST,
+    SITE,
     SUBMISSION_UID,
     Isolation,
     find_bwrap,
@@ -31,6 +32,7 @@ _ENTER = """
 import os, sys
 register, os.register_at_fork = os.register_at_fork, lambda **_: None
 sys.path.insert(0, {root!r})
+sys.path.append({site!r})
 from guest import zygote
 zygote.main(register)
 """
@@ -51,12 +53,24 @@ class Cancelled(Exception):
 class Jail:
     """A running jail. Use from one thread; that thread must outlive it (the jail dies with its parent thread)."""
 
-    def __init__(self, isolation: Isolation, files_mb: int, slot: int = 0, memory_mb: int = 0) -> None:
-        """memory_mb: of all processes of a run together, where a control group can be had; 0 for no such limit."""
+    def __init__(
+        self,
+        isolation: Isolation,
+        files_mb: int,
+        slot: int = 0,
+        memory_mb: int = 0,
+        packages: Mapping[str, str] | None = None,
+    ) -> None:
+        """memory_mb: of all processes of a run together, where a control group can be had; 0 for no such limit.
+
+        packages: name -> path of what programs may import beside the standard library.
+        """
+        self._packages = packages or {}
         self.isolation = isolation
         self._group, self._memory_mb = (MemoryGroup.make(slot) if memory_mb else None), memory_mb + _WARM_MB
         self._log = tempfile.TemporaryFile()  # noqa: SIM115  (closed by `close`)
         self._scratch = tempfile.mkdtemp(prefix="ringlite-") if isolation.level == "none" else ""
+        self._site = self._linked_packages() if isolation.level == "none" else SITE
         self._sending = threading.Lock()
         self._called_off = False
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -67,7 +81,7 @@ class Jail:
             except OSError as error:
                 ours.close()
                 self._log.close()
-                shutil.rmtree(self._scratch, ignore_errors=True)
+                self._remove_folders()
                 raise JailFailed(str(error)) from None
         try:
             self.facts: dict[str, Any] = self._receive(_START_SECONDS)
@@ -79,7 +93,7 @@ class Jail:
         root = "/ringlite" if self.isolation.level != "none" else str(GUEST.parent)
         uid = str(SUBMISSION_UID) if self.isolation.user_ids else "-"
         interpreter = python()[0] if self.isolation.level == "none" else inside(python()[0])
-        inner = [interpreter, "-s", "-S", "-P", "-B", "-c", _ENTER.format(root=root)]
+        inner = [interpreter, "-s", "-S", "-P", "-B", "-c", _ENTER.format(root=root, site=self._site)]
         if self._group is not None:
             self._group.limit(self._memory_mb << 20)
         inner += [str(theirs.fileno()), uid, str(files_mb << 20), self._scratch or "/tmp"]
@@ -93,7 +107,7 @@ class Jail:
                 start_new_session=True,
                 **common,
             )
-        outer = jail_arguments(str(find_bwrap()), self.isolation)
+        outer = jail_arguments(str(find_bwrap()), self.isolation, self._packages)
         if not self.isolation.user_ids:
             return subprocess.Popen([*self._joining(), *outer, *inner], pass_fds=[theirs.fileno()], **common)
         return self._start_with_user_ids(outer, inner, theirs.fileno(), slot, common)
@@ -124,6 +138,17 @@ class Jail:
         finally:
             os.close(info_read)
             os.close(go_write)
+
+    def _linked_packages(self) -> str:
+        folder = Path(tempfile.mkdtemp(prefix="ringlite-site-"))
+        for name, path in self._packages.items():
+            (folder / name).symlink_to(path)
+        return str(folder)
+
+    def _remove_folders(self) -> None:
+        if self.isolation.level == "none":
+            shutil.rmtree(self._scratch, ignore_errors=True)
+            shutil.rmtree(self._site, ignore_errors=True)
 
     def run(
         self, request: dict[str, Any], files: list[int], enough: Callable[[], bool] | None = None
@@ -209,7 +234,7 @@ class Jail:
                     os.killpg(self._process.pid, signal.SIGKILL)
             self._process.kill()
             self._process.wait()
-        shutil.rmtree(self._scratch, ignore_errors=True)
+        self._remove_folders()
         if self._group is not None:
             self._group.remove()
         self._log.seek(0)

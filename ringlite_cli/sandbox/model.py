@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ringlite_cli.errors import UserError
+from ringlite_cli.sandbox.packages import USUAL, site_packages
 
 LEVELS = ("none", "partial", "full")
 MODES = ("function", "stdin", "unit")
@@ -36,7 +37,7 @@ class SandboxSettings:
     workers: jails that run side by side. seconds: wall time of a run (in mode stdin of each case), also the base of
     its CPU limit. memory_mb: address space of a process. processes: processes and threads of a run. output_mb: what a
     run may print. files_mb: what it may keep in its /tmp. isolation: the level below which nothing is run ("full",
-    "partial" or "none").
+    "partial" or "none"). packages: installed distributions that programs may import, beside the standard library.
     """
 
     workers: int = 2
@@ -46,8 +47,10 @@ class SandboxSettings:
     output_mb: int = 8
     files_mb: int = 32
     isolation: str = "full"
+    packages: tuple[str, ...] = USUAL
 
     def __post_init__(self) -> None:
+        site_packages(self.packages)
         if self.isolation not in LEVELS:
             raise UserError(
                 f"isolation {self.isolation!r} is not one of {', '.join(LEVELS)}", where="rewards.isolation"

@@ -13,6 +13,7 @@ from ringlite_cli.sandbox.attempt import Memory
 from ringlite_cli.sandbox.jail import Cancelled, Jail, JailFailed
 from ringlite_cli.sandbox.ladder import probe
 from ringlite_cli.sandbox.model import LEVELS, SANDBOX_ERROR, SandboxSettings, SandboxVerdict, Submission
+from ringlite_cli.sandbox.packages import site_packages
 from ringlite_cli.sandbox.runs import judge_submission
 from ringlite_cli.sandbox.view import Isolation
 
@@ -157,7 +158,7 @@ class Sandbox:
         """A jail whose runs may take, all processes together, what one may, with its files and output."""
         settings = self.settings
         together = settings.memory_mb + settings.files_mb + 2 * settings.output_mb
-        return Jail(self.isolation, settings.files_mb, slot, together)
+        return Jail(self.isolation, settings.files_mb, slot, together, site_packages(settings.packages))
 
     def _judge_in(self, jail: Jail, submission: Submission, future: "Future[SandboxVerdict]") -> SandboxVerdict:
         with self._lock:

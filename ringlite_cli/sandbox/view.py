@@ -5,9 +5,11 @@ import functools
 import os
 import shutil
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+SITE = "/site"  # inside the jail: the packages that programs may import
 GUEST = Path(__file__).parent / "guest"
 SUBMISSION_UID = 1000  # inside the jail's user name space
 _ROOT_CAPS = ("CAP_SYS_ADMIN", "CAP_SETUID", "CAP_SETGID", "CAP_KILL")
@@ -59,14 +61,15 @@ ENVIRONMENT = {
     "HOME": "/tmp",
     "LANG": "C.UTF-8",
     "PYTHONHASHSEED": "0",
+    "OPENBLAS_NUM_THREADS": "1",  # numpy's; each thread would take address space
     "LD_BIND_NOW": "1",  # for the warm process: else every child looks symbols up again
 }
 _NAMESPACE_FLAGS = {"pid": "--unshare-pid", "net": "--unshare-net", "ipc": "--unshare-ipc", "uts": "--unshare-uts"}
 _DEVICES = ("null", "zero", "full", "random", "urandom")
 
 
-def jail_arguments(bwrap: str, isolation: Isolation) -> list[str]:
-    """bubblewrap's arguments: what is visible inside, and nothing else is."""
+def jail_arguments(bwrap: str, isolation: Isolation, packages: Mapping[str, str]) -> list[str]:
+    """bubblewrap's arguments: what is visible inside, and nothing else is. packages: name -> path, of site packages."""
     binary, prefix = python()
     args = [bwrap, "--unshare-user", *(_NAMESPACE_FLAGS[n] for n in isolation.namespaces)]
     args += ["--die-with-parent", "--new-session", "--clearenv"]
@@ -87,6 +90,8 @@ def jail_arguments(bwrap: str, isolation: Isolation) -> list[str]:
     for folder in sorted({prefix, str(Path(binary).parent.parent), *java_folders()}):
         if not folder.startswith("/usr/") and folder not in ("/usr", "/"):
             args += _bind(folder, inside(folder))
+    for name, path in packages.items():
+        args += _bind(path, f"{SITE}/{name}")
     if binary != inside(binary):  # found by its place, it needs its library by name
         args += ["--setenv", "LD_LIBRARY_PATH", str(Path(inside(binary)).parent.parent / "lib")]
     args += [

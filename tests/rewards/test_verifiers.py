@@ -78,6 +78,32 @@ def test_strange_responses_get_a_verdict_and_no_reward(response):
     assert verdict.reward == 0.0
 
 
+@linux
+@pytest.mark.parametrize(
+    "tests",
+    [
+        {"mode": "unit", "code": "raise ValueError('the tests are broken')"},
+        {"mode": "unit", "code": "assert f(1, 2) =="},
+        {"mode": "unit", "code": "import os; os._exit(0)"},
+        {"mode": "unit"},
+        {"mode": "function", "entry_point": "f", "cases": [{"args": [1, 2]}]},
+        {"mode": "function", "cases": [{"args": [1, 2], "expected": 3}]},
+        {"mode": "stdin", "cases": [{}]},
+        {"mode": "oracle"},
+        {"mode": "unit", "language": "cobol", "code": ""},
+        {"mode": "function", "entry_point": "f", "cases": "none"},
+        {},
+    ],
+)
+def test_broken_tests_give_a_verdict_and_are_counted(tests):
+    with Verifiers(SETTINGS) as verify:
+        broken, sound = verify([(Problem("b", "code", "?", tests=tests), GOOD), (CODE, GOOD)])
+        assert (broken.reward, sound.verdict) == (0.0, "accepted")
+        assert broken.verdict != "accepted"
+        assert broken.detail
+        assert sum(verify.counts().values()) == 2
+
+
 def test_an_own_route_beats_the_domain():
     with Verifiers(SETTINGS) as verify:
         assert verify([(Problem("p", "general", "?", answer="x", verifier="logic"), r"\boxed{X}")])[0].reward == 1.0

@@ -13,7 +13,7 @@ full = pytest.mark.skipif(isolation_level().level != "full", reason=f"isolation 
 def test_an_interpreter_below_tmp_is_shown_elsewhere(monkeypatch):
     """Every run mounts its own /tmp, which would hide it."""
     monkeypatch.setattr(view, "python", lambda: ("/tmp/py/bin/python3", "/tmp/py"))
-    arguments = view.jail_arguments("bwrap", view.Isolation("full", ladder.ALL_NAMESPACES))
+    arguments = view.jail_arguments("bwrap", view.Isolation("full", ladder.ALL_NAMESPACES), {})
     assert arguments[arguments.index("/tmp/py") - 1 :][:3] == ["--ro-bind", "/tmp/py", "/host/tmp/py"]
     assert arguments[arguments.index("LD_LIBRARY_PATH") + 1] == "/host/tmp/py/lib"
 

@@ -4,6 +4,7 @@ import ast
 import gzip
 import json
 import os
+from importlib.util import find_spec
 
 import pytest
 
@@ -55,7 +56,8 @@ def test_humaneval_solutions_pass_and_mutated_ones_do_not(real_data, sandbox):
 
 def test_leetcode_solutions_pass(real_data, sandbox):
     rows = json.loads((real_data / "eval" / "leetcode.json").read_text())
-    rows = [r for r in rows if "sortedcontainers" not in r["solutions"]]
+    if find_spec("sortedcontainers") is None:
+        rows = [r for r in rows if "sortedcontainers" not in r["solutions"]]
     verdicts = sandbox.run_many(
         [Submission(r["solutions"], {"mode": "unit", "code": r["tests"]["functional"]}) for r in rows]
     )

@@ -159,8 +159,7 @@ def _prelude(space: dict[str, Any]) -> None:
             if public != "pow" and (not hasattr(builtins, public) or public == "inf"):
                 space[public] = getattr(module, public)
     for name in (*_STARS.split(), "sys", "re", "copy"):
-        if name != "datetime":
-            space[name] = __import__(name)
+        space[name] = __import__(name)  # `datetime` too is the module, not the class in it
     for thing in (wire.ListNode, wire.TreeNode, wire.list_node, wire.tree_node):
         space[thing.__name__] = thing
     space["is_same_list"] = lambda a, b: wire.list_values(a) == wire.list_values(b)

@@ -1,0 +1,38 @@
+"""Installed packages that programs in a jail may import: which they are, and where their files lie."""
+
+import functools
+from collections.abc import Iterable
+from importlib.metadata import PackageNotFoundError, distribution
+
+from ringlite_cli.errors import UserError
+
+USUAL = ("sortedcontainers", "numpy")
+"""What judges offer besides the standard library. Left out where it is not installed."""
+
+
+def site_packages(names: Iterable[str]) -> dict[str, str]:
+    """Top-level name -> path, for the files and folders of these distributions; not of what they depend on.
+
+    Raises UserError for one that is not installed, unless it is of the usual ones.
+    """
+    places: dict[str, str] = {}
+    for name in names:
+        found = _files(name)
+        if found is None and name not in USUAL:
+            raise UserError(
+                f"the package {name!r} is not installed",
+                where="rewards.packages",
+                hint=f"pip install {name}, or take it from the list",
+            )
+        places |= found or {}
+    return places
+
+
+@functools.cache
+def _files(name: str) -> dict[str, str] | None:
+    try:
+        installed = distribution(name)
+    except (PackageNotFoundError, ValueError):
+        return None
+    tops = {file.parts[0] for file in installed.files or ()} - {"..", "__pycache__"}
+    return {top: str(installed.locate_file(top)) for top in sorted(tops)}
