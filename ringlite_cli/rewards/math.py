@@ -3,12 +3,15 @@
 Paper §3.3: Math-Verify, 1 or 0, no format reward.
 """
 
+import math
+import re
 from concurrent.futures import Future
 
 from ringlite_cli.problems import Verdict
 from ringlite_cli.rewards.extract import last_boxed
 from ringlite_cli.rewards.normalise import answer_texts, decimal_of, for_algebra, squeeze
 from ringlite_cli.rewards.pool import MathPool
+from ringlite_cli.rewards.units import read_quantity
 
 MAX_CHARACTERS = 10_000
 CORRECT, WRONG, UNPARSED, TIMEOUT, ERROR = "correct", "wrong", "unparsed", "timeout", "error"
@@ -39,8 +42,22 @@ def verify_math(answer: object, response: str, pool: MathPool) -> "Future[Verdic
     return pool.submit([for_algebra(gold) for gold in golds], for_algebra(boxed))
 
 
+_MARKED_UNIT = re.compile(r"\\(?:text|mathrm|textrm|mbox|operatorname)\s*\{|\d\s+[A-Za-z]")
+
+
+def _by_units(gold: str, answer: str) -> bool | None:
+    """Whether two quantities agree, of which both have a unit, set apart from the number; None for anything else."""
+    if not (_MARKED_UNIT.search(gold) and _MARKED_UNIT.search(answer)):
+        return None
+    want, got = read_quantity(gold), read_quantity(answer)
+    if want is None or got is None or want.unit is None or got.unit is None:
+        return None
+    same = want.unit.dimension == got.unit.dimension
+    return same and math.isclose(want.value * want.unit.factor, got.value * got.unit.factor, rel_tol=1e-6)
+
+
 def plain_verdict(golds: list[str], answer: str) -> str | None:
-    """correct or wrong when text or plain decimals decide it; None when it takes algebra."""
+    """correct or wrong when text, plain decimals or quantities with units decide it; None when it takes algebra."""
     key, number = squeeze(answer), decimal_of(answer)
     wrong = 0
     for gold in golds:
@@ -49,6 +66,10 @@ def plain_verdict(golds: list[str], answer: str) -> str | None:
         gold_number = decimal_of(gold)
         if number is not None and gold_number is not None:
             if abs(number - gold_number) <= abs(gold_number).scaleb(-6) * (number % 1 != 0 or gold_number % 1 != 0):
+                return CORRECT
+            wrong += 1
+        elif (same := _by_units(gold, answer)) is not None:
+            if same:
                 return CORRECT
             wrong += 1
     return WRONG if wrong == len(golds) else None

@@ -29,7 +29,8 @@ def compare(golds: list[str], answer: str) -> tuple[str, str]:
     for gold in golds:
         target = parse(f"${gold}$", configs, **options) or parse(gold, configs, **options)
         understood = understood or bool(target)
-        if target and verify(target, parsed, timeout_seconds=None, raise_on_error=False):
+        # allow_set_relation_comp: 0 < x < 1 is the interval (0, 1)
+        if target and verify(target, parsed, timeout_seconds=None, raise_on_error=False, allow_set_relation_comp=True):
             return "correct", ""
     if not understood:
         return "wrong", f"the gold answer is not an expression: {golds[0][:80]}"

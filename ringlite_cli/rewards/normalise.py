@@ -41,26 +41,34 @@ def number_text(value: Any) -> str:
 
 _RAISED = re.compile("[⁻⁺]?[⁰¹²³⁴-⁹]+")
 _SIGNS = str.maketrans({"−": "-", "，": ",", "、": ",", "。": ".", "⁄": "/", "【": "[", "】": "]"})
+_VULGAR = re.compile("[¼-¾⅐-⅞]")
 
 
 def one_width(text: str) -> str:
-    """Full-width and other compatibility characters as plain ones; a raised digit stays a power (10² is 10^{2})."""
+    """Full-width and other compatibility characters as plain ones.
+
+    A raised digit stays a power (10² is 10^{2}), a fraction a fraction (2½ is 2\\frac{1}{2}).
+    """
+    text = _VULGAR.sub(lambda m: rf"\frac{{{unicodedata.normalize('NFKC', m[0]).replace('⁄', '}{')}}}", text)
     text = _RAISED.sub(lambda m: "^{" + unicodedata.normalize("NFKC", m[0]) + "}", text)
     return unicodedata.normalize("NFKC", text).translate(_SIGNS)
 
 
 _HAN = "\u3400-\u4dbf\u4e00-\u9fff\u3000-\u303f"
 _HAN_TEXT = re.compile(rf"\\(?:text|mathrm|mbox|textbf)\s*\{{[^{{}}]*[{_HAN}][^{{}}]*\}}|[{_HAN}]+[:：]?")
+_EQUALS = re.compile(rf"(?<=[A-Za-z0-9)}}])\s*(?:等于|为|是)\s*(?=[^\s{_HAN}])")
+_CURRENCY = re.compile(r"^[€£¥]\s*(?=[-+.\d])|(?<=\d)\s*[€£¥]$")
+_BARE_POWER = re.compile(r"\^(-\d+)")  # in LaTeX 10^-3 is 10 with a raised minus, and 3
 _E_NOTATION = re.compile(r"(?<![\w.])([+-]?\d++(?:\.\d*+)?)[eE]([+-]?\d++)\Z")
 
 
 def for_algebra(text: str) -> str:
     """An answer for a parser of expressions: one width, no Chinese words around numbers, 1.5e3 as a power of ten."""
-    text = one_width(text).strip()
+    text = _EQUALS.sub("=", _CURRENCY.sub("", one_width(text).strip()))
     bare = _HAN_TEXT.sub(" ", text).strip()
     text = bare if re.search(r"[0-9A-Za-z]", re.sub(r"\\[A-Za-z]+", "", bare)) else text
     text = text[:-1].rstrip() if text.endswith(".") and not text.endswith("..") else text
-    return _E_NOTATION.sub(r"\1\\times 10^{\2}", text)
+    return _E_NOTATION.sub(r"\1\\times 10^{\2}", _BARE_POWER.sub(r"^{\1}", text))
 
 
 def normalise(text: str) -> str:
@@ -75,9 +83,14 @@ def normalise(text: str) -> str:
     return text[:-1].rstrip() if text.endswith(".") and not text.endswith("..") else text
 
 
+_EMPTY_SET = re.compile(r"\\varnothing(?![A-Za-z])|∅")
+_QUOTES = '"“”‘’「」『』'
+
+
 def squeeze(text: str) -> str:
     """A key for equality: normalised, text macros opened, without spaces outside words."""
-    return re.sub(r"\s+", "", _TEXT.sub(r"\1", normalise(text)))
+    text = _EMPTY_SET.sub(r"\\emptyset", _TEXT.sub(r"\1", normalise(text)))
+    return re.sub(r"\s+", "", text).strip(_QUOTES)
 
 
 def decimal_of(text: str) -> Decimal | None:

@@ -41,7 +41,8 @@ BREAKOUTS = {
     "/etc/shadow": "return bool(open('/etc/shadow').read())",
     "/proc": "return bool(os.listdir('/proc'))",
     "home": "return any(os.path.exists(p) for p in ('/home', '/root/.ssh', '/root/.bashrc', '/var', '/sys', '/run'))",
-    "environment": "return set(os.environ) - {'PATH', 'HOME', 'LANG', 'PYTHONHASHSEED', 'PWD', 'LC_CTYPE'} != set()",
+    "environment": "return bool(set(os.environ) - {'PATH', 'HOME', 'LANG', 'PYTHONHASHSEED', 'PWD', 'LC_CTYPE',"
+    " 'OPENBLAS_NUM_THREADS'})",
     "project": f"return os.path.exists({str(Path(__file__))!r})",
     "write /": "open('/x', 'w'); return True",
     "write /usr": "open('/usr/x', 'w'); return True",
