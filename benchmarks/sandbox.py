@@ -1,6 +1,6 @@
 """The sandbox and the math verifier beside what they could not beat, in one run.
 
-    python benchmarks/sandbox.py [--seconds 10] [--workers 2] [--soak 10000] [--math math500.json]
+    python benchmarks/sandbox.py [--seconds 10] [--workers 2] [--scale 16] [--soak 10000] [--math math500.json]
 
 The rows take turns, a slice of time each, over and over: only ratios within one run mean anything. `--soak` runs that
 many programs, one in 20 a bomb, and prints the verdicts and the memory at each quarter. `--math` checks the gold
@@ -92,6 +92,24 @@ def rates(seconds: float, workers: int) -> None:
     print(f"latency p50 {1000 * waits[len(waits) // 2]:.1f} ms, p99 {1000 * waits[int(len(waits) * 0.99)]:.1f} ms")
 
 
+def scaling(seconds: float, most: int) -> None:
+    """Prints runs a second for 1, 2, 4 ... workers, and what a run costs the parent under its one GIL."""
+    workers = 1
+    while workers <= most:
+        with Sandbox(SandboxSettings(workers=workers, isolation="none")) as sandbox:
+            sandbox.run_many([Submission(PROGRAM, TESTS)] * workers * 4)
+            before = os.times()
+            verdicts, _, elapsed = saturate(sandbox, seconds / ROUNDS)
+            after = os.times()
+        user, rate = after.user - before.user, len(verdicts) / elapsed
+        print(
+            f"{workers:3} workers {rate:8.0f}/s   {rate / workers:6.0f}/s each   "
+            f"parent {1e6 * user / len(verdicts):5.0f} us user, "
+            f"{1e6 * (after.system - before.system) / len(verdicts):4.0f} us system a run"
+        )
+        workers *= 2
+
+
 def _memory_mb(pids: set[int]) -> float:
     total = 0
     for pid in pids:
@@ -146,9 +164,12 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=10.0, help="for each row")
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 2)
     parser.add_argument("--soak", type=int, default=0, help="programs to run, 5 %% of them bombs")
+    parser.add_argument("--scale", type=int, default=0, help="rows for 1, 2, 4 ... workers up to this many")
     parser.add_argument("--math", type=Path, help="JSON list of rows with an answer")
     options = parser.parse_args()
     rates(options.seconds, options.workers)
+    if options.scale:
+        scaling(options.seconds, options.scale)
     if options.math:
         gold(options.math, options.workers)
     if options.soak:

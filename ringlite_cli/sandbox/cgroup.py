@@ -21,6 +21,7 @@ class MemoryGroup:
         self.folder = folder
         self._limit = folder / ("memory.max" if second else "memory.limit_in_bytes")
         self._events = folder / ("memory.events" if second else "memory.oom_control")
+        self._counter = -1  # the open file of events: it is read twice a run
         self._seen = 0
 
     @classmethod
@@ -44,11 +45,18 @@ class MemoryGroup:
                 folder.rmdir()
             return None
 
+    def _close(self) -> None:
+        if self._counter >= 0:
+            os.close(self._counter)
+            self._counter = -1
+
     def _open(self) -> None:
         """Does what every run will, so that a group that cannot limit or be joined shows now. Raises OSError."""
         self.limit(1 << 40)
+        self._counter = os.open(self._events, os.O_RDONLY | os.O_CLOEXEC)
         self._seen = self._kills()
         if subprocess.run([*self.join(), "true"], stderr=subprocess.DEVNULL, check=False).returncode != 0:
+            self._close()
             raise PermissionError("no process may move into the group")
 
     def limit(self, size: int) -> None:
@@ -67,6 +75,7 @@ class MemoryGroup:
 
     def remove(self) -> None:
         """Removes the group. Its processes were killed; the kernel may take a moment to let go of them."""
+        self._close()
         deadline = time.monotonic() + _REMOVE_SECONDS
         while self.folder.exists():
             try:
@@ -77,8 +86,8 @@ class MemoryGroup:
                 time.sleep(0.005)
 
     def _kills(self) -> int:
-        for line in self._events.read_text().splitlines():
-            if line.startswith("oom_kill "):
+        for line in os.pread(self._counter, 4096, 0).splitlines():
+            if line.startswith(b"oom_kill "):
                 return int(line.split()[1])
         return 0
 

@@ -40,7 +40,7 @@ class Answers:
         place = len(self.values)
         answers = judge.accepted_answers(self.cases[place])
         try:
-            tagged = json.loads(line)
+            tagged = json.loads(line.decode())
             actual = wire.unpack(tagged)
             right = self.same is None or any(self.same(answer, actual) for answer in answers)
         except Exception as error:  # whatever a program may write there, it is only its answer

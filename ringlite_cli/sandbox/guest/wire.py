@@ -13,6 +13,7 @@ from collections.abc import Callable
 from typing import Any
 
 MAX_NODES = 200_000
+_PLAIN = {type(None), bool, str, float}
 
 
 class Unsendable(TypeError):
@@ -27,6 +28,9 @@ def pack(value: Any, other: Callable[[Any], dict[str, Any]] | None = None) -> An
     if kind is int:
         return value if -(2**63) < value < 2**63 else _tag("int", hex(value))
     if kind is list:
+        kinds = {*map(type, value)}
+        if kinds <= _PLAIN or (kinds == {int} and min(value) >= -(2**63) and max(value) < 2**63):
+            return value
         return [pack(v, other) for v in value]
     if kind is dict and all(type(k) is str and k != "~" for k in value):
         return {k: pack(v, other) for k, v in value.items()}
