@@ -5,7 +5,7 @@ import re
 from ringlite_cli.problems import Verdict
 from ringlite_cli.rewards.extract import last_boxed
 from ringlite_cli.rewards.math import CORRECT, ERROR, UNPARSED, WRONG
-from ringlite_cli.rewards.normalise import answer_texts, decimal_of, normalise
+from ringlite_cli.rewards.normalise import answer_texts, decimal_of, normalise, plain
 
 _MAX_CHARACTERS = 20_000
 _MACRO = re.compile(r"\\(?:text|mathrm|textbf|mathbf|texttt|mbox)\s*\{([^{}]*)\}")
@@ -40,4 +40,4 @@ def items(text: str) -> list[str]:
 
 def _item(text: str) -> str:
     number = decimal_of(text)
-    return str(number.normalize()) if number is not None else text
+    return plain(number) if number is not None else text

@@ -9,7 +9,7 @@ from concurrent.futures import Future
 
 from ringlite_cli.problems import Verdict
 from ringlite_cli.rewards.extract import last_boxed
-from ringlite_cli.rewards.normalise import answer_texts, decimal_of, for_algebra, squeeze
+from ringlite_cli.rewards.normalise import answer_texts, decimal_of, for_algebra, is_close, squeeze
 from ringlite_cli.rewards.pool import MathPool
 from ringlite_cli.rewards.units import read_quantity
 
@@ -65,7 +65,7 @@ def plain_verdict(golds: list[str], answer: str) -> str | None:
             return CORRECT
         gold_number = decimal_of(gold)
         if number is not None and gold_number is not None:
-            if abs(number - gold_number) <= abs(gold_number).scaleb(-6) * (number % 1 != 0 or gold_number % 1 != 0):
+            if is_close(number, gold_number):
                 return CORRECT
             wrong += 1
         elif (same := _by_units(gold, answer)) is not None:

@@ -3,7 +3,7 @@
 import json
 import re
 import unicodedata
-from decimal import Decimal, InvalidOperation
+from decimal import MAX_EMAX, MIN_EMIN, Context, Decimal, InvalidOperation, localcontext
 from typing import Any
 
 _DROPPED = re.compile(r"\\(?:left|right|displaystyle|[,!;:> ]|quad|qquad|big|Big|bigg|Bigg)(?![A-Za-z])")
@@ -11,6 +11,9 @@ _FRACTION = re.compile(r"\\[dtc]frac(?![A-Za-z])")
 _THOUSANDS = re.compile(r"(?<![\d.,])(-?\d{1,3}(?:(?:,|\{,\})\d{3})+)(?![\d,])")
 _NUMBER = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)\Z")
 _TEXT = re.compile(r"\\(?:text|mathrm|textbf|mathbf|textrm|mbox)\s*\{([^{}]*)\}")
+
+WIDE = Context(prec=1000, Emax=MAX_EMAX, Emin=MIN_EMIN, traps=[])
+"""Arithmetic in which every number that an answer can spell out is exact; the usual 28 digits fail on longer ones."""
 
 
 def answer_texts(answer: Any) -> list[str]:
@@ -91,6 +94,23 @@ def squeeze(text: str) -> str:
     """A key for equality: normalised, text macros opened, without spaces outside words."""
     text = _EMPTY_SET.sub(r"\\emptyset", _TEXT.sub(r"\1", normalise(text)))
     return re.sub(r"\s+", "", text).strip(_QUOTES)
+
+
+def is_close(one: Decimal, other: Decimal) -> bool:
+    """Whether two numbers are the same: whole ones exactly, others to a millionth of the second. Of any length."""
+    with localcontext(WIDE):
+        slack = abs(other).scaleb(-6) if _fractional(one) or _fractional(other) else Decimal(0)
+        return abs(one - other) <= slack
+
+
+def plain(number: Decimal) -> str:
+    """One text per value: 2.50 and 2.5 are the same, to the last digit."""
+    with localcontext(WIDE):
+        return str(number.normalize())
+
+
+def _fractional(number: Decimal) -> bool:
+    return number != number.to_integral_value()
 
 
 def decimal_of(text: str) -> Decimal | None:

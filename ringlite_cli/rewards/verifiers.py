@@ -10,7 +10,7 @@ from concurrent.futures import CancelledError, Future
 from dataclasses import dataclass
 from types import TracebackType
 
-from ringlite_cli.errors import UserError
+from ringlite_cli.errors import RingliteError, UserError
 from ringlite_cli.problems import Problem, Verdict
 from ringlite_cli.rewards.code import verify_code
 from ringlite_cli.rewards.gym import require_gym, verify_gym
@@ -152,6 +152,17 @@ class Verifiers:
             self._sandbox.close()
 
     def _start(self, route: str, problem: Problem, response: str) -> "Future[Verdict]":
+        """One verification on its way; a fault of a verifier is the verdict `error` of this pair, not of its batch."""
+        try:
+            return self._route(route, problem, response)
+        except RingliteError:
+            raise
+        except Exception as error:
+            failed: Future[Verdict] = Future()
+            failed.set_result(Verdict("error", 0.0, 0.0, f"{type(error).__name__}: {error}"[:200]))
+            return failed
+
+    def _route(self, route: str, problem: Problem, response: str) -> "Future[Verdict]":
         if route == "math":
             return verify_math(problem.answer, response, self._math)
         if route == "science":
@@ -241,6 +252,10 @@ class Batch:
                 verdicts.append(future.result())
             except CancelledError:
                 verdicts.append(Verdict("error", 0.0, 0.0, "cancelled"))
+            except RingliteError:
+                raise
+            except Exception as error:
+                verdicts.append(Verdict("error", 0.0, 0.0, f"{type(error).__name__}: {error}"[:200]))
         self._verifiers.note(self, verdicts)
         return verdicts
 

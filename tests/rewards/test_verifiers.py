@@ -157,3 +157,22 @@ def test_no_rows_to_verify(tmp_path, content):
     with pytest.raises(UserError, match=r"in\.jsonl"):
         verify_file(path, tmp_path / "out.jsonl", SETTINGS)
     assert not (tmp_path / "out.jsonl").exists()
+
+
+def test_numbers_longer_than_usual_arithmetic_are_compared_exactly():
+    long = "1" + "0" * 60
+    pairs = [(long, long), (long, long[:-1] + "1"), ("3", long), (long, "3")]
+    asked = [(Problem("m", "math", "?", answer=gold), rf"\boxed{{{got}}}") for gold, got in pairs]
+    with Verifiers(SETTINGS) as verifiers:
+        assert [verdict.verdict for verdict in verifiers(asked)] == ["correct", "wrong", "wrong", "wrong"]
+
+
+def test_a_fault_of_ours_is_one_pair_s_error_and_not_its_batch_s(monkeypatch):
+    def breaks(*_):
+        raise ZeroDivisionError("ours")
+
+    monkeypatch.setattr("ringlite_cli.rewards.verifiers.verify_logic", breaks)
+    with Verifiers(SETTINGS) as verifiers:
+        broken, fine = verifiers([(LOGIC, r"\boxed{a b}"), (MATH, r"\boxed{3}")])
+    assert (broken.verdict, broken.detail) == ("error", "ZeroDivisionError: ours")
+    assert fine.verdict == "correct"
