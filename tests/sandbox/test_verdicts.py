@@ -114,6 +114,13 @@ def test_unit_mode(sandbox, program, verdict):
     assert sandbox.run(unit(program)).verdict == verdict
 
 
+def test_how_a_program_ended_does_not_depend_on_who_ends_first(sandbox):
+    """The link to the tests closes first, and the tests may be through before the program is."""
+    slow = "import os, time\nfor n in range(3, 64):\n    try: os.close(n)\n    except OSError: pass\n"
+    judged = sandbox.run(unit(slow + "time.sleep(0.1)\nos._exit(7)"))
+    assert (judged.verdict, judged.detail) == ("runtime error", "exit code 7")
+
+
 CLASSES = """
 class Box:
     def __init__(self, size): self.size = size

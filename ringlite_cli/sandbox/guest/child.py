@@ -23,7 +23,7 @@ from typing import Any
 
 from . import lock, native, peer, wire
 
-EXIT_HARNESS, EXIT_MEMORY, EXIT_RAISED = 70, 97, 1
+EXIT_HARNESS, EXIT_GONE, EXIT_MEMORY, EXIT_RAISED = 70, 71, 97, 1
 EXIT_COMPILE, EXIT_NO_TOOL = native.EXIT_COMPILE, native.EXIT_NO_TOOL
 PROGRAM_FILE = "program.py"
 
@@ -215,6 +215,8 @@ def _test(payload: dict[str, Any], files: dict[str, int]) -> None:
         _prelude(space)
     outcome = peer.run_tests(peer.Peer(files["link"]), payload["tests"], space)
     os.write(files["result"], json.dumps(outcome).encode())
+    if outcome["outcome"] == "gone":
+        os._exit(EXIT_GONE)
 
 
 _Role = Callable[[dict[str, Any], dict[str, int]], None]
