@@ -54,8 +54,12 @@ def run(
 def _walk(recipe: Recipe, stages: list[str], runs_dir: Path, fresh: bool, max_hours: float | None) -> None:
     """Runs stages and writes the report, also when a stage fails or is stopped."""
     from ringlite_cli.stages.pipeline import Walk, run_pipeline
+    from ringlite_cli.stages.ranks import follow, is_follower
 
     console, folder = Console(), runs_dir / recipe.name
+    if is_follower():
+        follow(recipe, folder)
+        return
     try:
         run_pipeline(recipe, folder, Walk(stages, fresh, max_hours), console)
     except Exception:

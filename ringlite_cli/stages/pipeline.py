@@ -24,6 +24,7 @@ from ringlite_cli.stages.allocator import use_expandable_segments
 from ringlite_cli.stages.base import Context, StageKind, StageResult
 from ringlite_cli.stages.failures import as_failure
 from ringlite_cli.stages.inputs import changed, check_inputs
+from ringlite_cli.stages.ranks import call_ranks
 from ringlite_cli.stages.watch import WatchedConsole
 
 
@@ -67,6 +68,7 @@ def run_pipeline(recipe: Recipe, run: Path, walk: Walk, console: Console) -> Non
                 raise Interrupted(f"the time limit came before {name}; the same command goes on")
             context = Context(recipe, name, run, console)
             _run_stage(context, walk, f"[{number}/{len(walk.stages)}] {name}")
+        call_ranks(run, None)
 
 
 def _run_stage(context: Context, walk: Walk, title: str) -> None:

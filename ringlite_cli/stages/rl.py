@@ -6,6 +6,7 @@ from ringlite_cli.errors import UserError
 from ringlite_cli.recipe.schema import Recipe, RlStage
 from ringlite_cli.recipe.tracking import tracker_faults
 from ringlite_cli.stages.base import Context, StageKind, StageResult
+from ringlite_cli.stages.ranks import call_ranks
 from ringlite_cli.stages.tracking import tracked
 
 
@@ -14,6 +15,7 @@ def run(context: Context) -> StageResult:
 
     section: RlStage = context.section
     recipe, folder = context.recipe, context.folder
+    call_ranks(context.run, context.name)
     with context.verifiers() as verify, context.console.progress(context.name, 1) as bar, tracked(context) as trl:
         result = run_rl(
             context.policy(section.policy),

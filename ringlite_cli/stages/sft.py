@@ -9,6 +9,7 @@ from ringlite_cli.recipe.schema import Recipe, SftStage
 from ringlite_cli.recipe.tracking import tracker_faults
 from ringlite_cli.runs.files import MetricsWriter, cut_jsonl, read_json
 from ringlite_cli.stages.base import Context, StageKind, StageResult
+from ringlite_cli.stages.ranks import call_ranks, is_follower
 from ringlite_cli.stages.tracking import tracked
 
 
@@ -22,8 +23,11 @@ def run(context: Context) -> StageResult:
     problems = context.problems(section.data)
     if section.policy:
         base = context.policy(section.policy)
+    elif is_follower():
+        base = folder / "base"  # rank 0 has made it
     else:
         base = prepare_model(recipe.model, problems, folder / "base", recipe.seed, prompt_suffix=recipe.prompt_suffix)
+    call_ranks(context.run, context.name)
     epochs = section.trl.get("num_train_epochs", 3.0)
     progress = context.console.progress(f"{context.name}: epoch", epochs)
     with progress as bar, StopFlag() as stop, tracked(context) as trl:

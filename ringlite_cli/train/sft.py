@@ -93,9 +93,10 @@ def run_sft(
                     _remove(out_dir / name)
     last = last_checkpoint(out_dir / "trainer")
     trainer.train(resume_from_checkpoint=str(last[0]) if last else None)
+    trainer.accelerator.wait_for_everyone()
     steps = int(trainer.state.global_step)
     checkpoints = read_json(out_dir / "checkpoints.json") if (out_dir / "checkpoints.json").exists() else []
-    if steps >= total:
+    if steps >= total and args.process_index == 0:
         _remove(out_dir / "trainer")
     return SftResult(checkpoints, int(trainer.loss_tokens), steps, steps >= total)
 
