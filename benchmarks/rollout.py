@@ -101,7 +101,7 @@ def _trl(model: Path, conversations: list[Any], options: argparse.Namespace, scr
     from datasets import Dataset
     from trl import GRPOConfig
 
-    from ringlite_cli.train.vllm_start import end_generation, generation_for
+    from ringlite_cli.train.vllm_start import Watch, end_generation, generation_for
 
     rows = options.prompts * options.samples
     args = GRPOConfig(
@@ -121,7 +121,7 @@ def _trl(model: Path, conversations: list[Any], options: argparse.Namespace, scr
     )
     from trl import GRPOTrainer
 
-    with generation_for(args, sync_tolerance=0.5, timeout=1800):
+    with generation_for(args, Watch(sync_tolerance=0.5)):
         trainer = GRPOTrainer(
             str(model),
             reward_funcs=lambda completions, **_: [0.0] * len(completions),

@@ -19,7 +19,16 @@ def main() -> None:
     for name in ("SIGTERM", "SIGUSR1"):  # schedulers stop a job by either, as Ctrl-C does
         if hasattr(signal, name):
             signal.signal(getattr(signal, name), signal.default_int_handler)
-    sys.exit(run(sys.argv[1:]))
+    code = run(sys.argv[1:])
+    _leave_ranks()
+    sys.exit(code)
+
+
+def _leave_ranks() -> None:
+    """Threads of a process group that is still open when Python ends abort the process now and then."""
+    distributed = sys.modules.get("torch.distributed")
+    if distributed is not None and distributed.is_initialized():
+        distributed.destroy_process_group()
 
 
 def run(arguments: list[str]) -> int:

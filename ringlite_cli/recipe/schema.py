@@ -312,6 +312,16 @@ class Guard(Section):
     max_rollbacks: int = Field(3, ge=0, description="after so many, the run fails instead")
 
 
+class VllmServer(Section):
+    """A vLLM server that an RL stage starts and ends (trl.vllm_mode: server), on GPUs beside the trainer's."""
+
+    gpus: list[Annotated[int, Field(ge=0)]] | None = Field(None, description="default: those after the trainer's")
+    tensor_parallel_size: Positive = Field(1, description="GPUs that share one copy of the model")
+    data_parallel_size: Positive = Field(1, description="copies of the model; above 1 for mixtures of experts only")
+    gpu_memory_utilization: Probability = Field(0.9, description="share of its GPUs' memory that the server takes")
+    enforce_eager: bool = Field(False, description="no compiling and no CUDA graphs: a faster start, slower tokens")
+
+
 class RlStage(Section):
     kind: Literal["rl"]
     policy: str
@@ -341,6 +351,7 @@ class RlStage(Section):
     guard: Guard = Guard()
     sync_tolerance: float = Field(0.1, gt=0, description="nats per token that vllm may differ by after a weight sync")
     engine_timeout: float = Field(1800, gt=0, description="seconds that vllm may take for one rollout")
+    vllm_server: VllmServer = Field(VllmServer(), description="the server of trl.vllm_mode: server without an address")
     trl: dict[str, Any] = {}
 
 

@@ -3,7 +3,7 @@
 from typing import Any
 
 from ringlite_cli.errors import UserError
-from ringlite_cli.recipe.schema import Recipe, RlStage
+from ringlite_cli.recipe.schema import Recipe, RlStage, VllmServer
 from ringlite_cli.recipe.tracking import tracker_faults
 from ringlite_cli.stages.base import Context, StageKind, StageResult
 from ringlite_cli.stages.ranks import call_ranks
@@ -26,6 +26,7 @@ def run(context: Context) -> StageResult:
             trl={name: value for name, value in trl.items() if name != "max_steps"},
             **c3po_arguments(section),
             guard=section.guard,
+            vllm_server=section.vllm_server,
             prompt_suffix=recipe.prompt_suffix,
             seed=recipe.seed,
             dtype=recipe.model.dtype,
@@ -43,7 +44,7 @@ def run(context: Context) -> StageResult:
 
 def c3po_arguments(section: RlStage) -> dict[str, Any]:
     """The section's own keys, as the trainer takes them."""
-    return section.model_dump(exclude={"kind", "policy", "data", "trl", "guard"})
+    return section.model_dump(exclude={"kind", "policy", "data", "trl", "guard", "vllm_server"})
 
 
 def faults(recipe: Recipe, name: str) -> list[str]:
@@ -51,6 +52,7 @@ def faults(recipe: Recipe, name: str) -> list[str]:
     from ringlite_cli.c3po.memory import CPU_ROW_TOKENS
     from ringlite_cli.c3po.plan import resolve_batch
     from ringlite_cli.c3po.schedule import BudgetSchedule
+    from ringlite_cli.train.vllm_process import is_own
 
     section = recipe.stages[name]
     assert isinstance(section, RlStage)
@@ -59,6 +61,8 @@ def faults(recipe: Recipe, name: str) -> list[str]:
         return ["trl: max_steps, the number of optimizer steps, is missing"]
     if found := tracker_faults(trl):
         return found
+    if section.vllm_server != VllmServer() and not is_own(trl):
+        return ["vllm_server: the run starts one with trl.vllm_mode: server and no address of another; set that"]
     longest = trl.get("max_completion_length", 256)
     try:
         BudgetSchedule(section.token_budget, section.budget_schedule, section.token_budget_end, section.budget_steps)

@@ -101,7 +101,7 @@ STAGE = StageKind(
         "models",
         "c3po/attention.py",
         "c3po/packing.py",
-        *(f"train/{name}.py" for name in ("model", "sft", "keeper", "checkpoints", "callbacks")),
+        *(f"train/{name}.py" for name in ("model", "sft", "devices", "keeper", "checkpoints", "callbacks")),
         "stages/sft.py",
     ),
     uses=("model", "prompt_suffix"),

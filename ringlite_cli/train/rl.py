@@ -20,15 +20,17 @@ from ringlite_cli.c3po.schedule import Kind
 from ringlite_cli.errors import Diverged, UserError
 from ringlite_cli.models import register
 from ringlite_cli.problems import PAPER_SUFFIX, Problem, Verify, chat_messages
-from ringlite_cli.recipe.schema import Guard
+from ringlite_cli.recipe.schema import Guard, VllmServer
 from ringlite_cli.runs.files import MetricsWriter, read_jsonl
 from ringlite_cli.train.attempts import with_rollbacks
 from ringlite_cli.train.checkpoints import drop_unsound, go_back_to, last_checkpoint, start_afresh
+from ringlite_cli.train.devices import on_one_gpu
 from ringlite_cli.train.history import History
 from ringlite_cli.train.layout import row_layout
 from ringlite_cli.train.model import compute_dtype
 from ringlite_cli.train.prompts import DifficultySource, draw_prompts
-from ringlite_cli.train.vllm_start import end_generation, generation_for, phase_stats
+from ringlite_cli.train.vllm_process import is_own
+from ringlite_cli.train.vllm_start import Watch, end_generation, generation_for, phase_stats
 
 Row = dict[str, Any]
 
@@ -93,6 +95,7 @@ def run_rl(
     guard: Guard | None = None,
     sync_tolerance: float = 0.1,
     engine_timeout: float = 1800.0,
+    vllm_server: VllmServer | None = None,
     resume: bool = True,
     on_step: Callable[[Row], None] | None = None,
     rollout_func: Any = None,
@@ -105,7 +108,8 @@ def run_rl(
     lora: fields of peft's LoraConfig; the policy is written merged. on_step gets each new row of metrics.jsonl.
     dtype: float32, bfloat16 or auto (see compute_dtype).
     rollout_func: TRL's seam, for tests and engines. row_tokens: of a packed row; by default as memory allows.
-    sync_tolerance, engine_timeout: of vLLM, with trl.use_vllm (see train/vllm_generation.py).
+    sync_tolerance, engine_timeout, vllm_server: of vLLM, with trl.use_vllm (see train/vllm_generation.py); a server is
+    started with trl.vllm_mode: server where trl names none.
 
     With resume, a run that was stopped goes on from its last checkpoint and ends with the same weights.
     Raises UserError for input that cannot work, WorkFailed where it did not, Interrupted after Ctrl-C or SIGTERM.
@@ -167,6 +171,7 @@ def run_rl(
         undershoot=undershoot,
         refill_rounds=refill_rounds,
     )
+    server = (vllm_server or VllmServer()) if is_own(trl) else None
 
     def as_row(problem: Problem) -> Row:
         return {"prompt": chat_messages(problem, suffix), "problem_id": problem.id, "domain": problem.domain}
@@ -185,7 +190,8 @@ def run_rl(
                 _prepare_folder(history, resume or history.attempt > 0, steps, updates_per_rollout)
         found = last_checkpoint(checkpoints)
         with MetricsWriter(metrics) as metrics_file, MetricsWriter(rollouts) as rollouts_file:
-            with generation_for(own, policy, sync_tolerance=sync_tolerance, timeout=engine_timeout):
+            watch = Watch(sync_tolerance, engine_timeout, server=server, policy=policy, log=out_dir / "vllm-server.log")
+            with generation_for(own, watch):
                 trainer = _trainer(
                     policy, tokenizer, problems, verify, own, rows, rollouts_file, rollout_func, source, lora
                 )
@@ -314,7 +320,7 @@ def _config(
         defaults["liger_kernel_config"] = {"cross_entropy": False, "fused_linear_cross_entropy": False}
     fields = defaults | dict(trl) | plan.trl_fields | own | {"model_init_kwargs": model_kwargs}
     # The data set stands in drawing order, and TRL keeps it
-    return C3POConfig(**fields, shuffle_dataset=False)
+    return on_one_gpu(C3POConfig(**fields, shuffle_dataset=False))
 
 
 def _trainer(

@@ -22,6 +22,7 @@ from ringlite_cli.models import register
 from ringlite_cli.problems import Problem, chat_messages
 from ringlite_cli.runs.files import read_json, write_json
 from ringlite_cli.train.checkpoints import drop_unsound, last_checkpoint, load_weights
+from ringlite_cli.train.devices import on_one_gpu
 from ringlite_cli.train.model import compute_dtype, save_plain
 
 if TYPE_CHECKING:
@@ -150,7 +151,7 @@ def _config(trl: Mapping[str, Any], folder: Path, seed: int) -> Any:
     if not torch.cuda.is_available():
         fixed["use_cpu"] = True
     try:
-        return SFTConfig(**(ours | dict(trl) | fixed))
+        return on_one_gpu(SFTConfig(**(ours | dict(trl) | fixed)))
     except (TypeError, ValueError) as error:
         raise UserError(f"TRL refuses these settings ({str(error).splitlines()[0]})", where="sft.trl") from None
 

@@ -2,11 +2,13 @@
 
 VLLMGeneration, except:
 1. a colocated engine is set up for this device (a CPU: eager, in the trainer's dtype), and a fault is told in words;
-2. on a CPU weights go over as a folder, for its repacked tensors cannot be written one by one;
-3. after every sync a fixed probe's log-probabilities are compared with the trainer's: stale or corrupted weights stop
+2. a server that the recipe gives no address of is the run's own: started on other GPUs, and ended with the training;
+3. weights go over under their published names; on a CPU as a folder, for its repacked tensors cannot be written one by
+   one;
+4. after every sync a fixed probe's log-probabilities are compared with the trainer's: stale or corrupted weights stop
    the run instead of spoiling it;
-4. an engine that fails or hangs is started again, once in a run;
-5. the seconds of generation and sync, and the drift that the probe saw, are counted (`take_stats`).
+5. an engine that fails or hangs is started again, once in a run;
+6. the seconds of generation and sync, and the drift that the probe saw, are counted (`take_stats`).
 """
 
 import gc
@@ -16,7 +18,6 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -29,28 +30,20 @@ from trl.trainer import grpo_trainer
 
 from ringlite_cli.engine import reload_on_cpu
 from ringlite_cli.errors import RingliteError, UserError, WorkFailed
+from ringlite_cli.train.vllm_process import ServerProcess, free_port
+from ringlite_cli.train.vllm_start import Watch
 from ringlite_cli.train.vllm_watchdog import EngineHung, time_limit
+from ringlite_cli.train.vllm_weights import published_weights
 
 _PROBES, _PROBE_TOKENS = 4, 128
 _RENDEZVOUS = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
 
 
-@dataclass(frozen=True)
-class Watch:
-    """What stops a run.
-
-    sync_tolerance: mean |difference| of the probe's log-probabilities, nats per token. timeout: seconds of a rollout.
-    """
-
-    sync_tolerance: float = 0.1
-    timeout: float = 1800.0
-
-
 @contextmanager
-def watched_generation(watch: Watch) -> Iterator[None]:
-    """A GRPOTrainer made in the block generates through WatchedGeneration."""
+def watched_generation(watch: Watch, args: Any) -> Iterator[None]:
+    """A GRPOTrainer made in the block, with the config `args`, generates through WatchedGeneration."""
     plain = grpo_trainer.VLLMGeneration
-    grpo_trainer.VLLMGeneration = partial(WatchedGeneration, watch)
+    grpo_trainer.VLLMGeneration = partial(WatchedGeneration, watch, args)
     try:
         yield
     finally:
@@ -60,9 +53,10 @@ def watched_generation(watch: Watch) -> Iterator[None]:
 class WatchedGeneration(VLLMGeneration):
     """See the top of this file."""
 
-    def __init__(self, watch: Watch, *args: Any, **kwargs: Any) -> None:
-        self.watch = watch
+    def __init__(self, watch: Watch, config: Any, *args: Any, **kwargs: Any) -> None:
+        self.watch, self.config = watch, config
         self.llm: Any = None
+        self.server: ServerProcess | None = None
         self.restarts = 0
         self._probe: list[list[int]] | None = None
         self._probe_due = False
@@ -80,7 +74,7 @@ class WatchedGeneration(VLLMGeneration):
             self._reload()
         else:
             super().sync_weights()
-        self._probe_due = self.mode == "colocate"
+        self._probe_due = True
         self._stats["sync_seconds"] += time.perf_counter() - started
 
     def generate(self, prompts: list[list[int]], *args: Any, **kwargs: Any) -> tuple:
@@ -89,7 +83,9 @@ class WatchedGeneration(VLLMGeneration):
             self._probe = self._choose_probe(prompts)
         started = time.perf_counter()
         try:
-            with time_limit(self.watch.timeout):
+            with time_limit(self.watch.timeout, wake=self.end if self.server else None):
+                if self.mode == "server":
+                    self._check_probe(None)
                 return super().generate(prompts, *args, **kwargs)
         except RingliteError:
             raise
@@ -100,7 +96,10 @@ class WatchedGeneration(VLLMGeneration):
         return self.generate(prompts, *args, **kwargs)
 
     def end(self) -> None:
-        """Ends a colocated engine and frees its memory."""
+        """Ends a colocated engine and frees its memory, or ends the run's own server."""
+        server, self.server = self.server, None
+        if server is not None:
+            server.end()
         llm, self.llm = self.llm, None
         if llm is None or self.accelerator.num_processes > 1:  # it shares the ranks' process group, and would end it
             return
@@ -119,7 +118,7 @@ class WatchedGeneration(VLLMGeneration):
 
     def _init_vllm(self) -> None:
         if self.mode != "colocate":
-            super()._init_vllm()
+            self._init_client()
             return
         plain = vllm_generation.LLM
         outside = {name: os.environ.get(name) for name in _RENDEZVOUS}
@@ -142,6 +141,18 @@ class WatchedGeneration(VLLMGeneration):
                     os.environ.pop(name, None)
         self.llm = _Probed(self.llm, self._check_probe)
 
+    def _init_client(self) -> None:
+        """Joins the server that the recipe names, or starts the run's own and joins that."""
+        if self.watch.server is not None and self.accelerator.is_main_process:
+            os.environ.setdefault("VLLM_HOST_IP", "127.0.0.1")  # both ends of the weights' way are on this machine
+            self.server = self.watch.start_server(self.config)
+            self.server_base_url, self.group_port = self.server.url, free_port()
+        try:
+            super()._init_vllm()
+        except BaseException:
+            self.end()
+            raise
+
     def _reload(self) -> None:
         folder = tempfile.mkdtemp(prefix="ringlite-sync-")
         try:
@@ -158,6 +169,11 @@ class WatchedGeneration(VLLMGeneration):
         finally:
             shutil.rmtree(folder, ignore_errors=True)
 
+    def _iter_named_params(self) -> Iterator[tuple[str, Tensor]]:
+        policy = self.accelerator.unwrap_model(self.model)
+        policy = policy.get_base_model() if is_peft_model(policy) else policy
+        return published_weights(policy, super()._iter_named_params())
+
     def _adapted(self, policy: Any) -> Iterator[tuple[str, Tensor]]:
         """The merged weights of a model with an adapter, under the names of the model without."""
         for name, tensor in policy.base_model.model.state_dict().items():
@@ -173,11 +189,14 @@ class WatchedGeneration(VLLMGeneration):
         return chosen[0]
 
     def _check_probe(self, llm: Any) -> None:
-        """Runs when the engine is about to generate, for only then are its weights and its cache both awake."""
+        """Runs when the engine is about to generate, for only then are its weights and its cache both awake.
+
+        llm: a colocated engine; None for a server, which the first rank asks.
+        """
         if not self._probe_due or not self._probe:
             return
         self._probe_due = False
-        drift = self._drift(llm)
+        drift = self._drift(self._probe, llm)
         if self.accelerator.num_processes > 1:
             drift = float(self.accelerator.gather(torch.tensor([drift], device=self.accelerator.device)).max())
         self._stats["engine_drift"] = max(self._stats["engine_drift"], drift)
@@ -189,18 +208,16 @@ class WatchedGeneration(VLLMGeneration):
                 "or raise sync_tolerance if the difference is rounding alone",
             )
 
-    def _drift(self, llm: Any) -> float:
-        """Mean |difference| between engine and trainer over the probe's tokens, nats."""
-        from vllm import SamplingParams
-
-        assert self._probe is not None
-        params = SamplingParams(max_tokens=1, temperature=0.0, prompt_logprobs=0, detokenize=False)
-        outputs = llm.generate([{"prompt_token_ids": ids} for ids in self._probe], params, use_tqdm=False)
-        differences = []
-        for ids, output in zip(self._probe, outputs, strict=True):
-            theirs = [entry[token].logprob for token, entry in zip(ids[1:], output.prompt_logprobs[1:], strict=True)]
-            differences.append((self._log_probs(ids) - torch.tensor(theirs)).abs())
-        return float(torch.cat(differences).mean())
+    def _drift(self, probe: list[list[int]], llm: Any) -> float:
+        """Mean |difference| between engine and trainer over the probe's tokens, nats; 0 on ranks that ask no server."""
+        ours = [self._log_probs(ids) for ids in probe]
+        if llm is not None:
+            theirs = engine_log_probs(llm, probe)
+        elif self.accelerator.is_main_process:
+            theirs = server_log_probs(self.vllm_client, probe)
+        else:
+            theirs = ours
+        return float(torch.cat([(a - b).abs() for a, b in zip(ours, theirs, strict=True)]).mean())
 
     def _log_probs(self, ids: list[int]) -> Tensor:
         """(T - 1,) the trainer's log-probability of each token after the first."""
@@ -219,7 +236,8 @@ class WatchedGeneration(VLLMGeneration):
         what = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
         if isinstance(error, EngineHung):
             what = f"no answer in {self.watch.timeout:g} s"
-        if self.restarts or self.mode != "colocate" or self.accelerator.num_processes > 1:
+        others = self.mode != "colocate" and self.watch.server is None
+        if self.restarts or others or self.accelerator.num_processes > 1:
             again = "again, after it was started anew" if self.restarts else "in mid-step"
             raise WorkFailed(
                 f"the vLLM engine failed {again} ({what})",
@@ -230,6 +248,30 @@ class WatchedGeneration(VLLMGeneration):
         self.end()
         self._init_vllm()
         self.sync_weights()
+
+
+def engine_log_probs(llm: Any, probe: list[list[int]]) -> list[Tensor]:
+    """What an engine in this process makes of each sequence's tokens after the first, (T - 1,) each, nats."""
+    from vllm import SamplingParams
+
+    params = SamplingParams(max_tokens=1, temperature=0.0, prompt_logprobs=0, detokenize=False)
+    outputs = llm.generate([{"prompt_token_ids": ids} for ids in probe], params, use_tqdm=False)
+    return [
+        torch.tensor([entry[token].logprob for token, entry in zip(ids[1:], output.prompt_logprobs[1:], strict=True)])
+        for ids, output in zip(probe, outputs, strict=True)
+    ]
+
+
+def server_log_probs(client: Any, probe: list[list[int]]) -> list[Tensor]:
+    """The same, of a server. client: TRL's VLLMClient."""
+    asked = {"model": client.model, "prompt": probe, "max_tokens": 1, "temperature": 0.0, "prompt_logprobs": 0}
+    choices = client._post(f"{client.base_url}/v1/completions", json=asked)["choices"]
+    return [
+        torch.tensor(
+            [entry[str(token)]["logprob"] for token, entry in zip(ids[1:], choice["prompt_logprobs"][1:], strict=True)]
+        )
+        for ids, choice in zip(probe, choices, strict=True)
+    ]
 
 
 class _Probed:

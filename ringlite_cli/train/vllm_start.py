@@ -2,33 +2,69 @@
 
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from ringlite_cli.engine import check_vllm, prepare_environment
 from ringlite_cli.errors import UserError
+from ringlite_cli.recipe.schema import VllmServer
+from ringlite_cli.train.vllm_process import ServerProcess, choose_gpus, ranks_here, serve, visible_gpus
 from ringlite_cli.train.vllm_server import check_server
 
 Row = dict[str, Any]
 
 
-def generation_for(
-    args: Any, policy: Path | None = None, *, sync_tolerance: float, timeout: float
-) -> AbstractContextManager[None]:
+@dataclass(frozen=True)
+class Watch:
+    """What stops a run, and what it starts.
+
+    sync_tolerance: mean |difference| of the probe's log-probabilities, nats per token. timeout: seconds of a rollout.
+    policy: what a server has to serve. server: how the run's own is started; None where there is none, or another's.
+    log: the file for what it says.
+    """
+
+    sync_tolerance: float = 0.1
+    timeout: float = 1800.0
+    policy: Path | None = None
+    server: VllmServer | None = None
+    log: Path = Path("vllm-server.log")
+
+    def start_server(self, args: Any) -> ServerProcess:
+        """The run's own server, once it answers. args: a GRPOConfig. Raises UserError, WorkFailed."""
+        assert self.policy is not None
+        assert self.server is not None
+        return serve(self.policy, self.server, args, self.log)
+
+
+def generation_for(args: Any, watch: Watch) -> AbstractContextManager[None]:
     """In this block a trainer is made; with `use_vllm` it generates through a watched engine.
 
-    policy: what a server has to serve; without, it is not asked. Raises UserError where vLLM is missing or of a version
-    that TRL does not drive, and where a server is not there or serves another model.
+    Raises UserError where vLLM is missing or of a version that TRL does not drive, where a server is not there or
+    serves another model, and where there is no GPU for the run's own.
     """
     if not args.use_vllm:
         return nullcontext()
     check_vllm("trl.use_vllm", instead="set use_vllm: false")
-    if args.vllm_mode == "server" and policy is not None and args.process_index == 0:
-        check_server(args, policy)
+    if args.vllm_mode == "server" and args.process_index == 0:
+        _check_server(args, watch)
     prepare_environment(cuda=args.device.type == "cuda")
-    from ringlite_cli.train.vllm_generation import Watch, watched_generation
+    from ringlite_cli.train.vllm_generation import watched_generation
 
-    return watched_generation(Watch(sync_tolerance, timeout))
+    return watched_generation(watch, args)
+
+
+def _check_server(args: Any, watch: Watch) -> None:
+    if args.device.type != "cuda":
+        raise UserError(
+            "weights reach a vLLM server over NCCL, between GPUs, and the trainer has none",
+            where="trl.vllm_mode",
+            hint="set it to colocate",
+        )
+    if watch.server is not None:
+        choose_gpus(watch.server, visible_gpus(), ranks_here())
+    elif watch.policy is not None:
+        check_server(args, watch.policy)
 
 
 def end_generation(trainer: Any) -> None:

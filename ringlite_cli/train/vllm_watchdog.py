@@ -4,7 +4,7 @@ import ctypes
 import os
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 GRACE = 60.0
@@ -16,14 +16,19 @@ class EngineHung(Exception):
 
 
 @contextmanager
-def time_limit(seconds: float) -> Iterator[None]:
-    """Raises EngineHung in this thread when the block takes longer; a block that cannot be reached ends the process."""
+def time_limit(seconds: float, wake: Callable[[], None] | None = None) -> Iterator[None]:
+    """Raises EngineHung in this thread when the block takes longer; a block that cannot be reached ends the process.
+
+    wake: called then, to end what a thread waits for outside of Python.
+    """
     thread, ended = threading.get_ident(), threading.Event()
 
     def watch() -> None:
         if ended.wait(seconds):
             return
         ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread), ctypes.py_object(EngineHung))
+        if wake is not None:
+            wake()
         if not ended.wait(GRACE):
             sys.stderr.write(
                 f"the engine hangs (no answer in {seconds + GRACE:g} s) and cannot be stopped; giving up\n"

@@ -157,6 +157,7 @@ def main(out: Path, cases: list[dict[str, Any]]) -> None:
         if rank == 0:
             torch.save({"gradients": gradients, "stats": getattr(trainer, "step_stats", {})}, out / f"{name}.pt")
         trainer.accelerator.wait_for_everyone()
+    torch.distributed.destroy_process_group()  # left open, its threads abort the process now and then
 
 
 if __name__ == "__main__":

@@ -34,7 +34,7 @@ def verify(pairs: Sequence[tuple[Problem, str]]) -> list[Verdict]:
     return [Verdict("right" if "w3" in text else "wrong", float("w3" in text)) for _, text in pairs]
 
 
-def train(policy: Path, out: Path, *, steps: int = 3, **own: Any) -> list[dict[str, Any]]:
+def train(policy: Path, out: Path, *, steps: int = 3, mode: str = "colocate", **own: Any) -> list[dict[str, Any]]:
     """Rows of a short run with a learning rate that moves every weight."""
     trl = {
         "num_generations": 4,
@@ -42,7 +42,7 @@ def train(policy: Path, out: Path, *, steps: int = 3, **own: Any) -> list[dict[s
         "learning_rate": 1e-2,
         "beta": 0.0,
         "use_vllm": True,
-        "vllm_mode": "colocate",
+        "vllm_mode": mode,
         "vllm_max_model_length": 128,
     }
     run_rl(
