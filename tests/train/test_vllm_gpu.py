@@ -1,0 +1,65 @@
+"""RL through vLLM where weights are synced on GPUs: mixtures in this process, and a server on a GPU of its own."""
+
+import os
+import signal
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from test_vllm import session, train, with_vllm
+from tiny_lm import save_policy
+
+from ringlite_cli.train import vllm_start
+
+GPUS = torch.cuda.device_count()
+pytestmark = [pytest.mark.slow, pytest.mark.gpu]
+on_a_gpu = pytest.mark.skipif(GPUS < 1, reason="needs a CUDA device")
+on_two = pytest.mark.skipif(GPUS < 2, reason="needs two CUDA devices")
+DRIFT = 0.05
+"""Nats per token that bfloat16 in the engine may make; other weights make tenths after a step of this size."""
+
+
+@on_a_gpu
+@with_vllm
+@pytest.mark.parametrize("architecture", ["llama", "qwen2_moe", "qwen3_moe", "ernie4_5_moe"])
+def test_the_engine_follows_every_sync(architecture: str, tmp_path: Path) -> None:
+    policy = save_policy(tmp_path / "policy", architecture, hidden_size=128, **_heads(architecture))
+    rows = train(policy, tmp_path / "run", sync_tolerance=DRIFT)
+    assert [row["step"] for row in rows] == [1, 2, 3]
+    assert all(row["sync_seconds"] > 0 for row in rows)
+
+
+@on_two
+@with_vllm
+def test_the_runs_own_server_follows_every_sync_and_is_started_again_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started: list[Any] = []
+    plain = vllm_start.serve
+
+    def serve(*args: Any) -> Any:
+        started.append(plain(*args))
+        return started[-1]
+
+    def kill_the_first(row: dict[str, Any]) -> None:
+        if row["step"] == 2:
+            for pid in session(_server_of(started[0])):
+                os.kill(pid, signal.SIGKILL)
+
+    monkeypatch.setattr(vllm_start, "serve", serve)
+    policy = save_policy(tmp_path / "policy", "llama", hidden_size=128, **_heads("llama"))
+    rows = train(policy, tmp_path / "run", steps=4, mode="server", sync_tolerance=DRIFT, on_step=kill_the_first)
+    assert [row["step"] for row in rows] == [1, 2, 3, 4]
+    assert len(started) == 2
+    assert all(process._process.poll() is not None for process in started)
+
+
+def _heads(architecture: str) -> dict[str, int]:
+    return {"head_dim": 32} if architecture in ("llama", "qwen3_moe") else {}
+
+
+def _server_of(process: Any) -> int:
+    leash = process._process.pid
+    (server,) = Path(f"/proc/{leash}/task/{leash}/children").read_text().split()
+    return int(server)
