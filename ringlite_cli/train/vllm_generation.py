@@ -69,11 +69,17 @@ class WatchedGeneration(VLLMGeneration):
         return stats
 
     def sync_weights(self) -> None:
+        """As TRL's; the run's own server is started again where it has died since. Raises WorkFailed as generate."""
         started = time.perf_counter()
-        if self.mode == "colocate" and self._on_cpu:
-            self._reload()
-        else:
-            super().sync_weights()
+        try:
+            if self.mode == "colocate" and self._on_cpu:
+                self._reload()
+            else:
+                super().sync_weights()
+        except Exception as error:
+            if self.server is None:
+                raise
+            self._start_again(error)
         self._probe_due = True
         self._stats["sync_seconds"] += time.perf_counter() - started
 

@@ -66,7 +66,9 @@ def test_the_runs_own_server_follows_every_sync_and_is_started_again_once(
 def _policy(architecture: str, folder: Path) -> Path:
     """With heads of 32, which the kernels of GPUs take."""
     if architecture == "bailing_moe":
-        shutil.copytree(GOLDEN, folder)
+        folder.mkdir()
+        for name in ("config.json", "model.safetensors"):  # the values beside them are no weights
+            shutil.copy(GOLDEN / name, folder)
         tiny_tokenizer().save_pretrained(folder)
         return folder
     heads = {"head_dim": 32} if architecture in ("llama", "qwen3_moe") else {}
