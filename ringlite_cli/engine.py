@@ -3,6 +3,7 @@
 import importlib.metadata
 import os
 import re
+from collections.abc import Iterator, Mapping
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -58,6 +59,24 @@ def prepare_environment(*, cuda: bool) -> None:
         import torch._dynamo
 
         torch._dynamo.config.disable = os.environ["TORCH_COMPILE_DISABLE"] == "1"  # read once, perhaps before now
+
+
+def run_requests(engine: Any, requests: Mapping[str, tuple[Any, Any]]) -> Iterator[list[Any]]:
+    """Finished outputs, as they come, of requests {id: (prompt, SamplingParams)} to a vLLM engine in this process.
+
+    A caller that stops early, or is stopped, leaves none of them to the next one.
+    """
+    open_ids = set(requests)
+    try:
+        for name, (prompt, params) in requests.items():
+            engine.add_request(name, prompt, params)
+        while engine.has_unfinished_requests():
+            if ended := [output for output in engine.step() if output.finished]:
+                open_ids -= {output.request_id for output in ended}
+                yield ended
+    finally:
+        if open_ids:
+            engine.abort_request(list(open_ids), internal=False)
 
 
 def _dotted(version: tuple[int, int]) -> str:

@@ -233,7 +233,7 @@ class Batch:
         self._verifiers, self.domains = verifiers, domains
         self.futures: list[Future[Verdict]] = []
         self.seconds: dict[str, float] = {}
-        self._started = time.monotonic()
+        self.started = time.monotonic()
 
     def watch(self, futures: list["Future[Verdict]"]) -> None:
         """Takes the futures, and notes when each domain's last verdict arrives (`seconds`, from the batch's start)."""
@@ -242,7 +242,7 @@ class Batch:
             future.add_done_callback(lambda _, name=domain: self._note(name))  # type: ignore[misc]
 
     def _note(self, domain: str) -> None:
-        self.seconds[domain] = time.monotonic() - self._started
+        self.seconds[domain] = time.monotonic() - self.started
 
     def verdicts(self) -> list[Verdict]:
         """Waits for all. A verification that another batch called off is an `error`."""

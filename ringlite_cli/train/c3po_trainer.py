@@ -35,11 +35,12 @@ from ringlite_cli.c3po.packing import IGNORED, forward_inputs
 from ringlite_cli.c3po.router import RouterTap, router_parameters
 from ringlite_cli.c3po.schedule import Budget
 from ringlite_cli.errors import Diverged, UserError
+from ringlite_cli.train.ahead import verified_ahead
 from ringlite_cli.train.c3po_config import C3POConfig
 from ringlite_cli.train.checkpoints import load_weights
 from ringlite_cli.train.probes import probe
 from ringlite_cli.train.prompts import PromptSource
-from ringlite_cli.train.reward import seconds_by_domain
+from ringlite_cli.train.reward import overlap_of, seconds_by_domain
 from ringlite_cli.train.rollout import Rollout, rollout_stats, selection_stats
 from ringlite_cli.train.run_state import RunState, WhenSharded
 from ringlite_cli.train.step_numbers import PER_TOKEN, StepNumbers
@@ -88,6 +89,7 @@ class C3POTrainer(GRPOTrainer):
         self.step_stats: Row = {}
         self._seconds = {"rollout": 0.0, "reward": 0.0}
         self._domain_seconds: defaultdict[str, float] = defaultdict(float)
+        self._overlaps: list[float] = []
         self._updates: list[Update] = []
         self._planner = Planner(args, self.accelerator, self.num_generations, skip_truncated=self.skip_truncated)
         self.tap = RouterTap(self.model)
@@ -114,7 +116,7 @@ class C3POTrainer(GRPOTrainer):
         if position == 0 or not self._updates:
             started = time.perf_counter()
             self._seconds = {"rollout": 0.0, "reward": 0.0}
-            self._domain_seconds = defaultdict(float)
+            self._domain_seconds, self._overlaps = defaultdict(float), []
             batches, rollout = self._collect(generation_batch)
             self._seconds["rollout"] = time.perf_counter() - started - self._seconds["reward"]
             self._updates = self._plan(batches, rollout)
@@ -169,7 +171,7 @@ class C3POTrainer(GRPOTrainer):
 
     def _roll_out(self, generation_batch: Any) -> dict[str, Tensor]:
         try:
-            with self._no_old_log_probs():
+            with self._no_old_log_probs(), verified_ahead(self, generation_batch):
                 return self._generate_and_score_completions(generation_batch)
         except RuntimeError as error:
             if "probability tensor contains" not in str(error):
@@ -184,6 +186,7 @@ class C3POTrainer(GRPOTrainer):
         started = time.perf_counter()
         rewards = super()._calculate_rewards(*args, **kwargs)
         self._seconds["reward"] += time.perf_counter() - started
+        self._overlaps.append(overlap_of(self._pending_metrics))
         ranks = gather_object([seconds_by_domain(self._pending_metrics)])
         for domain in {domain for seconds in ranks for domain in seconds}:
             self._domain_seconds[domain] += max(seconds.get(domain, 0.0) for seconds in ranks)
@@ -336,6 +339,7 @@ class C3POTrainer(GRPOTrainer):
         budget = self._budget_step() if self.args.algorithm == "c3po" else trained
         stats: Row = {"algorithm": self.args.algorithm} | selection_stats(rollout, picks, budget, all_picks)
         stats |= {f"{name}_seconds": seconds if all_picks else 0.0 for name, seconds in self._seconds.items()}
+        stats["reward_overlap"] = sum(self._overlaps) / len(self._overlaps) if all_picks and self._overlaps else 0.0
         stats["reward_seconds_by_domain"] = dict(sorted(self._domain_seconds.items())) if all_picks else {}
         if all_picks is not None and self.budget.change:
             stats["budget_change"] = self.budget.change

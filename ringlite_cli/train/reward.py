@@ -1,10 +1,13 @@
 """The verifier as a TRL reward function: one call per batch, and no failure of its own passed off as a wrong answer.
 
-It is asynchronous, as TRL allows: domains run side by side, and beside other asynchronous reward functions.
+It is asynchronous, as TRL allows: domains run side by side, and beside other asynchronous reward functions. Responses
+that end while others are still written are verified meanwhile (`ahead`); the call then finds their verdicts.
 """
 
 import asyncio
 import math
+import time
+from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -13,7 +16,7 @@ from ringlite_cli.problems import Problem, Verdict, Verify
 
 NO_VERDICT = ("error", "sandbox error")
 """Verdicts that speak of the verifier and not of the response."""
-_SECONDS = "reward_seconds/"
+_SECONDS, _OVERLAP = "reward_seconds/", "reward_overlap"
 
 
 class VerifiedReward:
@@ -24,6 +27,25 @@ class VerifiedReward:
     def __init__(self, problems: Sequence[Problem], verify: Verify) -> None:
         self._problems: Mapping[str, Problem] = {problem.id: problem for problem in problems}
         self._verify = verify
+        self._early: defaultdict[tuple[str, str], list[Any]] = defaultdict(list)
+
+    def ahead(self, problem_id: str, response: str) -> None:
+        """Starts to verify a response that the next call will have among its own, where the verifier can."""
+        start = getattr(self._verify, "start", None)
+        if start is None or problem_id not in self._problems:
+            return
+        try:
+            batch = start([(self._problems[problem_id], response)])
+        except Exception:  # the call meets the same fault, and says what it is
+            return
+        self._early[problem_id, response].append(batch)
+
+    def drop_ahead(self) -> None:
+        """Forgets what was started and not asked for: the rollout was given up."""
+        for batches in self._early.values():
+            for batch in batches:
+                batch.cancel()
+        self._early.clear()
 
     async def __call__(
         self,
@@ -35,23 +57,57 @@ class VerifiedReward:
     ) -> list[float | None]:
         """completions: as TRL gives them, text or a conversation each. problem_id: that column of the data set.
 
-        Logs the column `verdict`, and `reward_seconds/<domain>` where the verifier tells them.
+        Logs the column `verdict`, `reward_seconds/<domain>` where the verifier tells them, and where some were started
+        ahead, the share of the verdicts that were there already, `reward_overlap`.
         """
         pairs = [(self._problems[name], _text(c)) for name, c in zip(problem_id, completions, strict=True)]
-        verdicts, seconds = await self._verified(pairs)
+        early = [self._take(problem.id, response) for problem, response in pairs]
+        ready = sum(batch is not None and batch.futures[0].done() for batch in early)
+        try:
+            verdicts, seconds = await self._verified(pairs, early)
+        except BaseException:
+            for batch in early:
+                if batch is not None:
+                    batch.cancel()
+            raise
+        finally:
+            self.drop_ahead()
         failed = [i for i, verdict in enumerate(verdicts) if not _counts(verdict)]
         if failed:
-            again, _more = await self._verified([pairs[i] for i in failed])
+            again, _more = await self._ask([pairs[i] for i in failed])
             for i, verdict in zip(failed, again, strict=True):
                 verdicts[i] = verdict
         if log_metric is not None:
             for domain in sorted(seconds):
                 log_metric(f"{_SECONDS}{domain}", seconds[domain])
+            if any(batch is not None for batch in early):
+                log_metric(_OVERLAP, ready / len(pairs))
         if log_extra is not None:
             log_extra("verdict", [verdict.verdict for verdict in verdicts])
         return [verdict.reward if _counts(verdict) else None for verdict in verdicts]
 
-    async def _verified(self, pairs: list[tuple[Problem, str]]) -> tuple[list[Verdict], dict[str, float]]:
+    def _take(self, problem_id: str, response: str) -> Any:
+        """A verification under way of this very response, for one of those who gave it; or None."""
+        batches = self._early.get((problem_id, response))
+        return batches.pop() if batches else None
+
+    async def _verified(
+        self, pairs: list[tuple[Problem, str]], early: list[Any]
+    ) -> tuple[list[Verdict], dict[str, float]]:
+        """Verdicts in the order of the pairs, and per domain the seconds from now to its last one."""
+        started = time.monotonic()
+        late = [i for i, batch in enumerate(early) if batch is None]
+        asked, seconds = await self._ask([pairs[i] for i in late]) if late else ([], {})
+        verdicts: dict[int, Verdict] = dict(zip(late, asked, strict=True))
+        for i, batch in enumerate(early):
+            if batch is not None:
+                await asyncio.wait([asyncio.wrap_future(batch.futures[0])])
+                (verdicts[i],) = batch.verdicts()
+                for domain, took in batch.seconds.items():
+                    seconds[domain] = max(seconds.get(domain, 0.0), batch.started + took - started)
+        return [verdicts[i] for i in range(len(pairs))], seconds
+
+    async def _ask(self, pairs: list[tuple[Problem, str]]) -> tuple[list[Verdict], dict[str, float]]:
         seconds: dict[str, float] = {}
         verify_async = getattr(self._verify, "verify_async", None)
         try:
@@ -74,6 +130,12 @@ class VerifiedReward:
 def seconds_by_domain(logged: Mapping[str, Sequence[float]]) -> dict[str, float]:
     """The seconds per domain among the metrics that reward functions have logged."""
     return {name.removeprefix(_SECONDS): sum(logged[name]) for name in logged if name.startswith(_SECONDS)}
+
+
+def overlap_of(logged: Mapping[str, Sequence[float]]) -> float:
+    """The share of verdicts that were there when generation ended; 0 where none was started ahead."""
+    shares = logged.get(_OVERLAP) or [0.0]
+    return sum(shares) / len(shares)
 
 
 def _counts(verdict: Verdict) -> bool:

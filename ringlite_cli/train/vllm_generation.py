@@ -8,7 +8,9 @@ VLLMGeneration, except:
 4. after every sync a fixed probe's log-probabilities are compared with the trainer's: stale or corrupted weights stop
    the run instead of spoiling it;
 5. an engine that fails or hangs is started again, once in a run;
-6. the seconds of generation and sync, and the drift that the probe saw, are counted (`take_stats`).
+6. a response of an engine in this process is handed on as soon as it has ended (`on_response`), to be verified while
+   others are still written;
+7. the seconds of generation and sync, and the drift that the probe saw, are counted (`take_stats`).
 """
 
 import gc
@@ -16,7 +18,7 @@ import os
 import shutil
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from typing import Any
@@ -28,7 +30,7 @@ from trl.generation import vllm_generation
 from trl.generation.vllm_generation import VLLMGeneration
 from trl.trainer import grpo_trainer
 
-from ringlite_cli.engine import reload_on_cpu
+from ringlite_cli.engine import reload_on_cpu, run_requests
 from ringlite_cli.errors import RingliteError, UserError, WorkFailed
 from ringlite_cli.train.vllm_process import ServerProcess, free_port
 from ringlite_cli.train.vllm_start import Watch
@@ -57,6 +59,8 @@ class WatchedGeneration(VLLMGeneration):
         self.watch, self.config = watch, config
         self.llm: Any = None
         self.server: ServerProcess | None = None
+        self.on_response: Callable[[int, list[int]], None] | None = None
+        """Gets the place of a response among the rollout's, and its tokens, in this thread."""
         self.restarts = 0
         self._probe: list[list[int]] | None = None
         self._probe_due = False
@@ -145,7 +149,7 @@ class WatchedGeneration(VLLMGeneration):
             for name, value in outside.items():  # left set, they would make a later stage believe in other ranks
                 if value is None:
                     os.environ.pop(name, None)
-        self.llm = _Probed(self.llm, self._check_probe)
+        self.llm = _Probed(self.llm, self._check_probe, self._hand_on)
 
     def _init_client(self) -> None:
         """Joins the server that the recipe names, or starts the run's own and joins that."""
@@ -158,6 +162,10 @@ class WatchedGeneration(VLLMGeneration):
         except BaseException:
             self.end()
             raise
+
+    def _hand_on(self, place: int, tokens: list[int]) -> None:
+        if self.on_response is not None and self.tensor_parallel_size == 1:  # else it may be another rank's
+            self.on_response(place, tokens)
 
     def _reload(self) -> None:
         folder = tempfile.mkdtemp(prefix="ringlite-sync-")
@@ -281,14 +289,24 @@ def server_log_probs(client: Any, probe: list[list[int]]) -> list[Tensor]:
 
 
 class _Probed:
-    """vLLM's LLM, which first lets the probe be checked when it generates."""
+    """vLLM's LLM, which lets the probe be checked before it generates, and hands on each response when it has ended."""
 
-    def __init__(self, llm: Any, check: Any) -> None:
-        self.engine, self._check = llm, check
+    def __init__(self, llm: Any, check: Any, hand_on: Callable[[int, list[int]], None]) -> None:
+        self.engine, self._check, self._hand_on = llm, check, hand_on
 
-    def generate(self, *args: Any, **kwargs: Any) -> Any:
+    def generate(self, prompts: list[Any], sampling_params: Any, **_: Any) -> list[Any]:
+        from vllm.sampling_params import RequestOutputKind
+
         self._check(self.engine)
-        return self.engine.generate(*args, **kwargs)
+        sampling_params.output_kind = RequestOutputKind.FINAL_ONLY
+        outputs: dict[int, Any] = {}
+        requests = {str(place): (prompt, sampling_params) for place, prompt in enumerate(prompts)}
+        for ended in run_requests(self.engine.llm_engine, requests):
+            for output in ended:
+                place = int(output.request_id)
+                outputs[place] = output
+                self._hand_on(place, list(output.outputs[0].token_ids))
+        return [outputs[place] for place in range(len(prompts))]
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.engine, name)

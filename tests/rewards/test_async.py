@@ -8,7 +8,7 @@ import pytest
 
 from ringlite_cli.problems import Problem, Verdict
 from ringlite_cli.rewards import Verifiers, VerifierSettings
-from ringlite_cli.train.reward import VerifiedReward
+from ringlite_cli.train.reward import VerifiedReward, overlap_of
 
 linux = pytest.mark.skipif(not hasattr(os, "memfd_create"), reason="the sandbox needs Linux")
 TESTS = {"mode": "function", "language": "python", "entry_point": "f", "cases": [{"args": [1], "expected": 1}]}
@@ -96,3 +96,44 @@ def test_a_plain_verifier_serves_too_and_its_errors_are_asked_twice():
     rewards, metrics, extra = reward(verify, ["x", "y"], ["m", "m"])
     assert (rewards, metrics, asked) == ([None, 1.0], {}, [2, 1])
     assert extra == {"verdict": ["error", "correct"]}
+
+
+def test_responses_verified_ahead_are_found_by_the_call_once_each_and_in_order():
+    logged: dict[str, list[float]] = {}
+
+    def log_metric(name, value):
+        logged.setdefault(name, []).append(value)
+
+    with Verifiers(SETTINGS) as verify:
+        function = VerifiedReward([MATH], verify)
+        for response in (r"\boxed{0.5}", r"\boxed{2}", r"\boxed{0.5}", "given up"):
+            function.ahead("m", response)
+        function.ahead("no such problem", "x")
+        time.sleep(3)  # these four are through by now, or the share below is smaller
+        answers = [r"\boxed{2}", "late", r"\boxed{0.5}", r"\boxed{0.5}", r"\boxed{0.5}"]
+        rewards = asyncio.run(function(answers, ["m"] * 5, log_metric=log_metric))
+        assert rewards == [0.0, 0.0, 1.0, 1.0, 1.0]
+        assert verify.counts()["math/correct"] == 3
+        assert verify.counts()["math/wrong"] == 1
+        assert 0 < overlap_of(logged) <= 3 / 5
+        assert logged["reward_seconds/math"][0] >= 0
+        assert asyncio.run(function(["given up"], ["m"], log_metric=log_metric)) == [0.0]  # forgotten, so asked anew
+        assert len(logged["reward_overlap"]) == 1
+
+
+@linux
+def test_a_rollout_that_is_given_up_ends_what_was_started_ahead():
+    started = time.monotonic()
+    with Verifiers(SETTINGS) as verify:
+        function = VerifiedReward([CODE], verify)
+        for _ in range(3):
+            function.ahead("c", FOREVER)
+        function.drop_ahead()
+        assert asyncio.run(function([GOOD], ["c"])) == [1.0]
+    assert time.monotonic() - started < 60
+
+
+def test_a_plain_function_verifies_when_it_is_called():
+    function = VerifiedReward([MATH], lambda pairs: [Verdict("correct", 1.0)] * len(pairs))
+    function.ahead("m", "x")
+    assert asyncio.run(function(["x"], ["m"])) == [1.0]

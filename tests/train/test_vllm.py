@@ -18,6 +18,7 @@ from tiny_lm import save_policy
 from ringlite_cli.engine import fault_of, vllm_version
 from ringlite_cli.errors import UserError, WorkFailed
 from ringlite_cli.problems import Problem, Verdict
+from ringlite_cli.rewards import Verifiers, VerifierSettings
 from ringlite_cli.train import vllm_watchdog
 from ringlite_cli.train.rl import run_rl
 from ringlite_cli.train.vllm_server import check_server, fits
@@ -34,7 +35,9 @@ def verify(pairs: Sequence[tuple[Problem, str]]) -> list[Verdict]:
     return [Verdict("right" if "w3" in text else "wrong", float("w3" in text)) for _, text in pairs]
 
 
-def train(policy: Path, out: Path, *, steps: int = 3, mode: str = "colocate", **own: Any) -> list[dict[str, Any]]:
+def train(
+    policy: Path, out: Path, *, steps: int = 3, mode: str = "colocate", verifier: Any = None, **own: Any
+) -> list[dict[str, Any]]:
     """Rows of a short run with a learning rate that moves every weight."""
     trl = {
         "num_generations": 4,
@@ -45,9 +48,8 @@ def train(policy: Path, out: Path, *, steps: int = 3, mode: str = "colocate", **
         "vllm_mode": mode,
         "vllm_max_model_length": 128,
     }
-    run_rl(
-        policy, PROBLEMS, verify, out, prompts_per_step=4, steps=steps, token_budget=64, row_tokens=256, trl=trl, **own
-    )
+    batch = {"prompts_per_step": 4, "steps": steps, "token_budget": 64, "row_tokens": 256}
+    run_rl(policy, PROBLEMS, verifier or verify, out, trl=trl, **batch, **own)
     return [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
 
 
@@ -69,6 +71,19 @@ def test_engine_and_trainer_agree_after_every_sync_and_the_phase_is_counted(dens
         assert row["generation_tokens_per_second"] >= row["rollout_tokens_per_second"] > 0
         assert 0 <= row["engine_idle_share"] < 1
         assert row["sync_seconds"] > 0
+
+
+@pytest.mark.slow
+@with_vllm
+def test_responses_are_verified_while_others_are_written(dense: Path, tmp_path: Path) -> None:
+    """Real verifiers start with the first response; each response of the step gets one verdict."""
+    with Verifiers(VerifierSettings(isolation="none")) as verifiers:
+        rows = train(dense, tmp_path, verifier=verifiers)
+        assert sum(verifiers.counts().get(f"math/{v}", 0) for v in ("correct", "wrong", "unparsed")) == 3 * 16
+    assert 0 < max(row["reward_overlap"] for row in rows) <= 1
+    rollouts = [json.loads(line) for line in (tmp_path / "rollouts.jsonl").read_text().splitlines()]
+    assert len(rollouts) == 3 * 16
+    assert all(row["verdict"] in ("correct", "wrong", "unparsed") for row in rollouts)
 
 
 @pytest.mark.slow
