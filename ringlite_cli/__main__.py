@@ -4,6 +4,8 @@ import os
 import signal
 import sys
 
+from ringlite_cli.runs.launcher import stop_with_launcher
+
 _QUIET = {
     "HF_HUB_DISABLE_TELEMETRY": "1",  # TRL reports usage at trainer start otherwise
     "HF_HUB_DISABLE_PROGRESS_BARS": "1",  # ours are shown; those of loading and saving are not
@@ -19,6 +21,7 @@ def main() -> None:
     for name in ("SIGTERM", "SIGUSR1"):  # schedulers stop a job by either, as Ctrl-C does
         if hasattr(signal, name):
             signal.signal(getattr(signal, name), signal.default_int_handler)
+    stop_with_launcher()
     code = run(sys.argv[1:])
     _leave_ranks()
     sys.exit(code)

@@ -70,8 +70,12 @@ def _walk(recipe: Recipe, stages: list[str], runs_dir: Path, fresh: bool, max_ho
 
 def _report(folder: Path) -> Path:
     from ringlite_cli.report import write_report
+    from ringlite_cli.stages.failures import as_failure
 
-    return write_report(folder)
+    try:
+        return write_report(folder)
+    except OSError as error:
+        raise as_failure(error, folder) or error from None
 
 
 def _report_quietly(folder: Path) -> None:

@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from ringlite_cli.console import Console
-from ringlite_cli.errors import RingliteError
 from ringlite_cli.problems import Problem
 
 Finding = tuple[bool, str]
@@ -40,8 +39,9 @@ def examine(console: Console) -> bool:
 def _findings(check: Callable[[], Iterator[Finding]]) -> Iterator[Finding]:
     try:
         yield from check()
-    except (RingliteError, ImportError, OSError, subprocess.SubprocessError) as error:
-        yield False, f"{check.__name__.removeprefix('_')}: {error}"
+    except Exception as error:  # one thing that is broken must not hide the others
+        name, said = check.__name__.removeprefix("_"), str(error).strip().splitlines()
+        yield False, f"{name}: {said[0] if said else type(error).__name__}"
 
 
 def _python() -> Iterator[Finding]:

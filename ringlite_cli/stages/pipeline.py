@@ -24,7 +24,7 @@ from ringlite_cli.stages.allocator import use_expandable_segments
 from ringlite_cli.stages.base import Context, StageKind, StageResult
 from ringlite_cli.stages.failures import as_failure
 from ringlite_cli.stages.inputs import changed, check_inputs
-from ringlite_cli.stages.ranks import call_ranks
+from ringlite_cli.stages.ranks import ENDED, call_ranks
 from ringlite_cli.stages.watch import WatchedConsole
 
 
@@ -63,11 +63,16 @@ def run_pipeline(recipe: Recipe, run: Path, walk: Walk, console: Console) -> Non
             write_json(run / "recipe.json", recipe.model_dump(mode="json"))
         except OSError as error:
             raise as_failure(error, run) or error from None
-        for number, name in enumerate(walk.stages, 1):
-            if is_over():
-                raise Interrupted(f"the time limit came before {name}; the same command goes on")
-            context = Context(recipe, name, run, console)
-            _run_stage(context, walk, f"[{number}/{len(walk.stages)}] {name}")
+        try:
+            for number, name in enumerate(walk.stages, 1):
+                if is_over():
+                    raise Interrupted(f"the time limit came before {name}; the same command goes on")
+                context = Context(recipe, name, run, console)
+                _run_stage(context, walk, f"[{number}/{len(walk.stages)}] {name}")
+        except BaseException:
+            with suppress(OSError):
+                call_ranks(run, ENDED)
+            raise
         call_ranks(run, None)
 
 

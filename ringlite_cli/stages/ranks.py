@@ -14,11 +14,14 @@ from pathlib import Path
 import psutil
 
 from ringlite_cli.console import Console, Progress
+from ringlite_cli.errors import WorkFailed
 from ringlite_cli.recipe.schema import Recipe
 from ringlite_cli.runs.files import read_json, write_json
 from ringlite_cli.stages.base import Context
 
 CALLS = ".ranks.json"
+ENDED = {"ended": True}
+"""The call of a first rank that failed or was stopped: the others would wait for ever, where no launcher ends them."""
 POLL = 0.2  # seconds
 
 
@@ -27,8 +30,8 @@ def is_follower() -> bool:
     return int(os.environ.get("RANK", "0")) > 0
 
 
-def call_ranks(run: Path, stage: str | None) -> None:
-    """Rank 0 is about to train in `stage`, with its inputs in place; None: there is no more to join."""
+def call_ranks(run: Path, stage: str | dict[str, bool] | None) -> None:
+    """Rank 0 is about to train in `stage`, with its inputs in place; None: no more to join; ENDED: it gave up."""
     if int(os.environ.get("WORLD_SIZE", "1")) > 1 and not is_follower():
         calls = _calls(run) if _is_of_this_launch(run) else []
         write_json(run / CALLS, [*calls, stage])
@@ -44,12 +47,17 @@ def follow(recipe: Recipe, run: Path) -> None:
         for stage in calls:
             if stage is None:
                 return
+            if stage == ENDED:
+                raise WorkFailed(
+                    "the first rank ended before this one was needed", hint="it says why in its own output"
+                )
             joined += 1
+            assert isinstance(stage, str)
             KINDS[recipe.stages[stage].kind].run(Context(recipe, stage, run, _Silent()))
         time.sleep(POLL)
 
 
-def _calls(run: Path) -> list[str | None]:
+def _calls(run: Path) -> list[str | dict[str, bool] | None]:
     return list(read_json(run / CALLS))
 
 

@@ -16,6 +16,8 @@ def status_text(run: Path) -> str:
     if not run.is_dir():
         raise UserError("no such run folder", where=str(run), hint="give the folder runs/<recipe name>")
     names = _stages(run)
+    if not names and (run / "manifest.json").exists():
+        raise UserError("that is one stage of a run", where=str(run), hint=f"give the run, {run.resolve().parent}")
     if not names:
         raise UserError("not a run: no stage in it has a manifest", where=str(run), hint="give runs/<recipe name>")
     pid = holder(run)

@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from ringlite_cli.errors import UserError
 from ringlite_cli.runs.files import cut_jsonl, write_json
 
 SEAL = "ringlite_seal.json"
@@ -24,16 +25,37 @@ _WHOLE = 64 << 20  # bytes up to which a file's digest is of all of it; beyond, 
 log = logging.getLogger(__name__)
 
 
-def seal(checkpoint: Path) -> None:
-    """Makes sure that every file is on the disk, then writes the list of them: from here on the checkpoint counts."""
+def seal(checkpoint: Path, ranks: int = 1) -> None:
+    """Makes sure that every file is on the disk, then writes the list of them: from here on the checkpoint counts.
+
+    ranks: how many processes it was saved by.
+    """
     files = _files(checkpoint)
     for file in files:
         with file.open("rb") as handle:
             os.fsync(handle.fileno())
     write_json(
         checkpoint / SEAL,
-        {"files": {str(file.relative_to(checkpoint)): [file.stat().st_size, _digest(file)] for file in files}},
+        {
+            "ranks": ranks,
+            "files": {str(file.relative_to(checkpoint)): [file.stat().st_size, _digest(file)] for file in files},
+        },
     )
+
+
+def check_ranks(checkpoint: Path, ranks: int) -> None:
+    """Raises UserError where another number of ranks saved a checkpoint than is to go on from it.
+
+    Random numbers, shards of the optimizer, the rest of a rollout and a budget per rank belong to ranks: with another
+    number of them the run would be another one, and part of what is saved would be dropped.
+    """
+    before = json.loads((checkpoint / SEAL).read_text(encoding="utf-8")).get("ranks", ranks)
+    if before != ranks:
+        raise UserError(
+            f"the checkpoint was saved by {before} rank{'s' if before != 1 else ''}, and {ranks} would go on from it",
+            where=str(checkpoint),
+            hint=f"launch it on {before}, or begin the stage again (--fresh)",
+        )
 
 
 def fault(checkpoint: Path) -> str:

@@ -41,7 +41,7 @@ class Keeper(TrainerCallback):
         self._save(folder)
         self._trainer.accelerator.wait_for_everyone()
         if state.is_world_process_zero:
-            seal(folder)
+            seal(folder, self._trainer.accelerator.num_processes)
             drop_old(Path(args.output_dir), self._keep, self._protected())
 
     def raise_if_idle(self, state: TrainerState, max_steps: int) -> None:

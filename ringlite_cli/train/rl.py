@@ -23,7 +23,7 @@ from ringlite_cli.problems import PAPER_SUFFIX, Problem, Verify, chat_messages
 from ringlite_cli.recipe.schema import Guard, VllmServer
 from ringlite_cli.runs.files import MetricsWriter, read_jsonl
 from ringlite_cli.train.attempts import with_rollbacks
-from ringlite_cli.train.checkpoints import drop_unsound, go_back_to, last_checkpoint, start_afresh
+from ringlite_cli.train.checkpoints import check_ranks, drop_unsound, go_back_to, last_checkpoint, start_afresh
 from ringlite_cli.train.devices import on_one_gpu
 from ringlite_cli.train.history import History
 from ringlite_cli.train.layout import row_layout
@@ -189,6 +189,8 @@ def run_rl(
             if own.process_index == 0:
                 _prepare_folder(history, resume or history.attempt > 0, steps, updates_per_rollout)
         found = last_checkpoint(checkpoints)
+        if found:
+            check_ranks(found[0], own.world_size)
         with MetricsWriter(metrics) as metrics_file, MetricsWriter(rollouts) as rollouts_file:
             watch = Watch(sync_tolerance, engine_timeout, server=server, policy=policy, log=out_dir / "vllm-server.log")
             with generation_for(own, watch):

@@ -21,7 +21,7 @@ from ringlite_cli.errors import UserError, WorkFailed
 from ringlite_cli.models import register
 from ringlite_cli.problems import Problem, chat_messages
 from ringlite_cli.runs.files import read_json, write_json
-from ringlite_cli.train.checkpoints import drop_unsound, last_checkpoint, load_weights
+from ringlite_cli.train.checkpoints import check_ranks, drop_unsound, last_checkpoint, load_weights
 from ringlite_cli.train.devices import on_one_gpu
 from ringlite_cli.train.model import compute_dtype, save_plain
 
@@ -93,6 +93,8 @@ def run_sft(
                 for name in ("trainer", "checkpoints", "checkpoints.json"):
                     _remove(out_dir / name)
     last = last_checkpoint(out_dir / "trainer")
+    if last:
+        check_ranks(last[0], args.world_size)
     trainer.train(resume_from_checkpoint=str(last[0]) if last else None)
     trainer.accelerator.wait_for_everyone()
     steps = int(trainer.state.global_step)

@@ -10,6 +10,7 @@ import pytest
 from ringlite_cli.errors import UserError, WorkFailed
 from ringlite_cli.runs.manifest import Manifest, describe
 from ringlite_cli.sandbox.view import find_bwrap
+from ringlite_cli.stages.doctor import _findings
 from ringlite_cli.stages.failures import as_failure
 from ringlite_cli.stages.inputs import changed, check_inputs
 
@@ -68,6 +69,15 @@ def test_a_stage_s_folder_that_became_read_only_is_named(tmp_path: Path) -> None
     assert "Traceback" not in done.stderr
 
 
+def test_a_report_that_can_t_be_written_is_a_message(tmp_path: Path) -> None:
+    Manifest("sft", "sft", "done", "f", 1, {}, []).write(tmp_path / "run" / "sft")
+    report = f"{sys.executable} -m ringlite_cli report {tmp_path}/run; echo code $?"
+    done = shell(in_view("--ro-bind", *[str(tmp_path / "run")] * 2), report)
+    assert "code 1" in done.stdout
+    assert "can't be written (Read-only file system)" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
 @pytest.fixture
 def written(tmp_path: Path) -> tuple[Path, Manifest]:
     (tmp_path / "curate").mkdir()
@@ -98,6 +108,7 @@ def test_what_changed_is_named(written) -> None:
 STARVES = """
 import resource, torch
 from pathlib import Path
+from ringlite_cli.stages.doctor import _findings
 from ringlite_cli.stages.failures import as_failure
 resource.setrlimit(resource.RLIMIT_AS, (4 << 30, 4 << 30))
 try:
@@ -139,6 +150,14 @@ def test_a_gpu_that_is_filled_says_what_it_held() -> None:
 def test_a_bug_stays_a_bug() -> None:
     assert as_failure(ValueError("shapes"), Path("x")) is None
     assert isinstance(as_failure(WorkFailed("known"), Path("x")), WorkFailed)
+
+
+def test_one_broken_thing_hides_no_other_from_the_doctor() -> None:
+    def broken():
+        yield True, "first"
+        raise RuntimeError("CUDA driver initialization failed\nand more")
+
+    assert list(_findings(broken)) == [(True, "first"), (False, "broken: CUDA driver initialization failed")]
 
 
 @pytest.mark.slow

@@ -7,10 +7,12 @@ import sys
 import time
 from pathlib import Path
 
+import psutil
 import pytest
 
+from ringlite_cli.errors import WorkFailed
 from ringlite_cli.runs.files import read_jsonl, write_json
-from ringlite_cli.stages.ranks import CALLS, call_ranks, follow, is_follower
+from ringlite_cli.stages.ranks import CALLS, ENDED, call_ranks, follow, is_follower
 
 
 @pytest.fixture
@@ -37,6 +39,41 @@ def test_calls_of_an_earlier_launch_are_not_followed(tmp_path, rank):
     rank(1)
     assert is_follower()
     follow(None, tmp_path)  # would fail if the old call were followed
+
+
+def test_a_first_rank_that_gave_up_lets_the_others_go(tmp_path, rank):
+    rank(0)
+    call_ranks(tmp_path, ENDED)
+    rank(1)
+    with pytest.raises(WorkFailed, match="the first rank ended before this one was needed; it says why"):
+        follow(None, tmp_path)
+
+
+LAUNCHER = """
+import os, subprocess, sys, time
+rank = subprocess.Popen([sys.executable, *sys.argv[1:]], env=os.environ | {"RANK": "1", "WORLD_SIZE": "2"})
+print(rank.pid, flush=True)
+time.sleep(100)
+"""
+
+
+def test_a_launcher_that_is_killed_leaves_no_rank_behind(tmp_path):
+    """The rank waits for a first one that never comes, as an orphan would."""
+    command = [sys.executable, "-c", LAUNCHER, "-m", "ringlite_cli", "run", "toy", "--runs-dir", str(tmp_path)]
+    with (tmp_path / "log").open("w") as log:
+        launcher = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True)
+    orphan = psutil.Process(int(launcher.stdout.readline()))
+    try:
+        time.sleep(1.5)
+        assert orphan.is_running()
+        launcher.kill()
+        launcher.wait()
+        orphan.wait(30)
+    finally:
+        launcher.kill()
+        if orphan.is_running():
+            orphan.kill()
+    assert "Traceback" not in (tmp_path / "log").read_text()
 
 
 @pytest.mark.slow

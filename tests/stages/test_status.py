@@ -1,8 +1,10 @@
 """`ringlite status`: where a run is, while it runs, after it ended, and after it was killed."""
 
+import errno
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -11,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from ringlite_cli.errors import UserError
-from ringlite_cli.runs.folder import lock_run
+from ringlite_cli.runs.folder import LOCK, holder, lock_run
 from ringlite_cli.runs.manifest import Manifest
 from ringlite_cli.runs.pulse import FILE, Pulse
 from ringlite_cli.stages.status import duration, status_text
@@ -38,7 +40,7 @@ def run(tmp_path: Path) -> Path:
 def test_a_run_at_work_says_stage_step_rate_time_left_and_last_warning(run: Path) -> None:
     with lock_run(run):
         said = status_text(run)
-    assert f"process {os.getpid()} is at work" in said
+    assert f"process {os.getpid()} on {socket.gethostname()} is at work" in said
     assert "curate       done: 90 of 100 rows kept" in said
     assert "rl: 11 of 50 (22 %), 2.0 s each, 1 min 18 s left of this; reward 0.3" in said
     assert "last warning: the entropy is low" in said
@@ -68,6 +70,8 @@ def test_what_is_no_run_is_refused(tmp_path: Path) -> None:
         status_text(tmp_path / "nowhere")
     with pytest.raises(UserError, match="not a run"):
         status_text(tmp_path)
+    with pytest.raises(UserError, match=f"one stage of a run; give the run, {tmp_path}"):
+        status_text(stage(tmp_path, "sft", "done"))
 
 
 @pytest.mark.parametrize(
@@ -77,7 +81,7 @@ def test_durations_in_words(seconds: float, text: str) -> None:
     assert duration(seconds) == text
 
 
-HOLDS = "import sys, time; from pathlib import Path; from ringlite_cli.runs.folder import lock_run\n"
+HOLDS = "import sys, time; from pathlib import Path; from ringlite_cli.runs.folder import LOCK, holder, lock_run\n"
 HOLDS += "with lock_run(Path(sys.argv[1])): print('held', flush=True); time.sleep(60)"
 
 
@@ -86,7 +90,9 @@ def test_two_processes_on_one_folder_the_second_names_the_first_until_it_dies(tm
     try:
         assert first.stdout.readline() == "held\n"
         with (
-            pytest.raises(UserError, match=f"process {first.pid} is writing to this run; wait for it"),
+            pytest.raises(
+                UserError, match=f"process {first.pid} on {socket.gethostname()} is writing to this run; wait"
+            ),
             lock_run(tmp_path),
         ):
             pass
@@ -96,6 +102,41 @@ def test_two_processes_on_one_folder_the_second_names_the_first_until_it_dies(tm
             pass
     finally:
         first.kill()
+
+
+def test_a_lock_that_another_machine_left_is_free_and_named(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """A job that was killed and goes on on another node: the system let go of its lock, what it wrote stays."""
+    (tmp_path / LOCK).write_text("12 on node-3\n")
+    with lock_run(tmp_path):
+        assert holder(tmp_path) == f"{os.getpid()} on {socket.gethostname()}"
+    assert "process 12 on node-3 held this run and did not end cleanly" in caplog.text
+    assert (tmp_path / LOCK).read_text() == ""
+
+
+def _no_locks(*_: object) -> None:
+    raise OSError(errno.ENOLCK, "No locks available")
+
+
+@pytest.mark.parametrize("holds", ["here", "elsewhere", "nobody", "dead"])
+def test_a_file_system_without_locks_goes_by_what_the_lock_file_says(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, holds: str
+) -> None:
+    dead = subprocess.Popen([sys.executable, "-c", ""])
+    dead.wait()
+    host = socket.gethostname()
+    said = {"here": f"{os.getppid()} on {host}", "elsewhere": "1 on node-3", "dead": f"{dead.pid} on {host}"}
+    (tmp_path / LOCK).write_text(said.get(holds, ""))
+    monkeypatch.setattr("fcntl.flock", _no_locks)
+    if holds in ("nobody", "dead"):
+        with lock_run(tmp_path):
+            pass
+        return
+    with (
+        pytest.raises(UserError, match=rf"process {said[holds]} is writing .*if it is gone, remove .*\.lock"),
+        lock_run(tmp_path),
+    ):
+        pass
+    assert holder(tmp_path) == said[holds]
 
 
 def test_rates_do_not_know_the_time_of_day(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

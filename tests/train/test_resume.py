@@ -110,6 +110,18 @@ def test_a_checkpoint_without_its_seal_does_not_count(tmp_path):
     assert last_checkpoint(tmp_path) is None
 
 
+def test_another_number_of_ranks_is_refused(policy, tmp_path):
+    rl(policy, tmp_path, steps=2)
+    newest, _ = last_checkpoint(tmp_path / "checkpoints")
+    seal(newest, ranks=2)
+    rows = read_jsonl(tmp_path / "metrics.jsonl")
+    with pytest.raises(UserError, match=r"saved by 2 ranks, and 1 would go on from it; launch it on 2, or .*--fresh"):
+        rl(policy, tmp_path, steps=4)
+    assert read_jsonl(tmp_path / "metrics.jsonl") == rows
+    seal(newest, ranks=1)
+    rl(policy, tmp_path, steps=4)
+
+
 def test_a_clock_that_jumps_back_does_not_cost_the_newest_checkpoint(tmp_path):
     """transformers drops by time of change: after a jump back, that is the checkpoint it has just written."""
     for step in (9, 10, 100):
