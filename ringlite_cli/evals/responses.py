@@ -112,6 +112,9 @@ def collect(
     try:
         sampler.sample(requests, on_done=recorder.add, progress=progress)
         recorder.score()
+    except KeyboardInterrupt:
+        recorder.score()
+        raise
     finally:
         recorder.close()
 
@@ -147,13 +150,15 @@ class _Recorder:
 
     def score(self) -> None:
         """Adds the entropies to what has been gathered and hands it to the verifying thread."""
-        waiting, self._waiting = self._waiting, []
+        waiting = self._waiting
         if not waiting:
             return
         flat = [(request, sample) for request, samples in waiting for sample in samples]
         scored = iter(self.entropy_of(self.sampler, flat) if self.entropy_of else [s.entropy for _, s in flat])
+        with_entropy = [(request, samples, [next(scored) for _ in samples]) for request, samples in waiting]
+        self._waiting = []  # only now: an interruption above loses none of them
         with self._lock:
-            self._queue += [(request, samples, [next(scored) for _ in samples]) for request, samples in waiting]
+            self._queue += with_entropy
         self._work = [f for f in self._work if not f.done()] + [self._pool.submit(self._drain)]
 
     def close(self) -> None:

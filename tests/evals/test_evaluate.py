@@ -9,6 +9,7 @@ from policies import write_tiny_policy
 
 from ringlite_cli.errors import UserError, WorkFailed
 from ringlite_cli.evals.evaluate import by_domain, describe, evaluate, score
+from ringlite_cli.evals.responses import ResponseLog, collect
 from ringlite_cli.evals.standalone import evaluate_model, read_data_flags
 from ringlite_cli.problems import Problem, Verdict
 from ringlite_cli.runs.files import read_json, read_jsonl
@@ -87,6 +88,27 @@ def test_a_stopped_evaluation_goes_on_and_ends_as_an_unbroken_one(policies: dict
         file.write('{"policy": "base", "task": "mix", "id": "q2", "prompt": "2 + 1?", "sample": 0}\n{"torn')
     assert evaluate(policies, {"mix": PROBLEMS}, Load(), verify, broken, **OPTIONS) == whole
     assert sorted(map(json.dumps, read_jsonl(broken / "responses.jsonl"))) == expected
+
+
+def test_what_waits_to_be_scored_when_a_stop_comes_is_scored_and_kept(
+    policies: dict[str, Path], tmp_path: Path
+) -> None:
+    class Stopping(TransformersSampler):
+        def sample(self, requests, on_done=None, progress=None):
+            super().sample(requests[:2], on_done)
+            raise KeyboardInterrupt
+
+    def entropy_of(sampler, responses):
+        return [1.5] * len(responses)
+
+    settings = SamplingSettings(max_new_tokens=12, seed=5)
+    sampler = Stopping(policies["base"], settings=settings, device="cpu")
+    with ResponseLog(tmp_path) as log, pytest.raises(KeyboardInterrupt):
+        collect(log, "base", {"mix": PROBLEMS}, sampler, verify, k={"mix": 2}, suffix={}, entropy_of=entropy_of)
+    rows = read_jsonl(tmp_path / "responses.jsonl")
+    assert [(row["id"], row["sample"], row["entropy"]) for row in rows] == [
+        ("q0", 0, 1.5), ("q0", 1, 1.5), ("q1", 0, 1.5), ("q1", 1, 1.5)
+    ]  # fmt: skip
 
 
 def test_a_finished_evaluation_loads_nothing_and_a_changed_one_redoes_only_itself(
