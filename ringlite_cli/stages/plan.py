@@ -164,7 +164,8 @@ def _rl_lines(section: RlStage, parameters: int | None) -> Iterator[str]:
     )
     if section.row_tokens is None:
         yield "rows are longer where a GPU holds longer ones (row_tokens is not set)"
-    yield f"{steps} steps: {steps * batch.budget_step:,} tokens trained, {steps * batch.responses:,} rollouts"
+    each = " a rank" * (section.token_budget_scope == "rank")
+    yield f"{steps} steps: {steps * batch.budget_step:,} tokens trained{each}, {steps * batch.responses:,} rollouts"
     per_parameter = 16 + (4 if trl.get("beta") else 0)
     yield from _memory(parameters, per_parameter, "policy, AdamW" + ", reference" * bool(trl.get("beta")))
     if parameters and parameters >= SHARDED_FROM:

@@ -1,12 +1,14 @@
 """The published layout loads and saves unchanged, and what does not fit is refused in words."""
 
 import json
+import re
 
 import pytest
 import torch
 from bailing import GOLDEN, KINDS, changed_copy, expected, golden_model, stored, with_tokenizer
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
+from ringlite_cli.__main__ import run
 from ringlite_cli.errors import UserError
 from ringlite_cli.models import refuse_needless_trust
 from ringlite_cli.models.bailing_moe import BailingMoeConfig
@@ -124,6 +126,25 @@ def test_a_checkpoint_that_does_not_fit_is_refused(fault, tmp_path):
     folder = changed_copy(tmp_path, "ling_like", change, **config)
     with pytest.raises(UserError, match=message):
         load_model(folder, dtype="float32", device="cpu")
+
+
+@pytest.mark.parametrize(
+    ("config", "override", "message"),
+    [
+        ({"model_type": "bailing_moe_v2"}, "seed=17", r"model.path: .*config.json: bailing_moe_v2 \(Ling 2.0"),
+        ({"architectures": ["BailingMoeV2ForCausalLM"]}, "seed=17", r"BailingMoeV2ForCausalLM is another.*Ring-lite"),
+        ({}, "model.trust_remote_code=true", r"model.trust_remote_code: bailing_moe is built in.*leave the key out"),
+    ],
+)
+def test_the_recipe_is_refused_before_any_stage_runs(config, override, message, tmp_path, capsys):
+    folder = changed_copy(tmp_path / "model", **config)
+    recipe = tmp_path / "recipe.yaml"
+    stage = "{kind: curate, sources: [{generator: arithmetic, rows: 20}], sets: {all: {split: train}}}"
+    recipe.write_text(f"name: r\nmodel: {{path: {folder}}}\nstages: {{curate: {stage}}}\n", encoding="utf-8")
+    for command in (["check"], ["plan"], ["run", "--runs-dir", str(tmp_path / "runs")]):
+        assert run([command[0], str(recipe), "--set", override, *command[1:]]) == 2
+        assert re.search(message, " ".join(capsys.readouterr().err.split()))
+    assert not (tmp_path / "runs").exists()
 
 
 def test_a_file_cut_short_is_named(tmp_path):

@@ -64,5 +64,6 @@ def test_a_large_mixture_shows_its_active_parameters_and_what_many_gpus_hold(tmp
     """16.8B and 2.75B are the paper's own figures (section 1); 20 bytes a parameter with its reference."""
     text = plan("ring-lite", tmp_path)
     assert "inclusionAI/Ling-lite-1.5, 16.80B parameters (2.75B active), bfloat16" in text
+    assert "480 steps: 196,608,000 tokens trained a rank, 3,932,160 rollouts" in text
     assert "on 8 GPUs: 39.1 GiB a GPU, sharded, and activations on top; a step trains 3,276,800 tokens" in text
     assert "on 256 GPUs: 1.2 GiB a GPU, sharded, and activations on top; a step trains 104,857,600 tokens" in text

@@ -10,6 +10,7 @@ def register_bailing_moe() -> None:
         AutoModel,
         AutoModelForCausalLM,
         AutoTokenizer,
+        PreTrainedConfig,
         PreTrainedTokenizerFast,
     )
 
@@ -17,7 +18,8 @@ def register_bailing_moe() -> None:
     from ringlite_cli.models.bailing_moe.modeling import BailingMoeForCausalLM, BailingMoeModel
     from ringlite_cli.models.bailing_moe.relatives import RELATIVES
 
-    for config in (BailingMoeConfig, *RELATIVES):
+    configs: tuple[type[PreTrainedConfig], ...] = (BailingMoeConfig, *RELATIVES)
+    for config in configs:
         AutoConfig.register(config.model_type, config, exist_ok=True)
     AutoModel.register(BailingMoeConfig, BailingMoeModel, exist_ok=True)
     AutoModelForCausalLM.register(BailingMoeConfig, BailingMoeForCausalLM, exist_ok=True)

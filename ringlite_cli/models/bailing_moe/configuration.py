@@ -6,9 +6,7 @@ from huggingface_hub.dataclasses import strict
 from transformers import PreTrainedConfig
 
 from ringlite_cli.errors import UserError
-
-ARCHITECTURES = ("BailingMoeForCausalLM", "BailingMoeModel")
-SUPPORTED = "supported are Ling-lite, Ling-lite-1.5, Ling-plus, Ring-lite and Ring-lite-2507 (BailingMoeForCausalLM)"
+from ringlite_cli.models.refused import ARCHITECTURES, SUPPORTED
 
 _NEUTRAL: dict[str, tuple[Any, ...]] = {
     "n_group": (0, 1),
