@@ -25,7 +25,7 @@ from ringlite_cli.data.duplicates import drop_duplicates
 from ringlite_cli.data.features import Features, join, measure
 from ringlite_cli.data.labelling import label_rows
 from ringlite_cli.data.output import write_drops, write_provenance
-from ringlite_cli.data.rows import Drop, Progress, Row, Sifted, Spool
+from ringlite_cli.data.rows import Progress, Row, Sifted, Spool
 from ringlite_cli.data.rules import LANGUAGES
 from ringlite_cli.data.semantic import (
     drop_semantic_duplicates,
@@ -36,7 +36,7 @@ from ringlite_cli.data.semantic import (
 from ringlite_cli.data.sets import draw_sets
 from ringlite_cli.data.sources import MAX_UNREADABLE, GeneratorLike, load_sources
 from ringlite_cli.data.suites import order_tests
-from ringlite_cli.data.verification import verify_rows
+from ringlite_cli.data.verification import run_aside, verify_rows
 from ringlite_cli.problems import Verify, write_problems
 from ringlite_cli.recipe.schema import Difficulty, Distill, ProblemSet, Responder, Source
 from ringlite_cli.runs.files import write_json, write_text
@@ -128,9 +128,7 @@ def sift(rows: Sequence[Row], verify: Verify, steps: Steps, folder: Path | None 
     for number, row in enumerate(rows):
         row.number = number
     held = _Held()
-    drops: list[Drop] = []
-    stripped: list[tuple[Row, str]] = []
-    mended: list[tuple[Row, str]] = []
+    all_of = Sifted()
     for split in PRECEDENCE:
         here = [r for r in rows if r.split == split]
         if not here:
@@ -149,10 +147,14 @@ def sift(rows: Sequence[Row], verify: Verify, steps: Steps, folder: Path | None 
         single = drop_duplicates(others, features, words=steps.equal_words)
         single = _then(single, _copies(single.kept, features, steps))
         held.add(benchmarks + single.kept, features if split != PRECEDENCE[-1] else None)
-        drops += apart.drops + clean.drops + verified.drops + single.drops
-        stripped += clean.traces_stripped
-        mended += clean.mended
-    return Sifted(sorted(held.rows, key=lambda r: r.number), sorted(drops, key=lambda d: d.number), stripped, mended)
+        all_of.drops += apart.drops + clean.drops + verified.drops + single.drops
+        all_of.traces_stripped += clean.traces_stripped
+        all_of.mended += clean.mended
+        all_of.doubtful += verified.doubtful
+        all_of.ran += verified.ran + run_aside(apart.drops + clean.drops, verify)
+    all_of.kept = sorted(held.rows, key=lambda r: r.number)
+    all_of.drops.sort(key=lambda d: d.number)
+    return all_of
 
 
 def _ask(sifted: Sifted, models: Models | None) -> dict[str, Any]:
@@ -245,13 +247,13 @@ def _provenance(drawn: Mapping[str, Sequence[Row]]) -> Iterator[tuple[Any, ...]]
     for name, rows in drawn.items():
         for row in rows:
             p = row.problem
-            passed = card.passed(p.domain, p.trace is not None, is_benchmark(row))
+            passed = card.passed(p.domain, p.trace is not None, is_benchmark(row), bool(row.verified))
             yield name, p.id, p.source, row.split, row.verified or "nothing", passed, p.index
 
 
 @dataclass
 class _Trail:
-    """dropped.jsonl, funnel.json, CARD.md, and with the sets provenance.parquet."""
+    """dropped.jsonl, doubtful.jsonl, funnel.json, CARD.md, and with the sets provenance.parquet."""
 
     out_dir: Path
     sifted: Sifted
@@ -260,16 +262,19 @@ class _Trail:
 
     @property
     def files(self) -> list[Path]:
-        names = ("dropped.jsonl", "funnel.json", "CARD.md", "provenance.parquet")
+        names = ("dropped.jsonl", "doubtful.jsonl", "funnel.json", "CARD.md", "provenance.parquet")
         return [self.out_dir / name for name in names]
 
     def write(self, drawn: Mapping[str, Sequence[Row]], warnings: Sequence[str]) -> dict[str, Any]:
-        """Writes the first three; returns the funnel."""
+        """Writes all but the last; returns the funnel."""
         kept, drops = self.sifted.kept, self.sifted.drops
         counts = funnel.count(kept, drops, self.sifted.traces_stripped, drawn, warnings)
+        counts["solutions"] = funnel.solutions(self.sifted.ran)
+        counts["doubtful"] = funnel.doubtful(self.sifted.doubtful)
         counts["tests_mended"] = dict(Counter(reason for _, reason in self.sifted.mended))
         counts |= self.notes
         write_drops(self.out_dir / "dropped.jsonl", drops)
+        write_drops(self.out_dir / "doubtful.jsonl", self.sifted.doubtful)
         write_json(self.out_dir / "funnel.json", counts)
         write_text(self.out_dir / "CARD.md", card.render(counts, drops, seed=self.seed))
         return counts

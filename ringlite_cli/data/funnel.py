@@ -20,7 +20,6 @@ def count(
     kept: Counter[tuple[str, str]] = Counter()
     verified: Tally = Counter()
     domains: dict[int, str] = {}
-    kept_solutions: Tally = Counter()
     labels: dict[str, Counter[str]] = {}
     makers: dict[str, Counter[str]] = {}
     for row in rows:
@@ -28,7 +27,6 @@ def count(
         kept[problem.source, problem.domain] += 1
         verified[row.verified or "nothing"] += 1
         domains[id(row)] = problem.domain
-        kept_solutions[problem.source] += row.verified == "solution"
         for name in _TABLES:
             if name in problem.labels:
                 labels.setdefault(name, Counter())[bucket(name, problem.labels[name])] += 1
@@ -42,7 +40,6 @@ def count(
         "sets": {n: {"rows": len(rs), "by_domain": _tally(domains[id(r)] for r in rs)} for n, rs in sets.items()},
         "traces_stripped": _tally(reason for _, reason in stripped),
         "verified_by": _sorted(verified),
-        "solutions": _solutions(kept_solutions, gone),
         "labels": {name: _sorted(counts) for name, counts in labels.items()},
         "labelled_by": {name: _sorted(counts) for name, counts in makers.items()},
         "examples": _examples(drops),
@@ -64,14 +61,24 @@ def _examples(drops: Sequence[Drop]) -> dict[str, list[dict[str, Any]]]:
     return found
 
 
-def _solutions(passed: Tally, gone: Counter[tuple[str, str, str]]) -> dict[str, Any]:
-    """Per source, the accepted solutions that were run, and how those that failed did (copies dropped later aside)."""
-    failed: dict[str, dict[str, int]] = {}
-    for (source, _, reason), n in gone.items():
-        if reason.startswith("solution_"):
-            failed.setdefault(source, {})[reason] = n
-    names = [name for name in {**dict(passed), **failed} if passed[name] or name in failed]
-    return {n: {"passed": passed[n], "failed": failed.get(n, {})} for n in names}
+def solutions(ran: Mapping[tuple[str, str], int]) -> dict[str, Any]:
+    """Per source, the accepted solutions that were run (of rows that are out by a rule too), and how they did."""
+    found: dict[str, dict[str, Any]] = {}
+    for (source, outcome), n in sorted(ran.items()):
+        told = found.setdefault(source, {"passed": 0, "failed": {}})
+        if outcome == "passed":
+            told["passed"] = n
+        else:
+            told["failed"][outcome] = n
+    return found
+
+
+def doubtful(rows: Sequence[Drop]) -> dict[str, dict[str, int]]:
+    """Per source, the held-out rows that stay although the verifier rejects what the source gives, by reason."""
+    counts: dict[str, Counter[str]] = {}
+    for row in rows:
+        counts.setdefault(row.source, Counter())[row.reason] += 1
+    return {source: _sorted(reasons) for source, reasons in counts.items()}
 
 
 _TABLES = ("subject_class", "topic", "education", "difficulty", "pass_rate", "length", "trace_by")
