@@ -24,7 +24,7 @@ from ringlite_cli.data.distill import distill
 from ringlite_cli.data.duplicates import drop_duplicates
 from ringlite_cli.data.features import Features, join, measure
 from ringlite_cli.data.labelling import label_rows
-from ringlite_cli.data.output import write_drops, write_provenance
+from ringlite_cli.data.output import read_origins, write_drops, write_provenance
 from ringlite_cli.data.rows import Progress, Row, Sifted, Spool
 from ringlite_cli.data.rules import LANGUAGES
 from ringlite_cli.data.semantic import (
@@ -229,7 +229,7 @@ def _finish(
     """Draws the sets and writes everything."""
     trail = _Trail(out_dir, sifted, seed, notes)
     try:
-        drawn, more = draw_sets(sifted.kept, sets, seed)
+        drawn, more = draw_sets(sifted.kept, sets, seed, trail.counted.add)
     except Exception:
         trail.write({}, warnings)
         raise
@@ -238,17 +238,19 @@ def _finish(
     files = {name: out_dir / f"{name}.parquet" for name in drawn}
     for name, rows in drawn.items():
         write_problems(files[name], (row.problem for row in rows))
-    write_provenance(out_dir / "provenance.parquet", _provenance(drawn))
+    write_provenance(out_dir / "provenance.parquet", _provenance(drawn, files))
     return CurateResult(out_dir, files, counts, warnings, [*files.values(), *trail.files])
 
 
-def _provenance(drawn: Mapping[str, Sequence[Row]]) -> Iterator[tuple[Any, ...]]:
-    """Where every row of every set came from, and what it passed; see `output.PROVENANCE`."""
+def _provenance(drawn: Mapping[str, Sequence[Row]], files: Mapping[str, Path]) -> Iterator[tuple[Any, ...]]:
+    """Where every row of every set came from, and what it passed; see `output.PROVENANCE`.
+
+    What stands in the sets is read from their files, where it stands by columns.
+    """
     for name, rows in drawn.items():
-        for row in rows:
-            p = row.problem
-            passed = card.passed(p.domain, p.trace is not None, is_benchmark(row), bool(row.verified))
-            yield name, p.id, p.source, row.split, row.verified or "nothing", passed, p.index
+        for row, (ident, source, index, domain, traced) in zip(rows, read_origins(files[name]), strict=True):
+            passed = card.passed(domain, traced, is_benchmark(row), bool(row.verified))
+            yield name, ident, source, row.split, row.verified or "nothing", passed, index
 
 
 @dataclass
@@ -259,6 +261,7 @@ class _Trail:
     sifted: Sifted
     seed: int
     notes: dict[str, Any]
+    counted: funnel.Kept = field(default_factory=funnel.Kept)
 
     @property
     def files(self) -> list[Path]:
@@ -267,8 +270,8 @@ class _Trail:
 
     def write(self, drawn: Mapping[str, Sequence[Row]], warnings: Sequence[str]) -> dict[str, Any]:
         """Writes all but the last; returns the funnel."""
-        kept, drops = self.sifted.kept, self.sifted.drops
-        counts = funnel.count(kept, drops, self.sifted.traces_stripped, drawn, warnings)
+        drops = self.sifted.drops
+        counts = funnel.count(self.counted, drops, self.sifted.traces_stripped, drawn, warnings)
         counts["solutions"] = funnel.solutions(self.sifted.ran)
         counts["doubtful"] = funnel.doubtful(self.sifted.doubtful)
         counts["tests_mended"] = dict(Counter(reason for _, reason in self.sifted.mended))
