@@ -30,6 +30,7 @@ PROMPT_CASES = [
         'In triangle $ABC$, $AB = 3$, $BC = 4$, and the angle at $B$ is right. Find $AC$. [asy] label("$A$"); [/asy]',
         None,
     ),
+    ("Two circles of radius 3 touch the sides of a square, as shown below. Find its area. [asy] draw(); [/asy]", None),
     ("In square $ABCD$, $AB = 3$. Find $AC$. [asy] dot(foot(A), (B), (C)); [/asy]", None),
     ("Find x. \\begin{tikzpicture} \\end{tikzpicture}", "image_needed"),
     ("The rows are shown in the diagram. Find the next. \\begin{array}{cc} 1 & 2 \\end{array}", None),

@@ -1,8 +1,8 @@
 """Whether a problem needs a figure that its text does not hold.
 
 Asymptote code alone is no reason: much of it draws what the text has said already. It is one where the text speaks of
-a figure, says no number at all, or lacks a number or a name that stands in the drawing. What stays keeps its code, so
-that the text loses nothing.
+what stands in a figure (more than "as shown"), says no number at all, or lacks a number or a name that stands in the
+drawing. What stays keeps its code, so that the text loses nothing.
 """
 
 import re
@@ -31,6 +31,11 @@ _REFERS = re.compile(
     r"|plots?|spinners?|shown?|shows|drawn|depicted|illustrated|indicated|displayed|marked|labell?ed|(?:un)?shaded"
     r"|gr[ae]y|white|black|colou?red|dotted|dashed|below|above|following|this|these|number line|seen"
     r"|to the (?:right|left))\b",
+    re.I,
+)
+_IN_PASSING = re.compile(  # points at a drawing, but at nothing in it
+    r"\bas (?:shown|pictured|illustrated|drawn|depicted)(?: (?:here|below|above|in the (?:figure|diagram|picture)))*"
+    r"|\bdiagram by [^\n]*|\(not (?:drawn )?to scale\)",
     re.I,
 )
 _QUOTED = re.compile(r'"([^"]*)"')
@@ -64,7 +69,7 @@ def _mentions(text: str, words: Iterable[str]) -> bool:
 def _tells_more(drawings: Iterable[str], words: str) -> bool:
     """Whether the words refer to the drawings, or the drawings' labels say more than the words do."""
     said = set(_NUMBER.findall(words))
-    if not said or _REFERS.search(words):
+    if not said or _REFERS.search(_IN_PASSING.sub(" ", words)):
         return True
     marks = {mark for drawing in drawings for label in _QUOTED.findall(drawing) for mark in _MARK.findall(label)}
     return any(not _is_known(mark, said) for mark in marks)
