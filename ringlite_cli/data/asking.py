@@ -109,10 +109,12 @@ class Asking:
         )
 
     def _known(self, responder: Responder) -> defaultdict[str, list[Response]]:
+        """The responses in the log by key, in order; one that was asked for twice (for a larger k) counts once."""
+        last = {(row["key"], row["sample"]): row for row in read_jsonl(self.path) if row["model"] == responder.name}
         known: defaultdict[str, list[Response]] = defaultdict(list)
-        for row in sorted(read_jsonl(self.path), key=lambda r: r["sample"]):
-            if row["model"] == responder.name:
-                known[row["key"]].append(Response(row["response"], row["reward"], row["verdict"], row["truncated"]))
+        for key, sample in sorted(last):
+            row = last[key, sample]
+            known[key].append(Response(row["response"], row["reward"], row["verdict"], row["truncated"]))
         return known
 
 

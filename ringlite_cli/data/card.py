@@ -67,6 +67,11 @@ def _tables(funnel: Mapping[str, Any]) -> list[str]:
     if ran := funnel.get("solutions"):
         rows = [(n, f"{c['passed']:,}", ", ".join(f"{k} {v}" for k, v in c["failed"].items())) for n, c in ran.items()]
         parts += ["## Accepted solutions that were run\n", _table(("source", "passed", "failed"), rows)]
+    if doubts := funnel.get("doubtful"):
+        told_of = [(source, ", ".join(f"{why} {n}" for why, n in counts.items())) for source, counts in doubts.items()]
+        parts += ["## Held-out rows that stay, though the verifier rejects what the source gives\n"]
+        parts += ["No response to these can be relied on to score; doubtful.jsonl lists them.\n"]
+        parts += [_table(("source", "rows"), told_of)]
     if told := funnel.get("distill"):
         parts += ["## Traces of a teacher\n", f"{told['kept']:,} of {told['asked']:,} problems have one now.\n"]
         rounds = [(str(n), f"{r['asked']:,}", f"{r['kept']:,}") for n, r in enumerate(told["rounds"], 1)]
@@ -95,10 +100,11 @@ def _pairs(counts: Mapping[str, int]) -> list[tuple[str, str]]:
 
 
 @cache
-def passed(domain: str, traced: bool, benchmark: bool) -> str:
+def passed(domain: str, traced: bool, benchmark: bool, verified: bool = True) -> str:
     """The names of the rules and steps that such a row was put to and passed, with spaces between."""
     if benchmark:
-        return " ".join(["missing_answer" if domain != "code" else "missing_tests", "contamination"])
+        steps = ["missing_answer" if domain != "code" else "missing_tests", "contamination"]
+        return " ".join([*steps, "verification"] if verified else steps)
     skip = {"code"} if domain != "code" else set()
     skip |= set() if traced else {"trace"}
     rules = [rule.name for rule in RULES if rule.family not in skip]

@@ -24,8 +24,8 @@ from ringlite_cli.data.distill import distill
 from ringlite_cli.data.duplicates import drop_duplicates
 from ringlite_cli.data.features import Features, join, measure
 from ringlite_cli.data.labelling import label_rows
-from ringlite_cli.data.output import write_drops, write_provenance
-from ringlite_cli.data.rows import Drop, Progress, Row, Sifted, Spool
+from ringlite_cli.data.output import read_origins, write_drops, write_provenance
+from ringlite_cli.data.rows import Progress, Row, Sifted, Spool
 from ringlite_cli.data.rules import LANGUAGES
 from ringlite_cli.data.semantic import (
     drop_semantic_duplicates,
@@ -36,7 +36,7 @@ from ringlite_cli.data.semantic import (
 from ringlite_cli.data.sets import draw_sets
 from ringlite_cli.data.sources import MAX_UNREADABLE, GeneratorLike, load_sources
 from ringlite_cli.data.suites import order_tests
-from ringlite_cli.data.verification import verify_rows
+from ringlite_cli.data.verification import run_aside, verify_rows
 from ringlite_cli.problems import Verify, write_problems
 from ringlite_cli.recipe.schema import Difficulty, Distill, ProblemSet, Responder, Source
 from ringlite_cli.runs.files import write_json, write_text
@@ -128,9 +128,7 @@ def sift(rows: Sequence[Row], verify: Verify, steps: Steps, folder: Path | None 
     for number, row in enumerate(rows):
         row.number = number
     held = _Held()
-    drops: list[Drop] = []
-    stripped: list[tuple[Row, str]] = []
-    mended: list[tuple[Row, str]] = []
+    all_of = Sifted()
     for split in PRECEDENCE:
         here = [r for r in rows if r.split == split]
         if not here:
@@ -149,10 +147,14 @@ def sift(rows: Sequence[Row], verify: Verify, steps: Steps, folder: Path | None 
         single = drop_duplicates(others, features, words=steps.equal_words)
         single = _then(single, _copies(single.kept, features, steps))
         held.add(benchmarks + single.kept, features if split != PRECEDENCE[-1] else None)
-        drops += apart.drops + clean.drops + verified.drops + single.drops
-        stripped += clean.traces_stripped
-        mended += clean.mended
-    return Sifted(sorted(held.rows, key=lambda r: r.number), sorted(drops, key=lambda d: d.number), stripped, mended)
+        all_of.drops += apart.drops + clean.drops + verified.drops + single.drops
+        all_of.traces_stripped += clean.traces_stripped
+        all_of.mended += clean.mended
+        all_of.doubtful += verified.doubtful
+        all_of.ran += verified.ran + run_aside(apart.drops + clean.drops, verify)
+    all_of.kept = sorted(held.rows, key=lambda r: r.number)
+    all_of.drops.sort(key=lambda d: d.number)
+    return all_of
 
 
 def _ask(sifted: Sifted, models: Models | None) -> dict[str, Any]:
@@ -227,7 +229,7 @@ def _finish(
     """Draws the sets and writes everything."""
     trail = _Trail(out_dir, sifted, seed, notes)
     try:
-        drawn, more = draw_sets(sifted.kept, sets, seed)
+        drawn, more = draw_sets(sifted.kept, sets, seed, trail.counted.add)
     except Exception:
         trail.write({}, warnings)
         raise
@@ -236,40 +238,46 @@ def _finish(
     files = {name: out_dir / f"{name}.parquet" for name in drawn}
     for name, rows in drawn.items():
         write_problems(files[name], (row.problem for row in rows))
-    write_provenance(out_dir / "provenance.parquet", _provenance(drawn))
+    write_provenance(out_dir / "provenance.parquet", _provenance(drawn, files))
     return CurateResult(out_dir, files, counts, warnings, [*files.values(), *trail.files])
 
 
-def _provenance(drawn: Mapping[str, Sequence[Row]]) -> Iterator[tuple[Any, ...]]:
-    """Where every row of every set came from, and what it passed; see `output.PROVENANCE`."""
+def _provenance(drawn: Mapping[str, Sequence[Row]], files: Mapping[str, Path]) -> Iterator[tuple[Any, ...]]:
+    """Where every row of every set came from, and what it passed; see `output.PROVENANCE`.
+
+    What stands in the sets is read from their files, where it stands by columns.
+    """
     for name, rows in drawn.items():
-        for row in rows:
-            p = row.problem
-            passed = card.passed(p.domain, p.trace is not None, is_benchmark(row))
-            yield name, p.id, p.source, row.split, row.verified or "nothing", passed, p.index
+        for row, (ident, source, index, domain, traced) in zip(rows, read_origins(files[name]), strict=True):
+            passed = card.passed(domain, traced, is_benchmark(row), bool(row.verified))
+            yield name, ident, source, row.split, row.verified or "nothing", passed, index
 
 
 @dataclass
 class _Trail:
-    """dropped.jsonl, funnel.json, CARD.md, and with the sets provenance.parquet."""
+    """dropped.jsonl, doubtful.jsonl, funnel.json, CARD.md, and with the sets provenance.parquet."""
 
     out_dir: Path
     sifted: Sifted
     seed: int
     notes: dict[str, Any]
+    counted: funnel.Kept = field(default_factory=funnel.Kept)
 
     @property
     def files(self) -> list[Path]:
-        names = ("dropped.jsonl", "funnel.json", "CARD.md", "provenance.parquet")
+        names = ("dropped.jsonl", "doubtful.jsonl", "funnel.json", "CARD.md", "provenance.parquet")
         return [self.out_dir / name for name in names]
 
     def write(self, drawn: Mapping[str, Sequence[Row]], warnings: Sequence[str]) -> dict[str, Any]:
-        """Writes the first three; returns the funnel."""
-        kept, drops = self.sifted.kept, self.sifted.drops
-        counts = funnel.count(kept, drops, self.sifted.traces_stripped, drawn, warnings)
+        """Writes all but the last; returns the funnel."""
+        drops = self.sifted.drops
+        counts = funnel.count(self.counted, drops, self.sifted.traces_stripped, drawn, warnings)
+        counts["solutions"] = funnel.solutions(self.sifted.ran)
+        counts["doubtful"] = funnel.doubtful(self.sifted.doubtful)
         counts["tests_mended"] = dict(Counter(reason for _, reason in self.sifted.mended))
         counts |= self.notes
         write_drops(self.out_dir / "dropped.jsonl", drops)
+        write_drops(self.out_dir / "doubtful.jsonl", self.sifted.doubtful)
         write_json(self.out_dir / "funnel.json", counts)
         write_text(self.out_dir / "CARD.md", card.render(counts, drops, seed=self.seed))
         return counts

@@ -162,7 +162,8 @@ def _is_inside(short: Sequence[str], long: Sequence[str]) -> bool:
 
 def _jaccard(words: Sequence[str], others: Sequence[str]) -> float:
     one, two = _pairs(words), _pairs(others)
-    return (one & two).total() / max((one | two).total(), 1)
+    shared = (one & two).total()
+    return shared / max(one.total() + two.total() - shared, 1)
 
 
 def _pairs(words: Sequence[str]) -> Counter[tuple[str, ...]]:

@@ -1,39 +1,46 @@
 """Counts rows in, dropped by reason, and out, per source and domain, so that they always add up."""
 
+import sys
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from ringlite_cli.data.rows import Drop, Row
+from ringlite_cli.problems import Problem
 
 Tally = Counter[str]
 
 
+class Kept:
+    """Tallies of the rows that came through, to which each is added once."""
+
+    def __init__(self) -> None:
+        self.by_place: Counter[tuple[str, str]] = Counter()
+        self.verified: Tally = Counter()
+        self.domains: dict[int, str] = {}
+        self.labels: dict[str, Counter[str]] = {}
+        self.makers: dict[str, Counter[str]] = {}
+
+    def add(self, row: Row, problem: Problem) -> None:
+        self.by_place[problem.source, problem.domain] += 1
+        self.verified[row.verified or "nothing"] += 1
+        self.domains[id(row)] = sys.intern(problem.domain)
+        for name in _TABLES:
+            if name in problem.labels:
+                self.labels.setdefault(name, Counter())[bucket(name, problem.labels[name])] += 1
+        for name, maker in problem.labels.get("labelled_by", {}).items():
+            self.makers.setdefault(name, Counter())[maker] += 1
+
+
 def count(
-    rows: Iterable[Row],
+    rows: Kept,
     drops: Sequence[Drop],
     stripped: Sequence[tuple[Row, str]],
     sets: Mapping[str, Sequence[Row]],
     warnings: Sequence[str],
 ) -> dict[str, Any]:
     """The contents of funnel.json; `rows` are those that came through."""
-    kept: Counter[tuple[str, str]] = Counter()
-    verified: Tally = Counter()
-    domains: dict[int, str] = {}
-    kept_solutions: Tally = Counter()
-    labels: dict[str, Counter[str]] = {}
-    makers: dict[str, Counter[str]] = {}
-    for row in rows:
-        problem = row.problem
-        kept[problem.source, problem.domain] += 1
-        verified[row.verified or "nothing"] += 1
-        domains[id(row)] = problem.domain
-        kept_solutions[problem.source] += row.verified == "solution"
-        for name in _TABLES:
-            if name in problem.labels:
-                labels.setdefault(name, Counter())[bucket(name, problem.labels[name])] += 1
-        for name, maker in problem.labels.get("labelled_by", {}).items():
-            makers.setdefault(name, Counter())[maker] += 1
+    kept, domains = rows.by_place, rows.domains
     gone = Counter((d.source, d.domain, d.reason) for d in drops)
     return {
         **_counts(kept, gone, lambda source, domain: True),
@@ -41,10 +48,9 @@ def count(
         "by_domain": _split(kept, gone, 1),
         "sets": {n: {"rows": len(rs), "by_domain": _tally(domains[id(r)] for r in rs)} for n, rs in sets.items()},
         "traces_stripped": _tally(reason for _, reason in stripped),
-        "verified_by": _sorted(verified),
-        "solutions": _solutions(kept_solutions, gone),
-        "labels": {name: _sorted(counts) for name, counts in labels.items()},
-        "labelled_by": {name: _sorted(counts) for name, counts in makers.items()},
+        "verified_by": _sorted(rows.verified),
+        "labels": {name: _sorted(counts) for name, counts in rows.labels.items()},
+        "labelled_by": {name: _sorted(counts) for name, counts in rows.makers.items()},
         "examples": _examples(drops),
         "warnings": list(warnings),
     }
@@ -64,14 +70,24 @@ def _examples(drops: Sequence[Drop]) -> dict[str, list[dict[str, Any]]]:
     return found
 
 
-def _solutions(passed: Tally, gone: Counter[tuple[str, str, str]]) -> dict[str, Any]:
-    """Per source, the accepted solutions that were run, and how those that failed did (copies dropped later aside)."""
-    failed: dict[str, dict[str, int]] = {}
-    for (source, _, reason), n in gone.items():
-        if reason.startswith("solution_"):
-            failed.setdefault(source, {})[reason] = n
-    names = [name for name in {**dict(passed), **failed} if passed[name] or name in failed]
-    return {n: {"passed": passed[n], "failed": failed.get(n, {})} for n in names}
+def solutions(ran: Mapping[tuple[str, str], int]) -> dict[str, Any]:
+    """Per source, the accepted solutions that were run (of rows that are out by a rule too), and how they did."""
+    found: dict[str, dict[str, Any]] = {}
+    for (source, outcome), n in sorted(ran.items()):
+        told = found.setdefault(source, {"passed": 0, "failed": {}})
+        if outcome == "passed":
+            told["passed"] = n
+        else:
+            told["failed"][outcome] = n
+    return found
+
+
+def doubtful(rows: Sequence[Drop]) -> dict[str, dict[str, int]]:
+    """Per source, the held-out rows that stay although the verifier rejects what the source gives, by reason."""
+    counts: dict[str, Counter[str]] = {}
+    for row in rows:
+        counts.setdefault(row.source, Counter())[row.reason] += 1
+    return {source: _sorted(reasons) for source, reasons in counts.items()}
 
 
 _TABLES = ("subject_class", "topic", "education", "difficulty", "pass_rate", "length", "trace_by")

@@ -178,7 +178,9 @@ _CODES = _Codes()
 def _counts(prompt: str) -> Counter[str]:
     """Class -> weight of the words that speak for it."""
     found = Counter(filter(None, map(_CODES.__getitem__, _LETTERS.findall(prompt.lower()))))
-    return Counter({code: n * _WEIGHT.get(code, 1) for code, n in found.items()})
+    for code in _WEIGHT.keys() & found.keys():
+        found[code] *= _WEIGHT[code]  # type: ignore[assignment]
+    return found
 
 
 def topic(problem: Problem) -> tuple[str, str]:

@@ -28,6 +28,16 @@ def write_drops(path: Path, drops: Sequence[Drop]) -> None:
     write_jsonl(path, (d.as_row() for d in drops))
 
 
+def read_origins(path: Path) -> Iterator[tuple[str, str, int, str, bool]]:
+    """(id, source, index, domain, whether it has a trace) of each row of a produced set, in order."""
+    import pyarrow.parquet as pq
+
+    with pq.ParquetFile(path) as file:
+        for batch in file.iter_batches(columns=["id", "source", "index", "domain", "trace"]):
+            names = [batch.column(name).to_pylist() for name in ("id", "source", "index", "domain")]
+            yield from zip(*names, batch.column("trace").is_valid().to_pylist(), strict=True)
+
+
 PROVENANCE = ("set", "id", "source", "split", "verified_by", "passed", "index")
 
 

@@ -6,6 +6,7 @@ problem is read anew each time it is asked for. So memory grows by about 200 byt
 
 import marshal
 import os
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -176,6 +177,8 @@ class Sifted:
     """What a step of curation leaves: rows that go on, rows that are out, and what was taken off rows that stay.
 
     traces_stripped, mended: rows that lost their trace, or cases of their tests, and why.
+    doubtful: held-out rows that stay although the verifier rejects what their source gives, and why.
+    ran: (source, "passed" or how it failed) -> accepted solutions that were run, those of rows that are out too.
     notes: what else the funnel should say.
     """
 
@@ -183,4 +186,6 @@ class Sifted:
     drops: list[Drop] = field(default_factory=list)
     traces_stripped: list[tuple[Row, str]] = field(default_factory=list)
     mended: list[tuple[Row, str]] = field(default_factory=list)
+    doubtful: list[Drop] = field(default_factory=list)
+    ran: Counter[tuple[str, str]] = field(default_factory=Counter)
     notes: dict[str, Any] = field(default_factory=dict)

@@ -1,24 +1,28 @@
 """Draws the named sets of a recipe out of the rows that curation left."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from ringlite_cli.data.rows import Row
 from ringlite_cli.data.text import stable_hash
 from ringlite_cli.errors import UserError
+from ringlite_cli.problems import Problem
 from ringlite_cli.recipe.schema import ProblemSet
 
 PAPER_MIX = {"math": 0.645, "code": 0.255, "science": 0.092, "general": 0.008}
 """Shares of the paper's long-CoT data (§2)."""
 
 
-def draw_sets(rows: Sequence[Row], sets: Mapping[str, ProblemSet], seed: int) -> tuple[dict[str, list[Row]], list[str]]:
+def draw_sets(
+    rows: Sequence[Row], sets: Mapping[str, ProblemSet], seed: int, seen: Callable[[Row, Problem], None] | None = None
+) -> tuple[dict[str, list[Row]], list[str]]:
     """(set -> its rows in a shuffled order, warnings), the same for the same rows and seed.
 
+    seen: shown each row once, before anything is drawn.
     A set that asks for more rows of a domain than there are gets what there is, and a warning. Raises UserError for a
     set that comes out empty and for one that is disjoint from a set that stands after it or nowhere.
     """
-    facts = _Facts(rows)
+    facts = _Facts(rows, seen)
     drawn: dict[str, list[Row]] = {}
     warnings: list[str] = []
     for name, wanted in sets.items():
@@ -40,7 +44,7 @@ def draw_sets(rows: Sequence[Row], sets: Mapping[str, ProblemSet], seed: int) ->
 class _Facts:
     """What drawing needs of each row, read once."""
 
-    def __init__(self, rows: Sequence[Row]) -> None:
+    def __init__(self, rows: Sequence[Row], seen: Callable[[Row, Problem], None] | None) -> None:
         self.splits = [r.split for r in rows]
         self.ids, self.domains, self.traced = [], [], []
         known: dict[str, str] = {}
@@ -49,6 +53,8 @@ class _Facts:
             self.ids.append(problem.id)
             self.domains.append(known.setdefault(problem.domain, problem.domain))
             self.traced.append(problem.trace is not None)
+            if seen:
+                seen(row, problem)
 
     def pool(self, wanted: ProblemSet) -> list[int]:
         return [

@@ -139,11 +139,11 @@ def _problem(blank: Problem, raw: RawRow, adapter: Adapter, source: Source) -> P
     if isinstance(raw, Unreadable):
         raise BadRow(raw.why)
     fields = adapter(raw)
+    if source.domain:
+        fields["domain"] = source.domain
     problem = replace(blank, **fields)
     if source.adapter in EDUCATION:
         problem.labels.setdefault("education", EDUCATION[source.adapter])
-    if source.domain:
-        problem = replace(problem, domain=source.domain)
     if problem.domain not in DOMAINS:
         raise BadRow(f"unknown domain {problem.domain!r}; known: {', '.join(DOMAINS)}")
     if not _is_utf8(problem):

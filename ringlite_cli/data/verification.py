@@ -5,13 +5,17 @@ an answer without a trace must at least agree with itself, or no response could 
 """
 
 import ast
+import json
 import re
 import sys
+from collections import Counter
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import replace
 
 from ringlite_cli.data.cleansing import is_benchmark
 from ringlite_cli.data.rows import Drop, Progress, Row, Sifted
+from ringlite_cli.data.rules import CODE
 from ringlite_cli.problems import Problem, Verdict, Verify
 
 BATCH = 512
@@ -28,25 +32,70 @@ _KINDS = (  # of a verdict on an accepted solution, first match counts
 
 
 def verify_rows(rows: Sequence[Row], verify: Verify, progress: Progress | None = None) -> Sifted:
-    """Drops what the verifier rejects; marks the rest with what confirmed them. Benchmarks pass unasked."""
+    """Drops what the verifier rejects; marks the rest with what confirmed them.
+
+    Benchmarks stay whole, so that scores compare; those that the verifier rejects are listed as doubtful.
+    """
     sifted = Sifted()
-    done, asked = 0, sum(not is_benchmark(row) for row in rows)
+    done = 0
     for batch in _batches(rows):
-        wanted = [row for row in batch if not is_benchmark(row)]
-        problems = {id(row): row.problem for row in wanted}
-        before = dict(problems)
+        before = {id(row): row.problem for row in batch}
+        wanted = [row for row in batch if not is_benchmark(row) or _can_be_asked(before[id(row)])]
+        problems = {id(row): before[id(row)] for row in wanted}
         rejected = _rejected(wanted, problems, verify)
         for row in batch:
-            if drop := rejected.get(id(row)):
+            if id(row) not in problems:
+                sifted.kept.append(row)
+                continue
+            drop = rejected.get(id(row))
+            _count(before[id(row)], drop, sifted.ran)
+            if is_benchmark(row):
+                _note_benchmark(row, problems[id(row)], drop, sifted)
+            elif drop:
                 sifted.drops.append(drop)
                 continue
-            if problem := problems.get(id(row)):
-                _mark(row, problem, before[id(row)])
+            else:
+                _mark(row, problems[id(row)], before[id(row)])
             sifted.kept.append(row)
-        done += len(wanted)
-        if progress and wanted:
-            progress("verifying answers", done, asked)
+        done += len(batch)
+        if progress:
+            progress("verifying answers", done, len(rows))
     return sifted
+
+
+def run_aside(drops: Sequence[Drop], verify: Verify) -> Counter[tuple[str, str]]:
+    """(source, outcome) -> accepted solutions of rows that are out for what their prompts say: run for the count."""
+    rows = [d.subject for d in drops if isinstance(d.subject, Row) and d.domain == "code"]
+    rows = [row for row in rows if CODE.reason(row.problem) is None]
+    ran: Counter[tuple[str, str]] = Counter()
+    for batch in _batches(rows):
+        problems = {id(row): row.problem for row in batch}
+        rejected = _rejected(batch, dict(problems), verify)
+        for row in batch:
+            _count(problems[id(row)], rejected.get(id(row)), ran)
+    return ran
+
+
+def _note_benchmark(row: Row, problem: Problem, drop: Drop | None, sifted: Sifted) -> None:
+    """Doubtful is a benchmark's row where nothing scores; its worked solution may well end in another form."""
+    if drop is None:
+        row.verified = _confirmed_by(problem)
+    elif drop.reason == "answer_disagrees":
+        row.verified = "answer"
+    else:
+        sifted.doubtful.append(drop)
+
+
+def _can_be_asked(benchmark: Problem) -> bool:
+    """Whether a benchmark's row has something that its verifier could confirm: a solution, or an answer to parse."""
+    if benchmark.verifier or benchmark.domain not in ("math", "science", "code"):
+        return False
+    return benchmark.trace is not None if benchmark.domain == "code" else benchmark.answer is not None
+
+
+def _count(problem: Problem, drop: Drop | None, ran: Counter[tuple[str, str]]) -> None:
+    if problem.domain == "code" and problem.trace:
+        ran[problem.source, drop.reason if drop else "passed"] += 1
 
 
 def _batches(rows: Sequence[Row]) -> Iterator[Sequence[Row]]:
@@ -90,8 +139,14 @@ def _mark(row: Row, problem: Problem, before: Problem) -> None:
 
 
 def boxed(problem: Problem) -> str:
-    """The shortest response that gives the gold answer."""
-    return f"\\boxed{{{problem.answer}}}"
+    """The shortest response that gives the gold answer (of several accepted forms, the first)."""
+    answer = problem.answer or ""
+    if answer.startswith("["):
+        with suppress(ValueError):
+            listed = json.loads(answer)
+            if listed and all(isinstance(form, str) for form in listed):
+                answer = listed[0]
+    return f"\\boxed{{{answer}}}"
 
 
 def _confirmed_by(problem: Problem) -> str:

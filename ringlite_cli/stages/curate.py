@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from ringlite_cli.data.curate import Models, Steps
 
 
+_TRAIL = ("dropped.jsonl", "doubtful.jsonl", "funnel.json", "CARD.md")
+
+
 def run(context: Context) -> StageResult:
     from ringlite_cli.data.curate import curate
     from ringlite_cli.data.generators import GENERATORS
@@ -39,7 +42,7 @@ def run(context: Context) -> StageResult:
             progress=lambda step, done, total: bar.update(done, total, step),
         )
     verify.forget()
-    others = {file.partition(".")[0].lower(): file for file in ("dropped.jsonl", "funnel.json", "CARD.md")}
+    others = {file.partition(".")[0].lower(): file for file in _TRAIL}
     others["provenance"] = "provenance.parquet"
     rows_in, out = result.funnel["rows_in"], result.funnel["out"]
     return StageResult(
@@ -138,6 +141,7 @@ STAGE = StageKind(
     artifacts={
         "<set>": "a set of problems, parquet",
         "dropped": "every dropped row with its reason",
+        "doubtful": "held-out rows that stay though the verifier rejects what their source gives",
         "funnel": "counts by reason, source and domain",
         "card": "the data card of the produced sets",
         "provenance": "where each row of each set came from, and what it passed",

@@ -12,7 +12,7 @@ from endpoint_helpers import Server
 from ringlite_cli.data import semantic
 from ringlite_cli.data.asking import Asking
 from ringlite_cli.data.endpoint import EndpointSampler
-from ringlite_cli.data.funnel import count
+from ringlite_cli.data.funnel import Kept, count
 from ringlite_cli.data.labelling import LEVELS, label_rows
 from ringlite_cli.data.rows import Row
 from ringlite_cli.recipe.schema import Responder
@@ -31,10 +31,17 @@ def _label(
     return label_rows(rows, model=model, asking=asking, **settings)
 
 
+def _count(rows: list[Row]) -> dict[str, Any]:
+    kept = Kept()
+    for one in rows:
+        kept.add(one, one.problem)
+    return count(kept, [], [], {}, [])
+
+
 def test_rules_alone_say_how_and_are_counted() -> None:
     rows = [row("Find the area of the circle."), row("Find it.", labels={"subject": "Number Theory"})]
     assert _label(rows) == {}
-    told = count(rows, [], [], {}, [])
+    told = _count(rows)
     assert told["labelled_by"]["subject_class"] == {"source's subject": 1, "words": 1}
 
 
@@ -63,7 +70,7 @@ def test_a_model_labels_what_the_source_leaves_open(server: Server, tmp_path: Pa
     assert "51: geometry" in server.seen[0]["messages"][0]["content"]
     assert all(level in server.seen[0]["messages"][0]["content"] for level in LEVELS)
     assert lines[0].startswith("labels: 5 of 5 problems x 1 responses of tester: ")
-    assert count(rows, [], [], {}, [])["labelled_by"]["subject_class"]["model tester"] == 2
+    assert _count(rows)["labelled_by"]["subject_class"]["model tester"] == 2
 
 
 def test_labels_are_not_asked_for_twice(server: Server, tmp_path: Path) -> None:
@@ -88,7 +95,7 @@ def test_embeddings_give_the_nearest_class_and_learn_from_the_source() -> None:
     rows = [row(prompt) for prompt in prompts]
     held = row("Which star is it?", labels={"subject": "Number Theory"})
     _label([*rows, held], embeddings=True)
-    told = count([*rows, held], [], [], {}, [])
+    told = _count([*rows, held])
     assert [r.problem.labels["subject_class"] for r in rows] == list(prompts.values())
     assert told["labelled_by"]["subject_class"] == {"embeddings: nearest class": 3, "source's subject": 1}
     assert held.problem.labels["subject_class"] == "11"

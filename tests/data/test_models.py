@@ -95,6 +95,14 @@ def test_what_was_asked_is_not_asked_again_even_after_a_failure(server: Server, 
     assert lines[2].startswith("difficulty: 0 of 8 problems")
 
 
+def test_more_responses_than_before_are_as_many_different_ones(server: Server, tmp_path: Path) -> None:
+    rows, asking = _rows(3), _asking(tmp_path)
+    server.answer = lambda body: f"{body['seed']}: \\boxed{{6}}"
+    asking.ask(rows, server.responder(temperature=1.0), 2, "difficulty")
+    (responses,) = asking.ask(rows, server.responder(temperature=1.0), 4, "difficulty")
+    assert len({r.text for r in responses}) == 4
+
+
 def test_the_cost_is_shown_in_tokens_and_in_price() -> None:
     problems = [r.problem for r in _rows(1, 2)]
     responder = Responder(endpoint="http://x/v1", model="m", max_new_tokens=1000, price_in=1, price_out=500)

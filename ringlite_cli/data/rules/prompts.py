@@ -5,6 +5,7 @@ from collections.abc import Iterable
 
 import ftfy.badness
 
+from ringlite_cli.data.rules.figures import figure_needed, without_drawings
 from ringlite_cli.data.rules.registry import Family
 from ringlite_cli.data.text import tokens
 from ringlite_cli.problems import Problem
@@ -15,30 +16,6 @@ MIN_TOKENS = 3
 MAX_CHARACTERS = 12_000
 
 _INVALID = re.compile("[\x00-\x08\x0e-\x1f\x7f\ufffd\ufffe\uffff\ud800-\udfff\ue000-\uf8ff]")
-_IMAGE = re.compile(
-    r"!\[[^\]]*\]\(|<img\b|\\includegraphics|\[/?asy\]|\\begin\{(?:asy|tikzpicture)\}|\.(?:png|jpe?g|gif|svg)\b"
-    r"|\b(?:in|from|by) the (?:\w+ )?(?:figure|picture|diagram)\b"
-    r"|\b(?:shown|look) (?:\w+ )?(?:in|at) the (?:\w+ )?(?:figure|diagram|picture|graph|image|map)\b"
-    r"|\b(?:figure|diagram|picture|image|graph) (?:is )?(?:shown|(?:shown )?below|(?:shown )?above)\b"
-    r"|\b(?:following|accompanying|adjoining) (?:figure|diagram|picture|image)\b",
-    re.I,
-)
-_IMAGE_WORDS = (
-    "figure",
-    "picture",
-    "diagram",
-    "graph",
-    "image",
-    "map",
-    "asy",
-    "tikz",
-    "![",
-    "<img",
-    ".png",
-    ".jp",
-    ".g",
-    ".s",
-)
 _ASKS_FIRST = (
     r"\s*(?:find|compute|determine|evaluate|calculate|what|which|how|why|is|are|does|do|can|solve|simplify|show|prove"
     r"|explain|write|give|state|sketch|draw|list|estimate|express|describe|repeat|use|verify|suppose|hence)\b"
@@ -48,16 +25,27 @@ _PARTS = (  # the second part asks; lists of conditions under (i), (ii) are one 
     re.compile(r"(?:^|\s)\(?i\)\s.+?\s\(?ii\)" + _ASKS_FIRST, re.S | re.I),
     re.compile(r"(?:^|\n)\s*Part (?:1|A|I)\b.+?\n\s*Part (?:2|B|II)\b", re.S),
 )
-_LETTERED = (
-    re.compile(r"\(A\).*?\(B\).*?\(C\)", re.S),
+_LETTERED = (  # "(A) ..., and (B) ..." lists conditions
+    re.compile(r"\(A\).*?(?<!and )\(B\).*?\(C\)", re.S),
     re.compile(r"(?:^|\n)\s*A[.):]\s.*?\n\s*B[.):]\s", re.S),
 )
+_NAMED = (  # Enter "odd", "even", or "neither"; "C" for circle, "E" for ellipse
+    re.compile(
+        r"\b(?:Enter|Write|(?:A|a)nswer(?: with)?) (?:either )?[\"“][^\"”\n]+[\"”][^.?!\"“]{0,40}(?:,| or) [\"“]"
+    ),
+    re.compile(r"\blist of (?:those|the (?:correct|true|valid)) (?:options|choices)\b", re.I),
+)
+_NAMED_WORDS = ("enter ", "answer ", "respond with ", "write ", "list of ")
 _TRUE_FALSE = re.compile(r"\btrue (?:or|/) ?false\b|\bT/F\b|\bis (?:this|the) statement (?:true|false)\b", re.I)
 _YES_NO = re.compile(r"\byes (?:or|/) ?no\b|\byes/no\b", re.I)
 _PROOF = re.compile(r"\b(?:prove|show) that\b|\bgive a proof\b", re.I)
 _OPEN = re.compile(r"\b(?:explain (?:why|how|your)|discuss|describe in your own words|write an essay)\b", re.I)
 _OPEN_WORDS = ("prove", "show", "proof", "explain", "discuss", "describe", "essay")
 _ASKS = re.compile(r"\?|\b(?:find|compute|determine|evaluate|calculate|what|how many|solve|simplify)\b", re.I)
+
+
+def _found(patterns: Iterable[re.Pattern[str]], text: str) -> bool:
+    return any(pattern.search(text) for pattern in patterns)
 
 
 def _mentions(text: str, words: Iterable[str]) -> bool:
@@ -93,23 +81,24 @@ def length(problem: Problem) -> str | None:
 
 @PROMPTS.rule
 def image_needed(problem: Problem) -> str | None:
-    """Shows or refers to a picture, figure, diagram or plot that the text does not hold (Asymptote code included)."""
+    """Shows an image, or speaks of a figure that the text does not hold (or holds only as Asymptote code)."""
     pictures = problem.labels.get("pictures")
     if pictures and str(pictures) not in ("0", "0.0"):
         return "image_needed"
-    if not _mentions(problem.prompt, _IMAGE_WORDS):
-        return None
-    return "image_needed" if _IMAGE.search(problem.prompt) else None
+    return "image_needed" if figure_needed(problem.prompt) else None
 
 
 @PROMPTS.rule
 def multiple_choice(problem: Problem) -> str | None:
-    """Lettered choices, or the source says so: guessed one time in four."""
+    """Lettered choices, or answers to choose from ("odd", "even" or "neither"): guessed one time in four or so."""
     if str(problem.labels.get("question_type", "")).lower() == "mcq":
         return "multiple_choice"
-    if problem.domain == "code" or not _mentions(problem.prompt, ("(a)", "\na", "a.", "a)", "a:")):
+    if problem.domain == "code":
         return None
-    return "multiple_choice" if any(p.search(problem.prompt) for p in _LETTERED) else None
+    text = without_drawings(problem.prompt)
+    lettered = _mentions(text, ("(a)", "\na", "a.", "a)", "a:")) and _found(_LETTERED, text)
+    named = _mentions(text, _NAMED_WORDS) and _found(_NAMED, text)
+    return "multiple_choice" if lettered or named else None
 
 
 @PROMPTS.rule
@@ -117,7 +106,7 @@ def multi_part(problem: Problem) -> str | None:
     """Several questions under (a), (b) or the like: no single answer."""
     if not _mentions(problem.prompt, ("b)", "i)", "part")):
         return None
-    return "multi_part" if any(p.search(problem.prompt) for p in _PARTS) else None
+    return "multi_part" if _found(_PARTS, problem.prompt) else None
 
 
 @PROMPTS.rule

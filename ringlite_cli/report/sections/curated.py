@@ -15,7 +15,7 @@ _WIDTH = 240  # characters of a text in a table
 
 def add(page: Section, funnel: Row, pens: Pens) -> None:
     """Adds what the funnel holds of it; a funnel of another version adds nothing."""
-    tables = [_solutions(funnel), _mended(funnel), *_distillation(funnel)]
+    tables = [_solutions(funnel), _doubtful(funnel), _mended(funnel), *_distillation(funnel)]
     page.blocks += [table for table in tables if table]
     rates = [
         bars(pens.sheet, f"Pass rates of {name}, all problems asked", [_bar(*pair) for pair in _by_rate(row)])
@@ -50,6 +50,19 @@ def _solutions(funnel: Row) -> Table | None:
         rows.append([Cell(source), Cell(count(passed), passed), Cell(percent(share), share), Cell(why or "–")])
     columns = [Column("source", False), Column("passed"), Column("share"), Column("failed, by kind", False)]
     return Table("Accepted solutions run against their tests", columns, rows) if rows else None
+
+
+def _doubtful(funnel: Row) -> Table | None:
+    """Held-out rows that the verifier would not reward for what their source gives."""
+    rows = [
+        [Cell(source), Cell(label(reason)), Cell(count(n), n)]
+        for source, counts in mapping(funnel, "doubtful").items()
+        for reason, n in numbers(counts).items()
+    ]
+    columns = [Column("source", False), Column("reason", False), Column("rows")]
+    return (
+        Table("Held-out rows kept, though the verifier rejects what the source gives", columns, rows) if rows else None
+    )
 
 
 def _mended(funnel: Row) -> Table | None:
