@@ -169,6 +169,10 @@ def evaluate(
     model: Annotated[str | None, typer.Option(help="a model folder or id to evaluate without a recipe")] = None,
     tasks: Annotated[str, typer.Option(help="with --model: task names, separated by commas")] = "",
     data: Annotated[list[str], typer.Option(metavar="TASK=FILE", help="with --model: a task's local file")] = [],  # noqa: B006
+    revisions: Annotated[
+        list[str],
+        typer.Option("--revision", metavar="TASK=COMMIT", help="with --model: of a task's dataset on the hub"),
+    ] = [],  # noqa: B006
     k: Annotated[
         int | None, typer.Option(min=1, help="with --model: responses a problem (default: the task's)")
     ] = None,
@@ -191,18 +195,19 @@ def evaluate(
     if not names:
         raise UserError("--model needs --tasks", where="ringlite eval", hint="for example --tasks gsm8k,math500")
     evaluate_model(
-        str(model), names, _pairs("--data", data), out, Console(),
+        str(model), names, {name: Path(file) for name, file in _pairs("--data", data).items()}, out, Console(),
+        revisions=_pairs("--revision", revisions),
         k=k, limit=limit, max_new_tokens=max_new_tokens, temperature=temperature, top_p=top_p, seed=seed,
     )  # fmt: skip
 
 
-def _pairs(flag: str, items: list[str]) -> dict[str, Path]:
+def _pairs(flag: str, items: list[str]) -> dict[str, str]:
     pairs = {}
     for item in items:
         name, sign, value = item.partition("=")
         if not sign or not name or not value:
-            raise UserError(f"{item!r} is not NAME=FILE", where=flag)
-        pairs[name] = Path(value)
+            raise UserError(f"{item!r} is not NAME=VALUE", where=flag)
+        pairs[name] = value
     return pairs
 
 

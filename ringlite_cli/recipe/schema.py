@@ -364,6 +364,7 @@ class EvalStage(Section):
     temperature: float = Field(1.0, ge=0)
     top_p: float = Field(0.95, gt=0, le=1)
     limit: Positive | None = Field(None, description="at most this many problems of each task")
+    revisions: dict[str, str] = Field({}, description="task -> commit of its dataset on the hub; default: the newest")
     batch_tokens: Positive = 65536
 
 

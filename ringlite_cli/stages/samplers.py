@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from ringlite_cli.engine import fault_of, vllm_version
 from ringlite_cli.recipe.engine import Engine
@@ -34,6 +34,17 @@ def open_sampler(path: Path | str, settings: SamplingSettings, engine: Engine, d
     from ringlite_cli.sampling.vllm_sampler import VllmSampler
 
     return VllmSampler(path, dtype=dtype, settings=settings, engine=engine)
+
+
+def lms(engine: Engine, dtype: str, seed: int) -> Callable[[Path | str], Any]:
+    """Loads policies as lm-evaluation-harness takes them."""
+
+    def load(path: Path | str) -> Any:
+        from ringlite_cli.sampling.harness_lm import open_harness_lm
+
+        return open_harness_lm(path, engine, chosen(engine), dtype, seed=seed)
+
+    return load
 
 
 def chosen(engine: Engine) -> Literal["transformers", "vllm"]:
