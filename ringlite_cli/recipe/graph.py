@@ -37,6 +37,8 @@ def references(stage: Stage) -> Iterator[Reference]:
     elif isinstance(stage, SelectStage):
         yield Reference("candidates", stage.candidates, None, ("sft",))
         yield _set_reference("data", stage.data)
+        if stage.rl_probe:
+            yield _set_reference("rl_probe.data", stage.rl_probe.data)
     elif isinstance(stage, RlStage):
         yield Reference("policy", stage.policy, None, ("sft", "select", "rl"))
         yield _set_reference("data", stage.data)

@@ -233,6 +233,17 @@ class SftStage(Section):
     trl: dict[str, Any] = {}
 
 
+class RlProbe(Section):
+    """A short C3PO run from each candidate of a selection, to see how much it gains there."""
+
+    data: str
+    steps: Positive = Field(8, description="optimizer steps from each candidate")
+    prompts_per_step: Positive = 32
+    token_budget: Positive = Field(32_768, description="Phi: response tokens that one optimizer step trains (Eq. 2)")
+    row_tokens: Positive | None = Field(None, description="length of a packed row; default: what the device holds")
+    trl: dict[str, Any] = {}
+
+
 class SelectStage(Section):
     kind: Literal["select"]
     candidates: str
@@ -243,6 +254,7 @@ class SelectStage(Section):
     max_new_tokens: Positive = 1024
     row_tokens: Positive = 8192
     batch_tokens: Positive = 65536
+    rl_probe: RlProbe | None = Field(None, description="measure what a short RL gains from each candidate")
 
     @model_validator(mode="after")
     def _ordered(self) -> "SelectStage":
