@@ -173,6 +173,7 @@ def evaluate(
         list[str],
         typer.Option("--revision", metavar="TASK=COMMIT", help="with --model: of a task's dataset on the hub"),
     ] = [],  # noqa: B006
+    url: Annotated[str, typer.Option(help="with --model: an OpenAI-compatible server of it, with /v1")] = "",
     k: Annotated[
         int | None, typer.Option(min=1, help="with --model: responses a problem (default: the task's)")
     ] = None,
@@ -189,6 +190,7 @@ def evaluate(
     if recipe is not None:
         _one_stage(recipe, "eval", stage, changes, runs_dir, fresh, max_hours)
         return
+    from ringlite_cli.recipe.engine import Engine
     from ringlite_cli.stages.evaluate import evaluate_model
 
     names = [name for name in tasks.split(",") if name]
@@ -196,7 +198,7 @@ def evaluate(
         raise UserError("--model needs --tasks", where="ringlite eval", hint="for example --tasks gsm8k,math500")
     evaluate_model(
         str(model), names, {name: Path(file) for name, file in _pairs("--data", data).items()}, out, Console(),
-        revisions=_pairs("--revision", revisions),
+        engine=Engine(name="server", url=url) if url else Engine(), revisions=_pairs("--revision", revisions),
         k=k, limit=limit, max_new_tokens=max_new_tokens, temperature=temperature, top_p=top_p, seed=seed,
     )  # fmt: skip
 

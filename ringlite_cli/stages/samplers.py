@@ -15,7 +15,7 @@ MakeSampler = Callable[[Path | str, SamplingSettings], Sampler]
 @contextmanager
 def open_samplers(engine: Engine, dtype: str) -> Iterator[MakeSampler]:
     """Loads policies one after the other, for the block; vLLM's engine ends with it."""
-    if chosen(engine) == "transformers":
+    if chosen(engine) != "vllm":
         yield lambda path, settings: open_sampler(path, settings, engine, dtype)
         return
     from ringlite_cli.sampling.vllm_engines import Engines
@@ -27,6 +27,10 @@ def open_samplers(engine: Engine, dtype: str) -> Iterator[MakeSampler]:
 
 def open_sampler(path: Path | str, settings: SamplingSettings, engine: Engine, dtype: str) -> Sampler:
     """One policy; its `close` frees everything."""
+    if chosen(engine) == "server":
+        from ringlite_cli.sampling.server import ServerSampler
+
+        return ServerSampler(path, dtype=dtype, settings=settings, engine=engine)
     if chosen(engine) == "transformers":
         from ringlite_cli.sampling.transformers_sampler import TransformersSampler
 
@@ -47,7 +51,7 @@ def lms(engine: Engine, dtype: str, seed: int) -> Callable[[Path | str], Any]:
     return load
 
 
-def chosen(engine: Engine) -> Literal["transformers", "vllm"]:
+def chosen(engine: Engine) -> Literal["transformers", "vllm", "server"]:
     """The engine's name, with `auto` decided."""
     if engine.name != "auto":
         return engine.name
