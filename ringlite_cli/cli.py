@@ -1,5 +1,6 @@
 """The commands. Thin on purpose: parse, load the recipe, hand over; heavy imports happen inside the commands."""
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
@@ -182,7 +183,9 @@ def evaluate(
     temperature: Annotated[float, typer.Option(min=0.0, help="with --model")] = 1.0,
     top_p: Annotated[float, typer.Option(min=0.0, max=1.0, help="with --model")] = 0.95,
     seed: Annotated[int, typer.Option(min=0, help="with --model")] = 17,
-    out: Annotated[Path, typer.Option(help="with --model: where scores.json and responses.jsonl go")] = Path("eval"),
+    out: Annotated[
+        Path | None, typer.Option(help="with --model: where scores.json and responses.jsonl go; default: eval/MODEL")
+    ] = None,
 ) -> None:
     """Stage eval: score policies on held-out problems; or, with --model, one model without a recipe."""
     if (recipe is None) == (model is None):
@@ -197,18 +200,20 @@ def evaluate(
     if not names:
         raise UserError("--model needs --tasks", where="ringlite eval", hint="for example --tasks gsm8k,math500")
     evaluate_model(
-        str(model), names, {name: Path(file) for name, file in _pairs("--data", data).items()}, out, Console(),
-        engine=Engine(name="server", url=url) if url else Engine(), revisions=_pairs("--revision", revisions),
+        str(model), names, {name: Path(file) for name, file in _pairs("--data", data, "NAME=FILE").items()},
+        out or Path("eval", re.sub(r"[^A-Za-z0-9._-]+", "-", str(model)).strip("-.") or "model"), Console(),
+        engine=Engine(name="server", url=url) if url else Engine(),
+        revisions=_pairs("--revision", revisions, "TASK=COMMIT"),
         k=k, limit=limit, max_new_tokens=max_new_tokens, temperature=temperature, top_p=top_p, seed=seed,
     )  # fmt: skip
 
 
-def _pairs(flag: str, items: list[str]) -> dict[str, str]:
+def _pairs(flag: str, items: list[str], form: str) -> dict[str, str]:
     pairs = {}
     for item in items:
         name, sign, value = item.partition("=")
         if not sign or not name or not value:
-            raise UserError(f"{item!r} is not NAME=VALUE", where=flag)
+            raise UserError(f"{item!r} is not {form}", where=flag)
         pairs[name] = value
     return pairs
 

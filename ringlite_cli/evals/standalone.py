@@ -1,5 +1,6 @@
 """`ringlite eval --model PATH --tasks T[,T]`: scores of one model on tasks of the table, without a recipe."""
 
+import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -7,10 +8,11 @@ from typing import Any
 from ringlite_cli.errors import UserError
 from ringlite_cli.evals.evaluate import DEFAULT_SUFFIX, MakeSampler, Report, evaluate
 from ringlite_cli.evals.harness import MakeLM, check_tasks, run_harness
+from ringlite_cli.evals.responses import model_key
 from ringlite_cli.evals.tasks import TASKS, load_task
 from ringlite_cli.problems import Problem, Verify
 from ringlite_cli.recipe.graph import HARNESS
-from ringlite_cli.runs.files import write_json
+from ringlite_cli.runs.files import read_json, write_json
 from ringlite_cli.samples import Progress
 
 DEFAULT_K = 4
@@ -50,6 +52,8 @@ def evaluate_model(
 ) -> dict[str, dict[str, Any]]:
     """Writes out/scores.json = {task: score} and out/responses.jsonl; returns the scores.
 
+    A folder belongs to one model: scores of its earlier tasks stay, and another model is refused.
+
     k: responses per problem; None takes each task's own. revisions: task -> commit of its dataset on the hub.
     make_lm: loads the model for tasks `lm-eval:...`, which take one response an item.
     limit: the first `limit` problems of each task.
@@ -71,6 +75,7 @@ def evaluate_model(
         check_tasks(theirs, files)
     pins = revisions or {}
     problems = {task: load_task(task, data, limit, pins.get(task)) for task in tasks if task not in theirs}
+    earlier = _earlier(model, out)
     scores = evaluate(
         {"model": model},
         problems,
@@ -93,8 +98,23 @@ def evaluate_model(
             {"model": model}, theirs, make_lm, out,
             max_new_tokens=max_new_tokens, limit=limit, seed=seed, files=files, report=report,
         )["model"]  # fmt: skip
-    write_json(out / "scores.json", scores)
+    write_json(out / "scores.json", earlier | scores)
     return scores
+
+
+def _earlier(model: Path | str, out: Path) -> dict[str, dict[str, Any]]:
+    """The scores in a folder that were measured on this same model; raises UserError for a folder of another one."""
+    owner, name = out / "model.json", os.path.realpath(model) if Path(model).is_dir() else str(model)
+    if owner.exists() and read_json(owner)["model"] != name:
+        raise UserError(
+            f"the folder holds the scores of another model, {read_json(owner)['model']}",
+            where=str(out),
+            hint="give another --out",
+        )
+    write_json(owner, {"model": name})
+    scores, keys = (read_json(out / file) if (out / file).exists() else {} for file in ("scores.json", "resume.json"))
+    same = model_key(model)
+    return {task: score for task, score in scores.items() if keys.get(f"model/{task}", {}).get("model") == same}
 
 
 def _suffixes(problems: Mapping[str, Sequence[Problem]]) -> dict[str, str]:
