@@ -1,5 +1,6 @@
 """The commands. Thin on purpose: parse, load the recipe, hand over; heavy imports happen inside the commands."""
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
@@ -173,6 +174,11 @@ def evaluate(
     model: Annotated[str | None, typer.Option(help="a model folder or id to evaluate without a recipe")] = None,
     tasks: Annotated[str, typer.Option(help="with --model: task names, separated by commas")] = "",
     data: Annotated[list[str], typer.Option(metavar="TASK=FILE", help="with --model: a task's local file")] = [],  # noqa: B006
+    revisions: Annotated[
+        list[str],
+        typer.Option("--revision", metavar="TASK=COMMIT", help="with --model: of a task's dataset on the hub"),
+    ] = [],  # noqa: B006
+    url: Annotated[str, typer.Option(help="with --model: an OpenAI-compatible server of it, with /v1")] = "",
     k: Annotated[
         int | None, typer.Option(min=1, help="with --model: responses a problem (default: the task's)")
     ] = None,
@@ -181,7 +187,9 @@ def evaluate(
     temperature: Annotated[float, typer.Option(min=0.0, help="with --model")] = 1.0,
     top_p: Annotated[float, typer.Option(min=0.0, max=1.0, help="with --model")] = 0.95,
     seed: Annotated[int, typer.Option(min=0, help="with --model")] = 17,
-    out: Annotated[Path, typer.Option(help="with --model: where scores.json and responses.jsonl go")] = Path("eval"),
+    out: Annotated[
+        Path | None, typer.Option(help="with --model: where scores.json and responses.jsonl go; default: eval/MODEL")
+    ] = None,
 ) -> None:
     """Stage eval: score policies on held-out problems; or, with --model, one model without a recipe."""
     if (recipe is None) == (model is None):
@@ -189,24 +197,28 @@ def evaluate(
     if recipe is not None:
         _one_stage(recipe, "eval", stage, changes, runs_dir, fresh, max_hours)
         return
+    from ringlite_cli.recipe.engine import Engine
     from ringlite_cli.stages.evaluate import evaluate_model
 
     names = [name for name in tasks.split(",") if name]
     if not names:
         raise UserError("--model needs --tasks", where="ringlite eval", hint="for example --tasks gsm8k,math500")
     evaluate_model(
-        str(model), names, _pairs("--data", data), out, Console(),
+        str(model), names, {name: Path(file) for name, file in _pairs("--data", data, "NAME=FILE").items()},
+        out or Path("eval", re.sub(r"[^A-Za-z0-9._-]+", "-", str(model)).strip("-.") or "model"), Console(),
+        engine=Engine(name="server", url=url) if url else Engine(),
+        revisions=_pairs("--revision", revisions, "TASK=COMMIT"),
         k=k, limit=limit, max_new_tokens=max_new_tokens, temperature=temperature, top_p=top_p, seed=seed,
     )  # fmt: skip
 
 
-def _pairs(flag: str, items: list[str]) -> dict[str, Path]:
+def _pairs(flag: str, items: list[str], form: str) -> dict[str, str]:
     pairs = {}
     for item in items:
         name, sign, value = item.partition("=")
         if not sign or not name or not value:
-            raise UserError(f"{item!r} is not NAME=FILE", where=flag)
-        pairs[name] = Path(value)
+            raise UserError(f"{item!r} is not {form}", where=flag)
+        pairs[name] = value
     return pairs
 
 

@@ -116,15 +116,20 @@ def read_problems(path: Path) -> list[Problem]:
 
         try:
             rows = pq.read_table(path).to_pylist()
-        except pa.ArrowInvalid as error:
+        except (pa.ArrowInvalid, OSError) as error:
             raise UserError(f"not a parquet file ({error})", where=str(path)) from None
         for row in rows:
             for name in _JSON_FIELDS:
-                row[name] = json.loads(row[name]) if row.get(name) else None
-            row["labels"] = row["labels"] or {}
+                value = row.get(name) or None
+                row[name] = json.loads(value) if isinstance(value, str) else value
+            row["labels"] = row.get("labels") or {}
     else:
         rows = []
-        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+        try:
+            text = path.read_text(encoding="utf-8")
+        except UnicodeDecodeError as error:
+            raise UserError(f"not UTF-8 text (byte {error.start})", where=str(path)) from None
+        for number, line in enumerate(text.split("\n"), 1):  # text may hold the other line ends of Unicode
             if line.strip():
                 try:
                     rows.append(json.loads(line))

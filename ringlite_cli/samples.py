@@ -25,6 +25,7 @@ class Sample:
     index:         0 .. k-1 within its request.
     token_ids:     what the policy emitted, its end token included where it came to one.
     prompt_tokens: tokens of the prompt, chat template included.
+    counted:       how many they are by an engine that may show none of them; else None.
     truncated:     the length limit cut it before an end token.
     logprob:       sum of the log-probabilities of `token_ids` at temperature 1, in nats; or None.
     entropy:       mean over `token_ids` of the entropy of the full distribution at temperature 1, in nats; or None.
@@ -38,6 +39,12 @@ class Sample:
     truncated: bool
     logprob: float | None = None
     entropy: float | None = None
+    counted: int | None = None
+
+    @property
+    def tokens(self) -> int:
+        """Tokens of the response, by their ids or else as the engine counted them."""
+        return len(self.token_ids) or self.counted or 0
 
 
 @dataclass(frozen=True, slots=True)

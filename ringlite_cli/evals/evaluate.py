@@ -1,5 +1,7 @@
 """Scores of policies on tasks: k responses per problem, each verified and kept; avg@k and pass@k with intervals."""
 
+import hashlib
+import json
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -65,12 +67,13 @@ def evaluate(
                 continue
             scores[policy] = {}
             for task, problems in tasks.items():
-                scores[policy][task] = score(log.groups(policy, task, problems), seed=seed)
+                result = score(log.groups(policy, task, problems), seed=seed)
+                scores[policy][task] = result | {"data": data_of(problems)}
                 if report:
                     report(f"{policy:<12} {task:<12} {describe(scores[policy][task])}")
             if scores_file:
                 write_json(out_dir / scores_file, scores)
-    _raise_failed(failed, len(policies))
+    raise_failed(failed, len(policies))
     return scores
 
 
@@ -113,6 +116,20 @@ def describe(result: Mapping[str, Any]) -> str:
     line = f"avg@{result['k']} {100 * result['avg@k']:5.1f} % [{low:.1f}, {high:.1f}]  n={result['n']}"
     line += f"  {result['response_tokens_mean']:.0f} tokens"
     return line + (f"  ({result['truncated_fraction']:.0%} cut)" if result["truncated_fraction"] >= CUT_IS_MANY else "")
+
+
+def data_of(problems: Sequence[Problem]) -> dict[str, Any]:
+    """What a score was measured on: the file or dataset, its commit where it came from the hub, and a digest.
+
+    The digest is of the problems as they were asked and verified, so it tells whether two scores are on the same ones.
+    """
+    asked = json.dumps([[p.id, p.prompt, p.answer, p.tests, p.verifier] for p in problems], sort_keys=True)
+    revisions = {str(p.labels["revision"]) for p in problems if p.labels.get("revision")}
+    return {
+        "source": ", ".join(dict.fromkeys(p.source for p in problems if p.source)),
+        "revision": ", ".join(sorted(revisions)) or None,
+        "digest": hashlib.sha256(asked.encode("utf-8", "surrogatepass")).hexdigest()[:16],
+    }
 
 
 def by_domain(problems: Sequence[Problem]) -> dict[str, list[Problem]]:
@@ -177,7 +194,8 @@ def _check(tasks: Mapping[str, Sequence[Problem]]) -> None:
             raise UserError(f"{len(twice)} ids stand twice, such as {twice[0]!r}", where=f"task {task}")
 
 
-def _raise_failed(failed: Mapping[str, UserError], total: int) -> None:
+def raise_failed(failed: Mapping[str, UserError], total: int) -> None:
+    """UserError of the only policy, or WorkFailed that names those of several which could not be evaluated."""
     if not failed:
         return
     if total == 1:

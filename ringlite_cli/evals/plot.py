@@ -1,7 +1,7 @@
 """The picture of a selection: entropy and scores over the SFT, the band shaded, the pick marked."""
 
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ringlite_cli.evals.pick import Candidate, Decision
@@ -33,6 +33,36 @@ def selection_svg(candidates: Sequence[Candidate], decision: Decision) -> str:
         below.set_xlabel("SFT epochs" if all(c.epoch is not None for c in shown) else "SFT steps")
         out = io.StringIO()
         figure.savefig(out, format="svg", metadata={"Date": None, "Title": f"Selection: {decision.picked}"})
+    return out.getvalue()
+
+
+def probe_svg(summary: Mapping[str, Any], band: tuple[float, float]) -> str:
+    """Gain per million tokens of each probed candidate over its entropy, as SVG text."""
+    import matplotlib
+    from matplotlib.figure import Figure
+
+    shown = [row for row in summary["candidates"] if row["gain_per_mtoken"] is not None]
+    with matplotlib.rc_context({"svg.hashsalt": "ringlite", "svg.fonttype": "none", "font.size": 10}):
+        figure = Figure(figsize=(7, 3.6), layout="constrained")
+        axes = figure.subplots()
+        axes.axvspan(*band, color=GREEN, alpha=0.18, label=f"band {band[0]:g}-{band[1]:g}")
+        axes.axhline(0, color=GREY, linewidth=0.8)
+        for row in shown:
+            scale = 1e8 / row["tokens_trained"]  # a share to points per million tokens
+            y, low, high = (scale * value for value in (row["gain"], *row["ci95"]))
+            reach = [[max(0.0, y - low)], [max(0.0, high - y)]]
+            axes.errorbar(row["entropy"], y, yerr=reach, color=BLUE, marker="o", capsize=3)
+            mark = " (picked)" if row["name"] == summary["picked"] else ""
+            axes.annotate(
+                row["name"] + mark, (row["entropy"], y), xytext=(5, 5), textcoords="offset points", color=GREY
+            )
+        axes.set_xlabel("entropy before RL, nats per response token")
+        axes.set_ylabel("points of pass@1 per million tokens")
+        axes.grid(alpha=0.25)
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.legend(frameon=False)
+        out = io.StringIO()
+        figure.savefig(out, format="svg", metadata={"Date": None, "Title": "RL probe: gain over entropy"})
     return out.getvalue()
 
 

@@ -141,7 +141,7 @@ class _Recorder:
 
     def add(self, request: Request, samples: list[Sample]) -> None:
         self._waiting.append((request, samples))
-        tokens = sum(len(s.token_ids) for _, group in self._waiting for s in group)
+        tokens = sum(s.tokens for _, group in self._waiting for s in group)
         if self.entropy_of is None or tokens >= _SCORED_TOKENS:
             self.score()
         for future in self._work:
@@ -190,7 +190,7 @@ class _Recorder:
             "response": sample.text,
             "verdict": verdict.verdict,
             "reward": verdict.reward,
-            "tokens": len(sample.token_ids),
+            "tokens": sample.tokens,
             "truncated": sample.truncated,
             "entropy": None if entropy is None else round(entropy, 6),
         }

@@ -1,14 +1,18 @@
 """`ringlite eval --model PATH --tasks T[,T]`: scores of one model on tasks of the table, without a recipe."""
 
+import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from ringlite_cli.errors import UserError
 from ringlite_cli.evals.evaluate import DEFAULT_SUFFIX, MakeSampler, Report, evaluate
+from ringlite_cli.evals.harness import MakeLM, check_tasks, run_harness
+from ringlite_cli.evals.responses import model_key
 from ringlite_cli.evals.tasks import TASKS, load_task
 from ringlite_cli.problems import Problem, Verify
-from ringlite_cli.runs.files import write_json
+from ringlite_cli.recipe.graph import HARNESS
+from ringlite_cli.runs.files import read_json, write_json
 from ringlite_cli.samples import Progress
 
 DEFAULT_K = 4
@@ -34,6 +38,8 @@ def evaluate_model(
     out: Path,
     *,
     data: Mapping[str, str] | None = None,
+    revisions: Mapping[str, str] | None = None,
+    make_lm: MakeLM | None = None,
     k: int | None = None,
     limit: int | None = None,
     max_new_tokens: int = DEFAULT_NEW_TOKENS,
@@ -46,7 +52,11 @@ def evaluate_model(
 ) -> dict[str, dict[str, Any]]:
     """Writes out/scores.json = {task: score} and out/responses.jsonl; returns the scores.
 
-    k: responses per problem; None takes each task's own. limit: the first `limit` problems of each task.
+    A folder belongs to one model: scores of its earlier tasks stay, and another model is refused.
+
+    k: responses per problem; None takes each task's own. revisions: task -> commit of its dataset on the hub.
+    make_lm: loads the model for tasks `lm-eval:...`, which take one response an item.
+    limit: the first `limit` problems of each task.
     Raises UserError for an unknown task (with near names), a missing file, a bad k or limit, or no model folder.
     """
     if not tasks:
@@ -54,19 +64,25 @@ def evaluate_model(
     for flag, value in (("--k", k), ("--limit", limit), ("--max-new-tokens", max_new_tokens)):
         if value is not None and value < 1:
             raise UserError(f"must be at least 1, not {value}", where=flag)
-    unused = sorted(set(data or {}) - set(tasks))
-    if unused:
-        raise UserError(
-            f"{unused[0]!r} is not among --tasks", where="--data", hint=f"the tasks given are {', '.join(tasks)}"
-        )
-    problems = {task: load_task(task, data, limit) for task in tasks}
+    for flag, given in (("--data", data), ("--revision", revisions)):
+        if unused := sorted(set(given or {}) - set(tasks)):
+            raise UserError(
+                f"{unused[0]!r} is not among --tasks", where=flag, hint=f"the tasks given are {', '.join(tasks)}"
+            )
+    theirs = [task for task in tasks if task.startswith(HARNESS)]
+    files = {task: path for task, path in (data or {}).items() if task in theirs}
+    if theirs:
+        check_tasks(theirs, files)
+    pins = revisions or {}
+    problems = {task: load_task(task, data, limit, pins.get(task)) for task in tasks if task not in theirs}
+    earlier = _earlier(model, out)
     scores = evaluate(
         {"model": model},
         problems,
         make_sampler,
         verify,
         out,
-        k={task: k or (TASKS[task].k if task in TASKS else DEFAULT_K) for task in tasks},
+        k={task: k or (TASKS[task].k if task in TASKS else DEFAULT_K) for task in problems},
         max_new_tokens=max_new_tokens,
         temperature=temperature,
         top_p=top_p,
@@ -77,8 +93,28 @@ def evaluate_model(
         report=report,
         scores_file=None,
     )["model"]
-    write_json(out / "scores.json", scores)
+    if theirs and make_lm is not None:
+        scores |= run_harness(
+            {"model": model}, theirs, make_lm, out,
+            max_new_tokens=max_new_tokens, limit=limit, seed=seed, files=files, report=report,
+        )["model"]  # fmt: skip
+    write_json(out / "scores.json", earlier | scores)
     return scores
+
+
+def _earlier(model: Path | str, out: Path) -> dict[str, dict[str, Any]]:
+    """The scores in a folder that were measured on this same model; raises UserError for a folder of another one."""
+    owner, name = out / "model.json", os.path.realpath(model) if Path(model).is_dir() else str(model)
+    if owner.exists() and read_json(owner)["model"] != name:
+        raise UserError(
+            f"the folder holds the scores of another model, {read_json(owner)['model']}",
+            where=str(out),
+            hint="give another --out",
+        )
+    write_json(owner, {"model": name})
+    scores, keys = (read_json(out / file) if (out / file).exists() else {} for file in ("scores.json", "resume.json"))
+    same = model_key(model)
+    return {task: score for task, score in scores.items() if keys.get(f"model/{task}", {}).get("model") == same}
 
 
 def _suffixes(problems: Mapping[str, Sequence[Problem]]) -> dict[str, str]:

@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 
 class Engine(BaseModel):
@@ -10,7 +10,7 @@ class Engine(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    name: Literal["auto", "transformers", "vllm"] = Field(
+    name: Literal["auto", "transformers", "vllm", "server"] = Field(
         "auto", description="auto: vllm where it is installed beside a GPU, else transformers"
     )
     gpu_memory_utilization: float = Field(0.6, gt=0, le=1, description="share of the GPU's memory that vllm takes")
@@ -21,3 +21,16 @@ class Engine(BaseModel):
     tensor_parallel_size: int = Field(1, gt=0, description="GPUs that share one model")
     enforce_eager: bool = Field(False, description="no compiling and no CUDA graphs: a faster start, slower tokens")
     seeded: bool = Field(False, description="each sample has its own random numbers, whatever its batch; slower")
+    url: str = Field("", description="server: its OpenAI-compatible address, up to and with /v1")
+    model: str | None = Field(
+        None, description="server: its name for the policy; default: the one served from its folder"
+    )
+    concurrency: int = Field(64, gt=0, description="server: requests under way at a time")
+    timeout: float = Field(1800, gt=0, description="server: seconds that one request may take")
+    api_key_env: str = Field("OPENAI_API_KEY", description="server: environment variable that holds its key")
+
+    @model_validator(mode="after")
+    def _has_an_address(self) -> "Engine":
+        if (self.name == "server") != bool(self.url):
+            raise ValueError("name: server and url, its address with /v1, go together")
+        return self

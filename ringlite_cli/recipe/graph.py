@@ -9,6 +9,14 @@ from ringlite_cli.recipe.schema import CurateStage, EvalStage, Recipe, RlStage, 
 BASE = "base"
 """The policy before any training, as eval names it."""
 
+HARNESS = "lm-eval:"
+"""What the names of lm-evaluation-harness's tasks begin with."""
+
+
+def is_set(task: str) -> bool:
+    """Whether a task of eval is a curated set (`curate.eval`), not a benchmark's name."""
+    return "." in task and not task.startswith(HARNESS)
+
 
 @dataclass(frozen=True)
 class Reference:
@@ -29,6 +37,8 @@ def references(stage: Stage) -> Iterator[Reference]:
     elif isinstance(stage, SelectStage):
         yield Reference("candidates", stage.candidates, None, ("sft",))
         yield _set_reference("data", stage.data)
+        if stage.rl_probe:
+            yield _set_reference("rl_probe.data", stage.rl_probe.data)
     elif isinstance(stage, RlStage):
         yield Reference("policy", stage.policy, None, ("sft", "select", "rl"))
         yield _set_reference("data", stage.data)
@@ -37,7 +47,7 @@ def references(stage: Stage) -> Iterator[Reference]:
             if policy != BASE:
                 yield Reference("policies", policy, None, ("sft", "select", "rl"))
         for task in stage.tasks:
-            if "." in task:
+            if is_set(task):
                 yield _set_reference("tasks", task)
 
 

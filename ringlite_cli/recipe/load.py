@@ -207,6 +207,13 @@ def _validate_stage(name: str, section: Any) -> tuple[Section | None, list[str]]
         values, found = check_trl(section["trl"], TRL_CONFIG[kind])
         faults += [f"{where}.trl: {fault}" for fault in found]
         section = {**section, "trl": values}
+    probe = section.get("rl_probe")
+    if kind == "select" and isinstance(probe, dict) and isinstance(probe.get("trl"), dict):
+        values, found = check_trl(probe["trl"], TRL_CONFIG["rl"])
+        faults += [f"{where}.rl_probe.trl: {fault}" for fault in found]
+        if "max_steps" in values:
+            faults.append(f"{where}.rl_probe.trl: 'max_steps' is rl_probe.steps here; remove it")
+        section = {**section, "rl_probe": {**probe, "trl": values}}
     try:
         stage = STAGE_SECTIONS[kind].model_validate(section)
     except ValidationError as error:

@@ -233,6 +233,17 @@ class SftStage(Section):
     trl: dict[str, Any] = {}
 
 
+class RlProbe(Section):
+    """A short C3PO run from each candidate of a selection, to see how much it gains there."""
+
+    data: str
+    steps: Positive = Field(8, description="optimizer steps from each candidate")
+    prompts_per_step: Positive = 32
+    token_budget: Positive = Field(32_768, description="Phi: response tokens that one optimizer step trains (Eq. 2)")
+    row_tokens: Positive | None = Field(None, description="length of a packed row; default: what the device holds")
+    trl: dict[str, Any] = {}
+
+
 class SelectStage(Section):
     kind: Literal["select"]
     candidates: str
@@ -243,6 +254,7 @@ class SelectStage(Section):
     max_new_tokens: Positive = 1024
     row_tokens: Positive = 8192
     batch_tokens: Positive = 65536
+    rl_probe: RlProbe | None = Field(None, description="measure what a short RL gains from each candidate")
 
     @model_validator(mode="after")
     def _ordered(self) -> "SelectStage":
@@ -364,6 +376,7 @@ class EvalStage(Section):
     temperature: float = Field(1.0, ge=0)
     top_p: float = Field(0.95, gt=0, le=1)
     limit: Positive | None = Field(None, description="at most this many problems of each task")
+    revisions: dict[str, str] = Field({}, description="task -> commit of its dataset on the hub; default: the newest")
     batch_tokens: Positive = 65536
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Any, Protocol
 
+from ringlite_cli.errors import UserError
 from ringlite_cli.samples import Request, Sample
 
 ROW_TOKENS = 8192
@@ -32,6 +33,12 @@ def sampled_entropy(
     prompts: dict[str, list[int]] = {}
     pairs = []
     for request, sample in samples:
+        if sample.tokens and not sample.token_ids:
+            raise UserError(
+                "the server gives no token ids, without which entropy cannot be computed",
+                where="engine",
+                hint="vLLM from 0.10.2 on gives them; or draw with transformers or vllm",
+            )
         if request.problem_id not in prompts:
             prompts[request.problem_id] = sampler.prompt_ids(request)
         pairs.append((prompts[request.problem_id], sample.token_ids))

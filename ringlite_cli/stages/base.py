@@ -113,6 +113,7 @@ class StageKind:
     artifacts: output name -> what it is.   code: the rooms whose change makes the stage run again.
     uses:      keys of the recipe's head that its result depends on, besides its own section and the seed.
     files:     files outside the run that it reads (they count as inputs).
+    more_code: further rooms that its section makes it depend on.
     faults:    what is wrong with the section beyond its schema, each as `key: what; what next`.
     """
 
@@ -125,3 +126,4 @@ class StageKind:
     run: Callable[[Context], StageResult]
     files: Callable[[Context], dict[str, Path]] = lambda context: {}
     faults: Callable[[Recipe, str], list[str]] = lambda recipe, name: []
+    more_code: Callable[[Any], tuple[str, ...]] = lambda section: ()

@@ -49,6 +49,8 @@ def write_flags(folder: Path, flags: Flags, scores: Mapping[str, Mapping[str, di
         rewards.setdefault((row["policy"], row["task"]), {}).setdefault(row["id"], []).append(row["reward"])
     for policy, tasks in scores.items():
         for task, score in tasks.items():
+            if task not in flags:
+                continue  # a task of lm-evaluation-harness: its prompts hold its shots, which say nothing of the item
             flagged = flags.get(task, {})
             clean = [sum(r) / len(r) for name, r in rewards.get((policy, task), {}).items() if name not in flagged]
             score["contaminated"] = len(flagged)

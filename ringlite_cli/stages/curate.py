@@ -97,7 +97,7 @@ def _open_sampler(responder: Responder, *, engine: Engine, seed: int) -> Sampler
         batch_tokens=responder.batch_tokens,
     )
     if responder.endpoint:
-        from ringlite_cli.data.endpoint import EndpointSampler
+        from ringlite_cli.sampling.endpoint import EndpointSampler
 
         return EndpointSampler(responder, settings)
     return open_sampler(str(responder.path), settings, engine, responder.dtype)

@@ -8,12 +8,13 @@ from typing import Any
 from ringlite_cli.console import Console
 from ringlite_cli.problems import Problem
 from ringlite_cli.recipe.engine import Engine
+from ringlite_cli.recipe.graph import HARNESS, is_set
 from ringlite_cli.recipe.schema import EvalStage, Recipe, Rewards
 from ringlite_cli.runs.files import write_json
 from ringlite_cli.samples import Progress
 from ringlite_cli.stages.base import Context, StageKind, StageResult, open_verifiers
 from ringlite_cli.stages.contamination import find_contaminated, training_sets, write_flags
-from ringlite_cli.stages.samplers import open_samplers
+from ringlite_cli.stages.samplers import lms, open_samplers
 
 FILES = {"scores": "scores.json", "responses": "responses.jsonl", "contamination": "contamination.json"}
 
@@ -21,6 +22,7 @@ FILES = {"scores": "scores.json", "responses": "responses.jsonl", "contamination
 def run(context: Context) -> StageResult:
     from ringlite_cli.evals import account
     from ringlite_cli.evals.evaluate import evaluate
+    from ringlite_cli.evals.harness import check_tasks, run_harness
 
     section: EvalStage = context.section
     recipe, console = context.recipe, context.console
@@ -29,9 +31,13 @@ def run(context: Context) -> StageResult:
         open_samplers(recipe.engine, recipe.model.dtype) as make_sampler,
         console.progress(context.name, 1) as bar,
     ):
+        theirs = [task for task in section.tasks if task.startswith(HARNESS)]
+        if theirs:
+            check_tasks(theirs)
         tasks = load_tasks(context, section)
+        policies = {name: context.policy(name) for name in section.policies}
         scores = evaluate(
-            {name: context.policy(name) for name in section.policies},
+            policies,
             tasks,
             make_sampler,
             verify,
@@ -46,6 +52,13 @@ def run(context: Context) -> StageResult:
             progress=lambda policy, state: bar.update(state.done, state.total, f"{policy}: {state}"),
             report=lambda line: console.say(f"  {line}"),
         )
+    if theirs:
+        of_harness = run_harness(
+            policies, theirs, lms(recipe.engine, recipe.model.dtype, recipe.seed), context.folder,
+            max_new_tokens=section.max_new_tokens, limit=section.limit, seed=recipe.seed,
+            report=lambda line: console.say(f"  {line}"),
+        )  # fmt: skip
+        scores = {policy: scores[policy] | of_harness[policy] for policy in policies}
     flags = find_contaminated(tasks, training_sets(context))
     warning = write_flags(context.folder, flags, scores)
     write_json(context.run.parent / account.FILE, account.token_efficiency(context.run.parent))
@@ -66,22 +79,31 @@ def load_tasks(context: Context, section: EvalStage) -> dict[str, list[Problem]]
 
     tasks: dict[str, list[Problem]] = {}
     for task in section.tasks:
-        if "." in task:
+        if task.startswith(HARNESS):
+            continue
+        if is_set(task):
             tasks |= by_domain(context.problems(task))
         else:
-            tasks[task] = load_task(task)
+            tasks[task] = load_task(task, revision=section.revisions.get(task))
     return {name: problems[: section.limit] for name, problems in tasks.items()}
 
 
 def evaluate_model(
-    model: str, tasks: Sequence[str], data: dict[str, Path], out: Path, console: Console, **settings: Any
+    model: str,
+    tasks: Sequence[str],
+    data: dict[str, Path],
+    out: Path,
+    console: Console,
+    *,
+    engine: Engine = Engine(),  # noqa: B008 (frozen)
+    **settings: Any,
 ) -> None:
     """`ringlite eval --model`: scores of one model on tasks of the table, without a recipe."""
     from ringlite_cli.evals import standalone
 
     with (
         open_verifiers(Rewards()) as verify,
-        open_samplers(Engine(), "auto") as make_sampler,
+        open_samplers(engine, "auto") as make_sampler,
         console.progress("eval", 1) as bar,
     ):
         standalone.evaluate_model(
@@ -91,6 +113,7 @@ def evaluate_model(
             verify,
             out,
             data={name: str(path) for name, path in data.items()},
+            make_lm=lms(engine, "auto", settings.get("seed", 0)),
             progress=lambda _, state: _show(bar.update, state),
             report=console.say,
             **settings,
@@ -110,12 +133,15 @@ def faults(recipe: Recipe, name: str) -> list[str]:
     assert isinstance(section, EvalStage)
     found = []
     for task in section.tasks:
-        if "." not in task and task not in TASKS:
+        if not is_set(task) and task not in TASKS and not task.startswith(HARNESS):
             near = difflib.get_close_matches(task, TASKS, 1)
             hint = (
                 f"did you mean {near[0]!r}?" if near else f"tasks are {', '.join(TASKS)}, or a set such as curate.eval"
             )
             found.append(f"tasks: no task {task!r}; {hint}")
+    for task in section.revisions:
+        if task not in TASKS or task not in section.tasks:
+            found.append(f"revisions: {task!r} is no benchmark among this stage's tasks")
     return found
 
 

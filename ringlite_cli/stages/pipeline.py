@@ -175,7 +175,13 @@ def _new_manifest(context: Context, kind: StageKind) -> Manifest:
     inputs = {f"{p}/{n}": entry for p, n, entry in made if n not in _LOGS}
     inputs |= {n: describe(path, context.run) for n, path in kind.files(context).items()}
     does = {key: value for key, value in section.items() if key not in _WATCHING}
-    depends = [does, head, recipe.seed, {n: e["digest"] for n, e in inputs.items()}, code_digest(kind.code)]
+    depends = [
+        does,
+        head,
+        recipe.seed,
+        {n: e["digest"] for n, e in inputs.items()},
+        code_digest((*kind.code, *kind.more_code(context.section))),
+    ]
     fingerprint = hashlib.sha256(json.dumps(depends, sort_keys=True).encode()).hexdigest()[:16]
     return Manifest(
         stage=name,

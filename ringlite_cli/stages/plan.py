@@ -84,6 +84,9 @@ def _lines(recipe: Recipe, section: object, parameters: int | None) -> Iterator[
         low, high = section.entropy_band
         yield f"each checkpoint of {section.candidates}: {section.samples} responses a problem of {section.data}"
         yield from _sampled(recipe, [section.data], section.samples, section.max_new_tokens, "a checkpoint")
+        if probe := section.rl_probe:
+            tokens = probe.steps * probe.token_budget
+            yield f"probe: {probe.steps} RL steps from each, {tokens:,} tokens trained, then the same responses again"
         yield f"picked: best pass@1 with an entropy of {low} to {high} nats per response token"
     elif isinstance(section, RlStage):
         yield from _rl_lines(section, parameters)

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from ringlite_cli.engine import fault_of, vllm_version
 from ringlite_cli.recipe.engine import Engine
@@ -15,7 +15,7 @@ MakeSampler = Callable[[Path | str, SamplingSettings], Sampler]
 @contextmanager
 def open_samplers(engine: Engine, dtype: str) -> Iterator[MakeSampler]:
     """Loads policies one after the other, for the block; vLLM's engine ends with it."""
-    if chosen(engine) == "transformers":
+    if chosen(engine) != "vllm":
         yield lambda path, settings: open_sampler(path, settings, engine, dtype)
         return
     from ringlite_cli.sampling.vllm_engines import Engines
@@ -27,6 +27,10 @@ def open_samplers(engine: Engine, dtype: str) -> Iterator[MakeSampler]:
 
 def open_sampler(path: Path | str, settings: SamplingSettings, engine: Engine, dtype: str) -> Sampler:
     """One policy; its `close` frees everything."""
+    if chosen(engine) == "server":
+        from ringlite_cli.sampling.server import ServerSampler
+
+        return ServerSampler(path, dtype=dtype, settings=settings, engine=engine)
     if chosen(engine) == "transformers":
         from ringlite_cli.sampling.transformers_sampler import TransformersSampler
 
@@ -36,7 +40,18 @@ def open_sampler(path: Path | str, settings: SamplingSettings, engine: Engine, d
     return VllmSampler(path, dtype=dtype, settings=settings, engine=engine)
 
 
-def chosen(engine: Engine) -> Literal["transformers", "vllm"]:
+def lms(engine: Engine, dtype: str, seed: int) -> Callable[[Path | str], Any]:
+    """Loads policies as lm-evaluation-harness takes them."""
+
+    def load(path: Path | str) -> Any:
+        from ringlite_cli.sampling.harness_lm import open_harness_lm
+
+        return open_harness_lm(path, engine, chosen(engine), dtype, seed=seed)
+
+    return load
+
+
+def chosen(engine: Engine) -> Literal["transformers", "vllm", "server"]:
     """The engine's name, with `auto` decided."""
     if engine.name != "auto":
         return engine.name

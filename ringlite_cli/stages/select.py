@@ -1,12 +1,15 @@
 """select: the SFT checkpoint that RL starts from, chosen by the entropy of its sampled responses (§4.3.2)."""
 
 import os
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
+from typing import Any
 
-from ringlite_cli.recipe.schema import SelectStage
+from ringlite_cli.recipe.schema import Recipe, SelectStage
 from ringlite_cli.runs.files import read_json
 from ringlite_cli.stages.base import Context, StageKind, StageResult
+from ringlite_cli.stages.probe import batch_faults, check_alone, run_probes
 from ringlite_cli.stages.samplers import open_samplers
 
 
@@ -17,50 +20,75 @@ def run(context: Context) -> StageResult:
     section: SelectStage = context.section
     recipe, console, folder = context.recipe, context.console, context.folder
     listing = context.output(section.candidates, "checkpoints")
-    with (
-        context.verifiers() as verify,
-        open_samplers(recipe.engine, recipe.model.dtype) as make_sampler,
-        console.progress(context.name, 1) as bar,
-    ):
-        decision = select_checkpoint(
-            read_json(listing),
-            listing.parent,
-            context.problems(section.data),
-            make_sampler,
-            verify,
-            folder,
-            entropy_band=section.entropy_band,
-            rule=section.rule,
-            k=section.samples,
-            max_new_tokens=section.max_new_tokens,
-            entropy_of=partial(sampled_entropy, row_tokens=section.row_tokens),
-            forced_of=partial(forced_scores, row_tokens=section.row_tokens),
-            seed=recipe.seed,
-            prompt_suffix=recipe.prompt_suffix,
-            batch_tokens=section.batch_tokens,
-            progress=lambda name, state: bar.update(state.done, state.total, f"{name}: {state}"),
-            report=lambda line: console.say(f"  {line}"),
-        )
+    check_alone(section)
+    options = {
+        "k": section.samples,
+        "max_new_tokens": section.max_new_tokens,
+        "entropy_of": partial(sampled_entropy, row_tokens=section.row_tokens),
+        "seed": recipe.seed,
+        "prompt_suffix": recipe.prompt_suffix,
+        "batch_tokens": section.batch_tokens,
+    }
+    with context.verifiers() as verify:
+        with (
+            open_samplers(recipe.engine, recipe.model.dtype) as make_sampler,
+            console.progress(context.name, 1) as bar,
+        ):
+            decision = select_checkpoint(
+                read_json(listing),
+                listing.parent,
+                context.problems(section.data),
+                make_sampler,
+                verify,
+                folder,
+                entropy_band=section.entropy_band,
+                rule=section.rule,
+                forced_of=partial(forced_scores, row_tokens=section.row_tokens),
+                progress=lambda name, state: bar.update(state.done, state.total, f"{name}: {state}"),
+                report=lambda line: console.say(f"  {line}"),
+                **options,
+            )
+        probed = run_probes(context, verify, options) if section.rl_probe else None
     candidates = read_json(folder / "candidates.json")
     files = {"decision": "decision.json", "candidates": "candidates.json", "table": "table.md", "plot": "select.svg"}
+    tokens = {"generated": sum(candidate["tokens"] for candidate in candidates)}
+    if probed:
+        files |= {"probe": "probe.json", "probe_plot": "probe.svg"}
+        for kind in ("trained", "generated"):
+            tokens[f"probe_{kind}"] = sum(row.get(f"tokens_{kind}") or 0 for row in probed["candidates"])
     return StageResult(
         outputs={
             "policy": Path(os.path.normpath(folder / decision.path)),
             **{name: folder / file for name, file in files.items()},
         },
-        tokens={"generated": sum(candidate["tokens"] for candidate in candidates)},
+        tokens=tokens,
         metrics=decision.row(),
         summary=decision.reason,
-        warning=decision.warning or "",
+        warning="; ".join(filter(None, (decision.warning, _failed_probes(probed)))),
     )
+
+
+def _failed_probes(summary: Mapping[str, Any] | None) -> str:
+    failed = [row["name"] for row in (summary or {"candidates": []})["candidates"] if row["error"]]
+    return f"the probe of {', '.join(failed)} failed: see probe.json" if failed else ""
 
 
 def explain_text(folder: Path) -> str:
     """In words, candidate by candidate, why a finished selection picked what it picked."""
     from ringlite_cli.evals.pick import Candidate, Decision, explain
+    from ringlite_cli.evals.probe import load_summary, words
 
     candidates = [Candidate.of_row(row) for row in read_json(folder / "candidates.json")]
-    return explain(candidates, Decision.of_row(read_json(folder / "decision.json")))
+    text = explain(candidates, Decision.of_row(read_json(folder / "decision.json")))
+    summary = load_summary(folder)
+    return f"{text}\n\nRL probe: {words(summary)}" if summary else text
+
+
+def faults(recipe: Recipe, name: str) -> list[str]:
+    """Batch numbers of the probe that cannot work together."""
+    section = recipe.stages[name]
+    assert isinstance(section, SelectStage)
+    return [f"rl_probe.{fault}" for fault in batch_faults(section)]
 
 
 STAGE = StageKind(
@@ -73,8 +101,12 @@ STAGE = StageKind(
         "candidates": "what was measured of each checkpoint",
         "table": "the same as a table",
         "plot": "entropy and scores over checkpoints, with the band",
+        "probe": "with rl_probe: what a short RL gained from each",
+        "probe_plot": "with rl_probe: gain over entropy",
     },
     code=("problems.py", "samples.py", "c3po", "evals", "sampling", "rewards", "sandbox", "stages/select.py"),
     uses=("model", "prompt_suffix", "rewards"),
     run=run,
+    faults=faults,
+    more_code=lambda section: ("train", "stages/probe.py", "stages/samplers.py") if section.rl_probe else (),
 )

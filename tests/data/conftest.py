@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 from endpoint_helpers import Server
 
-from ringlite_cli.data import endpoint
+from ringlite_cli.sampling import endpoint
 
 
 @pytest.fixture

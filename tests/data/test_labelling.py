@@ -11,12 +11,12 @@ from endpoint_helpers import Server
 
 from ringlite_cli.data import semantic
 from ringlite_cli.data.asking import Asking
-from ringlite_cli.data.endpoint import EndpointSampler
 from ringlite_cli.data.funnel import Kept, count
 from ringlite_cli.data.labelling import LEVELS, label_rows
 from ringlite_cli.data.rows import Row
 from ringlite_cli.recipe.schema import Responder
 from ringlite_cli.samples import SamplingSettings
+from ringlite_cli.sampling.endpoint import EndpointSampler
 
 
 def _asking(folder: Path, lines: list[str]) -> Asking:

@@ -8,18 +8,18 @@ import pytest
 from curation_helpers import exact_match, row
 from endpoint_helpers import Server
 
-from ringlite_cli.data import endpoint
 from ringlite_cli.data.asking import Asking, estimate
 from ringlite_cli.data.curate import Models, curate
 from ringlite_cli.data.difficulty import by_pass_rate
 from ringlite_cli.data.distill import clean_trace, distill
-from ringlite_cli.data.endpoint import EndpointSampler
 from ringlite_cli.data.rows import Row
 from ringlite_cli.errors import UserError, WorkFailed
 from ringlite_cli.problems import read_problems
 from ringlite_cli.recipe.schema import Difficulty, Distill, ProblemSet, Responder, Source
 from ringlite_cli.runs.files import read_jsonl
 from ringlite_cli.samples import Request, SamplingSettings
+from ringlite_cli.sampling import endpoint
+from ringlite_cli.sampling.endpoint import EndpointSampler
 
 SETTINGS = SamplingSettings(max_new_tokens=64)
 

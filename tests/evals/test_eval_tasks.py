@@ -2,11 +2,14 @@
 
 import gzip
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from datasets import Dataset
 
 from ringlite_cli.errors import UserError
+from ringlite_cli.evals.evaluate import data_of
 from ringlite_cli.evals.tasks import TASKS, load_task
 from ringlite_cli.evals.tasks.base import as_text
 
@@ -130,3 +133,28 @@ def test_the_real_files_load_whole(real_data: Path, task: str) -> None:
     problems = load_task(task)
     assert len(problems) == COUNTS[task]
     assert all(p.answer or p.tests for p in problems)
+
+
+def test_a_revision_goes_to_the_hub_and_is_recorded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a file there is none; the commit that was read is told by the addresses of the dataset's files."""
+    commit = "0123456789abcdef0123456789abcdef01234567"
+    file = tmp_path / "gsm8k.json"
+    file.write_text(json.dumps(ROWS["gsm8k"]))
+    with pytest.raises(UserError, match="task gsm8k: a file has no revision"):
+        load_task("gsm8k", {"gsm8k": str(file)}, revision=commit)
+    with pytest.raises(UserError, match="it has no revision"):
+        load_task("sudoku", revision=commit)
+    data = Dataset.from_list([{"question": "1 + 1?", "answer": "#### 2"}])
+    data.info.download_checksums = {f"hf://datasets/openai/gsm8k@{commit}/main/test.parquet": {"num_bytes": 1}}
+    asked: list[object] = []
+
+    def hub(name: str, config: object, *, split: str, revision: str) -> Dataset:
+        asked.append((name, revision))
+        return data
+
+    monkeypatch.setattr("datasets.load_dataset", hub)
+    monkeypatch.setenv("RINGLITE_DATA", str(tmp_path))
+    problems = load_task("gsm8k", revision="main")
+    assert asked == [("openai/gsm8k", "main")]
+    assert data_of(problems) == data_of(problems) | {"source": "openai/gsm8k", "revision": commit}
+    assert data_of(problems)["digest"] != data_of([replace(problems[0], answer="3")])["digest"]

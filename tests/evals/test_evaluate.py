@@ -212,6 +212,15 @@ def test_the_standalone_form(policies: dict[str, Path], tmp_path: Path) -> None:
     assert (scores["gsm8k"]["n"], scores["gsm8k"]["k"]) == (3, 2)
     assert len(read_jsonl(tmp_path / "out" / "responses.jsonl")) == 6
 
+    own = tmp_path / "own.jsonl"
+    own.write_text(json.dumps({"id": "p", "domain": "logic", "prompt": "1?", "answer": "2"}) + "\n")
+    more = {**options, "data": {"own": str(own)}}
+    second = evaluate_model(policies["base"], ["own"], Load(), verify, tmp_path / "out", **more)
+    assert read_json(tmp_path / "out" / "scores.json") == scores | second, "an earlier task's score stays"
+    with pytest.raises(UserError, match=r"out: the folder holds the scores of another model, .*base; give another"):
+        evaluate_model(policies["tuned"], ["own"], Load(), verify, tmp_path / "out", **more)
+    assert read_json(tmp_path / "out" / "scores.json") == scores | second
+
 
 @pytest.mark.parametrize(
     ("tasks", "options", "message"),

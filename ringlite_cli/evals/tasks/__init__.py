@@ -64,16 +64,22 @@ def find_task(name: str) -> Task:
     raise UserError(f"there is no task {name!r}", where="tasks", hint=hint)
 
 
-def load_task(name: str, data: Mapping[str, str | Path] | None = None, limit: int | None = None) -> list[Problem]:
+def load_task(
+    name: str,
+    data: Mapping[str, str | Path] | None = None,
+    limit: int | None = None,
+    revision: str | None = None,
+) -> list[Problem]:
     """The problems of a task: from `data[name]` if given, else from RINGLITE_DATA, else made or from the hub.
 
+    revision: the commit of the task's dataset on the hub; the newest without.
     A name outside the table is fine where `data` names a file of problems (the fields of `ringlite_cli.problems`).
     """
     local = Path(data[name]) if data and name in data else None
     if local is not None and name not in TASKS:
         problems = read_problems(local)
     else:
-        problems = load_problems(find_task(name), local)
+        problems = load_problems(find_task(name), local, revision)
     if not problems:
         raise UserError("no problems are left", where=f"task {name}", hint="look at the file's rows and fields")
     return problems[:limit]

@@ -4,8 +4,9 @@ import gzip
 import json
 import logging
 import os
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from ringlite_cli.problems import PAPER_SUFFIX, Problem, read_problems
 
 Row = Mapping[str, Any]
 _LOG = logging.getLogger(__name__)
+_COMMIT = re.compile(r"[@/]([0-9a-f]{40})(?:/|$)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,17 +55,20 @@ class Parts:
     tests: dict[str, Any] | None = None
 
 
-def load_problems(task: Task, local: Path | None = None) -> list[Problem]:
+def load_problems(task: Task, local: Path | None = None, revision: str | None = None) -> list[Problem]:
     """The problems of a task from a local file, else below RINGLITE_DATA, else from its generator or the hub.
 
+    revision: the commit of the hub's dataset to take, instead of the task's own and of any file below RINGLITE_DATA.
     A file may be JSON (a list of rows), JSONL, either gzipped, or what `write_problems` writes. Ids are `<task>/<row>`.
     """
     folder = os.environ.get("RINGLITE_DATA")
-    if local is None and folder and (Path(folder) / task.file).is_file():
+    if revision is not None:
+        task = _pinned(task, local, revision)
+    elif local is None and folder and (Path(folder) / task.file).is_file():
         local = Path(folder) / task.file
     if local is not None and (local.suffix == ".parquet" or _holds_problems(local)):
         return read_problems(local)
-    rows, source = _rows(task, local)
+    rows, source, commit = _rows(task, local)
     problems = []
     for index, row in enumerate(rows):
         parts = _parts(task, row)
@@ -78,6 +83,7 @@ def load_problems(task: Task, local: Path | None = None) -> list[Problem]:
                     source=source,
                     index=index,
                     verifier=task.verifier,
+                    labels={"revision": commit} if commit else {},
                 )
             )
     if 0 < len(problems) < len(rows):
@@ -97,11 +103,22 @@ def load_problems(task: Task, local: Path | None = None) -> list[Problem]:
     return problems
 
 
-def _rows(task: Task, local: Path | None) -> tuple[list[dict[str, Any]], str]:
-    """The task's rows, and the file, dataset or generator that they come from."""
+def _pinned(task: Task, local: Path | None, revision: str) -> Task:
     if local is not None:
-        return read_rows(local), local.name
-    return (task.generate() if task.generate else _hub_rows(task)), task.hub
+        raise UserError("a file has no revision", where=f"task {task.name}", hint="give the file or the revision")
+    if task.generate:
+        raise UserError(f"{task.hub} makes its problems, it has no revision", where=f"task {task.name}")
+    return replace(task, revision=revision)
+
+
+def _rows(task: Task, local: Path | None) -> tuple[list[dict[str, Any]], str, str | None]:
+    """The task's rows, the file, dataset or generator that they come from, and the dataset's commit."""
+    if local is not None:
+        return read_rows(local), local.name, None
+    if task.generate:
+        return task.generate(), task.hub, None
+    rows, commit = _hub_rows(task)
+    return rows, task.hub, commit
 
 
 def read_rows(path: Path) -> list[dict[str, Any]]:
@@ -144,7 +161,7 @@ def _parts(task: Task, row: Row) -> Parts | None:
         return None
 
 
-def _hub_rows(task: Task) -> list[dict[str, Any]]:
+def _hub_rows(task: Task) -> tuple[list[dict[str, Any]], str | None]:
     from datasets import load_dataset
 
     configs = task.config if isinstance(task.config, tuple) else (task.config,)
@@ -156,7 +173,14 @@ def _hub_rows(task: Task) -> list[dict[str, Any]]:
             where=f"task {task.name}",
             hint=f"give a local file: --data {task.name}=FILE, or set RINGLITE_DATA to a folder with {task.file}",
         ) from None
-    return [dict(row) for part in parts for row in part]
+    return [dict(row) for part in parts for row in part], commit_of(parts) or task.revision
+
+
+def commit_of(parts: Sequence[Any]) -> str | None:
+    """The commit that datasets from the hub were read at, by the addresses of their files; None where none tells."""
+    addresses = [str(url) for part in parts for url in (part.info.download_checksums or {})]
+    found = {match[1] for url in addresses if (match := _COMMIT.search(url))}
+    return found.pop() if len(found) == 1 else None
 
 
 def as_text(answer: Any) -> str:

@@ -6,11 +6,12 @@ when it fails for good has been handed to `on_done` by then, so that the caller 
 
 import http.client
 import json
+import logging
 import os
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from typing import Any
 
@@ -20,16 +21,21 @@ from ringlite_cli.samples import OnDone, OnProgress, Progress, Request, Sample, 
 
 TRIES = 5
 FIRST_PAUSE = 1.0  # seconds, doubled after each try
+_LOG = logging.getLogger(__name__)
 _AGAIN = (408, 409, 425, 429, 500, 502, 503, 504)
 
 
 class EndpointSampler:
-    """Samples from a model that a server has loaded. Samples have no token ids, for the endpoint tells only counts.
+    """Samples from a model that a server has loaded. Samples have token ids only where it gives them (vLLM, by extras).
 
+    extras: fields beyond OpenAI's; a server that refuses them is asked without.
     prompt_tokens, response_tokens: what the server has counted so far.
     """
 
-    def __init__(self, responder: Responder, settings: SamplingSettings) -> None:
+    def __init__(
+        self, responder: Responder, settings: SamplingSettings, *, extras: Mapping[str, Any] | None = None
+    ) -> None:
+        self._extras = dict(extras or {})
         self.responder, self.settings = responder, settings
         self.url = f"{(responder.endpoint or '').rstrip('/')}/chat/completions"
         self.prompt_tokens = self.response_tokens = 0
@@ -77,7 +83,16 @@ class EndpointSampler:
             "max_tokens": self.settings.max_new_tokens,
             "seed": sample_seed(self.settings.seed, request.problem_id, index) % 2**31,
         }
-        answer = self._post(body)
+        extras = self._extras  # another request may find out first
+        try:
+            answer = self._post(body | extras)
+        except UserError:
+            if not extras:
+                raise
+            answer = self._post(body)  # raises the same where the extras were not to blame
+            if self._extras:
+                self._extras = {}
+                _LOG.warning("%s knows no %s: the model's own sampling defaults may hold", self.url, ", ".join(extras))
         try:
             choice = answer["choices"][0]
             text, truncated = _text(choice["message"]), choice.get("finish_reason") == "length"
@@ -86,8 +101,10 @@ class EndpointSampler:
         usage = answer.get("usage") or {}
         prompt_tokens = int(usage.get("prompt_tokens") or 0)
         self.prompt_tokens += prompt_tokens
-        self.response_tokens += int(usage.get("completion_tokens") or 0)
-        return Sample(request.problem_id, index, text, (), prompt_tokens, truncated)
+        counted = int(usage.get("completion_tokens") or 0)
+        self.response_tokens += counted
+        ids = tuple(choice.get("token_ids") or ())
+        return Sample(request.problem_id, index, text, ids, prompt_tokens, truncated, counted=counted)
 
     def _post(self, body: dict[str, Any]) -> dict[str, Any]:
         pause, said = FIRST_PAUSE, ""
