@@ -6,6 +6,7 @@ from typing import Any
 from ringlite_cli.report.blocks import Cell, Column, Section, Table
 from ringlite_cli.report.build import render_page
 from ringlite_cli.report.figures import Series, Sheet, Whisker, lines, whiskers
+from ringlite_cli.report.sections.project import efficiency_figures, efficiency_table
 from ringlite_cli.report.words import NONE, decimal, fixed, joined, percent, points
 
 _STYLES = ("p-base", "p-rl0", "p-rl1", "p-rl2", "p-rl3", "p-rl4", "p-sft")
@@ -19,7 +20,7 @@ _CURVES = {
 }
 _NOTE = (
     "Each difference is paired over the problems of its seed. The interval is Student's t over the seeds, as a "
-    "training run is the unit: with three seeds it is wide. It says nothing of other models, data or sizes."
+    "training run is the unit: with few seeds it is wide. It says nothing of other models, data or sizes."
 )
 
 
@@ -30,12 +31,15 @@ def render_comparison(comparison: Mapping[str, Any]) -> str:
     return render_page(
         kicker="ringlite experiment",
         name=comparison["experiment"],
-        note=" ".join(f"{row['arm']}, seed {row['seed']} failed: {row['why']}" for row in comparison["failed"]),
+        note=" ".join(
+            f"Not compared: {row['arm']}, seed {row['seed']}: {row['why']}." for row in comparison["left_out"]
+        ),
         summary=_summary(comparison),
         sections=[
             _scores(comparison, arms, sheet),
             _differences(comparison),
             _training(comparison, arms, sheet),
+            _efficiency(comparison, arms, sheet),
             _setup(comparison),
         ],
         source="the experiment's run folders",
@@ -46,9 +50,10 @@ def _summary(comparison: Mapping[str, Any]) -> str:
     base = next(iter(comparison["arms"]))
     said = [comparison["question"]] if comparison["question"] else []
     whole = [row for row in comparison["differences"] if row["task"] == "mean of tasks"]
+    several = len({row["policy"] for row in comparison["differences"]}) > 1
     for row in whole or comparison["differences"]:
         by_seed = ", ".join(points(value) for value in row["by_seed"].values())
-        where = "" if whole else f" on {row['task']}"
+        where = (f" in {row['policy']}" if several else "") + ("" if whole else f" on {row['task']}")
         said.append(
             f"{row['arm']} against {base}{where}: {points(row['mean'])} points ({by_seed} by seed): {row['verdict']}."
         )
@@ -151,10 +156,23 @@ def _training(comparison: Mapping[str, Any], arms: list[str], sheet: Sheet) -> S
     return page
 
 
+def _efficiency(comparison: Mapping[str, Any], arms: list[str], sheet: Sheet) -> Section:
+    page = Section("efficiency", "Token efficiency")
+    rows = comparison["efficiency"]
+    if not rows:
+        page.say("No run has trained by both SFT and RL.", "missing")
+        return page
+    of = {arm: [row for row in rows if row["run"].split("/")[0] == arm] for arm in arms}
+    page.blocks += efficiency_figures(sheet, [(arm, _style(arm, arms), of[arm], "final") for arm in arms])
+    page.blocks.append(efficiency_table(rows))
+    return page
+
+
 def _setup(comparison: Mapping[str, Any]) -> Section:
     page = Section("setup", "What was run")
     seeds = joined([str(seed) for seed in comparison["seeds"]])
-    page.say(f"Recipe {comparison['recipe']}, seeds {seeds}; each arm's changes of the recipe:")
+    word = "seed" if len(comparison["seeds"]) == 1 else "seeds"
+    page.say(f"Recipe {comparison['recipe']}, {word} {seeds}; each arm's changes of the recipe:")
     body = [
         [Cell(arm), Cell(key, tone="code"), Cell(str(value), tone="code")]
         for arm, keys in comparison["arms"].items()

@@ -28,12 +28,16 @@ from ringlite_cli.report.words import decimal
 
 GRID_ROWS = 20
 """The most rows of a figure's table."""
+_READ = 12
+"""The most scattered points that a description reads out."""
+_ROOM = 20.0
+"""What a point's word needs beside the one before it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Series:
     """One curve. kind: line (a long one faint, with its moving mean), mean (a long one's moving mean alone), plain,
-    dash, or dots (markers joined by a line). On a log scale the moving mean is a moving median.
+    dash, dots (markers joined by a line), or points (markers alone). On a log scale the moving mean is a moving median.
 
     intervals: one (low, high) or None per point, drawn as whiskers.
     """
@@ -57,13 +61,14 @@ def lines(
     band: Interval | None = None,
     band_axis: str = "y",
     pick: Point | None = None,
+    pick_word: str = "pick",
     labels: list[str] | None = None,
     even: bool = True,
 ) -> Figure | None:
     """A panel of curves, or None where no curve has a point.
 
-    band: a shaded interval on `band_axis`. pick: the point with a ring and the word "pick". labels: one text per point
-    of the first curve. even: x runs from the first to the last step; else with some room (scatter).
+    band: a shaded interval on `band_axis`. pick: the point with a ring and the word `pick_word`. labels: one text per
+    point of the first curve. even: x runs from the first to the last step; else with some room (scatter).
     """
     series = [s for s in series if s.points]
     if not series:
@@ -78,7 +83,7 @@ def lines(
     for each in series:
         body += _curve(x, y, each)
     body += _labels(x, y, series[0].points, labels) if labels else []
-    body += _pick(x, y, pick) if pick else []
+    body += _pick(x, y, pick, pick_word) if pick else []
     marks = el("g", *body, class_="plot", data_x=_data(x), data_y=_data(y), data_title=x_title)
     legend = [Key(s.name, s.style, s.kind) for s in series]
     return sheet.figure(title, _describe(x_title, y_title, series), [marks], legend, as_grid(x_title, series))
@@ -101,14 +106,14 @@ def _data(scale: Scale) -> str:
 def _curve(x: Scale, y: Scale, series: Series) -> list[Markup]:
     window = smoothing_window(len(series.points)) if series.kind in ("line", "mean") else 1
     drawn = []
-    if window == 1 or series.kind == "line":
+    if series.kind != "points" and (window == 1 or series.kind == "line"):
         drawn.append(
             _path(x, y, series, thin(series.points), "faint" if window > 1 else series.kind, named=window == 1)
         )
     if window > 1:
         steady = (running_median if y.log else smooth)(series.points, window)
         drawn.append(_path(x, y, series, thin(steady), "line", named=True))
-    if series.kind == "dots" or len(series.points) == 1:
+    if series.kind in ("dots", "points") or len(series.points) == 1:
         for point, ends in zip(series.points, series.intervals or [None] * len(series.points), strict=True):
             drawn += _marker(x, y, series.style, point, ends)
     return drawn
@@ -131,30 +136,42 @@ def _band(x: Scale, y: Scale, band: Interval, axis: str) -> list[Markup]:
         box = {"x": x(lo), "width": x(hi) - x(lo), "y": float(TOP), "height": float(HEIGHT - BOTTOM - TOP)}
     else:
         box = {"x": float(LEFT), "width": float(WIDTH - RIGHT - LEFT), "y": y(hi), "height": y(lo) - y(hi)}
-    word_at = (x(lo) + 4, TOP + 11.0) if axis == "x" else (WIDTH - RIGHT - 4.0, y(hi) + 12)
-    word = el("text", "band", class_="tick band-word" + ("" if axis == "x" else " end"), x=word_at[0], y=word_at[1])
+    # Entropy falls and scores rise as SFT goes on: the word stands where neither curve ends.
+    word_at = (x(lo) + 4, HEIGHT - BOTTOM - 5.0) if axis == "x" else (LEFT + 8.0, y(hi) + 12)
+    word = el("text", "band", class_="tick band-word", x=word_at[0], y=word_at[1])
     return [el("rect", class_="band", **box), word]
 
 
-def _pick(x: Scale, y: Scale, pick: Point) -> list[Markup]:
+def _pick(x: Scale, y: Scale, pick: Point, word: str) -> list[Markup]:
     at, up = x(pick[0]), y(pick[1])
     side = "end" if at > WIDTH * 0.75 else ""
     return [
         el("circle", class_="pick", cx=at, cy=up, r=7.5),
-        el("text", "pick", class_=f"tick strong {side}", x=at + (-11 if side else 11), y=up - 7),
+        el("text", word, class_=f"tick strong {side}", x=at + (-11 if side else 11), y=up - 7),
     ]
 
 
 def _labels(x: Scale, y: Scale, points: list[Point], labels: list[str]) -> list[Markup]:
-    return [
-        el("text", word, class_="tick mid", x=x(a), y=y(b) + 16) for (a, b), word in zip(points, labels, strict=False)
-    ]
+    """A word below each point, above it where the axis is below; none where it would cover the one before."""
+    drawn: list[Markup] = []
+    last: Point | None = None
+    for (a, b), word in zip(points, labels, strict=False):
+        at, up = x(a), y(b) + (16 if y(b) < HEIGHT - BOTTOM - 18 else -8)
+        if last is None or abs(at - last[0]) > _ROOM or abs(up - last[1]) > _ROOM / 2:
+            drawn.append(el("text", word, class_="tick mid", x=at, y=up))
+            last = (at, up)
+    return drawn
 
 
 def _describe(x_title: str, y_title: str, series: list[Series]) -> str:
     """What the curves show, in words: where each starts and ends, and its range."""
     said = []
     for each in series:
+        if each.kind == "points":
+            said.append(
+                f"{each.name}: " + ", ".join(f"{decimal(b)} at {decimal(a)}" for a, b in each.points[:_READ]) + "."
+            )
+            continue
         first, last = each.points[0], each.points[-1]
         values = [p[1] for p in each.points]
         said.append(
