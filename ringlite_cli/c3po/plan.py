@@ -47,11 +47,14 @@ def resolve_batch(
     scope: Scope = "global",
     updates_per_rollout: int = 1,
     max_response_tokens: int | None = None,
+    selects: bool = True,
 ) -> BatchPlan:
     """Derives rows per rank and TRL's three batch fields.
 
     A step samples prompts_per_step * num_generations responses and trains token_budget of their tokens: of all ranks
     together (scope "global") or of each rank ("rank"). Rows are as few as keep a row near row_tokens.
+    selects: False for an algorithm that trains every response: the budget is then what they hold at most, whatever
+    token_budget says, because rows must be able to hold them.
 
     Raises UserError where the numbers cannot work together.
     """
@@ -67,14 +70,17 @@ def resolve_batch(
             where="prompts_per_step",
             hint=f"make prompts_per_step x num_generations a multiple of {world_size}",
         )
-    budget_rank = token_budget if scope == "rank" else ceil(token_budget / world_size)
     per_rank = responses // world_size
-    _check_lengths(budget_rank, per_rank, max_response_tokens, row_tokens, mean_prompt_tokens)
+    if not selects and max_response_tokens is not None:
+        token_budget = (per_rank if scope == "rank" else responses) * max_response_tokens
+    budget_rank = token_budget if scope == "rank" else ceil(token_budget / world_size)
+    sharing = per_rank if scope == "rank" else responses
+    _check_lengths(token_budget, sharing, max_response_tokens, row_tokens, mean_prompt_tokens)
 
     tokens = budget_rank + per_rank * mean_prompt_tokens
     rows = next(n for n in range(min(ceil(tokens / row_tokens), per_rank), per_rank + 1) if per_rank % n == 0)
     mean = ceil(tokens / rows)
-    longest = ceil(mean_prompt_tokens) + min(max_response_tokens or budget_rank, budget_rank)
+    longest = ceil(mean_prompt_tokens) + min(max_response_tokens or token_budget, token_budget)
     return BatchPlan(
         responses=responses,
         rows=rows,

@@ -162,11 +162,21 @@ def check_router_learns(model: nn.Module, tap: RouterTap) -> None:
             grads = torch.autograd.grad(balance + z, trained, allow_unused=True)
             reached = any(grad is not None and bool(grad.abs().max() > 0) for grad in grads)
     if not reached:
-        raise UserError(
-            "a router coefficient is set, but no gradient reaches the router",
-            where="router_balance_coef, router_z_loss_coef",
-            hint="set both to 0, or train the router (freeze_router: false, and its modules among LoRA's targets)",
-        )
+        raise _no_router_learns()
+
+
+def check_router_is_trained(model: nn.Module) -> None:
+    """Raises UserError if no router weight is trained: what can be told without a pass, where weights are in pieces."""
+    if not any(p.requires_grad for p in router_parameters(model)):
+        raise _no_router_learns()
+
+
+def _no_router_learns() -> UserError:
+    return UserError(
+        "a router coefficient is set, but no gradient reaches the router",
+        where="router_balance_coef, router_z_loss_coef",
+        hint="set both to 0, or train the router (freeze_router: false, and its modules among LoRA's targets)",
+    )
 
 
 def check_router_is_visible(model: nn.Module, tap: RouterTap) -> None:

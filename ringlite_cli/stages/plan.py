@@ -155,12 +155,18 @@ def _rl_lines(section: RlStage, parameters: int | None) -> Iterator[str]:
         prompt,
         scope=section.token_budget_scope,
         max_response_tokens=longest,
+        selects=section.algorithm == "c3po",
     )
     yield (
         f"a step: L = {section.prompts_per_step} prompts x K = {generations} responses = {batch.responses:,} "
         f"responses of at most {longest:,} tokens"
     )
-    yield f"trained: Phi = {section.token_budget:,} response tokens ({section.token_budget_scope}), cut {section.cut}"
+    if section.algorithm == "c3po":
+        yield (
+            f"trained: Phi = {section.token_budget:,} response tokens ({section.token_budget_scope}), cut {section.cut}"
+        )
+    else:
+        yield f"trained: every response ({section.algorithm}), {batch.budget_step:,} tokens at most; no token budget"
     yield (
         f"packed: {batch.rows} rows of about {batch.row_tokens_mean:,} tokens (at most {batch.row_tokens_bound:,}), "
         f"accumulated over {batch.gradient_accumulation_steps} micro-batches a rank; prompts taken as {prompt} tokens"

@@ -74,6 +74,7 @@ def faults(recipe: Recipe, name: str) -> list[str]:
             0,
             scope=section.token_budget_scope,
             max_response_tokens=longest,
+            selects=section.algorithm == "c3po",
         )
     except UserError as error:
         return [str(error)]

@@ -14,6 +14,7 @@ GRPOTrainer, except:
 Dataloader, generation, rewards, advantages, optimizer, checkpoints and logging are TRL's.
 """
 
+import logging
 import math
 import time
 from collections import defaultdict
@@ -45,6 +46,8 @@ from ringlite_cli.train.rollout import Rollout, rollout_stats, selection_stats
 from ringlite_cli.train.run_state import RunState, WhenSharded
 from ringlite_cli.train.step_numbers import PER_TOKEN, StepNumbers
 from ringlite_cli.train.updates import Planner, Update
+
+log = logging.getLogger(__name__)
 
 Row = dict[str, Any]
 
@@ -91,6 +94,7 @@ class C3POTrainer(GRPOTrainer):
         self._domain_seconds: defaultdict[str, float] = defaultdict(float)
         self._overlaps: list[float] = []
         self._updates: list[Update] = []
+        self._warned_of_short_step = False
         self._planner = Planner(args, self.accelerator, self.num_generations, skip_truncated=self.skip_truncated)
         self.tap = RouterTap(self.model)
         self._numbers = StepNumbers(self.accelerator, self.tap)
@@ -251,7 +255,20 @@ class C3POTrainer(GRPOTrainer):
             self._add_log_probs(update, off_policy=number > 0)
             updates.append(update)
         self._report_rollout(rollout, selections)
+        self._warn_of_short_step(min(updates, key=lambda update: update.stats["budget_fill"]).stats)
         return updates
+
+    def _warn_of_short_step(self, stats: Row) -> None:
+        """Once: metrics.jsonl tells of each step (budget_fill)."""
+        if stats["budget_fill"] < 1 and not self._warned_of_short_step and self.accelerator.is_main_process:
+            self._warned_of_short_step = True
+            log.warning(
+                "step %d trains %d of the %d tokens of its budget, and its loss is divided by the budget all the same; "
+                "undershoot: refill asks further prompts (budget_fill in metrics.jsonl tells of the steps to come)",
+                self.state.global_step + 1,
+                stats["tokens_trained"],
+                stats["budget"],
+            )
 
     def _budget_step(self) -> int:
         """Tokens that all ranks train together in the step at hand."""
@@ -354,7 +371,7 @@ class C3POTrainer(GRPOTrainer):
     def _close_step(self, update: Update) -> None:
         """Fills `step_stats` and TRL's own log."""
         self.step_stats = self._numbers.close(update, router_losses=self._router_on)
-        log = self._metrics["train"]
+        logged = self._metrics["train"]
         for name, value in self.step_stats.items():
             if isinstance(value, int | float) and name != "reward":
-                log[name if name in PER_TOKEN else f"c3po/{name}"].append(float(value))
+                logged[name if name in PER_TOKEN else f"c3po/{name}"].append(float(value))

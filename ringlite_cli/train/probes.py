@@ -5,7 +5,12 @@ from typing import Any
 import torch
 
 from ringlite_cli.c3po.packing import base_causal_lm, check_packing_is_isolated, evaluating, use_packed_attention
-from ringlite_cli.c3po.router import check_router_is_visible, check_router_learns, router_parameters
+from ringlite_cli.c3po.router import (
+    check_router_is_trained,
+    check_router_is_visible,
+    check_router_learns,
+    router_parameters,
+)
 from ringlite_cli.errors import UserError
 
 FUSED_TOLERANCE = 0.05
@@ -28,7 +33,9 @@ def probe(trainer: Any, *, router_on: bool) -> bool:
         check_fused_head(trainer.model, trainer.temperature)
         if router_on:
             check_router_is_visible(trainer.model, trainer.tap)
-    if router_on and not sharded:
+    if router_on and sharded:
+        check_router_is_trained(trainer.model)
+    elif router_on:
         check_router_learns(trainer.model, trainer.tap)
     return router_on or (not sharded and _has_router(trainer))
 

@@ -144,6 +144,7 @@ def run_rl(
         updates_per_rollout=updates_per_rollout,
         mean_prompt_tokens=mean_prompt,
         world_size=world_size,
+        selects=algorithm == "c3po",
     )
     args = _config(
         trl,

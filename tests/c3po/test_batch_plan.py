@@ -20,6 +20,23 @@ def test_a_budget_per_rank_is_trained_by_every_rank():
     assert (shared.budget_rank, shared.budget_step) == (2048, 8192)
 
 
+def test_a_budget_of_the_whole_step_holds_a_response_that_a_rank_s_share_would_not():
+    plan = resolve_batch(8, 4, 150, 512, 9.5, world_size=4, max_response_tokens=100)
+    assert (plan.budget_rank, plan.budget_step) == (38, 150)
+    assert plan.row_tokens_bound == plan.row_tokens_mean + 10 + 100  # one rank may get that response whole
+    with pytest.raises(UserError, match="a budget of 38 tokens is smaller than one response"):
+        resolve_batch(8, 4, 38, 512, 9.5, world_size=4, max_response_tokens=100, scope="rank")
+
+
+@pytest.mark.parametrize("budget", [1, 1000, 10**9])
+def test_an_algorithm_without_a_budget_gets_rows_that_hold_every_response(budget):
+    plan = resolve_batch(8, 4, budget, 512, 10.0, max_response_tokens=100, selects=False)
+    assert plan.budget_step == 32 * 100
+    assert plan.row_tokens_mean <= 512
+    ranks = resolve_batch(8, 4, budget, 512, 10.0, 4, max_response_tokens=100, selects=False, scope="rank")
+    assert (ranks.budget_rank, ranks.budget_step) == (800, 3200)
+
+
 def test_the_paper_s_numbers_fit():
     plan = resolve_batch(512, 16, 409_600, 32_768, 200, 256, scope="rank", max_response_tokens=24_576)
     assert plan.budget_step == 256 * 409_600

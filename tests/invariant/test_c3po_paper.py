@@ -13,7 +13,7 @@ from ringlite_cli.c3po.budget import pick_updates, seeded_order
 EPSILON, TOP_K = 0.2, 2
 
 
-def paper_loss(policy, old, reference, samples, kept, *, beta, alpha_entropy, alpha_balance, alpha_z):
+def paper_loss(policy, old, reference, samples, kept, *, beta, alpha_entropy, alpha_balance, alpha_z, algorithm="c3po"):
     """L of Eq. 6 in one row. samples: (prompt, response, advantage); kept: response index -> tokens in Psi."""
     clip = kl = entropy = torch.zeros((), dtype=torch.float64)
     routers = []
@@ -27,14 +27,20 @@ def paper_loss(policy, old, reference, samples, kept, *, beta, alpha_entropy, al
         log_pi = logs.gather(1, ids[0, len(prompt) :, None])[:, 0]
         log_old, log_ref = (log_probs_of(model, ids, len(prompt)) for model in (old, reference))
         ratio = torch.exp(log_pi - log_old)
-        clip = clip + torch.min(ratio * advantage, ratio.clamp(1 - EPSILON, 1 + EPSILON) * advantage).sum()
-        kl = kl + (torch.exp(log_ref - log_pi) - (log_ref - log_pi) - 1).sum()
-        entropy = entropy - (logs.exp() * logs).sum()
+        share = 1 / divisor_of(algorithm, kept, kept[i])
+        clip = clip + share * torch.min(ratio * advantage, ratio.clamp(1 - EPSILON, 1 + EPSILON) * advantage).sum()
+        kl = kl + share * (torch.exp(log_ref - log_pi) - (log_ref - log_pi) - 1).sum()
+        entropy = entropy - share * (logs.exp() * logs).sum()
     layers = [torch.cat(layer) for layer in zip(*routers, strict=True)]
     balance = torch.stack([balance_of(z) for z in layers]).mean()
     z_loss = torch.stack([torch.log(torch.exp(z).sum(-1)).pow(2).mean() for z in layers]).mean()
-    eq_2 = -(clip - beta * kl) / BUDGET
-    return eq_2 - alpha_entropy * entropy / BUDGET + alpha_balance * balance + alpha_z * z_loss
+    return -(clip - beta * kl) - alpha_entropy * entropy + alpha_balance * balance + alpha_z * z_loss
+
+
+def divisor_of(algorithm, kept, length):
+    """What a token of a response of `length` tokens is divided by."""
+    each = {"grpo": len(kept) * length, "dapo": sum(kept.values()), "dr_grpo": len(kept) * 16}
+    return each.get(algorithm, BUDGET)
 
 
 @torch.no_grad()
@@ -65,6 +71,7 @@ CASES = [
     *((architecture, COEFFICIENTS, 1) for architecture in ("qwen3_moe", "ernie4_5_moe", "qwen2_moe", "olmoe")),
     ("qwen3_moe", COEFFICIENTS, 2),
     ("ernie4_5_moe", COEFFICIENTS, 2),
+    *(("qwen3_moe", COEFFICIENTS | {"algorithm": name}, 1) for name in ("grpo", "dapo", "dr_grpo")),
 ]
 
 
@@ -81,8 +88,11 @@ def test_loss_and_gradient_are_the_paper_s(tmp_path: Path, architecture: str, te
 
     samples, lengths = samples_of(trainer, rollouts[0])
     order = seeded_order(range(len(lengths)), 42, 0)
+    algorithm = terms.get("algorithm", "c3po")
     kept = {pick.index: pick.tokens for pick in pick_updates(lengths, BUDGET, order, updates)[-1]}
     assert sum(kept.values()) == BUDGET
+    if algorithm != "c3po":
+        kept = dict(enumerate(lengths))
     policy, old, reference = (tiny_model(architecture).double() for _ in range(3))
     for model in (policy, old, reference):
         model.set_experts_implementation("eager")
@@ -90,7 +100,7 @@ def test_loss_and_gradient_are_the_paper_s(tmp_path: Path, architecture: str, te
     old.load_state_dict(weights[0], strict=False)
     names = zip(("beta", "alpha_entropy", "alpha_balance", "alpha_z"), COEFFICIENTS, strict=True)
     coefficients = {alpha: terms.get(name, 0.0) for alpha, name in names}
-    expected = paper_loss(policy, old, reference, samples, kept, **coefficients)
+    expected = paper_loss(policy, old, reference, samples, kept, algorithm=algorithm, **coefficients)
     expected.backward()
 
     assert len(weights) == updates

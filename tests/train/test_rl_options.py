@@ -41,6 +41,24 @@ def test_a_linear_budget_moves_with_its_divisor(policy, tmp_path):
     ]  # fmt: skip
 
 
+@pytest.mark.parametrize("budget", [1, 10**9])
+def test_other_algorithms_have_no_use_for_a_budget(policy, tmp_path, budget):
+    rl(policy, tmp_path, algorithm="grpo", token_budget=budget, steps=1)
+    (row,) = rows_of(tmp_path)
+    assert row["tokens_trained"] == row["tokens_generated"]
+    assert row["row_tokens_max"] <= 32  # row_tokens, which rows planned for a budget of 1 would be far above
+
+
+def test_a_step_that_does_not_fill_its_budget_warns_once(policy, tmp_path, caplog):
+    rl(policy, tmp_path / "full", steps=2)
+    assert "tokens of its budget" not in caplog.text
+    rl(policy, tmp_path / "short", refusing, steps=3, drop_uninformative=True)
+    short = [row for row in rows_of(tmp_path / "short") if row["budget_fill"] < 1]
+    (warning,) = [r.getMessage() for r in caplog.records if "tokens of its budget" in r.getMessage()]
+    assert warning.startswith(f"step {short[0]['step']} trains {short[0]['tokens_trained']} of the 60 tokens")
+    assert len(short) > 1
+
+
 def refusing(pairs):
     """Only a few groups have both kinds of response."""
     return [Verdict("x", float("w1" in text and int(problem.id[1:]) % 2)) for problem, text in pairs]
