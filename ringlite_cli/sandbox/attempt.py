@@ -15,6 +15,7 @@ from ringlite_cli.sandbox.jail import Jail
 from ringlite_cli.sandbox.languages import Compiled
 from ringlite_cli.sandbox.model import SandboxSettings, SandboxVerdict, Submission
 from ringlite_cli.sandbox.order import CatchOrder
+from ringlite_cli.sandbox.values import show
 
 STDERR_BYTES = 2000
 _JVM_EXIT_MEMORY = 3  # -XX:+ExitOnOutOfMemoryError
@@ -130,16 +131,8 @@ def at_case(verdict: SandboxVerdict, case: int) -> SandboxVerdict:
     return verdict if verdict.verdict == model.COMPILE_ERROR else replace(verdict, failed_case=case)
 
 
-def short(value: Any) -> str:
-    try:
-        text = repr(value)
-    except ValueError:  # an integer of more digits than Python will write
-        text = f"a {type(value).__name__} too large to write out"
-    return text if len(text) <= 120 else text[:117] + "..."
-
-
 def wrong_answer(case: Mapping[str, Any], actual: Any, place: int, seconds: float) -> SandboxVerdict:
-    detail = f"expected {short(judge.accepted_answers(case)[0])}, got {short(actual)}"
+    detail = f"expected {show(judge.accepted_answers(case)[0])}, got {show(actual)}"
     return SandboxVerdict(model.WRONG_ANSWER, seconds, detail, place)
 
 

@@ -13,6 +13,7 @@ from ringlite_cli.sandbox.guest import wire
 from ringlite_cli.sandbox.languages import JAVA, PYTHON, RECIPES
 from ringlite_cli.sandbox.model import SandboxVerdict
 from ringlite_cli.sandbox.sources import java_classes
+from ringlite_cli.sandbox.values import decode
 
 
 class Answers:
@@ -41,7 +42,7 @@ class Answers:
         answers = judge.accepted_answers(self.cases[place])
         try:
             tagged = json.loads(line.decode())
-            actual = wire.unpack(tagged)
+            actual = decode(tagged)
             right = self.same is None or any(self.same(answer, actual) for answer in answers)
         except Exception as error:  # whatever a program may write there, it is only its answer
             detail = f"not a value that compares ({type(error).__name__})"
@@ -143,7 +144,7 @@ def checked(
         if len(done) < len(asked) or again["killed"] or again["children"][0]["status"]:
             return SandboxVerdict(model.SANDBOX_ERROR, reply["wall"], f"the checker failed: {failure}", place)
         return SandboxVerdict(model.WRONG_ANSWER, reply["wall"], f"the checker failed on it: {failure}", place)
-    return wrong_answer(cases[place], wire.unpack(tagged[place]), place, reply["wall"])
+    return wrong_answer(cases[place], decode(tagged[place]), place, reply["wall"])
 
 
 def _run_checker(attempt: Attempt, answers: list[tuple[Any, Any, Any]]) -> tuple[list[bytes], dict[str, Any], str]:

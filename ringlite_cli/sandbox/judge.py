@@ -1,12 +1,13 @@
 """Compares what a program answered with what was expected, as online judges do. Pure functions, on the host's side."""
 
-import contextlib
 import math
-from collections import Counter
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
+from ringlite_cli.sandbox.values import Members, same_members, text_key
+
 RELATIVE, ABSOLUTE = 1e-6, 1e-9
+_OF_AN_INTEGER = 1e-6
 Comparison = Callable[[Any, Any], bool]
 CHECKERS = ("tokens", "unordered")
 
@@ -64,7 +65,9 @@ def _same_in_any_order(expected: Any, actual: Any, tolerance: float) -> bool:
     many = list | tuple | set | frozenset
     if not isinstance(expected, many) or not isinstance(actual, many):
         return same_value(expected, actual, tolerance)
-    return len(expected) == len(actual) and _same_members(expected, actual, tolerance)
+    return len(expected) == len(actual) and same_members(
+        expected, actual, lambda one, other: same_value(one, other, tolerance)
+    )
 
 
 def _sorted_lines(text: str) -> str:
@@ -112,9 +115,15 @@ def _close(expected: float, actual: float, tolerance: float) -> bool:
 def same_value(expected: Any, actual: Any, tolerance: float = RELATIVE) -> bool:
     """Whether a returned value is the expected one.
 
-    `expected` comes from JSON, so a tuple equals a list of the same items, a set a list in any order, and a dict's
-    keys are compared as text. Floats within `tolerance`, relative; NaN equals NaN.
+    `expected` comes from JSON, so a tuple equals a list of the same items and a dict's keys are compared as text. A set
+    equals a set, never a list: a program asked for a sorted list would be spared the sorting (`checker: unordered`
+    takes sets). Floats within `tolerance`, relative; where an integer is expected, within a millionth of it, unless the
+    tests give a tolerance. NaN equals NaN.
     """
+    sets = Members | set | frozenset
+    if isinstance(expected, sets) or isinstance(actual, sets):
+        both = isinstance(expected, sets) and isinstance(actual, sets)
+        return both and _same_in_any_order(expected, actual, tolerance)
     if isinstance(expected, list | tuple) and isinstance(actual, list | tuple):
         return len(expected) == len(actual) and all(
             same_value(e, a, tolerance) for e, a in zip(expected, actual, strict=True)
@@ -122,37 +131,19 @@ def same_value(expected: Any, actual: Any, tolerance: float = RELATIVE) -> bool:
     if isinstance(expected, dict) and isinstance(actual, dict):
         want, got = _text_keys(expected), _text_keys(actual)
         return want.keys() == got.keys() and all(same_value(v, got[k], tolerance) for k, v in want.items())
-    if isinstance(actual, set | frozenset) and isinstance(expected, list | tuple | set | frozenset):
-        return len(actual) == len(expected) and _same_members(expected, actual, tolerance)
     if isinstance(expected, float) and isinstance(actual, int | float) and not isinstance(actual, bool):
         return (math.isnan(expected) and math.isnan(actual)) or _close(expected, actual, tolerance)
     if isinstance(expected, int) and isinstance(actual, float):
+        if tolerance == RELATIVE:
+            return math.isclose(expected, actual, rel_tol=0.0, abs_tol=_OF_AN_INTEGER)
         return _close(expected, actual, tolerance)
     return (type(expected) is type(actual) and bool(expected == actual)) or _same_kin(expected, actual)
 
 
 def _text_keys(value: dict[Any, Any]) -> dict[str, Any]:
-    return {k if isinstance(k, str) else str(k): v for k, v in value.items()}
+    return {text_key(k): v for k, v in value.items()}
 
 
 def _same_kin(expected: Any, actual: Any) -> bool:
     """Equal values of related types: bool and int, Fraction and int; never text and a number."""
     return not isinstance(expected, str) and not isinstance(actual, str) and bool(expected == actual)
-
-
-def _same_members(expected: Collection[Any], actual: Collection[Any], tolerance: float) -> bool:
-    with contextlib.suppress(TypeError):  # what cannot be hashed
-        want_counts, got_counts = Counter(expected), Counter(actual)
-        if want_counts == got_counts:
-            return True
-        if not any(isinstance(member, float | tuple | frozenset) for member in (*want_counts, *got_counts)):
-            return False
-    if all(type(member) in (int, float) for member in (*expected, *actual)):
-        return all(same_value(e, a, tolerance) for e, a in zip(sorted(expected), sorted(actual), strict=True))
-    left = list(actual)
-    for want in expected:
-        match = next((i for i, got in enumerate(left) if same_value(want, got, tolerance)), None)
-        if match is None:
-            return False
-        del left[match]
-    return not left

@@ -256,6 +256,41 @@ def test_no_pass_where_tests_are_tolerant(sandbox, name):
     assert sandbox.run(Submission("def f(a, b): return a + b", {"mode": "unit", "code": TOLERANT})).accepted
 
 
+CLASSES = """
+import unittest
+c = Circle(5)
+class Sizes(unittest.TestCase):
+    def test_area(self): self.assertAlmostEqual(c.area(), 78.5, places=1)
+"""
+CLASS_TESTS = {
+    "a difference": "assert abs(Circle(5).area() - 78.5) < 0.1",
+    "a difference the other way": "assert abs(78.5 - Circle(5).area()) < 0.1",
+    "an order": "assert 78 < Circle(5).area() < 79",
+    "an order of the object": "c = Circle(5)\nassert c.area() < 79",
+    "membership": "assert 78.5 in Circle(5).area()",
+    "unittest": CLASSES,
+}
+
+
+@pytest.mark.parametrize("name", CLASS_TESTS)
+def test_an_object_in_place_of_data_does_not_judge_itself(sandbox, name):
+    forged = f"class Circle:\n def __init__(s, *a): pass\n def area(s): return Circle()\n{YES} __rsub__ = __sub__\n"
+    forged += " def __lt__(s, o): return True\n def __round__(s, n=0): return 0\n"
+    judged = sandbox.run(Submission(forged, {"mode": "unit", "code": CLASS_TESTS[name]}))
+    assert judged.verdict not in ("accepted", "sandbox error"), judged
+
+
+def test_operators_of_a_tested_class_are_its_own(sandbox):
+    program = (
+        "class V:\n def __init__(s, x): s.x = x\n def __add__(s, o): return V(s.x + (o.x if isinstance(o, V) else o))\n"
+        " def __lt__(s, o): return s.x < (o.x if isinstance(o, V) else o)\n def __eq__(s, o): return s.x == o.x\n"
+        " def __abs__(s): return abs(s.x)\n def __contains__(s, o): return o == s.x\n def twice(s): return s + s\n"
+    )
+    code = "v = V(-2)\nassert v + 1 == V(-1)\nassert v < 0\nassert -2 in v\nassert abs(v.twice()) == 4\n"
+    code += "assert (v + v).x == -4"
+    assert sandbox.run(Submission(program, {"mode": "unit", "code": code})).accepted
+
+
 def test_jails_end_when_their_owner_is_killed():
     script = (
         "import subprocess, time\n"

@@ -1,12 +1,14 @@
 """Answers that would break whoever compares them: each is a wrong answer, and never the sandbox's own failure."""
 
+import math
 import os
-import time
+from fractions import Fraction
 
 import pytest
 
 from ringlite_cli.sandbox import Sandbox, SandboxSettings, Submission
-from ringlite_cli.sandbox.judge import same_value
+from ringlite_cli.sandbox.judge import value_comparison
+from ringlite_cli.sandbox.values import Members, decode
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "memfd_create"), reason="the sandbox needs Linux")
 
@@ -55,11 +57,56 @@ def test_an_answer_that_breaks_the_checker_is_a_wrong_one(sandbox):
     assert sandbox.run(Submission("def f(a): return -2", broken)).verdict == "sandbox error"
 
 
-def test_large_sets_are_compared_in_no_time():
+def test_answers_whose_hashes_collide_are_not_hashed(sandbox):
+    """As Python sets they would take the square of their number, in this process and under its GIL: minutes."""
+    assert type(decode({"~": "set", "v": [1, 1]})) is type(decode({"~": "frozenset", "v": []})) is Members
+    assert decode({"~": "dict", "v": [[2**61 - 1, 0], [{"~": "tuple", "v": [-1, -2]}, 0]]}).keys() == {
+        "2305843009213693951",
+        "(-1, -2)",
+    }
+    one_hash = b",".join(b"%d" % (n * (2**61 - 1)) for n in range(1, 100_000))
+    for tag, members in (("set", one_hash), ("dict", one_hash.replace(b",", b",1],[").join((b"[", b",1]")))):
+        line = b'{"~":"%s","v":[%s]}\n' % (tag.encode(), members)
+        tests = {"mode": "function", "entry_point": "f", "cases": [{"args": [], "expected": [1]}]}
+        assert sandbox.run(Submission(WRITTEN.format(line=line), tests)).verdict == "wrong answer"
+
+
+@pytest.mark.parametrize(
+    ("expected", "actual", "same"),
+    [
+        ([2, 1, 1], [1, 2, 1], True),
+        ([2, 1, 1], [1, 2, 2], False),
+        ([1, 2], {2, 1}, True),
+        ([1, 2, 3], {2, 1}, False),
+        ([[1, "a"], [2.5]], [[2.5 + 1e-9], [True, "a"]], True),
+        ([{"a": [1]}, {"b": 2}], [{"b": 2}, {"a": (1,)}], True),
+        ([0.5, None, "x"], ["x", 0.5, None], True),
+        ([[1, 2], [3]], [[2, 1], [3]], False),
+        ([math.nan, 1], [1, math.nan], True),
+        ([3], [Fraction(3)], True),
+        ([], [], True),
+        (3, 3, True),
+    ],
+)
+def test_in_any_order(expected, actual, same):
+    compare = value_comparison({"checker": "unordered"})
+    assert compare
+    assert compare(expected, actual) is same
+
+
+def test_many_members_in_any_order():
+    compare = value_comparison({"checker": "unordered"})
+    assert compare
     many = list(range(50_000))
-    started = time.monotonic()
-    assert same_value(many, set(many))
-    assert not same_value(many, {*many[1:], -1})
-    assert same_value([n + 0.5 for n in many], {n + 0.5 for n in many})
-    assert not same_value([n + 0.5 for n in many], {n + 0.25 for n in many})
-    assert time.monotonic() - started < 3
+    assert compare(many, set(many))
+    assert not compare(many, {*many[1:], -1})
+    assert compare([n + 0.5 for n in many], [n + 0.5 + 1e-9 for n in reversed(many)])
+    assert not compare([n + 0.5 for n in many], {n + 0.25 for n in many})
+    assert compare([[n, [n]] for n in many], [[n, [n]] for n in reversed(many)])
+
+
+def test_linked_nodes_answer_as_lists(sandbox):
+    program = "class Solution:\n def make(self, a): return list_node(a)\n def tree(self, a): return tree_node(a)"
+    for entry, value in (("make", [1, 2]), ("tree", [1, None, 2])):
+        cases = [{"args": [value], "expected": value}]
+        assert sandbox.run(Submission(program, {"mode": "function", "entry_point": entry, "cases": cases})).accepted

@@ -34,8 +34,12 @@ def test_outputs(expected, actual, same):
     ("expected", "actual", "same"),
     [
         ([1, 2], (1, 2), True),
-        ([1, 2], {2, 1}, True),
-        ([1, 1], {1}, False),
+        ([1, 2], {2, 1}, False),  # else a set would do where sorting is the task
+        ({1, 2.5}, {2.5 + 1e-9, True}, True),
+        ({1, 2}, {1}, False),
+        ([{3, 4}], [frozenset((4, 3))], True),
+        (10**9 + 7, 1e9 + 8, False),  # a millionth of an integer is many integers
+        (3, 3.0000000001, True),
         ([[1, 2.0]], [(1, 2)], True),
         ({"1": [2]}, {1: (2,)}, True),
         ({"a": 1}, {"a": 1, "b": 2}, False),

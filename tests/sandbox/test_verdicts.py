@@ -159,6 +159,51 @@ def test_unit_tests_see_the_program_as_if_beside_it(sandbox, code):
     assert judged.accepted, judged
 
 
+CASE = "import unittest\nclass T(unittest.TestCase):\n    def test(self): self.assertEqual(f(1), 2)\n"
+LEFT_TO_A_RUNNER = {
+    "a case": CASE,
+    "unittest.main": CASE + "if __name__ == '__main__': unittest.main()",
+    "unittest.main that stays": CASE + "unittest.main(argv=['tests'], exit=False)",
+    "a result nobody looks at": CASE + "unittest.defaultTestLoader.loadTestsFromTestCase(T).run(unittest.TestResult())",
+    "a sub-test": "import unittest\nclass T(unittest.TestCase):\n    def test(self):\n"
+    "        with self.subTest(1): self.assertEqual(f(1), 2)\n",
+    "a function": "def test_f(): assert f(1) == 2",
+    "a class": "class TestF:\n    def setup_method(self): self.want = 2\n"
+    "    def test_f(self): assert f(1) == self.want",
+}
+
+
+@pytest.mark.parametrize("name", LEFT_TO_A_RUNNER)
+def test_tests_that_are_only_defined_are_run(sandbox, name):
+    code = LEFT_TO_A_RUNNER[name]
+    assert sandbox.run(unit("def f(a): return a + 1", code)).accepted
+    assert sandbox.run(unit("def f(a): return a", code)).verdict == "wrong answer"
+    assert sandbox.run(unit("def f(a): raise ValueError", code)).verdict == "runtime error"
+    assert sandbox.run(unit("def f(a): raise SystemExit(0)", code)).verdict == "runtime error"
+    assert sandbox.run(unit("import os\ndef f(a): os._exit(0)", code)).verdict == "runtime error"
+
+
+def test_no_handler_of_the_tests_hides_that_the_program_is_gone(sandbox):
+    for handler in ("except Exception: pass", "except: pass", "finally: raise SystemExit(0)"):
+        code = f"try: f(1)\n{handler}"
+        assert sandbox.run(unit("import os\ndef f(a): os._exit(0)", code)).verdict == "runtime error"
+
+
+@pytest.mark.parametrize(
+    ("code", "verdict"),
+    [
+        ("x = 1", "sandbox error"),  # asks nothing
+        ("def check(candidate): assert candidate(1) == 2", "sandbox error"),  # nobody calls it
+        ("import not_there\nassert f(1) == 1", "sandbox error"),
+        ("try: g(1)\nexcept NameError: pass", "runtime error"),
+        ("def test_f(): assert f(1) == 1\ntest_f()", "accepted"),
+        ("def test_f(case): assert f(case) == 1\nfor case in (1,): test_f(case)", "accepted"),
+    ],
+)
+def test_tests_that_ask_nothing_are_broken(sandbox, code, verdict):
+    assert sandbox.run(unit("def f(a): return a", code)).verdict == verdict
+
+
 @pytest.mark.parametrize("tests", [{"mode": "unit", "code": "assert ("}, {"mode": "function"}, {"mode": "vibes"}, {}])
 def test_broken_tests_are_a_verdict_that_is_never_a_reward(sandbox, tests):
     assert sandbox.run(Submission(ADD, tests)).verdict == "sandbox error"

@@ -21,7 +21,7 @@ import types
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from . import lock, native, peer, wire
+from . import lock, native, peer, testing, wire
 
 EXIT_HARNESS, EXIT_GONE, EXIT_MEMORY, EXIT_RAISED = 70, 71, 97, 1
 EXIT_COMPILE, EXIT_NO_TOOL = native.EXIT_COMPILE, native.EXIT_NO_TOOL
@@ -210,10 +210,10 @@ def _serve(payload: dict[str, Any], files: dict[str, int]) -> None:
 
 
 def _test(payload: dict[str, Any], files: dict[str, int]) -> None:
-    space: dict[str, Any] = {"__name__": "__main__", "__builtins__": builtins}
+    space = _MAIN.__dict__  # where unittest.main looks for cases
     if payload["prelude"]:
         _prelude(space)
-    outcome = peer.run_tests(peer.Peer(files["link"]), payload["tests"], space)
+    outcome = testing.run_tests(peer.Peer(files["link"]), payload["tests"], space)
     os.write(files["result"], json.dumps(outcome).encode())
     if outcome["outcome"] == "gone":
         os._exit(EXIT_GONE)

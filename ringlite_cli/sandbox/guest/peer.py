@@ -5,13 +5,13 @@ says it equals everything. What is not data stays in the program's process and t
 Remote never equals data, and operators that would hand it an expectation are refused unless the tests name a class of
 the program (then the class is what is tested, and its operators are part of it). A class is what the tests use by a
 capitalised name that they do not bind themselves: else a program could turn the tested function into a class.
+Even then, an object that a call returned where a number was due (`abs(circle.area() - 78.5) < 0.1`) does not judge
+itself: what it computes from the tests' data never comes back as data.
 """
 
 import builtins
-import dis
 import json
 import socket
-import types
 from collections.abc import Callable
 from typing import Any
 
@@ -20,8 +20,8 @@ from . import wire
 MAX_MESSAGE = 64 << 20
 
 
-class Gone(Exception):
-    """The program's process ended or broke the protocol."""
+class Gone(BaseException):
+    """The program's process ended or broke the protocol. No `except Exception` of the tests outlives it."""
 
 
 class Raised(Exception):
@@ -34,6 +34,7 @@ class Peer:
     def __init__(self, number: int) -> None:
         self._socket = socket.socket(fileno=number)
         self._lines = self._socket.makefile("rb")
+        self.gone = False
         self.handle: Callable[[dict[str, Any]], Any] = lambda message: None
 
     def send(self, message: Any) -> None:
@@ -41,6 +42,7 @@ class Peer:
         try:
             self._socket.sendall(json.dumps(message).encode() + b"\n")
         except OSError:
+            self.gone = True
             raise Gone("the program ended") from None
 
     def receive(self) -> dict[str, Any]:
@@ -51,6 +53,7 @@ class Peer:
         except (OSError, ValueError, RecursionError):
             message = None
         if not isinstance(message, dict):
+            self.gone = True
             raise Gone("the program ended")
         return message
 
@@ -157,8 +160,10 @@ def _answer(reply: dict[str, Any], take: Callable[[dict[str, Any]], Any]) -> Any
 class Remote:
     """An object that lives in the program's process."""
 
-    def __init__(self, tests: "_Tests", wired: dict[str, Any]) -> None:
+    def __init__(self, tests: "Tests", wired: dict[str, Any], made: bool = True) -> None:
+        """made: by the tests, which called its class; else it is what some call came back with."""
         self.__dict__["_tests"], self.__dict__["_wired"] = tests, wired
+        self.__dict__["_made"], self.__dict__["_told"] = made, False
 
     def __call__(self, /, *args: Any, **named: Any) -> Any:
         return self._tests.do("call", self, *args, **named)
@@ -207,9 +212,20 @@ def _guarded(method: str) -> Callable[..., Any]:
     def operate(self: Remote, *args: Any) -> Any:
         if not self._tests.classes:
             raise TypeError(f"{self._wired['type']} is not data: {method} is refused")
-        return self._tests.do("operator", method, self, *args)
+        value = self._tests.do("operator", method, self, *args)
+        if method in _KEEPING:
+            return value
+        told = self._told or (not self._made and any(not isinstance(arg, Remote) for arg in args))
+        if isinstance(value, Remote):
+            value.__dict__["_told"] = told
+        elif told:
+            raise TypeError(f"a {self._wired['type']} was returned where data is compared: {method} is refused")
+        return value
 
     return operate
+
+
+_KEEPING = {f"__{name}__" for name in ("setitem", "delitem", "enter", "exit")}
 
 
 _OPERATORS = """
@@ -220,7 +236,7 @@ for _name in _OPERATORS.split():
     setattr(Remote, f"__{_name}__", _guarded(f"__{_name}__"))
 
 
-class _Tests:
+class Tests:
     """The tests' end: turns operations on Remotes into requests and replies into data, Remotes or exceptions."""
 
     def __init__(self, link: Peer, kinds: dict[str, str], used: set[str]) -> None:
@@ -237,7 +253,10 @@ class _Tests:
         if "error" in reply:
             raise self._exception(reply["error"], iterating="__next__" in args)
         self._copy_back(args, reply.get("args") or {})
-        return wire.unpack(reply.get("value"), self._take)
+        value = wire.unpack(reply.get("value"), self._take)
+        if isinstance(value, Remote) and operation == "call" and args[0]._wired["type"] == "class":
+            value.__dict__["_made"] = True
+        return value
 
     def _give(self, value: Any) -> dict[str, Any]:
         if isinstance(value, Remote):
@@ -250,7 +269,7 @@ class _Tests:
     def _take(self, value: dict[str, Any]) -> Any:
         if value.get("~") == "callable":
             return self.exported[int(value["id"])]
-        return Remote(self, value)
+        return Remote(self, value, made=False)
 
     def _call_back(self, message: dict[str, Any]) -> dict[str, Any]:
         """The program calls a function that the tests handed it: that function, with data, and nothing else."""
@@ -292,60 +311,3 @@ class _Tests:
         if kind in ("callable", "class"):
             return Remote(self, {"~": "name", "id": name, "type": kind, "text": f"<{kind} {name}>"})
         return self.do("name", name)
-
-
-def _free_names(code: types.CodeType) -> set[str]:
-    """The global names that the tests read and never bind."""
-    read, bound = set[str](), set[str]()
-    waiting = [code]
-    while waiting:
-        part = waiting.pop()
-        for step in dis.get_instructions(part):
-            if step.opname in ("LOAD_NAME", "LOAD_GLOBAL"):
-                read.add(str(step.argval))
-            elif step.opname in ("STORE_NAME", "STORE_GLOBAL"):
-                bound.add(str(step.argval))
-        waiting += [constant for constant in part.co_consts if isinstance(constant, types.CodeType)]
-    return read - bound
-
-
-def run_tests(link: Peer, source: str, space: dict[str, Any]) -> dict[str, str]:
-    """Runs the tests' source against the served program.
-
-    Returns {"outcome", "detail"}; outcome is passed, failed (an assertion), raised (an exception that reached the
-    tests' top), gone (the program's process ended) or broken (the tests are not Python).
-    """
-    try:
-        code = compile(source, "tests.py", "exec", dont_inherit=True)
-    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
-        return {"outcome": "broken", "detail": f"the tests do not compile: {error}"}
-    try:
-        used = {name for name in _free_names(code) if not hasattr(builtins, name) and name not in space}
-        link.send({"used": sorted(name for name in used if not name.startswith("__"))})
-        kinds = link.receive().get("names")
-        if not isinstance(kinds, dict):
-            raise Gone("the program ended")
-        tests = _Tests(link, kinds, used)
-        for name in sorted(used & kinds.keys()):
-            space[name] = tests.bind(name, str(kinds[name]))
-        exec(code, space)
-    except Gone as error:
-        return {"outcome": "gone", "detail": str(error)}
-    except AssertionError as error:
-        return {"outcome": "failed", "detail": _where(error, source)}
-    except SystemExit as stop:  # the tests' own, as unittest.main ends; the program's arrives as Raised
-        if stop.code not in (None, 0, False):
-            return {"outcome": "failed", "detail": f"the tests left with {stop.code!r}"}
-    except BaseException as error:
-        return {"outcome": "raised", "detail": f"{type(error).__name__}: {error} ({_where(error, source)})"}
-    return {"outcome": "passed", "detail": ""}
-
-
-def _where(error: BaseException, source: str) -> str:
-    line, trace = 0, error.__traceback__
-    while trace is not None:
-        if trace.tb_frame.f_code.co_filename == "tests.py":
-            line = trace.tb_lineno
-        trace = trace.tb_next
-    lines = source.splitlines()
-    return f"line {line} of the tests: {lines[line - 1].strip()[:200]}" if 0 < line <= len(lines) else "in the tests"
