@@ -141,6 +141,11 @@ class Verifiers:
         with self._lock:
             return dict(self._seconds)
 
+    @property
+    def isolation(self) -> str:
+        """The isolation that code runs in; "" before the first code problem."""
+        return str(self._sandbox.isolation) if self._sandbox is not None else ""
+
     def close(self) -> None:
         """Ends every worker."""
         self._math.close()

@@ -1,8 +1,11 @@
 """Verifies a JSONL file of responses, row by row: what `ringlite verify` does."""
 
+import glob
+import hashlib
 import json
 from collections import Counter
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -12,40 +15,96 @@ from ringlite_cli.problems import Problem, Verdict
 from ringlite_cli.rewards.verifiers import ANSWERLESS, ROUTES, Verifiers, VerifierSettings
 
 _BATCH = 256
+_DIGEST = 12
 
 
 def verify_file(
-    in_path: Path, out_path: Path, settings: VerifierSettings, progress: Callable[[int, int], None] | None = None
+    in_path: Path,
+    out_path: Path,
+    settings: VerifierSettings,
+    progress: Callable[[int, int], None] | None = None,
+    say: Callable[[str], None] | None = None,
 ) -> dict[str, int]:
     """Writes {"id", "verdict", "reward", "seconds", "detail"} per row of `in_path`, in its order, atomically.
 
     A row that cannot be verified as it stands (not JSON, no response, an unknown domain) gets the verdict `bad row`
-    and is counted. `progress` gets (rows done, rows in all). Returns verdict -> rows, the most frequent first.
-    Raises UserError when the file is missing or has no rows.
+    and is counted. Verdicts are kept as they come, in a file beside `out_path`: the same call after an interruption
+    goes on there, unless the rows or the settings have changed. `progress` gets (rows done, rows in all), `say` what is
+    worth a line. Returns verdict -> rows, the most frequent first. Raises UserError when the file is missing or has no
+    rows, and where `out_path` cannot be written or is `in_path`.
     """
     if not in_path.is_file():
         raise UserError("no such file", where=str(in_path))
-    lines = [line for line in in_path.read_bytes().splitlines() if line.strip()]
-    if not lines:
+    if out_path.is_dir() or (out_path.exists() and out_path.samefile(in_path)):
+        raise UserError("the verdicts need a file of their own", where=str(out_path))
+    rows, digest = _count(in_path)
+    if not rows:
         raise UserError("the file has no rows", where=str(in_path))
-    partial = out_path.with_name(out_path.name + ".partial")
-    partial.parent.mkdir(parents=True, exist_ok=True)
-    counts: Counter[str] = Counter()
-    with Verifiers(settings) as verify, partial.open("w", encoding="utf-8") as out:
-        for batch in _batches(lines):
+    partial = out_path.with_name(f"{out_path.name}.{_fingerprint(digest, settings)}.partial")
+    try:
+        partial.parent.mkdir(parents=True, exist_ok=True)
+        counts = _resume(partial)
+    except OSError as error:
+        raise UserError(f"the verdicts cannot be written ({error.strerror})", where=str(out_path)) from None
+    if counts and say:
+        say(f"goes on after {counts.total():,} of {rows:,} rows")
+    with Verifiers(settings) as verify, partial.open("a", encoding="utf-8") as out:
+        if progress:
+            progress(counts.total(), rows)
+        for batch in _batches(in_path, skip=counts.total()):
             for row in _verify_batch(verify, batch, counts.total()):
                 out.write(json.dumps(row, ensure_ascii=True) + "\n")
                 counts[row["verdict"]] += 1
+            out.flush()
             if progress:
-                progress(counts.total(), len(lines))
+                progress(counts.total(), rows)
+        if verify.isolation and say:
+            say(f"isolation of code: {verify.isolation}")
     partial.replace(out_path)
+    for stale in out_path.parent.glob(f"{glob.escape(out_path.name)}.{'[0-9a-f]' * _DIGEST}.partial"):
+        stale.unlink(missing_ok=True)
     return dict(counts.most_common())
 
 
-def _batches(lines: list[bytes]) -> Iterator[list[bytes]]:
-    rest = iter(lines)
-    while batch := list(islice(rest, _BATCH)):
-        yield batch
+def _count(path: Path) -> tuple[int, str]:
+    """The rows of a file (lines that are not blank), and a digest of it."""
+    rows, digest = 0, hashlib.sha256()
+    with path.open("rb") as lines:
+        for line in lines:
+            rows += bool(line.strip())
+            digest.update(line)
+    return rows, digest.hexdigest()
+
+
+def _fingerprint(digest: str, settings: VerifierSettings) -> str:
+    settings = replace(settings, workers=1)
+    return hashlib.sha256(f"{digest} {settings!r}".encode()).hexdigest()[:_DIGEST]
+
+
+def _resume(partial: Path) -> Counter[str]:
+    """Counts the verdicts that are there, and cuts off a line that was not written to its end."""
+    counts: Counter[str] = Counter()
+    whole = 0
+    with partial.open("ab+") as held:
+        held.seek(0)
+        for line in held:
+            try:
+                verdict = json.loads(line)["verdict"]
+            except (ValueError, KeyError, TypeError):
+                break
+            if not line.endswith(b"\n"):
+                break
+            counts[verdict] += 1
+            whole += len(line)
+        held.truncate(whole)
+    return counts
+
+
+def _batches(path: Path, skip: int) -> Iterator[list[bytes]]:
+    with path.open("rb") as lines:
+        rest = islice((line for line in lines if line.strip()), skip, None)
+        while batch := list(islice(rest, _BATCH)):
+            yield batch
 
 
 def _verify_batch(verify: Verifiers, lines: list[bytes], first: int) -> list[dict[str, Any]]:
@@ -75,8 +134,10 @@ def _read_row(line: bytes, number: int) -> tuple[Problem, str, str]:
     if not isinstance(row, dict):
         return Problem(str(number), "", ""), "", "not a JSON object"
     answer, tests = row.get("answer"), row.get("tests")
-    answer = answer if isinstance(answer, str) or answer is None else json.dumps(answer)
     domain, route = str(row.get("domain", "")), str(row.get("verifier") or row.get("domain", ""))
+    if isinstance(answer, list) and route in ("math", "science"):  # alternatives; in logic a list is one answer
+        answer = [each if isinstance(each, str) else json.dumps(each) for each in answer]
+    answer = answer if isinstance(answer, str) or answer is None else json.dumps(answer)
     problem = Problem(
         str(row.get("id", number)), domain, "", answer, tests if isinstance(tests, dict) else None,
         verifier=str(row.get("verifier") or ""),
@@ -94,6 +155,11 @@ def _read_row(line: bytes, number: int) -> tuple[Problem, str, str]:
 
 def slowest(out_path: Path, most: int = 5) -> tuple[list[dict[str, Any]], list[str]]:
     """Of a file that `verify_file` wrote: the rows that took longest, longest first, and the ids that timed out."""
-    rows = [json.loads(line) for line in out_path.read_text(encoding="utf-8").splitlines()]
-    late = [row["id"] for row in rows if row["verdict"] in ("timeout", "time limit")]
-    return sorted(rows, key=lambda row: -row["seconds"])[:most], late
+    rows: list[dict[str, Any]] = []
+    late = []
+    with out_path.open(encoding="utf-8") as lines:
+        for row in map(json.loads, lines):
+            if row["verdict"] in ("timeout", "time limit"):
+                late.append(row["id"])
+            rows = sorted([*rows, row], key=lambda each: -each["seconds"])[:most]
+    return rows, late

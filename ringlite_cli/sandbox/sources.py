@@ -5,8 +5,9 @@ function's parameter (numbers, texts, lists, tuples, mappings, optionals, LeetCo
 that returns nothing answers with its first argument, as LeetCode's "in place" problems do.
 Mode unit: the test code is statements, or code with a `main` of its own. It shares the process with the program, which
 passes only when a word that is made for each run arrives at the end: leaving early, a handler of the failure or a macro
-named like `assert` does not pass. A program that searched its own memory could still find that word; where that
-matters, ask in mode function, whose expected values stay outside.
+named like `assert` does not pass, and what passes is run again with a word that must not arrive, so that a program that
+found the word itself is seen. A C++ function that returns a type of its own which equals everything does pass: where
+that matters, ask in mode function, whose expected values stay outside.
 """
 
 import functools

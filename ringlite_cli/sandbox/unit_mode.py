@@ -7,7 +7,7 @@ from contextlib import ExitStack
 
 from ringlite_cli.sandbox import model
 from ringlite_cli.sandbox.attempt import STDERR_BYTES, Attempt, RunFiles, accepted, payload
-from ringlite_cli.sandbox.compiling import launch, native_files
+from ringlite_cli.sandbox.compiling import Launch, launch, native_files
 from ringlite_cli.sandbox.languages import JAVA, PYTHON, RECIPES
 from ringlite_cli.sandbox.model import SandboxVerdict
 from ringlite_cli.sandbox.sources import JAVA_TESTS, names_in
@@ -22,23 +22,45 @@ def judge_unit(attempt: Attempt, language: str) -> SandboxVerdict:
 
 
 def _compiled(attempt: Attempt, language: str) -> SandboxVerdict:
-    """Program and test code in one process, which tells a fresh word when the tests are through."""
+    """Program and test code in one process, which tells a fresh word when the tests are through.
+
+    What passes is run again with a word that the tests' end must not tell. A program that got at the word and told it
+    itself passes there too, and so shows itself.
+    """
     how = launch(attempt, language)
     if isinstance(how, SandboxVerdict):
         return how
-    word = secrets.token_hex(16)
+    verdict, _ = _told(attempt, how, language, _word(odd=False))
+    if not verdict.accepted:
+        return verdict
+    again, forged = _told(attempt, how, language, _word(odd=True))
+    if forged or again.verdict == model.SANDBOX_ERROR:
+        detail = "it passes where the tests must fail" if forged else again.detail
+        return SandboxVerdict(model.WRONG_ANSWER if forged else model.SANDBOX_ERROR, verdict.seconds, detail)
+    return verdict
+
+
+def _word(odd: bool) -> str:
+    while sum(map(ord, word := secrets.token_hex(16))) % 2 != odd:
+        pass
+    return word
+
+
+def _told(attempt: Attempt, how: Launch, language: str, word: str) -> tuple[SandboxVerdict, bool]:
+    """The verdict of one run, and whether `word` stands where it is told."""
     asked = {"tests": JAVA_TESTS, "names": names_in(str(attempt.tests["code"])), "word": word}
     with ExitStack() as stack, attempt.jail.more_memory(RECIPES[language].more_mb):
         files = native_files(stack, how, json.dumps(asked) if language == JAVA else word)
         reply = attempt.go(files, [(how.role, {name: name for name in files.numbers})], limits=how.limits)
+        told = word.encode() in files.read("stdout")
         if not reply["killed"] and files.read("stdout") == word.encode():
-            return accepted(reply)
+            return accepted(reply), told
         failure = attempt.failure(reply, files, native=True)
         if not reply["killed"] and os.waitstatus_to_exitcode(reply["children"][0]["status"]) == _EXIT_FAILED:
             lines = files.tail("stderr", STDERR_BYTES).strip().splitlines() or ["an assertion failed"]
             detail = next((line for line in lines if "of the tests:" in line or "AssertionError" in line), lines[-1])
-            return SandboxVerdict(model.WRONG_ANSWER, reply["wall"], detail[:300])
-    return failure or SandboxVerdict(model.RUNTIME_ERROR, reply["wall"], "ended before the tests did")
+            return SandboxVerdict(model.WRONG_ANSWER, reply["wall"], detail[:300]), told
+    return failure or SandboxVerdict(model.RUNTIME_ERROR, reply["wall"], "ended before the tests did"), told
 
 
 def _python(attempt: Attempt) -> SandboxVerdict:

@@ -18,7 +18,7 @@ def verify_rows(file: Path, out: Path, console: Console, *, workers: int, isolat
         raise UserError(f"{isolation!r} is not full, partial or none", where="--isolation")
     settings = VerifierSettings(workers=workers, isolation=isolation)
     with console.progress("verify", 1) as bar:
-        counts = verify_file(file, out, settings, bar.update)
+        counts = verify_file(file, out, settings, bar.update, console.say)
     for verdict, count in sorted(counts.items(), key=lambda item: -item[1]):
         console.say(f"{count:8,}  {verdict}")
     rows, late = slowest(out)

@@ -3,6 +3,7 @@
 import json
 import os
 import threading
+from dataclasses import replace
 
 import pytest
 
@@ -131,6 +132,8 @@ def test_a_file_of_responses(tmp_path):
         {"id": "f", "domain": "math", "response": None, "answer": "3"},
         {"id": "g", "domain": "code", "response": GOOD},
         {"id": 7, "domain": "math", "response": "\ud800", "answer": "3"},
+        {"id": "h", "domain": "math", "response": r"\boxed{2}", "answer": [1, 2]},
+        {"id": "i", "domain": "logic", "response": r"\boxed{2}", "answer": [1, 2]},
     ]
     lines = [json.dumps(row) for row in rows]
     (tmp_path / "in.jsonl").write_text("\n".join([*lines[:4], "{not json", "[]", "", *lines[4:]]))
@@ -138,15 +141,60 @@ def test_a_file_of_responses(tmp_path):
     out = tmp_path / "new" / "out.jsonl"
     counts = verify_file(tmp_path / "in.jsonl", out, SETTINGS, lambda done, total: seen.append((done, total)))
     written = [json.loads(line) for line in out.read_text().splitlines()]
-    assert [row["id"] for row in written] == ["a", "b", "c", "d", "4", "5", "e", "f", "g", "7"]
-    assert [row["reward"] for row in written] == [1, 1, 1, 1, 0, 0, 0, 0, 0, 0]
+    assert [row["id"] for row in written] == ["a", "b", "c", "d", "4", "5", "e", "f", "g", "7", "h", "i"]
+    assert [row["reward"] for row in written] == [1, 1, 1, 1, 0, 0, 0, 0, 0, 0, 1, 0]
     assert set(written[0]) == {"id", "verdict", "reward", "seconds", "detail"}
-    assert counts == {"bad row": 5, "correct": 3, "accepted": 1, "unparsed": 1}
+    assert counts == {"bad row": 5, "correct": 4, "accepted": 1, "unparsed": 1, "wrong": 1}
     rows, late = slowest(out, most=2)
     assert (len(rows), late) == (2, [])
     assert rows[0]["seconds"] >= rows[1]["seconds"] >= 0
-    assert seen == [(10, 10)]
+    assert seen == [(0, 12), (12, 12)]
     assert [p.name for p in out.parent.iterdir()] == ["out.jsonl"]
+
+
+def test_verifying_goes_on_where_it_was_interrupted(tmp_path, monkeypatch):
+    monkeypatch.setattr("ringlite_cli.rewards.verify_file._BATCH", 2)
+    rows = [{"id": n, "domain": "math", "response": rf"\boxed{{{n % 3}}}", "answer": "1"} for n in range(7)]
+    source, out = tmp_path / "in.jsonl", tmp_path / "[out].jsonl"
+    source.write_text("\n".join(map(json.dumps, rows)))
+
+    def stop(done, total):
+        if done == 4:
+            raise KeyboardInterrupt
+
+    def said_by(settings=SETTINGS, progress=None):
+        said = []
+        counts = verify_file(source, out, settings, progress, said.append)
+        assert counts == {"wrong": 5, "correct": 2}
+        assert [json.loads(line)["id"] for line in out.read_text().splitlines()] == [str(n) for n in range(7)]
+        assert list(tmp_path.glob("*.partial")) == []
+        return said
+
+    def interrupted():
+        with pytest.raises(KeyboardInterrupt):
+            verify_file(source, out, SETTINGS, stop)
+        (partial,) = tmp_path.glob("*.partial")
+        return partial
+
+    partial = interrupted()
+    assert not out.exists()
+    with partial.open("a") as held:
+        held.write('{"id": "4", "verdict": "cor')  # cut off while it was written
+    assert said_by() == ["goes on after 4 of 7 rows"]
+    interrupted()
+    assert said_by(replace(SETTINGS, math_timeout=9.0)) == []  # other settings, other verdicts: from the start
+    interrupted()
+    source.write_text("\n".join(map(json.dumps, rows)) + "\n")
+    assert said_by() == []
+
+
+def test_verdicts_do_not_take_the_place_of_the_responses(tmp_path):
+    rows = tmp_path / "in.jsonl"
+    rows.write_text("{}")
+    for out in (rows, tmp_path, rows / "below.jsonl"):
+        with pytest.raises(UserError, match="verdicts"):
+            verify_file(rows, out, SETTINGS)
+    assert rows.read_text() == "{}"
 
 
 @pytest.mark.parametrize("content", [None, "", "\n\n"])

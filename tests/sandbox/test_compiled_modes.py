@@ -173,6 +173,13 @@ FORGERIES = {
         "int f(vector<int> a) { return 0; }",
         "all it was given": 'static int x = ([] { string s; getline(cin, s); cout << s << flush; exit(0); }(), 0);\n'
         "int f(vector<int> a) { return 0; }",
+        "its input read again": "static int x = ([] { char b[99]; auto n = pread(0, b, 99, 0);\n"
+        "for (int o = 1; o < 9; o++) write(o, b, n); _exit(0); }(), 0); int f(vector<int> a) { return 0; }",
+        "its input read first": "#include <sys/syscall.h>\n__attribute__((constructor(100))) static void first() {\n"
+        "char b[99]; write(1, b, pread(0, b, 99, 0)); _exit(0); }\nint f(vector<int> a) { return 0; }",
+        "a read of its own": "#include <sys/syscall.h>\nextern \"C\" ssize_t read(int o, void *b, size_t n) {\n"
+        "n = syscall(SYS_read, o, b, n); for (o = 1; o < 9; o++) write(o, b, n); _exit(0); }\n"
+        "int f(vector<int> a) { return 0; }",
         "a main of its own": "int main() { puts(\"passed\"); exit(0); }\nint f(vector<int> a) { return 0; }",
     },
     "java": {
@@ -185,6 +192,12 @@ FORGERIES = {
         "class Solution { int f(List<Integer> a) { return 0; } }",
         "tests of its own": "class RingliteTests { public static void main(String[] a) {} }\n"
         "class Solution { int f(List<Integer> a) { return 0; } }",
+        "its input read again": "import java.io.*; class Solution { int f(List<Integer> a) { try {\n"
+        "FileInputStream in = new FileInputStream(FileDescriptor.in); in.getChannel().position(0);\n"
+        "String all = new String(in.readAllBytes()); int at = all.lastIndexOf(\"\\\"\");\n"
+        "FileOutputStream out = new FileOutputStream(FileDescriptor.out); \n"
+        "out.write(all.substring(at - 32, at).getBytes());\n"
+        "out.flush(); } catch (Exception e) {} Runtime.getRuntime().halt(0); return 0; } }",
         "all it was given": "class Solution { int f(List<Integer> a) { try { System.in.transferTo(new "
         "java.io.FileOutputStream(java.io.FileDescriptor.out)); } catch (Exception e) {} System.exit(0); return 0; } }",
     },

@@ -1,5 +1,6 @@
 import java.io.FileDescriptor;
 import java.io.FileOutputStream;
+import java.io.InputStream;
 import java.lang.reflect.Array;
 import java.lang.reflect.Constructor;
 import java.lang.reflect.Field;
@@ -18,7 +19,8 @@ import java.util.*;
  *
  * Calls: {"classes", "entry", "calls"}: the method is looked up in the classes, each argument is converted to the type
  * of its parameter, and the result is a line of JSON; a method that returns nothing answers with its first argument.
- * Tests: {"tests", "names", "word"}: `main` of the class `tests` must return; then `word` is written. `names` are the
+ * Tests: {"tests", "names", "word"}: `main` of the class `tests` must return; then `word` is written, unless it is one of
+ * those (the sum of its letters is odd) with which the tests must fail. `names` are the
  * words of the test code: a program may not have a class that hides one of Java's own among them.
  */
 final class RingliteDriver {
@@ -31,10 +33,14 @@ final class RingliteDriver {
         FileOutputStream out = new FileOutputStream(FileDescriptor.out);
         System.setOut(System.err);
         Map<?, ?> wanted = (Map<?, ?>) new Reader(new String(System.in.readAllBytes(), StandardCharsets.UTF_8)).value();
+        new FileOutputStream(FileDescriptor.in).getChannel().truncate(0);
+        System.setIn(InputStream.nullInputStream());
         try {
             if (wanted.containsKey("tests")) {
                 runTests(wanted);
-                out.write(((String) wanted.get("word")).getBytes(StandardCharsets.UTF_8));
+                String word = (String) wanted.get("word");
+                if (word.chars().sum() % 2 != 0) Runtime.getRuntime().halt(98);
+                out.write(word.getBytes(StandardCharsets.UTF_8));
             } else {
                 for (Object args : (List<?>) wanted.get("calls")) {
                     out.write((answer(wanted, (List<?>) args) + "\n").getBytes(StandardCharsets.UTF_8));

@@ -1,5 +1,5 @@
 // Stands behind a C++ program: the first thing that runs. It puts the real standard output aside (what the program
-// prints goes to its error stream) and reads all of standard input. RINGLITE is a name that the program cannot know.
+// prints goes to its error stream), reads all of standard input and leaves nothing there. RINGLITE is a name that the program cannot know.
 namespace RINGLITE {
 static int answers;
 static char *given;
@@ -14,6 +14,7 @@ __attribute__((constructor(101))) static void begin() {
         given_size += static_cast<size_t>(more);
         if (given_size == room) given = static_cast<char *>(realloc(given, room *= 2));
     }
+    if (ftruncate(0, 0) == 0) lseek(0, 0, SEEK_SET);
 }
 
 static void say(const std::string &line) {
