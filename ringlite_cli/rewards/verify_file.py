@@ -135,6 +135,7 @@ def _read_row(line: bytes, number: int) -> tuple[Problem, str, str]:
         return Problem(str(number), "", ""), "", "not a JSON object"
     answer, tests = row.get("answer"), row.get("tests")
     domain, route = str(row.get("domain", "")), str(row.get("verifier") or row.get("domain", ""))
+    answer = None if answer == [] else answer
     if isinstance(answer, list) and route in ("math", "science"):  # alternatives; in logic a list is one answer
         answer = [each if isinstance(each, str) else json.dumps(each) for each in answer]
     answer = answer if isinstance(answer, str) or answer is None else json.dumps(answer)

@@ -5,6 +5,9 @@ second jailed process that the program cannot reach, for C++ and Java see `sourc
 the program is gone).
 """
 
+from collections.abc import Mapping
+from typing import Any
+
 from ringlite_cli.sandbox import model
 from ringlite_cli.sandbox.attempt import Attempt, Memory
 from ringlite_cli.sandbox.function_mode import judge_function
@@ -25,6 +28,8 @@ def judge_submission(jail: Jail, submission: Submission, settings: SandboxSettin
     if mode not in model.MODES:
         detail = f"tests of mode {mode!r}; the modes are {', '.join(model.MODES)}"
         return SandboxVerdict(model.SANDBOX_ERROR, detail=detail)
+    if fault := _fault(submission.tests, mode):
+        return SandboxVerdict(model.SANDBOX_ERROR, detail=f"the tests are not in the form of mode {mode}: {fault}")
     attempt = Attempt(jail, submission, settings, memory)
     try:
         if mode == "stdin":
@@ -32,3 +37,16 @@ def judge_submission(jail: Jail, submission: Submission, settings: SandboxSettin
         return judge_function(attempt, language) if mode == "function" else judge_unit(attempt, language)
     except (KeyError, TypeError, AttributeError, ValueError) as error:
         return SandboxVerdict(model.SANDBOX_ERROR, detail=f"the tests are not in the form of mode {mode}: {error!r}")
+
+
+def _fault(tests: Mapping[str, Any], mode: object) -> str:
+    """What keeps tests from judging anything: without a case or a line of code they would pass every program."""
+    if mode == "unit":
+        code = tests.get("code")
+        return "" if isinstance(code, str) and code.strip() else "no text in 'code'"
+    cases = tests.get("cases")
+    if not isinstance(cases, list | tuple) or not cases or not all(isinstance(case, Mapping) for case in cases):
+        return "'cases' is no list of cases"
+    if mode == "function" and not (isinstance(tests.get("entry_point"), str) and tests["entry_point"]):
+        return "no name in 'entry_point'"
+    return ""

@@ -204,7 +204,23 @@ def test_tests_that_ask_nothing_are_broken(sandbox, code, verdict):
     assert sandbox.run(unit("def f(a): return a", code)).verdict == verdict
 
 
-@pytest.mark.parametrize("tests", [{"mode": "unit", "code": "assert ("}, {"mode": "function"}, {"mode": "vibes"}, {}])
+@pytest.mark.parametrize(
+    "tests",
+    [
+        {"mode": "unit", "code": "assert ("},
+        {"mode": "unit", "code": " "},
+        {"mode": "unit", "code": "", "language": "cpp"},
+        {"mode": "unit", "code": None},
+        {"mode": "function"},
+        {"mode": "function", "entry_point": "f", "cases": []},
+        {"mode": "function", "entry_point": "f", "cases": [[1, 2]]},
+        {"mode": "function", "entry_point": 5, "cases": [{"args": [], "expected": 1}]},
+        {"mode": "stdin", "cases": []},
+        {"mode": "stdin", "cases": {"input": "", "output": ""}},
+        {"mode": "vibes"},
+        {},
+    ],
+)
 def test_broken_tests_are_a_verdict_that_is_never_a_reward(sandbox, tests):
     assert sandbox.run(Submission(ADD, tests)).verdict == "sandbox error"
 
