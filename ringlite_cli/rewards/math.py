@@ -56,17 +56,28 @@ def _by_units(gold: str, answer: str) -> bool | None:
     return same and math.isclose(want.value * want.unit.factor, got.value * got.unit.factor, rel_tol=1e-6)
 
 
+_BASED = re.compile(r"[0-9A-Fa-f]+_\d+\Z")  # 1010_2: in another base it is another answer
+_APART = re.compile(r"-?[\d.]+(?:~[\d.]+)+\Z")  # as `squeeze` writes "1 2"
+
+
+def _same_text(gold: str, key: str) -> bool:
+    """Whether two keys are the same; a word may start small or large."""
+    return gold == key or (len(key) > 3 and key.isalpha() and gold[1:] == key[1:] and gold[0].lower() == key[0].lower())
+
+
 def plain_verdict(golds: list[str], answer: str) -> str | None:
     """correct or wrong when text, plain decimals or quantities with units decide it; None when it takes algebra."""
     key, number = squeeze(answer), decimal_of(answer)
     wrong = 0
     for gold in golds:
-        if key and squeeze(gold) == key:
+        if key and _same_text(squeeze(gold), key):
             return CORRECT
         gold_number = decimal_of(gold)
         if number is not None and gold_number is not None:
             if is_close(number, gold_number):
                 return CORRECT
+            wrong += 1
+        elif (_BASED.match(key) and _BASED.match(squeeze(gold))) or (_APART.match(key) and gold_number is not None):
             wrong += 1
         elif (same := _by_units(gold, answer)) is not None:
             if same:

@@ -43,7 +43,7 @@ def number_text(value: Any) -> str:
 
 
 _RAISED = re.compile("[⁻⁺]?[⁰¹²³⁴-⁹]+")
-_SIGNS = str.maketrans({"−": "-", "，": ",", "、": ",", "。": ".", "⁄": "/", "【": "[", "】": "]"})
+_SIGNS = str.maketrans({"°": r"^{\circ}", "−": "-", "，": ",", "、": ",", "。": ".", "⁄": "/", "【": "[", "】": "]"})
 _VULGAR = re.compile("[¼-¾⅐-⅞]")
 
 
@@ -65,9 +65,41 @@ _BARE_POWER = re.compile(r"\^(-\d+)")  # in LaTeX 10^-3 is 10 with a raised minu
 _E_NOTATION = re.compile(r"(?<![\w.])([+-]?\d++(?:\.\d*+)?)[eE]([+-]?\d++)\Z")
 
 
+_AND = re.compile(rf"(?<=[^\s{_HAN}])\s*[和或与及]\s*(?=[^\s{_HAN}])")
+_SPACING = re.compile(r"(?<!\\)\\(?:[,;:!> ]|q?quad(?![A-Za-z]))")
+_PERCENT = re.compile(r"\\(?:text|mathrm|mbox)\s*\{\s*per ?cent\s*\}")
+_STARS = re.compile(r"\*\*\s*\(?(-?\d+)\)?")
+_REPEATING = re.compile(r"(?<![\d.])(\d*)\.(\d*)\\(?:overline|bar|dot)\s*\{(\d+)\}(?!\d)")
+_BUILDER = re.compile(
+    r"\\?\{\s*([A-Za-z])\s*(?:\\in\s*\\(?:mathbb|mathbf)\s*\{?\s*R\s*\}?)?\s*(?:\\mid|\||:)(.*)\\?\}\Z"
+)
+_ORDER = re.compile(r"[<>]|\\(?:le|ge|leq|geq|leqslant|geqslant|lt|gt)(?![A-Za-z])")
+
+
+def _fraction_of(repeating: re.Match[str]) -> str:
+    """0.1\\overline{6} is 15/90."""
+    whole, fixed, period = repeating.groups()
+    if len(fixed) + len(period) > 30:
+        return repeating[0]
+    top = int((whole + fixed + period) or "0") - int((whole + fixed) or "0")
+    return rf"\frac{{{top}}}{{{10 ** len(fixed) * (10 ** len(period) - 1)}}}"
+
+
+def _condition(text: str) -> str:
+    """The condition of a set of real numbers that one inequality or more make: {x | x > 2} is x > 2."""
+    found = _BUILDER.match(text)
+    return found[2].removesuffix("\\").strip() if found and _ORDER.search(found[2]) and found[1] in found[2] else text
+
+
 def for_algebra(text: str) -> str:
-    """An answer for a parser of expressions: one width, no Chinese words around numbers, 1.5e3 as a power of ten."""
-    text = _EQUALS.sub("=", _CURRENCY.sub("", one_width(text).strip()))
+    """An answer for a parser of expressions.
+
+    One width, no Chinese words around numbers, 1.5e3 and 10**3 as powers of ten, repeating decimals as fractions, a set
+    by its condition as that condition.
+    """
+    text = _SPACING.sub(" ", _STARS.sub(r"^{\1}", _PERCENT.sub(r"\\%", one_width(text).strip())))
+    text = _condition(_REPEATING.sub(_fraction_of, text).replace(r"\text{infinity}", r"\infty"))
+    text = _EQUALS.sub("=", _AND.sub(",", _CURRENCY.sub("", text)))
     bare = _HAN_TEXT.sub(" ", text).strip()
     text = bare if re.search(r"[0-9A-Za-z]", re.sub(r"\\[A-Za-z]+", "", bare)) else text
     text = text[:-1].rstrip() if text.endswith(".") and not text.endswith("..") else text
@@ -87,13 +119,17 @@ def normalise(text: str) -> str:
 
 
 _EMPTY_SET = re.compile(r"\\varnothing(?![A-Za-z])|∅")
+_GROUPS = re.compile(r"(?<![\d.] )(?<![\d.])\d{1,3}(?: \d{3})+(?! ?\d)")  # 1 234 567
+_APART = re.compile(r"(?<=\d) (?=\d)")
+_SUBSCRIPT = re.compile(r"_\{(\w+)\}")
 _QUOTES = '"“”‘’「」『』'
 
 
 def squeeze(text: str) -> str:
-    """A key for equality: normalised, text macros opened, without spaces outside words."""
+    """A key for equality: normalised, text macros opened, without spaces but those that part two numbers."""
     text = _EMPTY_SET.sub(r"\\emptyset", _TEXT.sub(r"\1", normalise(text)))
-    return re.sub(r"\s+", "", text).strip(_QUOTES)
+    text = _APART.sub("~", _GROUPS.sub(lambda m: m[0].replace(" ", ""), text))
+    return re.sub(r"\s+", "", _SUBSCRIPT.sub(r"_\1", text)).strip(_QUOTES)
 
 
 def is_close(one: Decimal, other: Decimal) -> bool:

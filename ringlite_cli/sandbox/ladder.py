@@ -29,7 +29,7 @@ def _rungs() -> list[Isolation]:
             kept = tuple(n for n in ALL_NAMESPACES if n != lacking)
             rungs.append(Isolation("partial", kept, missing=(f"{lacking} name space",)))
         rungs.append(Isolation("partial", (), missing=("pid, net, ipc and uts name spaces",)))
-    return [*rungs, Isolation("none", missing=("bubblewrap",))]
+    return [*rungs, Isolation("none", missing=("user name spaces" if find_bwrap() else "bubblewrap",))]
 
 
 @functools.cache
