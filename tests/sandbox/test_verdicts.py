@@ -1,6 +1,7 @@
 """Every verdict of the sandbox, in every mode, from programs that deserve it."""
 
 import os
+import time
 
 import pytest
 
@@ -273,3 +274,22 @@ def test_without_bubblewrap_the_limits_still_hold(monkeypatch):
             bare.run(function(p)).verdict for p in (ADD, "while True: pass", "import socket; socket.socket()", ADD)
         ]
     assert verdicts == ["accepted", "time limit", "runtime error", "accepted"]
+
+
+def test_without_name_spaces_a_run_s_processes_end_with_it(monkeypatch):
+    """The run tells its process group; once it is judged nobody is left in it."""
+    monkeypatch.setattr("ringlite_cli.sandbox.pool.probe", lambda: (Isolation("none", missing=("bubblewrap",)), ""))
+    program = "import os, time\ndef f():\n if os.fork() == 0: time.sleep(600)\n return os.getpgrp()"
+    with Sandbox(SandboxSettings(workers=1, isolation="none")) as plain:
+        said = plain.run(function(program, (-1,)))
+    assert "got " in said.detail, said
+    group = int(said.detail.rpartition(" ")[2])
+    deadline = time.monotonic() + 10
+    while time.monotonic() < deadline:
+        try:
+            os.killpg(group, 0)
+        except ProcessLookupError:
+            return
+        time.sleep(0.05)
+    os.killpg(group, 9)
+    pytest.fail("a process of the run is still there")

@@ -15,7 +15,7 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from . import child, lock
@@ -140,11 +140,16 @@ class Zygote:
             os.close(pidfd)
             ends.append({"status": status, "cpu": usage.ru_utime + usage.ru_stime, "rss": usage.ru_maxrss * 1024})
         if not self.own_pids:
-            self._kill_leftovers()
+            self._kill_leftovers(children.values())
         return ends
 
-    def _kill_leftovers(self) -> None:
-        """Without a PID name space per run: all in the jail but this process and its first is a leftover."""
+    def _kill_leftovers(self, leaders: Iterable[int]) -> None:
+        """Without a PID name space per run: what its children lead; in a jail, all but the first two."""
+        for leader in leaders:
+            try:
+                os.killpg(leader, signal.SIGKILL)
+            except ProcessLookupError:
+                continue
         if os.getpid() < 10:
             try:
                 os.kill(-1, signal.SIGKILL)
