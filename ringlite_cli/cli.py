@@ -262,12 +262,18 @@ def experiment(
     seeds: Annotated[list[int], typer.Option("--seed", help="instead of the file's seeds; repeatable")] = [],  # noqa: B006
     runs_dir: RunsOption = RUNS,
     max_hours: HoursOption = None,
+    compare_only: Annotated[
+        bool, typer.Option("--compare-only", help="run nothing: compare the finished runs of the runs folder")
+    ] = False,
 ) -> None:
     """Run every arm of an experiment on every seed, and compare them on one page."""
-    from ringlite_cli.stages.experiment import run_experiment
+    from ringlite_cli.stages.experiment import compare_finished, run_experiment
 
     console = Console()
-    page = run_experiment(file, runs_dir, console, changes=changes, seeds=seeds, max_hours=max_hours)
+    if compare_only:
+        page = compare_finished(file, runs_dir, console, changes=changes, seeds=seeds)
+    else:
+        page = run_experiment(file, runs_dir, console, changes=changes, seeds=seeds, max_hours=max_hours)
     console.say(f"comparison: {page}")
 
 

@@ -69,9 +69,9 @@ def _scores(arm: str, by_seed: Mapping[int, Path]) -> Iterable[dict[str, Any]]:
 
 def _differences(arm: str, base: str, runs: Runs) -> Iterable[dict[str, Any]]:
     found: dict[tuple[str, str], dict[int, tuple[float, Any]]] = {}
-    for seed in [seed for seed in runs[base] if seed in runs[arm]]:
-        first, second = runs[base][seed], runs[arm][seed]
-        same = _policies_in_common(first, second)
+    pairs = {seed: (runs[base][seed], runs[arm][seed]) for seed in runs[base] if seed in runs[arm]}
+    same = set.intersection(*(_starts_in_common(*pair) for pair in pairs.values())) if pairs else set()
+    for seed, (first, second) in pairs.items():
         rows = [row for row in compare(first, second)["scores"] if row["policy"] not in same]
         for row in rows:
             found.setdefault((row["policy"], row["task"]), {})[seed] = (row["difference"], row["ci95"])
@@ -96,14 +96,23 @@ def _verdict(ends: Sequence[float] | None) -> str:
     return "better" if ends[0] > 0 else "worse" if ends[1] < 0 else "no difference shown"
 
 
-def _policies_in_common(first: Path, second: Path) -> set[str]:
-    """Policies whose eval stage is the same work in both runs (RL's start, as a rule): nothing to compare."""
+def _starts_in_common(first: Path, second: Path) -> set[str]:
+    """Policies before RL whose eval stage is the same work in both runs: nothing to compare.
+
+    A policy of RL that came out the same (two rules that pick one checkpoint) is a difference of zero, and stays: to
+    leave its seed out would count only the seeds on which the arms differ.
+    """
     found: set[str] = set()
     for file in first.glob("*/scores.json"):
         a, b = read_manifest(file.parent), read_manifest(second / file.parent.name)
         if a is not None and b is not None and a.fingerprint == b.fingerprint:
-            found |= set(read_json(file))
+            found |= {policy for policy in read_json(file) if not _is_by_rl(first, policy)}
     return found
+
+
+def _is_by_rl(run: Path, policy: str) -> bool:
+    manifest = read_manifest(run / policy)
+    return manifest is not None and manifest.kind == "rl"
 
 
 def _rl_rows(run: Path) -> list[dict[str, Any]]:
@@ -196,7 +205,7 @@ def as_markdown(comparison: Mapping[str, Any]) -> str:
     lines += ["|---|---|---:|---:|" + "---:|" * len(seeds)]
     for row in sorted(comparison["training"], key=lambda row: _order(comparison["training"], row["metric"])):
         lines.append(f"| {row['metric']} | {row['arm']} | {_tail(row, seeds, 1)} |")
-    lines += ["", *(f"Failed: {row['arm']}, seed {row['seed']}: {row['why']}" for row in comparison["failed"])]
+    lines += ["", *(f"Not compared: {row['arm']}, seed {row['seed']}: {row['why']}" for row in comparison["left_out"])]
     return "\n".join(lines).rstrip() + "\n"
 
 

@@ -30,7 +30,9 @@ def render_comparison(comparison: Mapping[str, Any]) -> str:
     return render_page(
         kicker="ringlite experiment",
         name=comparison["experiment"],
-        note=" ".join(f"{row['arm']}, seed {row['seed']} failed: {row['why']}" for row in comparison["failed"]),
+        note=" ".join(
+            f"Not compared: {row['arm']}, seed {row['seed']}: {row['why']}." for row in comparison["left_out"]
+        ),
         summary=_summary(comparison),
         sections=[
             _scores(comparison, arms, sheet),
@@ -46,9 +48,10 @@ def _summary(comparison: Mapping[str, Any]) -> str:
     base = next(iter(comparison["arms"]))
     said = [comparison["question"]] if comparison["question"] else []
     whole = [row for row in comparison["differences"] if row["task"] == "mean of tasks"]
+    several = len({row["policy"] for row in comparison["differences"]}) > 1
     for row in whole or comparison["differences"]:
         by_seed = ", ".join(points(value) for value in row["by_seed"].values())
-        where = "" if whole else f" on {row['task']}"
+        where = (f" in {row['policy']}" if several else "") + ("" if whole else f" on {row['task']}")
         said.append(
             f"{row['arm']} against {base}{where}: {points(row['mean'])} points ({by_seed} by seed): {row['verdict']}."
         )
@@ -154,7 +157,8 @@ def _training(comparison: Mapping[str, Any], arms: list[str], sheet: Sheet) -> S
 def _setup(comparison: Mapping[str, Any]) -> Section:
     page = Section("setup", "What was run")
     seeds = joined([str(seed) for seed in comparison["seeds"]])
-    page.say(f"Recipe {comparison['recipe']}, seeds {seeds}; each arm's changes of the recipe:")
+    word = "seed" if len(comparison["seeds"]) == 1 else "seeds"
+    page.say(f"Recipe {comparison['recipe']}, {word} {seeds}; each arm's changes of the recipe:")
     body = [
         [Cell(arm), Cell(key, tone="code"), Cell(str(value), tone="code")]
         for arm, keys in comparison["arms"].items()

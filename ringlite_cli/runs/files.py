@@ -10,9 +10,9 @@ from typing import Any
 
 
 def write_text(path: Path, text: str) -> None:
-    """Writes text so that a reader sees the old file or the whole new one."""
+    """Writes text so that a reader sees the old file or the whole new one, also where several processes write it."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(path.name + ".partial")
+    partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
     with partial.open("w", encoding="utf-8") as file:
         file.write(text)
         file.flush()

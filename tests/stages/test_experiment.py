@@ -13,7 +13,7 @@ from ringlite_cli.errors import Interrupted, RecipeErrors, UserError, WorkFailed
 from ringlite_cli.runs.files import read_json, write_json
 from ringlite_cli.stages import KINDS
 from ringlite_cli.stages.base import Context, StageKind, StageResult
-from ringlite_cli.stages.experiment import run_experiment
+from ringlite_cli.stages.experiment import compare_finished, run_experiment
 
 RECIPE = """\
 name: small
@@ -138,7 +138,7 @@ def test_an_arm_that_fails_loses_the_others_nothing(work: Work, tmp_path: Path) 
     with pytest.raises(WorkFailed, match=r"comparison\.html: 1 of 6 runs failed"):
         go(tmp_path)
     found = read_json(tmp_path / "runs" / "losses" / "comparison.json")
-    assert found["failed"] == [{"arm": "grpo", "seed": 4, "why": "the loss is nan"}]
+    assert found["left_out"] == [{"arm": "grpo", "seed": 4, "why": "failed: the loss is nan"}]
     assert list(found["differences"][0]["by_seed"]) == ["3", "5"]
     work.fail.clear()
     work.done.clear()
@@ -167,6 +167,60 @@ def test_one_seed_is_told_not_to_show_anything(work: Work, tmp_path: Path) -> No
     page = go(tmp_path, seeds=(3,))
     (row,) = read_json(page.with_name("comparison.json"))["differences"]
     assert (row["sd"], row["ci95"], row["verdict"]) == (None, None, "one seed shows nothing")
+
+
+def compare_only(tmp_path: Path, *changes: str, seeds: tuple[int, ...] = ()) -> Path:
+    return compare_finished(
+        str(tmp_path / "losses.yaml"), tmp_path / "runs", Console(), changes=changes, seeds=list(seeds)
+    )
+
+
+def test_seeds_run_apart_are_compared_together_without_their_weights(work: Work, tmp_path: Path) -> None:
+    """As after three processes on another machine, of which only the small files came back."""
+    for seed in (3, 5, 6):
+        go(tmp_path, seeds=(seed,))
+    work.done.clear()
+    for file in (tmp_path / "runs").rglob("out.txt"):
+        file.unlink()
+    found = read_json(compare_only(tmp_path).with_name("comparison.json"))
+    assert (found["seeds"], found["left_out"]) == ([3, 5, 6], [])
+    assert list(found["differences"][0]["by_seed"]) == ["3", "5", "6"]
+    assert read_json(compare_only(tmp_path, seeds=(5,)).with_name("comparison.json"))["seeds"] == [5]
+    assert work.done == []
+
+
+def test_what_is_not_finished_or_of_another_recipe_is_left_out_and_said(work: Work, tmp_path: Path) -> None:
+    work.fail["eval", "c3po", 4] = WorkFailed("the disk is full")
+    with pytest.raises(WorkFailed):
+        go(tmp_path, seeds=(3, 4))
+    go(tmp_path, "stages.rl-math.trl.max_steps=8", seeds=(5,))
+    found = read_json(compare_only(tmp_path).with_name("comparison.json"))
+    other = "made with another stages.rl-math.trl; give the --set that it was run with"
+    assert [(row["arm"], row["seed"], row["why"]) for row in found["left_out"]] == [
+        ("c3po", 4, "eval is failed"),
+        ("grpo", 5, other),
+        ("c3po", 5, other),
+    ]
+    assert list(found["differences"][0]["by_seed"]) == ["3"]
+    page = compare_only(tmp_path, "stages.rl-math.trl.max_steps=8")
+    assert list(read_json(page.with_name("comparison.json"))["differences"][0]["by_seed"]) == ["5"]
+    assert "Not compared: grpo, seed 3: made with another" in page.read_text()
+
+
+def test_nothing_to_compare_is_told(work: Work, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="no finished run of this experiment to compare"):
+        compare_only(tmp_path)
+
+
+def test_arms_that_come_out_the_same_on_a_seed_count_as_no_difference_there(work: Work, tmp_path: Path) -> None:
+    """Two rules may pick one checkpoint on a seed: leaving that seed out would show only where they differ."""
+    go(tmp_path, seeds=(3, 4))
+    runs = tmp_path / "runs" / "losses"
+    same, other = (runs / arm / "seed-3" / "eval" for arm in ("grpo", "c3po"))
+    for name in ("manifest.json", "scores.json", "responses.jsonl"):
+        (other / name).write_bytes((same / name).read_bytes())
+    (row,) = read_json(compare_only(tmp_path).with_name("comparison.json"))["differences"]
+    assert row["by_seed"] == {"3": 0.0, "4": 0.2}
 
 
 @pytest.mark.parametrize(
