@@ -1,6 +1,7 @@
 """Token efficiency over all runs of a project: RL tokens over SFT tokens, beside what came of it (§4.3.2, Figure 9)."""
 
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +17,17 @@ def token_efficiency(project: Path) -> list[dict[str, Any]]:
     """A row per run below a folder that has trained by SFT and RL, in order of names.
 
     sft_tokens: trained up to the picked checkpoint; of the whole SFT without a pick. rl_tokens: trained by all RL
-    stages. efficiency: rl_tokens / sft_tokens. epoch, entropy: of the pick. start, final: mean avg@k over tasks of the
-    pick and of the last policy evaluated; gain: their difference. What a run does not have is None.
+    stages. efficiency: rl_tokens / sft_tokens. epoch, entropy: of the pick. start, final: mean avg@k of the pick and of
+    the last policy of RL that was evaluated, over `tasks`, those of both (of the final one where the pick has no
+    score); gain: their difference. What a run does not have is None. A run with damaged files is left out.
     """
     runs = sorted({file.parent for depth in _DEPTHS for file in project.glob(f"{depth}/recipe.json")})
-    rows = (_row(run, run.relative_to(project).as_posix()) for run in runs)
-    return [row for row in rows if row is not None]
+    rows = []
+    for run in runs:
+        with suppress(OSError, ValueError, LookupError, TypeError, AttributeError):
+            if row := _row(run, run.relative_to(project).as_posix()):
+                rows.append(row)
+    return rows
 
 
 def _row(run: Path, name: str) -> dict[str, Any] | None:
@@ -32,7 +38,7 @@ def _row(run: Path, name: str) -> dict[str, Any] | None:
     sft_tokens = pick.get("sft_tokens") or sft_tokens
     if not rl_tokens or not sft_tokens:
         return None
-    start, final, policy = _scores(run)
+    policy, start, final, tasks = _scores(run)
     return {
         "run": name,
         "sft_tokens": sft_tokens,
@@ -42,6 +48,7 @@ def _row(run: Path, name: str) -> dict[str, Any] | None:
         "epoch": pick.get("epoch"),
         "entropy": pick.get("entropy"),
         "policy": policy,
+        "tasks": tasks,
         "start": start,
         "final": final,
         "gain": None if start is None or final is None else final - start,
@@ -60,12 +67,29 @@ def _pick(run: Path) -> Mapping[str, Any]:
     return {}
 
 
-def _scores(run: Path) -> tuple[float | None, float | None, str | None]:
-    """Mean avg@k of the pick and of the last policy evaluated, and that policy's name."""
-    for file in sorted(run.glob("*/scores.json")):
-        scores = read_json(file)
-        means = {policy: sum(s["avg@k"] for s in of.values()) / len(of) for policy, of in scores.items() if of}
-        if means:
-            last = list(means)[-1]
-            return means.get("select"), means[last], last
-    return None, None, None
+def _scores(run: Path) -> tuple[str | None, float | None, float | None, list[str]]:
+    """The last policy of RL that was evaluated, its start's and its mean avg@k, the tasks."""
+    found: dict[str, dict[str, float]] = {}
+    evals = [(m.started, file) for file in run.glob("*/scores.json") if (m := read_manifest(file.parent))]
+    for _, file in sorted(evals):
+        for policy, scores in read_json(file).items():
+            shares = {task: float(score["avg@k"]) for task, score in scores.items()}
+            found[policy] = found.get(policy, {}) | shares
+    kinds = {policy: _kind(run, policy) for policy, shares in found.items() if shares}
+    last = next((policy for policy in reversed(kinds) if kinds[policy] == "rl"), None)
+    if last is None:
+        return None, None, None, []
+    start = next((policy for policy in kinds if kinds[policy] == "select"), None)
+    tasks = sorted(found[last].keys() & found[start].keys() if start else found[last].keys())
+    if not tasks:
+        return last, None, None, []
+    return last, _mean(found[start], tasks) if start else None, _mean(found[last], tasks), tasks
+
+
+def _kind(run: Path, policy: str) -> str:
+    manifest = read_manifest(run / policy)
+    return manifest.kind if manifest else ""
+
+
+def _mean(shares: Mapping[str, float], tasks: list[str]) -> float:
+    return sum(shares[task] for task in tasks) / len(tasks)

@@ -6,6 +6,7 @@ from typing import Any
 from ringlite_cli.report.blocks import Cell, Column, Section, Table
 from ringlite_cli.report.build import render_page
 from ringlite_cli.report.figures import Series, Sheet, Whisker, lines, whiskers
+from ringlite_cli.report.sections.project import efficiency_figures, efficiency_table
 from ringlite_cli.report.words import NONE, decimal, fixed, joined, percent, points
 
 _STYLES = ("p-base", "p-rl0", "p-rl1", "p-rl2", "p-rl3", "p-rl4", "p-sft")
@@ -19,7 +20,7 @@ _CURVES = {
 }
 _NOTE = (
     "Each difference is paired over the problems of its seed. The interval is Student's t over the seeds, as a "
-    "training run is the unit: with three seeds it is wide. It says nothing of other models, data or sizes."
+    "training run is the unit: with few seeds it is wide. It says nothing of other models, data or sizes."
 )
 
 
@@ -38,6 +39,7 @@ def render_comparison(comparison: Mapping[str, Any]) -> str:
             _scores(comparison, arms, sheet),
             _differences(comparison),
             _training(comparison, arms, sheet),
+            _efficiency(comparison, arms, sheet),
             _setup(comparison),
         ],
         source="the experiment's run folders",
@@ -151,6 +153,18 @@ def _training(comparison: Mapping[str, Any], arms: list[str], sheet: Sheet) -> S
         for row in sorted(rows, key=lambda row: (metrics.index(row["metric"]), arms.index(row["arm"])))
     ]
     page.blocks.append(Table("RL in numbers", columns, body))
+    return page
+
+
+def _efficiency(comparison: Mapping[str, Any], arms: list[str], sheet: Sheet) -> Section:
+    page = Section("efficiency", "Token efficiency")
+    rows = comparison["efficiency"]
+    if not rows:
+        page.say("No run has trained by both SFT and RL.", "missing")
+        return page
+    of = {arm: [row for row in rows if row["run"].split("/")[0] == arm] for arm in arms}
+    page.blocks += efficiency_figures(sheet, [(arm, _style(arm, arms), of[arm], "final") for arm in arms])
+    page.blocks.append(efficiency_table(rows))
     return page
 
 

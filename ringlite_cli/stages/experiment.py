@@ -106,6 +106,7 @@ def compare_experiment(
     file: ExperimentFile, folder: Path, seeds: Sequence[int], left_out: dict[tuple[str, int], str]
 ) -> Path:
     """Writes comparison.json, .md and .html of all runs but those left out: (arm, seed) -> why."""
+    from ringlite_cli.evals.account import token_efficiency
     from ringlite_cli.evals.arms import as_markdown, compare_arms
     from ringlite_cli.report.arms import render_comparison
 
@@ -114,6 +115,7 @@ def compare_experiment(
         arm: {seed: arm_folder(folder, arm, seed) for seed in seeds if (arm, seed) not in left_out}
         for arm in experiment.arms
     }
+    compared = {run for by_seed in runs.values() for run in by_seed.values()}
     comparison = {
         "experiment": experiment.name,
         "question": experiment.question,
@@ -122,6 +124,7 @@ def compare_experiment(
         "arms": {arm: {**experiment.set, **keys} for arm, keys in experiment.arms.items()},
         "left_out": [{"arm": arm, "seed": seed, "why": why} for (arm, seed), why in left_out.items()],
         **compare_arms(runs),
+        "efficiency": [row for row in token_efficiency(folder) if folder / row["run"] in compared],
     }
     write_json(folder / JSON, comparison)
     write_text(folder / TABLES, as_markdown(comparison))

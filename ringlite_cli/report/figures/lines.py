@@ -28,12 +28,14 @@ from ringlite_cli.report.words import decimal
 
 GRID_ROWS = 20
 """The most rows of a figure's table."""
+_READ = 12
+"""The most scattered points that a description reads out."""
 
 
 @dataclass(frozen=True, slots=True)
 class Series:
     """One curve. kind: line (a long one faint, with its moving mean), mean (a long one's moving mean alone), plain,
-    dash, or dots (markers joined by a line). On a log scale the moving mean is a moving median.
+    dash, dots (markers joined by a line), or points (markers alone). On a log scale the moving mean is a moving median.
 
     intervals: one (low, high) or None per point, drawn as whiskers.
     """
@@ -57,13 +59,14 @@ def lines(
     band: Interval | None = None,
     band_axis: str = "y",
     pick: Point | None = None,
+    pick_word: str = "pick",
     labels: list[str] | None = None,
     even: bool = True,
 ) -> Figure | None:
     """A panel of curves, or None where no curve has a point.
 
-    band: a shaded interval on `band_axis`. pick: the point with a ring and the word "pick". labels: one text per point
-    of the first curve. even: x runs from the first to the last step; else with some room (scatter).
+    band: a shaded interval on `band_axis`. pick: the point with a ring and the word `pick_word`. labels: one text per
+    point of the first curve. even: x runs from the first to the last step; else with some room (scatter).
     """
     series = [s for s in series if s.points]
     if not series:
@@ -78,7 +81,7 @@ def lines(
     for each in series:
         body += _curve(x, y, each)
     body += _labels(x, y, series[0].points, labels) if labels else []
-    body += _pick(x, y, pick) if pick else []
+    body += _pick(x, y, pick, pick_word) if pick else []
     marks = el("g", *body, class_="plot", data_x=_data(x), data_y=_data(y), data_title=x_title)
     legend = [Key(s.name, s.style, s.kind) for s in series]
     return sheet.figure(title, _describe(x_title, y_title, series), [marks], legend, as_grid(x_title, series))
@@ -101,14 +104,14 @@ def _data(scale: Scale) -> str:
 def _curve(x: Scale, y: Scale, series: Series) -> list[Markup]:
     window = smoothing_window(len(series.points)) if series.kind in ("line", "mean") else 1
     drawn = []
-    if window == 1 or series.kind == "line":
+    if series.kind != "points" and (window == 1 or series.kind == "line"):
         drawn.append(
             _path(x, y, series, thin(series.points), "faint" if window > 1 else series.kind, named=window == 1)
         )
     if window > 1:
         steady = (running_median if y.log else smooth)(series.points, window)
         drawn.append(_path(x, y, series, thin(steady), "line", named=True))
-    if series.kind == "dots" or len(series.points) == 1:
+    if series.kind in ("dots", "points") or len(series.points) == 1:
         for point, ends in zip(series.points, series.intervals or [None] * len(series.points), strict=True):
             drawn += _marker(x, y, series.style, point, ends)
     return drawn
@@ -136,12 +139,12 @@ def _band(x: Scale, y: Scale, band: Interval, axis: str) -> list[Markup]:
     return [el("rect", class_="band", **box), word]
 
 
-def _pick(x: Scale, y: Scale, pick: Point) -> list[Markup]:
+def _pick(x: Scale, y: Scale, pick: Point, word: str) -> list[Markup]:
     at, up = x(pick[0]), y(pick[1])
     side = "end" if at > WIDTH * 0.75 else ""
     return [
         el("circle", class_="pick", cx=at, cy=up, r=7.5),
-        el("text", "pick", class_=f"tick strong {side}", x=at + (-11 if side else 11), y=up - 7),
+        el("text", word, class_=f"tick strong {side}", x=at + (-11 if side else 11), y=up - 7),
     ]
 
 
@@ -155,6 +158,11 @@ def _describe(x_title: str, y_title: str, series: list[Series]) -> str:
     """What the curves show, in words: where each starts and ends, and its range."""
     said = []
     for each in series:
+        if each.kind == "points":
+            said.append(
+                f"{each.name}: " + ", ".join(f"{decimal(b)} at {decimal(a)}" for a, b in each.points[:_READ]) + "."
+            )
+            continue
         first, last = each.points[0], each.points[-1]
         values = [p[1] for p in each.points]
         said.append(

@@ -6,6 +6,7 @@ from ringlite_cli.report.blocks import Cell, Column, Section, Table
 from ringlite_cli.report.files import num, text
 from ringlite_cli.report.load import Run, Stage
 from ringlite_cli.report.pens import Pens
+from ringlite_cli.report.sections.project import project_blocks
 from ringlite_cli.report.sections.selection import choice_of
 from ringlite_cli.report.sections.sft import trained_tokens
 from ringlite_cli.report.words import count, decimal, percent, short
@@ -46,6 +47,7 @@ def section(run: Run, pens: Pens) -> Section:
     else:
         page.say("Token efficiency needs both an SFT and an RL stage with trained tokens.", "note")
     page.blocks.append(_table(accounts))
+    page.blocks += project_blocks(run, pens)
     return page
 
 
