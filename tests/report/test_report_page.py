@@ -306,6 +306,7 @@ def test_what_is_no_run_is_refused(tmp_path, whole):
 
 
 def test_report_that_can_not_be_written_fails_in_words(run):
+    (run / "report.html").unlink(missing_ok=True)
     (run / "report.html").mkdir()
     with pytest.raises(WorkFailed, match="can't be written"):
         write_report(run)

@@ -30,6 +30,8 @@ GRID_ROWS = 20
 """The most rows of a figure's table."""
 _READ = 12
 """The most scattered points that a description reads out."""
+_ROOM = 20.0
+"""What a point's word needs beside the one before it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,8 +136,9 @@ def _band(x: Scale, y: Scale, band: Interval, axis: str) -> list[Markup]:
         box = {"x": x(lo), "width": x(hi) - x(lo), "y": float(TOP), "height": float(HEIGHT - BOTTOM - TOP)}
     else:
         box = {"x": float(LEFT), "width": float(WIDTH - RIGHT - LEFT), "y": y(hi), "height": y(lo) - y(hi)}
-    word_at = (x(lo) + 4, TOP + 11.0) if axis == "x" else (WIDTH - RIGHT - 4.0, y(hi) + 12)
-    word = el("text", "band", class_="tick band-word" + ("" if axis == "x" else " end"), x=word_at[0], y=word_at[1])
+    # Entropy falls and scores rise as SFT goes on: the word stands where neither curve ends.
+    word_at = (x(lo) + 4, HEIGHT - BOTTOM - 5.0) if axis == "x" else (LEFT + 8.0, y(hi) + 12)
+    word = el("text", "band", class_="tick band-word", x=word_at[0], y=word_at[1])
     return [el("rect", class_="band", **box), word]
 
 
@@ -149,9 +152,15 @@ def _pick(x: Scale, y: Scale, pick: Point, word: str) -> list[Markup]:
 
 
 def _labels(x: Scale, y: Scale, points: list[Point], labels: list[str]) -> list[Markup]:
-    return [
-        el("text", word, class_="tick mid", x=x(a), y=y(b) + 16) for (a, b), word in zip(points, labels, strict=False)
-    ]
+    """A word below each point, above it where the axis is below; none where it would cover the one before."""
+    drawn: list[Markup] = []
+    last: Point | None = None
+    for (a, b), word in zip(points, labels, strict=False):
+        at, up = x(a), y(b) + (16 if y(b) < HEIGHT - BOTTOM - 18 else -8)
+        if last is None or abs(at - last[0]) > _ROOM or abs(up - last[1]) > _ROOM / 2:
+            drawn.append(el("text", word, class_="tick mid", x=at, y=up))
+            last = (at, up)
+    return drawn
 
 
 def _describe(x_title: str, y_title: str, series: list[Series]) -> str:

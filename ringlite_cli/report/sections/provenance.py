@@ -15,7 +15,7 @@ def section(run: Run, pens: Pens) -> Section:
     page.blocks.append(_stages(run))
     same, differing = versions(run)
     if same:
-        rows = [[Cell(key), Cell(value)] for key, value in same]
+        rows = [[Cell(key), Cell(value or "–")] for key, value in same]
         page.blocks.append(Table("Versions, the same in every stage that states them", _words("what", "value"), rows))
     if differing:
         rows = [[Cell(key), *(Cell(said.get(s.name, "–")) for s in run.stages)] for key, said in differing]
