@@ -57,3 +57,17 @@ def test_tensorboard_gets_what_metrics_jsonl_has(tmp_path: Path) -> None:
         for ours, theirs in pairs.items():
             scalars = {event.step: event.value for event in events.Scalars(theirs)}
             assert scalars == pytest.approx({row["step"]: row[ours] for row in rows}, rel=1e-5), (stage, ours)
+
+
+@pytest.mark.slow
+def test_wandb_gets_a_run_per_stage_in_the_stages_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """SFT and RL in one process: two offline runs, each with its own name."""
+    pytest.importorskip("wandb")
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    changes = ["stages.sft.trl.report_to=wandb", "stages.rl-math.trl.report_to=wandb"]
+    changes += ["stages.sft.trl.num_train_epochs=1", "stages.rl-math.trl.max_steps=2"]
+    recipe = load_checked("toy", changes)
+    run_pipeline(recipe, tmp_path / "toy", Walk(["curate", "sft", "select", "rl-math"]), Console())
+    for stage in ("sft", "rl-math"):
+        (file,) = (tmp_path / "toy" / stage).glob("wandb/offline-run-*/run-*.wandb")
+        assert f"toy.{stage}".encode() in file.read_bytes()
