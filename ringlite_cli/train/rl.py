@@ -7,15 +7,13 @@ from collections.abc import Callable, Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass
 from functools import partial
-from importlib.util import find_spec
 from math import ceil
 from pathlib import Path
 from typing import Any, Literal
 
 from ringlite_cli.c3po.budget import Cut
 from ringlite_cli.c3po.loss import Algorithm
-from ringlite_cli.c3po.memory import RowLayout
-from ringlite_cli.c3po.plan import BatchPlan, Scope, resolve_batch
+from ringlite_cli.c3po.plan import Scope, resolve_batch
 from ringlite_cli.c3po.schedule import Kind
 from ringlite_cli.errors import Diverged, UserError
 from ringlite_cli.models import register
@@ -24,27 +22,15 @@ from ringlite_cli.recipe.schema import Guard, VllmServer
 from ringlite_cli.runs.files import MetricsWriter, read_jsonl
 from ringlite_cli.train.attempts import with_rollbacks
 from ringlite_cli.train.checkpoints import check_ranks, drop_unsound, go_back_to, last_checkpoint, start_afresh
-from ringlite_cli.train.devices import on_one_gpu
 from ringlite_cli.train.history import History
 from ringlite_cli.train.layout import row_layout
 from ringlite_cli.train.model import compute_dtype
 from ringlite_cli.train.prompts import DifficultySource, draw_prompts
+from ringlite_cli.train.rl_config import lora_config, rl_config, trl_value
 from ringlite_cli.train.vllm_process import is_own
 from ringlite_cli.train.vllm_start import Watch, end_generation, generation_for, phase_stats
 
 Row = dict[str, Any]
-
-_DERIVED = (
-    "per_device_train_batch_size",
-    "gradient_accumulation_steps",
-    "steps_per_generation",
-    "generation_batch_size",
-    "output_dir",
-    "seed",
-    "max_steps",
-    "num_train_epochs",
-)
-"""GRPOConfig fields that follow from ringlite's own keys and are refused in `trl`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,12 +117,12 @@ def run_rl(
     drawn = draw_prompts(problems, per_rollout, count, domain_mix, seed)
     conversations = [chat_messages(problem, suffix) for problem in drawn]
     mean_prompt = _mean_prompt_tokens(tokenizer, conversations)
-    longest = ceil(mean_prompt) + _trl_value(trl, "max_completion_length")
+    longest = ceil(mean_prompt) + trl_value(trl, "max_completion_length")
     world_size = int(os.environ.get("WORLD_SIZE", "1"))
     layout = row_layout(policy, trl, longest, row_tokens=row_tokens, lora=lora, world_size=world_size)
     plan = resolve_batch(
-        num_generations=_trl_value(trl, "num_generations"),
-        max_response_tokens=_trl_value(trl, "max_completion_length"),
+        num_generations=trl_value(trl, "num_generations"),
+        max_response_tokens=trl_value(trl, "max_completion_length"),
         prompts_per_step=prompts_per_step,
         token_budget=max(token_budget, token_budget_end or 0),
         row_tokens=layout.row_tokens,
@@ -146,7 +132,7 @@ def run_rl(
         world_size=world_size,
         selects=algorithm == "c3po",
     )
-    args = _config(
+    args = rl_config(
         trl,
         plan,
         layout,
@@ -271,61 +257,6 @@ def _mean_prompt_tokens(tokenizer: Any, conversations: Sequence[list[dict[str, s
     return sum(map(len, ids)) / len(ids)
 
 
-def _trl_value(trl: Mapping[str, Any], name: str) -> Any:
-    """A GRPOConfig field, as given or TRL's default."""
-    from trl import GRPOConfig
-
-    return trl.get(name, GRPOConfig.__dataclass_fields__[name].default)
-
-
-def _config(
-    trl: Mapping[str, Any],
-    plan: BatchPlan,
-    layout: RowLayout,
-    *,
-    dtype: str,
-    attn_implementation: str | None,
-    **own: Any,
-) -> Any:
-    """The trainer's config: TRL's fields as given, ours, and defaults that suit a run that resumes."""
-    import torch
-
-    from ringlite_cli.train.c3po_config import C3POConfig
-
-    for name in _DERIVED:
-        if name in trl:
-            raise UserError(
-                "follows from the stage's own keys",
-                where=f"trl.{name}",
-                hint="leave it out (prompts_per_step, token_budget, row_tokens and steps decide it)",
-            )
-    # AdamW steps of 3e-6 round away in bfloat16: weights are trained in float32, and computed with under autocast
-    model_kwargs = {"dtype": "float32", **(trl.get("model_init_kwargs") or {})}
-    if attn_implementation:
-        model_kwargs["attn_implementation"] = attn_implementation
-    on_cpu = not torch.cuda.is_available()
-    defaults: dict[str, Any] = {
-        "use_cpu": on_cpu,
-        "bf16": dtype == "bfloat16",
-        "gradient_checkpointing": layout.gradient_checkpointing,
-        "dataloader_pin_memory": not on_cpu,
-        "report_to": "none",
-        "disable_tqdm": True,
-        "save_strategy": "steps",
-        "save_steps": 50,
-        "save_total_limit": 2,
-        "lr_scheduler_type": "constant_with_warmup",
-    }
-    if own["algorithm"] == "dr_grpo":
-        defaults["scale_rewards"] = "none"  # its advantages are not divided by the group's standard deviation
-    if not on_cpu and find_spec("liger_kernel"):  # fused norms, rotary embedding and SwiGLU: 1.5 times the speed
-        defaults["use_liger_kernel"] = True
-        defaults["liger_kernel_config"] = {"cross_entropy": False, "fused_linear_cross_entropy": False}
-    fields = defaults | dict(trl) | plan.trl_fields | own | {"model_init_kwargs": model_kwargs}
-    # The data set stands in drawing order, and TRL keeps it
-    return on_one_gpu(C3POConfig(**fields, shuffle_dataset=False))
-
-
 def _trainer(
     policy: Path,
     tokenizer: Any,
@@ -354,21 +285,10 @@ def _trainer(
         on_rollout=rollouts_file.extend,
         rollout_func=rollout_func,
         prompts=source,
-        peft_config=_lora_config(lora),
+        peft_config=lora_config(lora),
     )
     trainer.remove_callback(PrinterCallback)
     return trainer
-
-
-def _lora_config(fields: Mapping[str, Any] | None) -> Any:
-    if fields is None:
-        return None
-    from peft import LoraConfig
-
-    try:
-        return LoraConfig(**({"task_type": "CAUSAL_LM", "target_modules": "all-linear"} | dict(fields)))
-    except (TypeError, ValueError) as error:
-        raise UserError(f"peft refuses these settings ({str(error).splitlines()[0]})", where="lora") from None
 
 
 def _train(
