@@ -59,9 +59,10 @@ class EndpointSampler:
                         place = running.pop(future)
                         results[place].append(future.result())
                         done += 1
-                        if len(results[place]) == requests[place].k and on_done:
+                        if len(results[place]) == requests[place].k:
                             results[place].sort(key=lambda s: s.index)
-                            on_done(requests[place], results[place])
+                            if on_done:
+                                on_done(requests[place], results[place])
                     if progress:
                         progress(Progress(done, total, self.response_tokens, time.monotonic() - started))
             finally:

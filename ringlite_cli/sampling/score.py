@@ -37,7 +37,7 @@ def sampled_entropy(
             raise UserError(
                 "the server gives no token ids, without which entropy cannot be computed",
                 where="engine",
-                hint="vLLM from 0.10.2 on gives them; or draw with transformers or vllm",
+                hint="vLLM gives them; or draw with transformers or vllm",
             )
         if request.problem_id not in prompts:
             prompts[request.problem_id] = sampler.prompt_ids(request)

@@ -19,6 +19,7 @@ from ringlite_cli.errors import UserError, WorkFailed
 from ringlite_cli.models import register
 from ringlite_cli.recipe.load import load_recipe
 from ringlite_cli.recipe.schema import VllmServer
+from ringlite_cli.samples import Request, SamplingSettings
 from ringlite_cli.stages.rl import faults
 from ringlite_cli.train.devices import on_one_gpu
 from ringlite_cli.train.vllm_process import ServerProcess, choose_gpus, free_port, is_own
@@ -152,6 +153,30 @@ def test_a_server_says_of_its_weights_what_the_trainer_says_of_its_own(served: t
         logits = model(torch.tensor([ids])).logits[0, :-1]
         ours = logits.log_softmax(-1).gather(-1, torch.tensor(ids)[1:, None]).squeeze(-1)
         torch.testing.assert_close(found, ours.detach(), atol=1e-4, rtol=0)
+
+
+@pytest.mark.slow
+@with_vllm
+def test_a_server_draws_for_eval_and_select_too(served: tuple[ServerProcess, Path]) -> None:
+    """By the recipe's engine: tokens come back as ids, the policy's own tokenizer makes the same text of them, and a
+    sample's seed is its own."""
+    from ringlite_cli.recipe.engine import Engine
+    from ringlite_cli.sampling.server import ServerSampler
+
+    process, policy = served
+    engine = Engine(name="server", url=f"{process.url}/v1", concurrency=4)
+    sampler = ServerSampler(policy, settings=SamplingSettings(12, seed=3), engine=engine, dtype="float32")
+    requests = [Request(f"p{i}", [{"role": "user", "content": f"w{i} w{i + 1}"}], 3) for i in range(4)]
+    groups = sampler.sample(requests)
+    assert [len(group) for group in groups] == [3] * 4
+    for request, group in zip(requests, groups, strict=True):
+        for sample in group:
+            assert 0 < len(sample.token_ids) <= 12
+            assert sample.prompt_tokens == len(sampler.prompt_ids(request))
+            text = sampler.tokenizer.decode(sample.token_ids, skip_special_tokens=True)
+            assert text.split() == sample.text.split()
+    again = sampler.sample(requests)
+    assert [[s.token_ids for s in group] for group in again] == [[s.token_ids for s in group] for group in groups]
 
 
 @pytest.mark.slow
