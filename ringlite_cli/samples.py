@@ -4,9 +4,9 @@ The engines are in the room `sampling`; `data`, `evals` and `select` know only t
 """
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +109,21 @@ class Sampler(Protocol):
     def close(self) -> None:
         """Frees the policy's memory."""
         ...
+
+
+class Memory(Protocol):
+    """Single samples that outlive the process, for engines whose samples come one by one. Called from any thread."""
+
+    def get(self, problem_id: str, index: int) -> Sample | None: ...
+
+    def keep(self, samples: Iterable[Sample]) -> None: ...
+
+
+@runtime_checkable
+class Keeping(Protocol):
+    """A sampler that keeps each sample as it comes, and does not ask again for those that are kept."""
+
+    answers: Memory | None
 
 
 def sample_seed(seed: int, problem_id: str, index: int) -> int:

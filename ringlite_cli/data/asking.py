@@ -1,5 +1,5 @@
 """Asks a model for responses to problems and has them verified: shown before it starts, and resumable response by
-response from `asked.jsonl`.
+response from `asked.jsonl` (verified) and `answers.jsonl` (not yet).
 """
 
 import hashlib
@@ -10,11 +10,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from ringlite_cli.data.answers import Answers
 from ringlite_cli.data.rows import Row
 from ringlite_cli.problems import Problem, Verify, chat_messages
 from ringlite_cli.recipe.schema import Responder
 from ringlite_cli.runs.files import MetricsWriter, read_jsonl
-from ringlite_cli.samples import OnProgress, Request, Sample, Sampler
+from ringlite_cli.samples import Keeping, OnDone, OnProgress, Request, Sample, Sampler
 
 OpenSampler = Callable[[Responder], Sampler]
 CHARACTERS_PER_TOKEN = 3.5  # of English and LaTeX, for estimates alone
@@ -44,15 +45,19 @@ class Asking:
     suffix: Mapping[str, str] = field(default_factory=dict)
     report: Callable[[str], None] = print
     progress: Callable[[str, Any], None] | None = None
+    answers: Answers = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.answers = Answers(self.folder / "answers.jsonl")
 
     @property
     def path(self) -> Path:
         return self.folder / "asked.jsonl"
 
     def ask(self, rows: Sequence[Row], responder: Responder, k: int, purpose: str) -> list[list[Response]]:
-        """k responses to each row's problem, in order; those that the log has are not asked for again.
+        """k responses to each row's problem, in order; those that the logs have are not asked for again.
 
-        Raises what the sampler raises; all that was verified by then is in the log.
+        Raises what the sampler raises; all that was answered by then is in the logs.
         """
         known = self._known(responder)
         keys = [_key(responder, r.problem, self.suffix, purpose) for r in rows]
@@ -67,7 +72,6 @@ class Asking:
         row_of = {keys[i]: rows[i] for i in todo}
         requests = [Request(key, chat_messages(row.problem, self.suffix), k) for key, row in row_of.items()]
         waiting: list[list[Sample]] = []
-        sampler = self.open_sampler(responder)
         on_progress: OnProgress | None = None
         if tell := self.progress:
             on_progress = lambda state: tell(responder.name, state)  # noqa: E731
@@ -75,18 +79,37 @@ class Asking:
 
             def write() -> None:
                 self._verify_and_write([(row_of[g[0].problem_id], g) for g in waiting], responder, log)
+                self.answers.drop(sample for group in waiting for sample in group)
                 waiting.clear()
 
             def on_done(request: Request, samples: list[Sample]) -> None:
+                self.answers.keep(samples)
                 waiting.append(samples)
                 if len(waiting) >= _GROUPS:
                     write()
 
             try:
-                sampler.sample(requests, on_done, on_progress)
+                left = []
+                for request in requests:
+                    if whole := self.answers.all_of(request):
+                        on_done(request, whole)
+                    else:
+                        left.append(request)
+                if left:
+                    self._sample(left, responder, on_done, on_progress)
             finally:
                 write()
-                sampler.close()
+
+    def _sample(
+        self, requests: Sequence[Request], responder: Responder, on_done: OnDone, on_progress: OnProgress | None
+    ) -> None:
+        sampler = self.open_sampler(responder)
+        if isinstance(sampler, Keeping):
+            sampler.answers = self.answers
+        try:
+            sampler.sample(requests, on_done, on_progress)
+        finally:
+            sampler.close()
 
     def _verify_and_write(
         self, groups: Sequence[tuple[Row, list[Sample]]], responder: Responder, log: MetricsWriter

@@ -1,27 +1,32 @@
 """A sampler behind an OpenAI-compatible endpoint (vLLM, SGLang, llama.cpp, hosted): POST {base}/chat/completions.
 
 One request a response, several at a time; a busy or broken server is tried again with growing pauses. What is done
-when it fails for good has been handed to `on_done` by then, so that the caller can go on later.
+when it fails for good has been handed to `on_done` by then, so that the caller can go on later. A sampler that is given
+`answers` keeps every answer there as it comes; a stop waits for the answers under way, and asks for no more. A second
+one does not wait: the threads that ask are daemons, which Python's end leaves behind.
 """
 
 import http.client
 import json
 import logging
 import os
+import queue
+import threading
 import time
 import urllib.error
 import urllib.request
 from collections.abc import Mapping, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, Future, wait
 from typing import Any
 
 from ringlite_cli.errors import UserError, WorkFailed
 from ringlite_cli.recipe.schema import Responder
-from ringlite_cli.samples import OnDone, OnProgress, Progress, Request, Sample, SamplingSettings, sample_seed
+from ringlite_cli.samples import Memory, OnDone, OnProgress, Progress, Request, Sample, SamplingSettings, sample_seed
 
 TRIES = 5
 FIRST_PAUSE = 1.0  # seconds, doubled after each try
 _LOG = logging.getLogger(__name__)
+_Jobs = queue.SimpleQueue[tuple["Future[Sample]", Request, int] | None]
 _AGAIN = (408, 409, 425, 429, 500, 502, 503, 504)
 
 
@@ -39,6 +44,8 @@ class EndpointSampler:
         self.responder, self.settings = responder, settings
         self.url = f"{(responder.endpoint or '').rstrip('/')}/chat/completions"
         self.prompt_tokens = self.response_tokens = 0
+        self.answers: Memory | None = None
+        self._stopping = threading.Event()
 
     def sample(
         self, requests: Sequence[Request], on_done: OnDone | None = None, progress: OnProgress | None = None
@@ -48,32 +55,58 @@ class EndpointSampler:
         results: list[list[Sample]] = [[] for _ in requests]
         jobs = ((place, index) for place, request in enumerate(requests) for index in range(request.k))
         running: dict[Future[Sample], int] = {}
-        with ThreadPoolExecutor(self.responder.concurrency) as pool:
-            try:
-                while True:
-                    while len(running) < 2 * self.responder.concurrency and (job := next(jobs, None)):
-                        running[pool.submit(self._one, requests[job[0]], job[1])] = job[0]
-                    if not running:
-                        return results
-                    for future in wait(running, return_when=FIRST_COMPLETED).done:
-                        place = running.pop(future)
-                        results[place].append(future.result())
-                        done += 1
-                        if len(results[place]) == requests[place].k:
-                            results[place].sort(key=lambda s: s.index)
-                            if on_done:
-                                on_done(requests[place], results[place])
-                    if progress:
-                        progress(Progress(done, total, self.response_tokens, time.monotonic() - started))
-            finally:
-                for future in running:
-                    future.cancel()
+        self._stopping.clear()
+        queued: _Jobs = queue.SimpleQueue()
+        workers = min(self.responder.concurrency, total)
+        for _ in range(workers):
+            threading.Thread(target=self._work, args=(queued,), name="endpoint", daemon=True).start()
+        try:
+            while True:
+                while len(running) < 2 * workers and (job := next(jobs, None)):
+                    future: Future[Sample] = Future()
+                    running[future] = job[0]
+                    queued.put((future, requests[job[0]], job[1]))
+                if not running:
+                    return results
+                for future in wait(running, return_when=FIRST_COMPLETED).done:
+                    place = running.pop(future)
+                    results[place].append(future.result())
+                    done += 1
+                    if len(results[place]) == requests[place].k:
+                        results[place].sort(key=lambda s: s.index)
+                        if on_done:
+                            on_done(requests[place], results[place])
+                if progress:
+                    progress(Progress(done, total, self.response_tokens, time.monotonic() - started))
+        finally:
+            self._stopping.set()
+            for _ in range(workers):
+                queued.put(None)
+            wait([future for future in running if not future.cancel()])
+
+    def _work(self, queued: _Jobs) -> None:
+        while job := queued.get():
+            future, request, index = job
+            if future.set_running_or_notify_cancel():
+                try:
+                    future.set_result(self._kept_or_new(request, index))
+                except BaseException as error:
+                    future.set_exception(error)
 
     def prompt_ids(self, request: Request) -> list[int]:
         raise NotImplementedError("an endpoint does not show its tokens")
 
     def close(self) -> None:
         """Nothing to free: the server keeps its model."""
+
+    def _kept_or_new(self, request: Request, index: int) -> Sample:
+        if self.answers is None:
+            return self._one(request, index)
+        sample = self.answers.get(request.problem_id, index)
+        if sample is None:
+            sample = self._one(request, index)
+            self.answers.keep([sample])
+        return sample
 
     def _one(self, request: Request, index: int) -> Sample:
         body = {
@@ -111,7 +144,8 @@ class EndpointSampler:
         pause, said = FIRST_PAUSE, ""
         for attempt in range(TRIES):
             if attempt:
-                time.sleep(pause)
+                if self._stopping.wait(pause):
+                    break
                 pause *= 2
             try:
                 return self._once(body)
@@ -150,4 +184,5 @@ def _text(message: dict[str, Any]) -> str:
     """The response; a thought that the server has taken apart goes back between its marks."""
     content = message.get("content") or ""
     thought = message.get("reasoning_content") or message.get("reasoning")
-    return f"<think>\n{thought.strip()}\n</think>\n\n{content}" if thought else content
+    text = f"<think>\n{thought.strip()}\n</think>\n\n{content}" if thought else content
+    return str(text).encode("utf-8", "replace").decode()  # half a character, where the length limit cut it

@@ -29,6 +29,7 @@ def run(context: Context) -> StageResult:
     section: CurateStage = context.section
     with context.verifiers() as fresh, context.console.progress("curate", 1) as bar:
         verify = Remembered(fresh, context.folder)
+        models = _models(context, verify, bar)
         result = curate(
             section.sources,
             section.sets,
@@ -38,10 +39,12 @@ def run(context: Context) -> StageResult:
             generators=GENERATORS,
             max_unreadable=section.max_unreadable,
             steps=_steps(section),
-            models=_models(context, verify, bar),
+            models=models,
             progress=lambda step, done, total: bar.update(done, total, step),
         )
     verify.forget()
+    if models:
+        models.asking.answers.forget()
     others = {file.partition(".")[0].lower(): file for file in _TRAIL}
     others["provenance"] = "provenance.parquet"
     rows_in, out = result.funnel["rows_in"], result.funnel["out"]

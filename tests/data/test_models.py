@@ -86,13 +86,51 @@ def test_what_was_asked_is_not_asked_again_even_after_a_failure(server: Server, 
     server.replies, server.seen = [], []
     answers = asking.ask(rows, server.responder(), 2, "difficulty")
     assert [[a.reward for a in group] for group in answers] == [[1.0, 1.0]] * 8
-    assert len(server.seen) == 2 * (8 - kept)
+    assert len(server.seen) == 2 * 8 - 9
     asking.ask(rows, server.responder(), 2, "difficulty")
-    assert len(server.seen) == 2 * (8 - kept)
+    assert len(server.seen) == 2 * 8 - 9
     asking.ask(rows[:1], server.responder(temperature=0.5), 2, "difficulty")
-    assert len(server.seen) == 2 * (8 - kept) + 2
+    assert len(server.seen) == 2 * 8 - 9 + 2
     assert lines[0].startswith("difficulty: 8 of 8 problems x 2 responses of tester")
     assert lines[2].startswith("difficulty: 0 of 8 problems")
+
+
+def test_a_stop_waits_for_the_answers_under_way_and_none_is_asked_for_again(server: Server, tmp_path: Path) -> None:
+    def stop(_: str, state: Any) -> None:
+        if state.done >= 7:
+            raise KeyboardInterrupt
+
+    rows, asking = _rows(*range(1, 9)), _asking(tmp_path)
+    asking.progress = stop
+    with pytest.raises(KeyboardInterrupt):
+        asking.ask(rows, server.responder(), 3, "difficulty")
+    assert 7 <= len(server.seen) < 24
+    again = _asking(tmp_path)
+    assert [len(group) for group in again.ask(rows, server.responder(), 3, "difficulty")] == [3] * 8
+    assert len({(b["messages"][0]["content"], b["seed"]) for b in server.seen}) == len(server.seen) == 24
+    assert read_jsonl(tmp_path / "answers.jsonl") == []
+
+
+def test_what_was_answered_and_not_verified_is_verified_without_its_model(server: Server, tmp_path: Path) -> None:
+    def broken(_: Any) -> Any:
+        raise OSError("the verifier is gone")
+
+    rows, asking = _rows(1, 2), _asking(tmp_path)
+    asking.verify = broken
+    with pytest.raises(OSError, match="gone"):
+        asking.ask(rows, server.responder(), 2, "difficulty")
+    assert not read_jsonl(asking.path)
+    again = _asking(tmp_path)
+    again.open_sampler = broken
+    answers = again.ask(rows, server.responder(), 2, "difficulty")
+    assert [[a.reward for a in group] for group in answers] == [[1.0, 1.0]] * 2
+    assert len(server.seen) == 4
+
+
+def test_half_a_character_at_the_end_of_an_answer_can_be_written(server: Server, tmp_path: Path) -> None:
+    server.answer = lambda body: "\\boxed{6} \ud83d"
+    ((response,),) = _asking(tmp_path).ask(_rows(3), server.responder(), 1, "difficulty")
+    assert response.text == "\\boxed{6} ?"
 
 
 def test_more_responses_than_before_are_as_many_different_ones(server: Server, tmp_path: Path) -> None:

@@ -163,6 +163,30 @@ def test_ctrl_c_in_rl_leaves_interrupted_and_the_same_command_goes_on(copy: Path
     assert json.dumps(rows[0]) == first  # not done again
 
 
+def test_a_signal_in_eval_loses_nothing_and_the_same_command_goes_on(run: Path, copy: Path) -> None:
+    shutil.rmtree(copy / "eval")
+    arguments = ["run", "toy", "--runs-dir", str(copy.parent), "--from", "eval"]
+    responses = copy / "eval" / "responses.jsonl"
+    process = subprocess.Popen([sys.executable, "-m", "ringlite_cli", *arguments], stderr=subprocess.PIPE, text=True)
+    try:
+        _wait(lambda: read_jsonl(responses), process)
+        process.send_signal(signal.SIGUSR1)
+        _, errors = process.communicate(timeout=60)
+    finally:
+        process.kill()
+    assert process.returncode == 130, errors
+    assert "Traceback" not in errors
+    assert manifest(copy, "eval")["status"] == "interrupted"
+    kept = read_jsonl(responses)
+    assert 48 <= len(kept) < 4 * 48  # what was sampled is verified and kept, a policy's batch at least
+
+    assert ringlite(*arguments).returncode == 0
+    rows = read_jsonl(responses)
+    assert rows[: len(kept)] == kept  # not sampled again
+    assert len({(r["policy"], r["task"], r["id"], r["sample"]) for r in rows}) == len(rows) == 4 * 48
+    assert read_json(copy / "eval" / "scores.json") == read_json(run / "eval" / "scores.json")
+
+
 def _wait(ready, process: subprocess.Popen, seconds: float = 120) -> None:
     end = time.monotonic() + seconds
     while not ready():
