@@ -13,6 +13,7 @@ from typing import Any
 
 from ringlite_cli.problems import Problem, Verdict, Verify, chat_messages
 from ringlite_cli.runs.files import MetricsWriter, cut_jsonl, read_json, read_jsonl, write_json
+from ringlite_cli.runs.stopping import stop_after
 from ringlite_cli.samples import OnProgress, Request, Sample, Sampler
 
 Row = dict[str, Any]
@@ -112,6 +113,8 @@ def collect(
     try:
         sampler.sample(requests, on_done=recorder.add, progress=progress)
         recorder.score()
+        with stop_after():
+            recorder.close()
     except KeyboardInterrupt:
         recorder.score()
         raise

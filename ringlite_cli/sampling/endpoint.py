@@ -2,8 +2,8 @@
 
 One request a response, several at a time; a busy or broken server is tried again with growing pauses. What is done
 when it fails for good has been handed to `on_done` by then, so that the caller can go on later. A sampler that is given
-`answers` keeps every answer there as it comes; a stop waits for the answers under way, and asks for no more. A second
-one does not wait: the threads that ask are daemons, which Python's end leaves behind.
+`answers` keeps every answer there as it comes; a stop waits for the answers under way, and asks for no more. Without,
+and at a second stop, it does not wait: the threads that ask are daemons, which Python's end leaves behind.
 """
 
 import http.client
@@ -82,7 +82,9 @@ class EndpointSampler:
             self._stopping.set()
             for _ in range(workers):
                 queued.put(None)
-            wait([future for future in running if not future.cancel()])
+            under_way = [future for future in running if not future.cancel()]
+            if self.answers is not None:
+                wait(under_way)
 
     def _work(self, queued: _Jobs) -> None:
         while job := queued.get():

@@ -16,6 +16,7 @@ from torch import Tensor
 from transformers import GenerationConfig, StoppingCriteria
 
 from ringlite_cli.errors import UserError
+from ringlite_cli.runs.stopping import stop_after
 from ringlite_cli.sampling.draw import SeededDraw
 from ringlite_cli.sampling.load import load_model, load_tokenizer
 from ringlite_cli.sampling.sampler import (
@@ -80,14 +81,16 @@ class TransformersSampler:
         rows = self._rows(requests)
         results: list[list[Sample]] = [[] for _ in requests]
         for batch in make_batches(rows, self.settings, self.max_positions):
-            for row, sample in zip(batch, self._sample_batch(batch, requests), strict=True):
-                group = results[row.request]
-                group.append(sample)
-                tokens, done = tokens + len(sample.token_ids), done + 1
-                if len(group) == requests[row.request].k:
-                    group.sort(key=lambda s: s.index)
-                    if on_done:
-                        on_done(requests[row.request], group)
+            made = self._sample_batch(batch, requests)
+            with stop_after():
+                for row, sample in zip(batch, made, strict=True):
+                    group = results[row.request]
+                    group.append(sample)
+                    tokens, done = tokens + len(sample.token_ids), done + 1
+                    if len(group) == requests[row.request].k:
+                        group.sort(key=lambda s: s.index)
+                        if on_done:
+                            on_done(requests[row.request], group)
             if progress:
                 progress(Progress(done, len(rows), tokens, time.monotonic() - started))
         return results
