@@ -13,12 +13,15 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 import torch
 from datasets import Dataset
+from peft import LoraConfig
 from tiny_lm import EOS, save_policy, tiny_tokenizer
 from transformers import PrinterCallback, TrainerCallback
 from trl import GRPOConfig, GRPOTrainer
 
+from ringlite_cli.problems import Problem
 from ringlite_cli.train.c3po_config import C3POConfig
 from ringlite_cli.train.c3po_trainer import C3POTrainer
+from ringlite_cli.train.prompts import DifficultySource
 
 BUDGET, GROUP, PROMPTS = 70, 4, 4
 
@@ -39,6 +42,12 @@ CLIP_HIGHER: dict[str, Any] = {
     "epsilon_high": 0.05,
 }
 """A second, off-policy step on the same rollout, where ratios leave the clipping range on both sides."""
+
+REFILL: dict[str, Any] = {"token_budget": 200, "undershoot": "refill", "refill_rounds": 4}
+"""A budget beyond the first rollout's tokens."""
+
+LORA: dict[str, Any] = {"lora": {"r": 4, "target_modules": "all-linear"}, "beta": 0.3}
+"""Adapters alone are trained, against the policy without them."""
 
 
 class MaskedC3PO(GRPOTrainer):
@@ -90,6 +99,13 @@ def make_trainer(
 ) -> tuple[Any, Any]:
     """(trainer, its gradients), the policy moved away from the reference by a little seeded noise."""
     updates = options.get("updates_per_rollout", 1)
+    lora = options.pop("lora", None)
+    extra: dict[str, Any] = {"peft_config": LoraConfig(task_type="CAUSAL_LM", **lora)} if lora else {}
+    if options.get("undershoot") == "refill":
+        further = [Problem(id=f"f{i}", domain="math", prompt=f"w{i + 20} w{i}") for i in range(12)]
+        extra["prompts"] = DifficultySource(
+            further, lambda problem: {"prompt": problem.prompt, "problem_id": problem.id}, None, 5, draws_all=False
+        )
     fields = {
         "output_dir": str(policy / "out"),
         "use_cpu": True,
@@ -119,7 +135,8 @@ def make_trainer(
         config: Any = GRPOConfig(**fields, loss_type=loss, use_bias_correction_kl=False, router_aux_loss_coef=0.0)
         trainer: Any = GRPOTrainer if stock else MaskedC3PO
     else:
-        config, trainer = C3POConfig(**fields, token_budget=BUDGET), C3POTrainer
+        config, trainer = C3POConfig(**{"token_budget": BUDGET} | fields), C3POTrainer
+    torch.manual_seed(0)  # adapters start at random
     made = trainer(
         model=str(policy),
         reward_funcs=reward,
@@ -127,6 +144,7 @@ def make_trainer(
         train_dataset=dataset,
         processing_class=tiny_tokenizer(),
         rollout_func=rollout,
+        **extra,
     )
     made.remove_callback(PrinterCallback)
     generator = torch.Generator().manual_seed(3)
@@ -155,7 +173,10 @@ def main(out: Path, cases: list[dict[str, Any]]) -> None:
         name, rows = case.pop("name"), case.pop("rows")
         gradients, trainer = one_step(policy, rows, world, **case)
         if rank == 0:
-            torch.save({"gradients": gradients, "stats": getattr(trainer, "step_stats", {})}, out / f"{name}.pt")
+            torch.save({"gradients": gradients, "stats": trainer.step_stats}, out / f"{name}.pt")
+        if trainer.prompts is not None:
+            seen = {"source": trainer.prompts.state(), "stats": trainer.step_stats, "gradients": gradients}
+            torch.save(seen, out / f"{name}-rank{rank}.pt")
         trainer.accelerator.wait_for_everyone()
     torch.distributed.destroy_process_group()  # left open, its threads abort the process now and then
 

@@ -37,6 +37,13 @@ def test_every_term_is_the_same_in_any_number_of_rows(policy, algorithm, term):
         assert_same(expected, one_step(policy, rows, algorithm=algorithm, **TERMS[term])[0])
 
 
+@pytest.mark.parametrize("term", TERMS)
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+def test_gradient_checkpointing_changes_no_term(policy, algorithm, term):
+    options = {"algorithm": algorithm, **TERMS[term]}
+    assert_same(one_step(policy, 2, **options)[0], one_step(policy, 2, gradient_checkpointing=True, **options)[0])
+
+
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
 def test_clip_higher_and_checkpointing_leave_no_trace_of_the_layout(policy, algorithm):
     expected, trainer = one_step(policy, 1, algorithm=algorithm, **CLIP_HIGHER)

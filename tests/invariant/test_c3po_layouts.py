@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from c3po_one_step import BUDGET, CLIP_HIGHER, TERMS, one_step
+from c3po_one_step import BUDGET, CLIP_HIGHER, LORA, REFILL, TERMS, one_step
 from tiny_lm import save_policy
 
 LAYOUTS = (1, 2, 4, 8)
@@ -94,7 +94,9 @@ def test_two_ranks_give_the_gradient_of_one(policy, tmp_path):
     cases.append({"name": "rank", "rows": 2, "token_budget_scope": "rank"})
     cases += [{"name": f"higher-{rows}", "rows": rows, **CLIP_HIGHER} for rows in (1, 4)]
     algorithms = [(a, t) for a in ("grpo", "dapo", "dr_grpo") for t in ("clip", "kl", "entropy", "z")]
-    cases += [{"name": f"{a}-{t}", "rows": 2, "algorithm": a, **TERMS[t]} for a, t in algorithms]
+    cases += [{"name": f"{a}-{t}-{n}", "rows": n, "algorithm": a, **TERMS[t]} for a, t in algorithms for n in (1, 4)]
+    cases += [{"name": f"refill-{n}", "rows": n, **REFILL} for n in (1, 4)]
+    cases += [{"name": f"lora-{n}", "rows": n, **LORA} for n in (1, 4)]
     cases.append({"name": "checkpointed", "rows": 2, "gradient_checkpointing": True, **TERMS["kl"]})
     run_on_two_ranks(tmp_path, cases)
     for term in ("clip", "kl", "entropy", "z"):
@@ -106,8 +108,14 @@ def test_two_ranks_give_the_gradient_of_one(policy, tmp_path):
     for rows in (1, 4):
         assert_same(expected, torch.load(tmp_path / f"higher-{rows}.pt")["gradients"], atol=2e-6)
     for a, t in algorithms:
-        saved = torch.load(tmp_path / f"{a}-{t}.pt")["gradients"]
-        assert_same(one_step(policy, 4, algorithm=a, **TERMS[t])[0], saved)
+        expected = one_step(policy, 4, algorithm=a, **TERMS[t])[0]
+        for rows in (1, 4):
+            assert_same(expected, torch.load(tmp_path / f"{a}-{t}-{rows}.pt")["gradients"])
+    expected = one_step(policy, 2, **LORA)[0]
+    assert all("lora_" in name for name in expected)
+    for rows in (1, 4):
+        assert_same(expected, torch.load(tmp_path / f"lora-{rows}.pt")["gradients"])
+    check_refill(policy, tmp_path)
     # Two ranks x 4 rows are the same eight rows as one rank x 8
     expected, trainer = one_step(policy, 8, **TERMS["balance"])
     saved = torch.load(tmp_path / "balance-4.pt")
@@ -117,6 +125,21 @@ def test_two_ranks_give_the_gradient_of_one(policy, tmp_path):
     stats = torch.load(tmp_path / "rank.pt")["stats"]
     assert stats["budget"] == 2 * BUDGET
     assert BUDGET < stats["tokens_trained"] <= 2 * BUDGET
+
+
+def check_refill(policy: Path, out: Path) -> None:
+    """Two ranks draw the same further prompts, fill the budget, and train what one rank trains."""
+    expected, trainer = one_step(policy, 2, **REFILL)
+    counts = ("tokens_trained", "tokens_generated", "tokens_refilled", "budget", "budget_fill")
+    for rows in (1, 4):
+        ranks = [torch.load(out / f"refill-{rows}-rank{rank}.pt") for rank in (0, 1)]
+        for seen in ranks:
+            assert seen["source"] == trainer.prompts.state()
+            assert {c: seen["stats"][c] for c in counts} == {c: trainer.step_stats[c] for c in counts}
+            assert_same(expected, seen["gradients"])
+        assert ranks[0]["stats"]["tokens_trained"] == REFILL["token_budget"]
+        assert ranks[0]["stats"]["tokens_refilled"] > 0
+        assert ranks[0]["source"]["draws"] > 0
 
 
 def run_on_two_ranks(out: Path, cases: list[dict]) -> None:
