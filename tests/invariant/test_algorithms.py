@@ -37,6 +37,7 @@ def test_every_term_is_the_same_in_any_number_of_rows(policy, algorithm, term):
         assert_same(expected, one_step(policy, rows, algorithm=algorithm, **TERMS[term])[0])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("term", TERMS)
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
 def test_gradient_checkpointing_changes_no_term(policy, algorithm, term):
