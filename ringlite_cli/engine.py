@@ -3,7 +3,7 @@
 import importlib.metadata
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Mapping
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -61,10 +61,10 @@ def prepare_environment(*, cuda: bool) -> None:
         torch._dynamo.config.disable = os.environ["TORCH_COMPILE_DISABLE"] == "1"  # read once, perhaps before now
 
 
-def run_requests(engine: Any, requests: Mapping[str, tuple[Any, Any]]) -> Iterator[list[Any]]:
+def run_requests(engine: Any, requests: Mapping[str, tuple[Any, Any]]) -> Generator[list[Any], None, None]:
     """Finished outputs, as they come, of requests {id: (prompt, SamplingParams)} to a vLLM engine in this process.
 
-    A caller that stops early, or is stopped, leaves none of them to the next one.
+    A caller that stops early, or is stopped, leaves none of them to the next one: it closes the generator.
     """
     open_ids = set(requests)
     try:

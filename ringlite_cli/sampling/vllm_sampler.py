@@ -7,9 +7,11 @@ weights of the next one, if that is of the same shape, instead of starting again
 
 import time
 from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+from ringlite_cli.engine import run_requests
 from ringlite_cli.errors import UserError
 from ringlite_cli.recipe.engine import Engine
 from ringlite_cli.sampling.load import load_model, load_tokenizer
@@ -80,17 +82,16 @@ class VllmSampler:
         started, tokens, done, total = time.monotonic(), 0, 0, sum(r.k for r in requests)
         prompts = [self._checked_prompt(request) for request in requests]
         results: list[list[Sample]] = [[] for _ in requests]
-        engine = self.llm.llm_engine
+        wanted: dict[str, tuple[Any, Any]] = {}
         places: dict[str, tuple[int, int]] = {}
-        try:
-            for place, request in enumerate(requests):
-                for index in range(request.k):
-                    name = f"{place}-{index}"
-                    places[name] = (place, index)
-                    prompt = {"prompt_token_ids": prompts[place]}
-                    engine.add_request(name, prompt, self._params(request, index, len(prompts[place])))
-            while engine.has_unfinished_requests():
-                ended = [output for output in engine.step() if output.finished]
+        for place, request in enumerate(requests):
+            prompt = {"prompt_token_ids": prompts[place]}
+            for index in range(request.k):
+                name = f"{place}-{index}"
+                places[name] = (place, index)
+                wanted[name] = (prompt, self._params(request, index, len(prompts[place])))
+        with closing(run_requests(self.llm.llm_engine, wanted)) as outputs:
+            for ended in outputs:
                 for sample, place in self._samples(ended, requests, places):
                     results[place].append(sample)
                     tokens, done = tokens + len(sample.token_ids), done + 1
@@ -98,11 +99,8 @@ class VllmSampler:
                         results[place].sort(key=lambda s: s.index)
                         if on_done:
                             on_done(requests[place], results[place])
-                if progress and ended:
+                if progress:
                     progress(Progress(done, total, tokens, time.monotonic() - started))
-        finally:
-            if places:  # a stopped call must not leave its requests to the next one
-                engine.abort_request(list(places), internal=False)
         return results
 
     def close(self) -> None:

@@ -19,7 +19,7 @@ import shutil
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from functools import partial
 from typing import Any
 
@@ -301,11 +301,12 @@ class _Probed:
         sampling_params.output_kind = RequestOutputKind.FINAL_ONLY
         outputs: dict[int, Any] = {}
         requests = {str(place): (prompt, sampling_params) for place, prompt in enumerate(prompts)}
-        for ended in run_requests(self.engine.llm_engine, requests):
-            for output in ended:
-                place = int(output.request_id)
-                outputs[place] = output
-                self._hand_on(place, list(output.outputs[0].token_ids))
+        with closing(run_requests(self.engine.llm_engine, requests)) as finished:
+            for ended in finished:
+                for output in ended:
+                    place = int(output.request_id)
+                    outputs[place] = output
+                    self._hand_on(place, list(output.outputs[0].token_ids))
         return [outputs[place] for place in range(len(prompts))]
 
     def __getattr__(self, name: str) -> Any:
