@@ -3,7 +3,6 @@
 import importlib.metadata
 import os
 import shutil
-import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -11,6 +10,7 @@ from pathlib import Path
 
 from ringlite_cli.console import Console
 from ringlite_cli.problems import Problem
+from ringlite_cli.train.vllm_process import free_port
 
 Finding = tuple[bool, str]
 _NEEDED = {
@@ -155,10 +155,7 @@ raise SystemExit(0 if x.item() == 3.0 else 1)
 
 def _ranks() -> Iterator[Finding]:
     """Two processes add 1 and 2 over the network stack that distributed training uses."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = str(free.getsockname()[1])
-    common = os.environ | {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "WORLD_SIZE": "2"}
+    common = os.environ | {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port()), "WORLD_SIZE": "2"}
     ranks = [
         subprocess.Popen(
             [sys.executable, "-c", _RANK],
