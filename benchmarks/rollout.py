@@ -29,7 +29,7 @@ def main() -> None:
     check_vllm("benchmarks/rollout.py", instead="measure nothing")
     prepare_environment(cuda=torch.cuda.is_available())
     with tempfile.TemporaryDirectory() as scratch:
-        model = Path(options.model) if options.model else _small_model(Path(scratch) / "model")
+        model = Path(options.model) if options.model else small_model(Path(scratch) / "model")
         conversations = [[{"role": "user", "content": f"What is {7 * i} + {i}?"}] for i in range(options.prompts)]
         rates = _sampler_and_raw(model, conversations, options)
         gc.collect()  # the first engine's memory is free once nothing names it
@@ -152,7 +152,7 @@ def _rate(generate: Callable[[], int]) -> float:
     return tokens / (time.perf_counter() - started)
 
 
-def _small_model(folder: Path) -> Path:
+def small_model(folder: Path) -> Path:
     """A Llama of 8M parameters with random weights, and a small tokenizer."""
     from ringlite_cli.problems import Problem
     from ringlite_cli.train.model import prepare_model

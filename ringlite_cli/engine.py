@@ -61,6 +61,15 @@ def prepare_environment(*, cuda: bool) -> None:
         torch._dynamo.config.disable = os.environ["TORCH_COMPILE_DISABLE"] == "1"  # read once, perhaps before now
 
 
+def graph_settings(max_num_seqs: int) -> dict[str, Any]:
+    """Settings of a vLLM engine on a GPU that decode so many responses at once by CUDA graphs.
+
+    vLLM's own choice, of which this is never less, ends at 512: the kernels of a larger batch are launched one by one,
+    for which a small model waits longer than for the kernels.
+    """
+    return {"max_cudagraph_capture_size": max(min(2 * max_num_seqs, 512), min(max_num_seqs, 1024))}
+
+
 def run_requests(engine: Any, requests: Mapping[str, tuple[Any, Any]]) -> Generator[list[Any], None, None]:
     """Finished outputs, as they come, of requests {id: (prompt, SamplingParams)} to a vLLM engine in this process.
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ringlite_cli.engine import check_vllm, prepare_environment, reload_on_cpu
+from ringlite_cli.engine import check_vllm, graph_settings, prepare_environment, reload_on_cpu
 from ringlite_cli.errors import UserError
 from ringlite_cli.recipe.engine import Engine
 
@@ -108,7 +108,11 @@ def start(key: EngineKey) -> Any:
     prepare_environment(cuda=cuda)
     from vllm import LLM
 
-    optional = {"max_num_seqs": key.engine.max_num_seqs} if key.engine.max_num_seqs else {}
+    optional: dict[str, Any] = {}
+    if key.engine.max_num_seqs:
+        optional = {"max_num_seqs": key.engine.max_num_seqs}
+        if cuda and not key.engine.enforce_eager:
+            optional |= graph_settings(key.engine.max_num_seqs)
     try:
         return LLM(
             model=key.model_path,

@@ -137,6 +137,11 @@ def compute_dtype(folder: Path, dtype: str | None) -> str:
     return "bfloat16" if str(config.get("dtype") or config.get("torch_dtype")).endswith("float16") else "float32"
 
 
+def is_mixture(folder: Path) -> bool:
+    """Whether a model folder's config speaks of experts."""
+    return any("expert" in name for name in read_json(Path(folder) / "config.json"))
+
+
 def save_plain(network: Any, tokenizer: Any, folder: Path, dtype: str | None = None) -> None:
     """Writes weights, config and tokenizer as a folder that anything can load.
 

@@ -24,7 +24,7 @@ from ringlite_cli.train.attempts import with_rollbacks
 from ringlite_cli.train.checkpoints import check_ranks, drop_unsound, go_back_to, last_checkpoint, start_afresh
 from ringlite_cli.train.history import History
 from ringlite_cli.train.layout import row_layout
-from ringlite_cli.train.model import compute_dtype
+from ringlite_cli.train.model import compute_dtype, is_mixture
 from ringlite_cli.train.prompts import DifficultySource, draw_prompts
 from ringlite_cli.train.rl_config import lora_config, rl_config, trl_value
 from ringlite_cli.train.vllm_process import is_own
@@ -138,6 +138,7 @@ def run_rl(
         layout,
         dtype=dtype,
         attn_implementation=attn_implementation,
+        mixture=is_mixture(policy),
         output_dir=str(checkpoints),
         seed=seed,
         max_steps=steps,

@@ -36,9 +36,13 @@ def rl_config(
     *,
     dtype: str,
     attn_implementation: str | None,
+    mixture: bool,
     **own: Any,
 ) -> Any:
-    """The trainer's config: TRL's fields as given, ours, and defaults that suit a run that resumes."""
+    """The trainer's config: TRL's fields as given, ours, and defaults that suit a run that resumes.
+
+    mixture: whether the policy is one of experts.
+    """
     import torch
 
     from ringlite_cli.train.c3po_config import C3POConfig
@@ -72,6 +76,8 @@ def rl_config(
     if not on_cpu and find_spec("liger_kernel"):  # fused norms, rotary embedding and SwiGLU: 1.5 times the speed
         defaults["use_liger_kernel"] = True
         defaults["liger_kernel_config"] = {"cross_entropy": False, "fused_linear_cross_entropy": False}
+        if mixture:  # its kernels for experts are tuned anew in every process, for minutes
+            defaults["liger_kernel_config"]["swiglu"] = False
     fields = defaults | dict(trl) | plan.trl_fields | own | {"model_init_kwargs": model_kwargs}
     # The data set stands in drawing order, and TRL keeps it
     return on_one_gpu(C3POConfig(**fields, shuffle_dataset=False))

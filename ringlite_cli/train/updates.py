@@ -18,6 +18,16 @@ from ringlite_cli.train.rollout import Rollout
 
 Row = dict[str, Any]
 Batch = Mapping[str, Tensor]
+_READ = (
+    "prompt_ids",
+    "prompt_mask",
+    "completion_ids",
+    "completion_mask",
+    "tool_mask",
+    "sampling_per_token_logps",
+    "advantages",
+)
+"""What a sample is made of; copied from the GPU as a whole, not response by response."""
 
 
 @dataclass(slots=True)
@@ -97,12 +107,13 @@ class Planner:
 
     def _local_samples(self, batches: Sequence[Batch], rollout: Rollout, picks: Sequence[Pick]) -> list[Sample]:
         """The picked prefixes of this rank's own responses."""
+        read = [{name: batch[name].cpu() for name in _READ if name in batch} for batch in batches]
         samples = []
         for pick in sorted(picks):
             rank, batch_index, i = rollout.places[pick.index]
             if rank == self._accelerator.process_index:
                 weight = token_weights(self._args.algorithm, [pick.tokens])[0]
-                samples.append(_sample(batches[batch_index], i, pick, weight))
+                samples.append(_sample(read[batch_index], i, pick, weight))
         return samples
 
     def _share(self, samples: list[Sample]) -> list[Sample]:

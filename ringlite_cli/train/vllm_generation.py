@@ -30,7 +30,7 @@ from trl.generation import vllm_generation
 from trl.generation.vllm_generation import VLLMGeneration
 from trl.trainer import grpo_trainer
 
-from ringlite_cli.engine import reload_on_cpu, run_requests
+from ringlite_cli.engine import graph_settings, reload_on_cpu, run_requests
 from ringlite_cli.errors import RingliteError, UserError, WorkFailed
 from ringlite_cli.train.vllm_process import ServerProcess, free_port
 from ringlite_cli.train.vllm_start import Watch
@@ -132,9 +132,10 @@ class WatchedGeneration(VLLMGeneration):
             return
         plain = vllm_generation.LLM
         outside = {name: os.environ.get(name) for name in _RENDEZVOUS}
-        settings: dict[str, Any] = {}
         if self._on_cpu:
             settings = {"enforce_eager": True, "dtype": str(self.model.dtype).removeprefix("torch.")}
+        else:
+            settings = graph_settings(self.max_num_seqs)
         vllm_generation.LLM = partial(plain, **settings)
         try:
             super()._init_vllm()
@@ -299,6 +300,7 @@ class _Probed:
 
         self._check(self.engine)
         sampling_params.output_kind = RequestOutputKind.FINAL_ONLY
+        sampling_params.detokenize = bool(sampling_params.stop)  # nobody reads the text; 20 us a token
         outputs: dict[int, Any] = {}
         requests = {str(place): (prompt, sampling_params) for place, prompt in enumerate(prompts)}
         with closing(run_requests(self.engine.llm_engine, requests)) as finished:

@@ -1,0 +1,220 @@
+"""A whole RL step, rollouts by a colocated vLLM: TRL's stock GRPOTrainer beside ringlite, on the same prompts.
+
+usage: python benchmarks/rl_step.py [--model FOLDER] [--prompts 64] [--samples 16] [--tokens 256] [--budget 65536]
+                                    [--steps 5] [--quick]
+
+Both train the same policy on the same arithmetic problems, rewarded by the same verifier, in float32 weights with
+bfloat16 autocast on a GPU; each in a process of its own. Stock TRL trains every response in padded batches of
+--stock-batch; ringlite trains the budget (C3PO). The first two steps of each are not counted. Printed are the medians,
+and as the last line `ratio R`: seconds of a stock step over seconds of ringlite's.
+
+--quick: a small model of random weights and short responses, for a CPU, in under 4 minutes.
+"""
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+os.environ.update(HF_HUB_OFFLINE="1", HF_HUB_DISABLE_TELEMETRY="1", TRL_EXPERIMENTAL_SILENCE="1")
+
+from rollout import small_model
+
+WARM = 2
+Row = dict[str, Any]
+
+
+def main() -> None:
+    options = _options()
+    if options.side:
+        print(json.dumps(_ours(options) if options.side == "ringlite" else _stock(options)))
+        return
+    with tempfile.TemporaryDirectory() as scratch:
+        model = options.model or str(small_model(Path(scratch) / "model"))
+        results = {side: _in_process(side, model, options) for side in ("ringlite", "stock TRL")}
+    print(f"\n{options.prompts} prompts x {options.samples} responses of at most {options.tokens} tokens, {model}")
+    for side, steps in results.items():
+        print(
+            f"{side:<10} {_median(steps, 'seconds'):>8.2f} s a step, {_median(steps, 'tokens'):>8,.0f} tokens generated"
+        )
+    print(f"ratio {_median(results['stock TRL'], 'seconds') / _median(results['ringlite'], 'seconds'):.2f}")
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model", help="a model folder; default: a small one with random weights")
+    parser.add_argument("--prompts", type=int, default=64)
+    parser.add_argument("--samples", type=int, default=16)
+    parser.add_argument("--tokens", type=int, default=256)
+    parser.add_argument("--budget", type=int, default=65536)
+    parser.add_argument("--steps", type=int, default=5)
+    parser.add_argument("--stock-batch", type=int, default=64, help="responses of a padded batch of stock TRL")
+    parser.add_argument("--quick", action="store_true")
+    parser.add_argument("--side", help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.quick:
+        options.prompts, options.samples, options.tokens, options.budget, options.steps = 8, 8, 48, 2048, 3
+        options.stock_batch = 16
+    return options
+
+
+def _in_process(side: str, model: str, options: argparse.Namespace) -> list[Row]:
+    """Counted steps of one side; what it says goes to stderr."""
+    sizes = ("prompts", "samples", "tokens", "budget", "steps", "stock_batch")
+    given = [part for name in sizes for part in (f"--{name.replace('_', '-')}", str(getattr(options, name)))]
+    command = [sys.executable, __file__, "--side", side, "--model", model, *given]
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True)
+    if done.returncode:
+        sys.exit(f"{side} failed with exit code {done.returncode}")
+    steps: list[Row] = json.loads(done.stdout.splitlines()[-1])[WARM:]
+    print(f"{side}: {[round(step['seconds'], 2) for step in steps]} s", flush=True)
+    return steps
+
+
+def _ours(options: argparse.Namespace) -> list[Row]:
+    from ringlite_cli.train.rl import run_rl
+
+    with _verifiers() as verify, tempfile.TemporaryDirectory() as scratch:
+        rows: list[Row] = []
+        run_rl(
+            Path(options.model),
+            _problems(options),
+            verify,
+            Path(scratch),
+            prompts_per_step=options.prompts,
+            steps=options.steps + WARM,
+            trl=_shared(options),
+            token_budget=options.budget,
+            dtype="bfloat16" if _cuda() else "float32",
+            sync_tolerance=0.5,
+            on_step=rows.append,
+        )
+    for row in rows:
+        print({name: row[name] for name in _PARTS if name in row}, file=sys.stderr)
+    return [{"seconds": row["step_seconds"], "tokens": row["tokens_generated"]} for row in rows]
+
+
+_PARTS = ("rollout_seconds", "generation_seconds", "sync_seconds", "reward_seconds", "update_seconds", "step_seconds")
+
+
+def _stock(options: argparse.Namespace) -> list[Row]:
+    from datasets import Dataset
+    from transformers import AutoTokenizer, TrainerCallback
+    from trl import GRPOConfig, GRPOTrainer
+
+    from ringlite_cli.engine import prepare_environment
+    from ringlite_cli.problems import chat_messages
+    from ringlite_cli.train.devices import on_one_gpu
+
+    prepare_environment(cuda=_cuda())
+    responses = options.prompts * options.samples
+    steps: list[Row] = []
+    generated = [0]
+
+    class Clock(TrainerCallback):
+        last = 0.0
+
+        def on_step_begin(self, *_: Any, **__: Any) -> None:
+            self.last = self.last or time.perf_counter()
+
+        def on_step_end(self, *_: Any, **__: Any) -> None:
+            now = time.perf_counter()
+            steps.append({"seconds": now - self.last, "tokens": generated[0]})
+            self.last, generated[0] = now, 0
+
+    with _verifiers() as verify, tempfile.TemporaryDirectory() as scratch:
+        problems = {problem.id: problem for problem in _problems(options)}
+
+        def reward(completions: list[Any], problem_id: list[str], completion_ids: list[Any], **_: Any) -> list[Any]:
+            generated[0] += sum(map(len, completion_ids))
+            texts = [completion[-1]["content"] for completion in completions]
+            pairs = [(problems[name], text) for name, text in zip(problem_id, texts, strict=True)]
+            return [verdict.reward for verdict in verify(pairs)]
+
+        args = on_one_gpu(
+            GRPOConfig(
+                output_dir=scratch,
+                per_device_train_batch_size=options.stock_batch,
+                gradient_accumulation_steps=responses // options.stock_batch,
+                max_steps=options.steps + WARM,
+                use_cpu=not _cuda(),
+                bf16=_cuda(),
+                report_to="none",
+                disable_tqdm=True,
+                save_strategy="no",
+                **_shared(options),
+            )
+        )
+        rows = [{"prompt": chat_messages(p, {}), "problem_id": p.id} for p in problems.values()]
+        with _stock_engine():
+            trainer = GRPOTrainer(
+                options.model,
+                reward_funcs=reward,
+                args=args,
+                train_dataset=Dataset.from_list(rows),
+                processing_class=AutoTokenizer.from_pretrained(options.model, padding_side="left"),
+                callbacks=[Clock()],
+            )
+        trainer.train()
+    return steps
+
+
+def _stock_engine() -> Any:
+    """On a CPU vLLM needs settings that TRL does not make; on a GPU stock TRL is left as it is."""
+    from contextlib import nullcontext
+
+    from ringlite_cli.train.vllm_generation import watched_generation
+    from ringlite_cli.train.vllm_start import Watch
+
+    if _cuda():
+        return nullcontext()
+    return watched_generation(Watch(sync_tolerance=0.5), None)
+
+
+def _shared(options: argparse.Namespace) -> Row:
+    """GRPOConfig fields of both sides: the recipe smollm2-135m's."""
+    return {
+        "num_generations": options.samples,
+        "max_completion_length": options.tokens,
+        "learning_rate": 1e-6,
+        "beta": 1e-3,
+        "use_vllm": True,
+        "vllm_mode": "colocate",
+        "vllm_gpu_memory_utilization": 0.3,
+        "vllm_max_model_length": 2048 if _cuda() else 512,
+        "model_init_kwargs": {"dtype": "float32"},
+    }
+
+
+def _problems(options: argparse.Namespace) -> list[Any]:
+    """Enough arithmetic problems for every step, each asked once."""
+    from ringlite_cli.data.generators import GENERATORS
+
+    count = (options.steps + WARM) * options.prompts
+    return list(GENERATORS["arithmetic"].generate(count, 17, options={"operands": 4, "largest": 999}))
+
+
+def _verifiers() -> Any:
+    from ringlite_cli.rewards.verifiers import Verifiers, VerifierSettings
+
+    return Verifiers(VerifierSettings(workers=min(8, os.cpu_count() or 1)))
+
+
+def _cuda() -> bool:
+    import torch
+
+    return bool(torch.cuda.is_available())
+
+
+def _median(steps: list[Row], name: str) -> float:
+    return statistics.median(step[name] for step in steps)
+
+
+if __name__ == "__main__":
+    main()
