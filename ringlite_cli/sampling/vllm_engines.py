@@ -9,6 +9,7 @@ from typing import Any
 
 from ringlite_cli.engine import check_vllm, graph_settings, prepare_environment, reload_on_cpu
 from ringlite_cli.errors import UserError
+from ringlite_cli.freeing import import_apart
 from ringlite_cli.recipe.engine import Engine
 
 _NAMES = ("_name_or_path", "transformers_version", "architectures", "dtype", "torch_dtype", "use_cache")
@@ -106,8 +107,7 @@ def start(key: EngineKey) -> Any:
     check_vllm("engine.name", instead="set engine.name: transformers")
     _check_memory(key)
     prepare_environment(cuda=cuda)
-    from vllm import LLM
-
+    LLM = import_apart("vllm.entrypoints.llm").LLM
     optional: dict[str, Any] = {}
     if key.engine.max_num_seqs:
         optional = {"max_num_seqs": key.engine.max_num_seqs}

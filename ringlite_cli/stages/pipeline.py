@@ -12,6 +12,7 @@ from typing import Any
 
 from ringlite_cli.console import Console
 from ringlite_cli.errors import Interrupted, RingliteError, UserError
+from ringlite_cli.freeing import give_back
 from ringlite_cli.recipe.graph import parents, run_order
 from ringlite_cli.recipe.schema import Recipe
 from ringlite_cli.runs.deadline import is_over, stop_within
@@ -132,6 +133,7 @@ def _work(context: Context, kind: StageKind, manifest: Manifest) -> None:
             raise
         raise failure from (None if isinstance(error, RingliteError) else error)
     finally:
+        give_back()
         manifest.seconds = round(spent + time.monotonic() - started, 2)
         manifest.finished = now()
         _write_last(manifest, context.folder)

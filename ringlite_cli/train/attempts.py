@@ -1,11 +1,11 @@
 """Trains until it ends well or for good: each rollback of the guard begins another attempt from a good checkpoint."""
 
-import gc
 import logging
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
+from ringlite_cli.freeing import give_back
 from ringlite_cli.recipe.schema import Guard
 from ringlite_cli.train.history import History, RollBack
 
@@ -36,13 +36,4 @@ def with_rollbacks(
             "back to step %d (rollback %d of %d), learning rate x %g, %d rollouts left out",
             at, history.attempt, guard.max_rollbacks, history.lr_scale, history.rollbacks[-1].skipped,
         )  # fmt: skip
-        _free_memory()
-
-
-def _free_memory() -> None:
-    """Gives back what an attempt held on the device, before the next one loads the policy again."""
-    import torch
-
-    gc.collect()
-    if torch.cuda.is_available():
-        torch.cuda.empty_cache()
+        give_back()

@@ -16,6 +16,7 @@ from ringlite_cli.c3po.loss import Algorithm
 from ringlite_cli.c3po.plan import Scope, resolve_batch
 from ringlite_cli.c3po.schedule import Kind
 from ringlite_cli.errors import Diverged, UserError
+from ringlite_cli.freeing import import_apart
 from ringlite_cli.models import register
 from ringlite_cli.problems import PAPER_SUFFIX, Problem, Verify, chat_messages
 from ringlite_cli.recipe.schema import Guard, VllmServer
@@ -104,6 +105,7 @@ def run_rl(
 
     from ringlite_cli.train.guarding import Guarding
 
+    import_apart("ringlite_cli.train.c3po_trainer")
     problems = _with_unique_ids(problems)
     if steps <= 0 or steps % updates_per_rollout:
         raise UserError(

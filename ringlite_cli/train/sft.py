@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ringlite_cli.errors import UserError, WorkFailed
+from ringlite_cli.freeing import import_apart
 from ringlite_cli.models import register
 from ringlite_cli.problems import Problem, chat_messages
 from ringlite_cli.runs.files import read_json, write_json
@@ -72,6 +73,7 @@ def run_sft(
 
     from ringlite_cli.train.keeper import Keeper
 
+    import_apart("trl.trainer.sft_trainer")
     out_dir = Path(out_dir)
     rows = _rows(problems, prompt_suffix or {}, seed)
     dtype = compute_dtype(base, dtype)
