@@ -30,6 +30,11 @@ def test_others_are_named_with_what_to_do(
     assert told.value.exit_code == 2
 
 
+@pytest.mark.parametrize(("at_once", "largest"), [(64, 128), (256, 512), (600, 600), (1024, 1024), (4096, 1024)])
+def test_graphs_are_captured_for_no_smaller_batches_than_vllm_would(at_once: int, largest: int) -> None:
+    assert engine.graph_settings(at_once) == {"max_cudagraph_capture_size": largest}
+
+
 def test_settings_of_the_user_stay(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in list(os.environ):
         if name.startswith("VLLM_"):

@@ -5,11 +5,12 @@ import os
 
 import pytest
 import torch
+from tiny_lm import MIXTURES, save_policy
 from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig
 
 from ringlite_cli.data.generators import GENERATORS
 from ringlite_cli.errors import UserError
-from ringlite_cli.train.model import prepare_model
+from ringlite_cli.train.model import is_mixture, prepare_model
 
 CONFIG = {
     "model_type": "ernie4_5_moe",
@@ -31,6 +32,12 @@ PROBLEMS = [p for g in GENERATORS.values() for p in g.generate(40, 17)]
 
 def new(**changes):
     return {"new": {"vocab_size": 400, "config": CONFIG | changes}, "dtype": "float32"}
+
+
+def test_a_config_that_speaks_of_experts_is_a_mixture(tmp_path):
+    for architecture in ("llama", *MIXTURES):
+        folder = save_policy(tmp_path / architecture, architecture)
+        assert is_mixture(folder) == (architecture != "llama")
 
 
 @pytest.fixture(scope="module")

@@ -36,7 +36,14 @@ def verify(pairs: Sequence[tuple[Problem, str]]) -> list[Verdict]:
 
 
 def train(
-    policy: Path, out: Path, *, steps: int = 3, mode: str = "colocate", verifier: Any = None, **own: Any
+    policy: Path,
+    out: Path,
+    *,
+    steps: int = 3,
+    mode: str = "colocate",
+    verifier: Any = None,
+    generation_kwargs: dict[str, Any] | None = None,
+    **own: Any,
 ) -> list[dict[str, Any]]:
     """Rows of a short run with a learning rate that moves every weight."""
     trl = {
@@ -47,6 +54,7 @@ def train(
         "use_vllm": True,
         "vllm_mode": mode,
         "vllm_max_model_length": 128,
+        "generation_kwargs": generation_kwargs,
     }
     batch = {"prompts_per_step": 4, "steps": steps, "token_budget": 64, "row_tokens": 256}
     run_rl(policy, PROBLEMS, verifier or verify, out, trl=trl, **batch, **own)
@@ -94,6 +102,17 @@ def test_a_mixture_that_a_cpu_cannot_sync_stops_the_run(tmp_path: Path) -> None:
     with pytest.raises(WorkFailed, match="samples from other weights"):
         train(mixture, tmp_path / "run", sync_tolerance=0.01)
     assert not (tmp_path / "run" / "policy").exists()
+
+
+@pytest.mark.slow
+@with_vllm
+def test_words_that_end_a_response_are_seen(dense: Path, tmp_path: Path) -> None:
+    """A rollout's tokens become text only where the engine looks for words in it."""
+    train(dense, tmp_path, steps=1, generation_kwargs={"stop": ["w1", "w2", "w3"]})
+    rollouts = [json.loads(line) for line in (tmp_path / "rollouts.jsonl").read_text().splitlines()]
+    responses = [row["response"].split() for row in rollouts]
+    assert sum(len(words) < 16 for words in responses) > 8
+    assert not any(word[:2] in ("w1", "w2", "w3") for words in responses for word in words[:-1])
 
 
 def fail(*_: Any, **__: Any) -> None:
