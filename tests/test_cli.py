@@ -60,6 +60,7 @@ def test_a_mistake_is_one_message_and_exit_code_2(
     assert "Traceback" not in text
 
 
+@pytest.mark.slow
 def test_the_error_leaves_nothing_half_written(tmp_path: Path) -> None:
     ringlite("eval", "--model", "x", "--tasks", "gsm9k", cwd=tmp_path)
     ringlite("run", "toy", "--from", "sfft", cwd=tmp_path)
@@ -80,6 +81,7 @@ def test_check_names_all_faults_at_once_in_under_a_second(tmp_path: Path) -> Non
     assert time.monotonic() - started < 30  # a hang, not a speed: the speed is measured elsewhere
 
 
+@pytest.mark.slow
 def test_eval_without_a_recipe_rejects_a_folder_that_is_no_model(tmp_path: Path) -> None:
     rows = [{"id": "a", "domain": "math", "prompt": "1+1", "answer": "2"}]
     (tmp_path / "t.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))

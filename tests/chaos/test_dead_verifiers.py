@@ -6,6 +6,8 @@ import threading
 import time
 from pathlib import Path
 
+import pytest
+
 from ringlite_cli.problems import Problem
 from ringlite_cli.rewards.verifiers import Verifiers, VerifierSettings
 
@@ -25,6 +27,7 @@ def workers() -> list[int]:
     return found
 
 
+@pytest.mark.slow
 def test_workers_that_are_killed_in_mid_batch_cost_no_verdict() -> None:
     killed: list[int] = []
     with Verifiers(VerifierSettings(workers=1, isolation="none")) as verify:

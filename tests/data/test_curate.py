@@ -71,6 +71,7 @@ def test_every_planted_fault_is_dropped_and_nothing_else(tmp_path: Path) -> None
         assert planted == {key for key in dropped if key[0] == name}
 
 
+@pytest.mark.slow
 def test_sets_are_what_was_asked_for(tmp_path: Path) -> None:
     result = _curate(tmp_path)
     sets = {name: read_problems(path) for name, path in result.sets.items()}
@@ -85,6 +86,7 @@ def test_sets_are_what_was_asked_for(tmp_path: Path) -> None:
     assert result.funnel["sets"]["traces"] == {"rows": 150, "by_domain": {"math": 100, "code": 50}}
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_bytes_and_another_seed_others(tmp_path: Path) -> None:
     one, two, other = _curate(tmp_path / "1"), _curate(tmp_path / "2"), _curate(tmp_path / "3", seed=18)
     assert sorted(f.name for f in one.files) == sorted(f.name for f in (tmp_path / "1").iterdir())

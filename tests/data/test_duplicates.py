@@ -66,6 +66,7 @@ def test_copies_with_other_answers_say_so() -> None:
     assert drop.detail == "the answers differ: 43 and 42"
 
 
+@pytest.mark.slow
 def test_large_blocks_go_through_minhash_and_find_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     rng = random.Random(3)
     texts = [" ".join("".join(rng.choices("bcdfgaeiou", k=4)) for _ in range(15)) for _ in range(400)]

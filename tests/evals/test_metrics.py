@@ -57,6 +57,7 @@ def test_final_answer_is_the_last_whole_box(response: str, expected: str | None)
 SHAPES = [(50, 4, 0.5, 1.5), (100, 4, 0.5, 2.0), (100, 1, 2.0, 2.0), (200, 4, 0.3, 3.0), (30, 16, 1.0, 1.0)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("problems", "k", "a", "b"), SHAPES)
 def test_a_95_percent_interval_holds_the_truth_in_93_to_97_of_100_runs(
     problems: int, k: int, a: float, b: float, monkeypatch: pytest.MonkeyPatch

@@ -34,6 +34,7 @@ def test_the_gradient_is_the_same_in_any_number_of_rows(policy, term):
         assert_same(gradients[0], other)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("term", TERMS)
 def test_gradient_checkpointing_changes_nothing(policy, term):
     assert_same(
@@ -41,6 +42,7 @@ def test_gradient_checkpointing_changes_nothing(policy, term):
     )
 
 
+@pytest.mark.slow
 def test_clip_higher_off_policy_is_the_same_in_any_layout(policy):
     expected, trainer = one_step(policy, 1, **CLIP_HIGHER)
     assert 0.02 < trainer.step_stats["clip_fraction"] < 0.9
@@ -51,6 +53,7 @@ def test_clip_higher_off_policy_is_the_same_in_any_layout(policy):
     assert max((expected[n] - even[n]).abs().max() for n in expected) > 1e-4
 
 
+@pytest.mark.slow
 def test_each_term_moves_the_gradient(policy):
     """Without this, the other tests would pass with a term left out."""
     plain = one_step(policy, 2)[0]
@@ -59,6 +62,7 @@ def test_each_term_moves_the_gradient(policy):
         assert max((plain[n] - with_term[n]).abs().max() for n in plain) > 1e-4, term
 
 
+@pytest.mark.slow
 def test_the_balance_loss_is_a_statistic_of_rows_and_keeps_its_scale(policy):
     """A product of two means: shorter rows see more chance imbalance (13 tokens here), but it does not add up."""
     values = [one_step(policy, rows, **TERMS["balance"])[1].step_stats["router_balance"] for rows in LAYOUTS]
@@ -66,6 +70,7 @@ def test_the_balance_loss_is_a_statistic_of_rows_and_keeps_its_scale(policy):
     assert len(set(values)) > 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("term", ["clip", "kl"])
 @pytest.mark.parametrize("rows", [1, 4])
 def test_packed_rows_give_the_gradient_of_masked_padded_rows(policy, term, rows):
@@ -76,6 +81,7 @@ def test_packed_rows_give_the_gradient_of_masked_padded_rows(policy, term, rows)
     assert trainer.step_stats["entropy"] == pytest.approx(oracle.state.log_history[0]["entropy"], abs=1e-3)
 
 
+@pytest.mark.slow
 def test_the_oracle_s_entropy_bonus_agrees_where_trl_takes_one_mean(policy):
     """TRL means over each micro-batch; with one micro-batch and a full budget that is the sum over Phi."""
     assert_same(one_step(policy, 1, **TERMS["entropy"])[0], one_step(policy, 1, oracle=True, **TERMS["entropy"])[0])

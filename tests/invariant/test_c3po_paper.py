@@ -75,6 +75,7 @@ CASES = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("architecture", "terms", "updates"), CASES)
 def test_loss_and_gradient_are_the_paper_s(tmp_path: Path, architecture: str, terms: dict, updates: int):
     """The last of `updates` steps on a rollout: the first is on-policy, the second has real ratios, some clipped."""

@@ -186,6 +186,7 @@ def test_data_rows_are_read_or_counted_as_unreadable(
 SOUND = Manifest("sft", "sft", "done", "f" * 16, 1, {"kind": "sft"}, ["curate"], started="2026-01-01T00:00:00+00:00")
 
 
+@pytest.mark.slow
 @fuzz
 @given(field=st.sampled_from([*Manifest.__dataclass_fields__, "unknown"]), value=values, tail=st.binary(max_size=3))
 def test_a_manifest_that_was_tampered_with_is_none_or_a_manifest(

@@ -212,6 +212,7 @@ def test_stages_that_are_not_there_are_said_in_one_line(run, kept):
         assert f"<b>{stage}</b>" in html
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "name",
     [

@@ -204,6 +204,7 @@ def pairs(table):
     return [(Problem(name, "math", "?", answer=gold), f"so \\boxed{{{said}}}") for name, (gold, said) in table.items()]
 
 
+@pytest.mark.slow
 def test_the_same_answer_written_differently(verify):
     verdicts = verify(pairs(SAME))
     assert {n: v for n, v in zip(SAME, verdicts, strict=True) if v.verdict != "correct"} == {}

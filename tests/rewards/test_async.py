@@ -36,6 +36,7 @@ def test_batches_overlap_and_keep_their_order():
         assert verify.counts()["code/accepted"] == 2
 
 
+@pytest.mark.slow
 @linux
 def test_an_aborted_batch_ends_its_programs_and_the_pool_goes_on():
     async def abort(verify):
@@ -53,6 +54,7 @@ def test_an_aborted_batch_ends_its_programs_and_the_pool_goes_on():
     assert time.monotonic() - started < 60
 
 
+@pytest.mark.slow
 @linux
 def test_closing_ends_what_runs():
     started = time.monotonic()
@@ -98,6 +100,7 @@ def test_a_plain_verifier_serves_too_and_its_errors_are_asked_twice():
     assert extra == {"verdict": ["error", "correct"]}
 
 
+@pytest.mark.slow
 def test_responses_verified_ahead_are_found_by_the_call_once_each_and_in_order():
     logged: dict[str, list[float]] = {}
 

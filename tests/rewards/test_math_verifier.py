@@ -77,6 +77,7 @@ def test_unparsed(verify, response):
     assert verdict(verify, "3", response) == "unparsed"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "answer",
     ["9^{9^{9^{9^{9}}}}", "(10^{10^{8}})!", "\\frac{" * 3000 + "}" * 3000, "\x00\ud800", "{" * 500 + "1" + "}" * 500],
@@ -88,6 +89,7 @@ def test_hostile_answers_end_in_time_and_the_pool_goes_on(verify, answer):
     assert time.monotonic() - started < 6
 
 
+@pytest.mark.slow
 def test_a_hang_is_killed_counted_and_its_verdict_remembered():
     with Verifiers(VerifierSettings(workers=2, math_timeout=0.5)) as verify:
         hang = (Problem("p", "math", "?", answer="5"), box("9^{9^{9^{9^{9}}}}"))
@@ -99,6 +101,7 @@ def test_a_hang_is_killed_counted_and_its_verdict_remembered():
         assert verify.counts()["math-verify/cached"] == 1
 
 
+@pytest.mark.slow
 def test_workers_end_when_the_owner_is_killed_in_the_middle_of_a_hang():
     script = (
         "from ringlite_cli.rewards.pool import MathPool\n"

@@ -95,6 +95,7 @@ def test_broken_instructions_are_our_error(answer):
     assert verify_instructions(answer, "text").verdict == "error"
 
 
+@pytest.mark.slow
 def test_instructions_are_linear_in_a_megabyte():
     started = time.monotonic()
     for name, arguments, _, _ in FOLLOWED:

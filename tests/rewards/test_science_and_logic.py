@@ -46,6 +46,7 @@ def test_not_a_quantity(text):
     assert read_quantity(text) is None
 
 
+@pytest.mark.slow
 def test_expressions_in_science_go_to_algebra():
     with Verifiers(VerifierSettings(workers=1)) as verify:
         problem = Problem("p", "science", "?", answer=r"\frac{1}{4p^2}")

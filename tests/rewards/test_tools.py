@@ -17,6 +17,7 @@ def run(*words):
     return CliRunner().invoke(app, [str(word) for word in words])
 
 
+@pytest.mark.slow
 @linux
 def test_verify_prints_counts_slowest_and_time_outs(tmp_path):
     late = {"mode": "function", "entry_point": "f", "cases": [{"args": [], "expected": 1}]}

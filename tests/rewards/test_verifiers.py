@@ -60,6 +60,7 @@ def test_any_thread_may_ask():
     assert answers == [[1.0, 0.0] * 5] * 4
 
 
+@pytest.mark.slow
 @linux
 @pytest.mark.parametrize(
     "response",

@@ -68,6 +68,7 @@ public class Solution {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("language", KINDS)
 def test_arguments_take_the_types_of_the_parameters(sandbox, language):
     args = [[[1, 2], [3]], 'a "name"\u00e9', 0.5, True, "-", [1, 2, 3], [1, None, 2, 9], {"7": "seven"}]

@@ -115,6 +115,7 @@ def abstract_socket():
         yield
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", BREAKOUTS)
 def test_no_way_out(sandbox, name, abstract_socket):
     assert not answers(sandbox, BREAKOUTS[name])
@@ -291,6 +292,7 @@ def test_operators_of_a_tested_class_are_its_own(sandbox):
     assert sandbox.run(Submission(program, {"mode": "unit", "code": code})).accepted
 
 
+@pytest.mark.slow
 def test_jails_end_when_their_owner_is_killed():
     script = (
         "import subprocess, time\n"

@@ -94,6 +94,7 @@ def test_in_any_order(expected, actual, same):
     assert compare(expected, actual) is same
 
 
+@pytest.mark.slow
 def test_many_members_in_any_order():
     compare = value_comparison({"checker": "unordered"})
     assert compare

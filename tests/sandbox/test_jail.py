@@ -40,6 +40,7 @@ def f():
 """
 
 
+@pytest.mark.slow
 @full
 def test_processes_of_a_run_share_one_memory_limit():
     group = MemoryGroup.make(63)

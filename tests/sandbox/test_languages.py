@@ -35,6 +35,7 @@ def judged(sandbox, language, program):
     return sandbox.run(Submission(program, {"mode": "stdin", "language": language, "cases": CASES}))
 
 
+@pytest.mark.slow
 @linux
 @pytest.mark.parametrize("language", SUM)
 def test_the_same_problem_in_every_language(sandbox, language):

@@ -97,6 +97,7 @@ def test_several_accepted_answers(sandbox, tests, program, verdict):
     assert judged.verdict == verdict, judged
 
 
+@pytest.mark.slow
 def test_cancelling_ends_what_runs_and_drops_what_waits():
     forever = Submission("while True: pass", function((1, 1)))
     with Sandbox(SandboxSettings(workers=1, seconds=60, isolation="none")) as sandbox:
@@ -113,6 +114,7 @@ def test_cancelling_ends_what_runs_and_drops_what_waits():
         assert sandbox.run(Submission("def f(a): return a", function((1, 1)))).accepted
 
 
+@pytest.mark.slow
 def test_closing_does_not_wait_for_a_long_run():
     sandbox = Sandbox(SandboxSettings(workers=1, seconds=600, isolation="none"))
     future = sandbox.submit(Submission("while True: pass", function((1, 1))))

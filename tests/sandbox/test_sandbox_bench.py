@@ -8,6 +8,7 @@ from ringlite_cli.sandbox import SandboxSettings
 from ringlite_cli.sandbox.bench import bench
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not hasattr(os, "memfd_create"), reason="the sandbox needs Linux")
 def test_bench_accepts_every_run():
     numbers = bench(SandboxSettings(workers=1, isolation="none"), seconds=0.3)

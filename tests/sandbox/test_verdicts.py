@@ -34,6 +34,7 @@ def stdin(program, *cases):
 ADD = "def f(a, b):\n    return a + b\n"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("program", "verdict"),
     [
@@ -79,6 +80,7 @@ def test_arguments_by_name(sandbox):
     assert sandbox.run(Submission("def f(a, b): return a - b", tests)).accepted
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("program", "verdict"),
     [
@@ -96,6 +98,7 @@ def test_stdin_mode(sandbox, program, verdict):
     assert sandbox.run(stdin(program, ("2\n", "4"), ("5\n", "10\n"))).verdict == verdict
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("program", "verdict"),
     [
@@ -234,6 +237,7 @@ def test_a_language_that_cannot_run_here_is_not_the_programs_fault(sandbox):
     assert "cobol" in judged.detail
 
 
+@pytest.mark.slow
 def test_many_keep_their_order_and_are_counted():
     programs = [ADD, "def f(a, b): return 0", "def f(a, b:"] * 10
     with Sandbox(SandboxSettings(workers=2, isolation="none")) as sandbox:
@@ -266,6 +270,7 @@ def test_isolation_is_one_of_the_levels():
     assert isolation_level().level in ("none", "partial", "full")
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(isolation_level().level == "none", reason="no bubblewrap here")
 def test_without_bubblewrap_the_limits_still_hold(monkeypatch):
     monkeypatch.setattr(pool, "probe", lambda: (Isolation("none", missing=("bubblewrap",)), ""))
@@ -276,6 +281,7 @@ def test_without_bubblewrap_the_limits_still_hold(monkeypatch):
     assert verdicts == ["accepted", "time limit", "runtime error", "accepted"]
 
 
+@pytest.mark.slow
 def test_without_name_spaces_a_run_s_processes_end_with_it(monkeypatch):
     """The run tells its process group; once it is judged nobody is left in it."""
     monkeypatch.setattr("ringlite_cli.sandbox.pool.probe", lambda: (Isolation("none", missing=("bubblewrap",)), ""))

@@ -101,6 +101,7 @@ def go(tmp_path: Path, *changes: str, seeds: tuple[int, ...] = ()) -> Path:
     )
 
 
+@pytest.mark.slow
 def test_what_arms_have_in_common_is_worked_once_a_seed(work: Work, tmp_path: Path) -> None:
     go(tmp_path)
     assert [work.stages().count(stage) for stage in ("curate", "sft", "rl-math", "eval")] == [3, 3, 6, 6]
@@ -110,6 +111,7 @@ def test_what_arms_have_in_common_is_worked_once_a_seed(work: Work, tmp_path: Pa
     assert (taken / "sft" / "out.txt").read_text() == "sft 3"
 
 
+@pytest.mark.slow
 def test_a_second_run_does_nothing_and_a_further_seed_only_itself(work: Work, tmp_path: Path) -> None:
     go(tmp_path)
     work.done.clear()
@@ -119,6 +121,7 @@ def test_a_second_run_does_nothing_and_a_further_seed_only_itself(work: Work, tm
     assert {seed for _, _, seed in work.done} == {6}
 
 
+@pytest.mark.slow
 def test_the_comparison_pairs_the_seeds(work: Work, tmp_path: Path) -> None:
     page = go(tmp_path)
     found = read_json(page.with_name("comparison.json"))
@@ -133,6 +136,7 @@ def test_the_comparison_pairs_the_seeds(work: Work, tmp_path: Path) -> None:
     assert "c3po against grpo on math: +20.0 points" in html
 
 
+@pytest.mark.slow
 def test_an_arm_that_fails_loses_the_others_nothing(work: Work, tmp_path: Path) -> None:
     work.fail["rl-math", "grpo", 4] = WorkFailed("the loss is nan")
     with pytest.raises(WorkFailed, match=r"comparison\.html: 1 of 6 runs failed"):
@@ -146,6 +150,7 @@ def test_an_arm_that_fails_loses_the_others_nothing(work: Work, tmp_path: Path) 
     assert work.done == [("rl-math", "grpo", 4), ("eval", "grpo", 4)]
 
 
+@pytest.mark.slow
 def test_a_stop_is_a_stop_and_the_same_command_goes_on(work: Work, tmp_path: Path) -> None:
     work.fail["eval", "grpo", 3] = Interrupted("stopped")
     with pytest.raises(Interrupted):
@@ -156,6 +161,7 @@ def test_a_stop_is_a_stop_and_the_same_command_goes_on(work: Work, tmp_path: Pat
     assert work.stages().count("curate") == 3
 
 
+@pytest.mark.slow
 def test_a_changed_key_reruns_what_it_changes_in_every_arm(work: Work, tmp_path: Path) -> None:
     go(tmp_path)
     work.done.clear()
@@ -163,6 +169,7 @@ def test_a_changed_key_reruns_what_it_changes_in_every_arm(work: Work, tmp_path:
     assert set(work.stages()) == {"rl-math", "eval"}
 
 
+@pytest.mark.slow
 def test_one_seed_is_told_not_to_show_anything(work: Work, tmp_path: Path) -> None:
     page = go(tmp_path, seeds=(3,))
     (row,) = read_json(page.with_name("comparison.json"))["differences"]
@@ -175,6 +182,7 @@ def compare_only(tmp_path: Path, *changes: str, seeds: tuple[int, ...] = ()) -> 
     )
 
 
+@pytest.mark.slow
 def test_seeds_run_apart_are_compared_together_without_their_weights(work: Work, tmp_path: Path) -> None:
     """As after three processes on another machine, of which only the small files came back."""
     for seed in (3, 5, 6):
@@ -189,6 +197,7 @@ def test_seeds_run_apart_are_compared_together_without_their_weights(work: Work,
     assert work.done == []
 
 
+@pytest.mark.slow
 def test_what_is_not_finished_or_of_another_recipe_is_left_out_and_said(work: Work, tmp_path: Path) -> None:
     work.fail["eval", "c3po", 4] = WorkFailed("the disk is full")
     with pytest.raises(WorkFailed):
@@ -212,6 +221,7 @@ def test_nothing_to_compare_is_told(work: Work, tmp_path: Path) -> None:
         compare_only(tmp_path)
 
 
+@pytest.mark.slow
 def test_arms_that_come_out_the_same_on_a_seed_count_as_no_difference_there(work: Work, tmp_path: Path) -> None:
     """Two rules may pick one checkpoint on a seed: leaving that seed out would show only where they differ."""
     go(tmp_path, seeds=(3, 4))

@@ -118,6 +118,7 @@ except RuntimeError as error:
 """
 
 
+@pytest.mark.slow
 def test_host_memory_that_runs_out_names_the_need_and_the_keys() -> None:
     done = subprocess.run([sys.executable, "-c", STARVES], capture_output=True, text=True, check=True)
     assert "runs/x/rl: the machine is out of memory (32.00 GiB more were asked for, " in done.stdout

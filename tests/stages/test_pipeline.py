@@ -71,6 +71,7 @@ def test_a_second_run_skips_what_is_fresh(walk) -> None:
     assert walk() == []
 
 
+@pytest.mark.slow
 def test_a_changed_key_reruns_its_stage_and_what_follows(walk) -> None:
     walk()
     assert walk("stages.sft.checkpoints_per_epoch=2") == ["sft", "select"]
@@ -79,16 +80,19 @@ def test_a_changed_key_reruns_its_stage_and_what_follows(walk) -> None:
     assert json.loads(kept.read_text())["checkpoints_per_epoch"] == 1  # the old result is not lost
 
 
+@pytest.mark.slow
 def test_a_changed_note_reruns_nothing(walk) -> None:
     walk()
     assert walk("note=hello") == []
 
 
+@pytest.mark.slow
 def test_a_changed_seed_reruns_everything(walk) -> None:
     walk()
     assert walk("seed=99") == ["curate", "sft", "select"]
 
 
+@pytest.mark.slow
 def test_from_to_and_fresh(walk) -> None:
     assert walk(last="sft") == ["curate", "sft"]
     assert walk(first="select") == ["select"]
@@ -108,12 +112,14 @@ def test_wrong_stage_names(walk, first: str, last: str | None, message: str) -> 
         walk(first=first, last=last)
 
 
+@pytest.mark.slow
 def test_an_output_that_is_gone_makes_its_stage_run_again(walk) -> None:
     walk()
     (walk.run / "sft" / "out.txt").unlink()
     assert walk()[0] == "sft"
 
 
+@pytest.mark.slow
 def test_an_interrupted_stage_goes_on_in_its_folder(walk) -> None:
     def stopped(context: Context) -> StageResult:
         (context.folder / "half").write_text("done so far")
@@ -129,6 +135,7 @@ def test_an_interrupted_stage_goes_on_in_its_folder(walk) -> None:
     assert (walk.run / "sft" / "half").read_text() == "done so far"
 
 
+@pytest.mark.slow
 def test_a_failed_stage_says_why_and_goes_on_later(walk) -> None:
     def full(context: Context) -> StageResult:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
@@ -144,6 +151,7 @@ def test_a_failed_stage_says_why_and_goes_on_later(walk) -> None:
     assert walk() == ["sft", "select"]
 
 
+@pytest.mark.slow
 def test_a_bug_keeps_its_traceback_in_a_file(walk) -> None:
     def bug(context: Context) -> StageResult:
         raise ZeroDivisionError("oh")
@@ -166,6 +174,7 @@ def test_a_run_folder_that_cannot_be_made(tmp_path: Path) -> None:
         pass
 
 
+@pytest.mark.slow
 def test_manifests_hold_what_the_contract_says(walk) -> None:
     walk()
     manifest = json.loads((walk.run / "sft" / "manifest.json").read_text())

@@ -57,6 +57,7 @@ time.sleep(100)
 """
 
 
+@pytest.mark.slow
 def test_a_launcher_that_is_killed_leaves_no_rank_behind(tmp_path):
     """The rank waits for a first one that never comes, as an orphan would."""
     command = [sys.executable, "-c", LAUNCHER, "-m", "ringlite_cli", "run", "toy", "--runs-dir", str(tmp_path)]

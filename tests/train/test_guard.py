@@ -105,6 +105,7 @@ def fatal_prompt(policy, out) -> str:
     return falls.asked[5][0]  # the sixth step's
 
 
+@pytest.mark.slow
 def test_a_rollback_goes_to_a_good_checkpoint_leaves_the_batches_out_and_lowers_the_rate(policy, tmp_path):
     falls = Falls(fatal_prompt(policy, tmp_path / "calm"))
     guard = {"reward": {"drop": 0.9, "action": "rollback"}, "lr_factor": 0.5}
@@ -121,6 +122,7 @@ def test_a_rollback_goes_to_a_good_checkpoint_leaves_the_batches_out_and_lowers_
     assert not {name for batch in first for name in batch} & {name for batch in after for name in batch}
 
 
+@pytest.mark.slow
 def test_patience_ends(policy, tmp_path):
     guard = {"entropy": {"low": 50.0, "action": "rollback"}, "max_rollbacks": 2}
     with pytest.raises(WorkFailed, match=r"step 2: the entropy .* below 50 .*gone back 2 times already.*learning_rate"):
@@ -129,6 +131,7 @@ def test_patience_ends(policy, tmp_path):
     assert [(event["attempt"], event.get("to")) for event in events] == [(0, 0), (1, 0), (2, None)]
 
 
+@pytest.mark.slow
 def test_a_pause_saves_and_the_same_call_goes_on(policy, tmp_path):
     guard = {"entropy": {"low": 50.0, "action": "pause"}, "window": 3}
     with pytest.raises(Paused, match="paused the run after step 3: the entropy"):
@@ -139,6 +142,7 @@ def test_a_pause_saves_and_the_same_call_goes_on(policy, tmp_path):
     assert [event["step"] for event in read_jsonl(tmp_path / "guard.jsonl")] == [3, 6]
 
 
+@pytest.mark.slow
 def test_a_logged_rule_changes_nothing_but_the_log(policy, tmp_path):
     rl(policy, tmp_path / "calm", {}, steps=4)
     rl(policy, tmp_path / "run", {"entropy": {"low": 50.0}}, steps=4)
@@ -148,11 +152,13 @@ def test_a_logged_rule_changes_nothing_but_the_log(policy, tmp_path):
     assert one == other
 
 
+@pytest.mark.slow
 def test_a_loss_that_is_no_number_goes_back_and_fails_when_it_comes_again(policy, tmp_path):
     with pytest.raises(WorkFailed, match=r"step 1: the loss is (nan|-?inf) at step 1; the guard has gone back 1 times"):
         rl(policy, tmp_path, {"max_rollbacks": 1}, entropy_coef=float("inf"))
 
 
+@pytest.mark.slow
 def test_a_guarded_run_that_was_killed_after_a_rollback_goes_on_to_the_same_weights(policy, tmp_path):
     fatal = fatal_prompt(policy, tmp_path / "calm")
     guard = {"reward": {"drop": 0.9, "action": "rollback"}, "lr_factor": 0.5}

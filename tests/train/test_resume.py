@@ -66,6 +66,7 @@ def whole(policy, tmp_path_factory):
     return left_by(out)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stopped_at", [2, 3])
 def test_a_stop_at_any_step_with_everything_that_has_a_state_goes_on_to_the_same_run(
     policy, tmp_path, whole, stopped_at
@@ -82,6 +83,7 @@ def test_a_stop_at_any_step_with_everything_that_has_a_state_goes_on_to_the_same
     assert left_by(tmp_path) == whole
 
 
+@pytest.mark.slow
 def test_a_damaged_newest_checkpoint_falls_back_to_the_one_before_and_says_so(policy, tmp_path, whole, caplog):
     rl(policy, tmp_path, **EVERYTHING)
     checkpoints = tmp_path / "checkpoints"
@@ -110,6 +112,7 @@ def test_a_checkpoint_without_its_seal_does_not_count(tmp_path):
     assert last_checkpoint(tmp_path) is None
 
 
+@pytest.mark.slow
 def test_another_number_of_ranks_is_refused(policy, tmp_path):
     rl(policy, tmp_path, steps=2)
     newest, _ = last_checkpoint(tmp_path / "checkpoints")
@@ -133,6 +136,7 @@ def test_a_clock_that_jumps_back_does_not_cost_the_newest_checkpoint(tmp_path):
     assert {path.name for path in tmp_path.iterdir()} == {"checkpoint-10", "checkpoint-100"}
 
 
+@pytest.mark.slow
 def test_a_run_past_its_end_is_refused_and_not_silently_called_done(policy, tmp_path):
     rl(policy, tmp_path)
     with pytest.raises(UserError, match=r"at step 4 already, and 2 are asked for: nothing would be trained.*--fresh"):
@@ -148,6 +152,7 @@ def test_a_training_that_ends_early_without_a_stop_is_no_success():
         keeper.raise_if_idle(TrainerState(global_step=3), 4)
 
 
+@pytest.mark.slow
 def test_max_hours_stops_saved_while_there_is_time(policy, tmp_path):
     started = time.monotonic()
 

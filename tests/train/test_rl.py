@@ -142,6 +142,7 @@ def test_the_logged_entropy_is_the_policy_s(policy, tmp_path):
     assert row["entropy"] == pytest.approx(sum(m.entropy * len(m.log_probs) for m in measured) / tokens, abs=1e-5)
 
 
+@pytest.mark.slow
 def test_a_run_that_lost_its_tail_goes_on_to_the_same_weights(policy, tmp_path):
     whole = rl(policy, tmp_path / "whole")
     broken = tmp_path / "broken"
@@ -170,6 +171,7 @@ def test_a_run_that_lost_its_tail_goes_on_to_the_same_weights(policy, tmp_path):
         assert torch.equal(tensor, weights(result.policy)[name]), name
 
 
+@pytest.mark.slow
 def test_ctrl_c_finishes_the_step_saves_and_goes_on(policy, tmp_path):
     whole = rl(policy, tmp_path / "whole", trl={"save_steps": 100})
     steps = []
@@ -199,12 +201,14 @@ def test_a_finished_run_is_not_trained_again(policy, tmp_path):
     assert all(torch.equal(t, before[n]) for n, t in weights(second.policy).items())
 
 
+@pytest.mark.slow
 def test_a_fresh_run_forgets_the_earlier_one(policy, tmp_path):
     rl(policy, tmp_path)
     assert rl(policy, tmp_path, steps=2, resume=False).steps == 2
     assert {r["step"] for r in read_jsonl(tmp_path / "rollouts.jsonl")} == {1, 2}
 
 
+@pytest.mark.slow
 def test_several_updates_train_disjoint_selections_off_policy(policy, tmp_path):
     result = rl(policy, tmp_path, updates_per_rollout=2, trl={"learning_rate": 2e-2})
     rows, rollouts = read_jsonl(tmp_path / "metrics.jsonl"), read_jsonl(tmp_path / "rollouts.jsonl")
@@ -216,6 +220,7 @@ def test_several_updates_train_disjoint_selections_off_policy(policy, tmp_path):
     assert [row["clip_fraction"] > 0 for row in rows] == [False, True, False, True]
 
 
+@pytest.mark.slow
 def test_a_verifier_s_failure_is_retried_and_never_a_wrong_answer(policy, tmp_path):
     calls = []
 
@@ -237,6 +242,7 @@ def test_a_verifier_s_failure_is_retried_and_never_a_wrong_answer(policy, tmp_pa
         assert all(r["verdict"] in ("correct", "wrong") for r in others)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("reward", [float("nan"), float("inf")])
 def test_a_reward_that_is_no_number_is_no_reward(policy, tmp_path, reward):
     def broken(pairs):
@@ -272,6 +278,7 @@ def test_a_verifier_that_loses_rows_stops_the_run(policy, tmp_path):
         rl(policy, tmp_path, lambda pairs: verify(pairs)[1:])
 
 
+@pytest.mark.slow
 def test_a_policy_that_diverged_stops_the_run(policy, tmp_path):
     with pytest.raises(WorkFailed, match=r"not finite in step \d: it has diverged; .*lower the learning rate"):
         rl(policy, tmp_path, trl={"learning_rate": 1e30, "max_grad_norm": 0.0})
@@ -284,6 +291,7 @@ def test_a_loss_that_is_not_finite_stops_the_run(policy, tmp_path):
     assert not (tmp_path / "policy").exists()
 
 
+@pytest.mark.slow
 def test_uninformative_groups_can_be_left_out(policy, tmp_path):
     def first_prompt_only(pairs):
         first = pairs[0][0].id
@@ -295,6 +303,7 @@ def test_uninformative_groups_can_be_left_out(policy, tmp_path):
     assert all(row["budget_fill"] < 1 for row in read_jsonl(tmp_path / "metrics.jsonl"))
 
 
+@pytest.mark.slow
 def test_truncated_responses_can_be_left_out(policy, tmp_path):
     rl(policy, tmp_path, trl={"mask_truncated_completions": True}, steps=2)
     rollouts = read_jsonl(tmp_path / "rollouts.jsonl")
@@ -302,6 +311,7 @@ def test_truncated_responses_can_be_left_out(policy, tmp_path):
     assert all(r["tokens"] > 0 and not (r["truncated"] and r["tokens_kept"]) for r in rollouts)
 
 
+@pytest.mark.slow
 def test_whole_keeps_the_last_response(policy, tmp_path):
     rl(policy, tmp_path, cut="whole", steps=2)
     assert all(r["tokens_kept"] in (0, r["tokens"]) for r in read_jsonl(tmp_path / "rollouts.jsonl"))
@@ -362,6 +372,7 @@ def test_two_problems_of_one_id_are_refused(policy, tmp_path):
         )
 
 
+@pytest.mark.slow
 def test_a_router_coefficient_on_a_dense_model_is_refused(tmp_path):
     dense = save_policy(tmp_path / "dense", "qwen3")
     with pytest.raises(UserError, match="Qwen3ForCausalLM returns no router logits"):

@@ -24,6 +24,7 @@ def rows_of(out: Path) -> list[dict]:
     return read_jsonl(out / "metrics.jsonl")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("algorithm", ["grpo", "dapo", "dr_grpo"])
 def test_other_algorithms_train_every_response(policy, tmp_path, algorithm):
     rl(policy, tmp_path, algorithm=algorithm, steps=2)
@@ -32,6 +33,7 @@ def test_other_algorithms_train_every_response(policy, tmp_path, algorithm):
         assert row["tokens_trained"] == row["tokens_generated"] == row["budget"] > 60
 
 
+@pytest.mark.slow
 def test_a_linear_budget_moves_with_its_divisor(policy, tmp_path):
     rl(policy, tmp_path, budget_schedule="linear", token_budget_end=100, budget_steps=2)
     rows = rows_of(tmp_path)
@@ -41,6 +43,7 @@ def test_a_linear_budget_moves_with_its_divisor(policy, tmp_path):
     ]  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("budget", [1, 10**9])
 def test_other_algorithms_have_no_use_for_a_budget(policy, tmp_path, budget):
     rl(policy, tmp_path, algorithm="grpo", token_budget=budget, steps=1)
@@ -49,6 +52,7 @@ def test_other_algorithms_have_no_use_for_a_budget(policy, tmp_path, budget):
     assert row["row_tokens_max"] <= 32  # row_tokens, which rows planned for a budget of 1 would be far above
 
 
+@pytest.mark.slow
 def test_a_step_that_does_not_fill_its_budget_warns_once(policy, tmp_path, caplog):
     rl(policy, tmp_path / "full", steps=2)
     assert "tokens of its budget" not in caplog.text
@@ -64,6 +68,7 @@ def refusing(pairs):
     return [Verdict("x", float("w1" in text and int(problem.id[1:]) % 2)) for problem, text in pairs]
 
 
+@pytest.mark.slow
 def test_a_budget_that_is_not_filled_is_refilled(policy, tmp_path):
     options = {"drop_uninformative": True, "steps": 3}
     rl(policy, tmp_path / "accept", refusing, **options)
@@ -84,6 +89,7 @@ def test_a_budget_that_is_not_filled_is_refilled(policy, tmp_path):
         assert sum(r["tokens"] - r["tokens_kept"] for r in cut) == row["tokens_truncated"]
 
 
+@pytest.mark.slow
 def test_prompts_by_difficulty_and_an_adaptive_budget_resume_to_the_same_weights(policy, tmp_path):
     options = {
         "sampling": "difficulty",
@@ -107,6 +113,7 @@ def test_prompts_by_difficulty_and_an_adaptive_budget_resume_to_the_same_weights
         assert torch.equal(tensor, weights(resumed.policy)[name]), name
 
 
+@pytest.mark.slow
 def test_an_adapter_is_trained_and_written_merged(policy, tmp_path):
     result = rl(policy, tmp_path, lora={"r": 4}, trl={"beta": 0.01}, steps=2)
     before, after = load_file(policy / "model.safetensors"), weights(result.policy)
@@ -124,6 +131,7 @@ def test_router_coefficients_with_an_adapter_alone_are_refused(policy, tmp_path)
         rl(policy, tmp_path, lora={"r": 4, "target_modules": ["q_proj", "v_proj"]})
 
 
+@pytest.mark.slow
 def test_a_frozen_router_stays(policy, tmp_path):
     result = rl(policy, tmp_path, freeze_router=True, router_balance_coef=0.0, router_z_loss_coef=0.0, steps=2)
     before, after = load_file(policy / "model.safetensors"), weights(result.policy)
@@ -135,6 +143,7 @@ def test_a_frozen_router_stays(policy, tmp_path):
         rl(policy, tmp_path / "both", freeze_router=True)
 
 
+@pytest.mark.slow
 def test_small_steps_do_not_round_away_in_bf16(policy, tmp_path):
     """At 1e-6 a weight of 0.1 moves by less than half its last bf16 digit; the weights that are trained do move."""
     options = {"dtype": "bfloat16", "steps": 1, "router_balance_coef": 0.0, "router_z_loss_coef": 0.0}
@@ -149,6 +158,7 @@ def test_small_steps_do_not_round_away_in_bf16(policy, tmp_path):
     assert weights(result.policy)[name].dtype == torch.bfloat16
 
 
+@pytest.mark.slow
 def test_auto_is_the_policy_s_own_dtype_with_float32_weights_in_training(policy, tmp_path):
     half = tmp_path / "half"
     shutil.copytree(policy, half)

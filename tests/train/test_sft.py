@@ -118,6 +118,7 @@ class StopAt(TrainerCallback):
             control.should_save = control.should_training_stop = True
 
 
+@pytest.mark.slow
 def test_a_stopped_run_goes_on_and_ends_as_if_it_had_not_stopped(base, whole_run, tmp_path):
     whole, _, result = whole_run
     stopped = run_sft(
@@ -150,6 +151,7 @@ def test_an_unpacked_run_works_too(base, tmp_path):
     assert result.steps == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", ["bfloat16", "auto"])
 def test_half_precision_trains_float32_weights_and_writes_its_own_dtype(tmp_path, dtype):
     """`auto` is what the base has: bfloat16 here."""

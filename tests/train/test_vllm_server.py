@@ -80,6 +80,7 @@ def test_a_server_that_ends_while_it_starts_is_told_with_its_last_words(tmp_path
         process.wait(30)
 
 
+@pytest.mark.slow
 def test_ending_a_server_ends_what_ignores_it_and_its_workers(tmp_path: Path) -> None:
     process = ServerProcess([sys.executable, "-c", STUBBORN], {}, 1, tmp_path / "log", grace=1.0)
     pid = leader(tmp_path / "log")
@@ -87,6 +88,7 @@ def test_ending_a_server_ends_what_ignores_it_and_its_workers(tmp_path: Path) ->
     assert not session(pid)
 
 
+@pytest.mark.slow
 def test_a_server_does_not_outlive_a_run_that_is_killed(tmp_path: Path) -> None:
     code = (
         "import sys, time; from pathlib import Path; from ringlite_cli.train.vllm_process import *\n"
