@@ -105,7 +105,6 @@ def run_rl(
 
     from ringlite_cli.train.guarding import Guarding
 
-    import_apart("ringlite_cli.train.c3po_trainer")
     problems = _with_unique_ids(problems)
     if steps <= 0 or steps % updates_per_rollout:
         raise UserError(
@@ -275,11 +274,10 @@ def _trainer(
     from datasets import Dataset
     from transformers import PrinterCallback
 
-    from ringlite_cli.train.c3po_trainer import C3POTrainer
     from ringlite_cli.train.reward import VerifiedReward
 
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")  # TRL would send some when it starts
-    trainer = C3POTrainer(
+    trainer = import_apart("ringlite_cli.train.c3po_trainer").C3POTrainer(
         model=str(policy),
         reward_funcs=VerifiedReward(problems, verify),
         args=args,

@@ -8,6 +8,7 @@ from typing import Any
 
 from ringlite_cli.engine import check_vllm, prepare_environment
 from ringlite_cli.errors import UserError
+from ringlite_cli.freeing import import_apart
 from ringlite_cli.recipe.schema import VllmServer
 from ringlite_cli.train.vllm_process import ServerProcess, choose_gpus, ranks_here, serve, visible_gpus
 from ringlite_cli.train.vllm_server import check_server
@@ -49,9 +50,10 @@ def generation_for(args: Any, watch: Watch) -> AbstractContextManager[None]:
     if args.vllm_mode == "server" and args.process_index == 0:
         _check_server(args, watch)
     prepare_environment(cuda=args.device.type == "cuda")
-    from ringlite_cli.train.vllm_generation import watched_generation
-
-    return watched_generation(watch, args)
+    watched: AbstractContextManager[None] = import_apart("ringlite_cli.train.vllm_generation").watched_generation(
+        watch, args
+    )
+    return watched
 
 
 def _check_server(args: Any, watch: Watch) -> None:
