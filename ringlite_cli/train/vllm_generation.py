@@ -73,15 +73,18 @@ class WatchedGeneration(VLLMGeneration):
         return stats
 
     def sync_weights(self) -> None:
-        """As TRL's; the run's own server is started again where it has died since. Raises WorkFailed as generate."""
+        """As TRL's; the run's own server is started again where it has died or hangs. Raises WorkFailed as generate."""
         started = time.perf_counter()
         try:
-            if self.mode == "colocate" and self._on_cpu:
+            if self.mode == "server":
+                with time_limit(self.watch.timeout, wake=self.end if self.server else None):
+                    super().sync_weights()
+            elif self._on_cpu:
                 self._reload()
             else:
                 super().sync_weights()
         except Exception as error:
-            if self.server is None:
+            if self.mode != "server":
                 raise
             self._start_again(error)
         self._probe_due = True

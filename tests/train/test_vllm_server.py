@@ -4,9 +4,11 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
@@ -14,6 +16,7 @@ from safetensors.torch import load_file
 from test_vllm import session, train, wait_for, with_vllm
 from tiny_lm import save_policy
 from transformers import AutoModelForCausalLM
+from trl.generation.vllm_generation import VLLMGeneration
 
 from ringlite_cli.errors import UserError, WorkFailed
 from ringlite_cli.models import register
@@ -22,7 +25,9 @@ from ringlite_cli.recipe.schema import VllmServer
 from ringlite_cli.samples import Request, SamplingSettings
 from ringlite_cli.stages.rl import faults
 from ringlite_cli.train.devices import on_one_gpu
+from ringlite_cli.train.vllm_generation import WatchedGeneration
 from ringlite_cli.train.vllm_process import ServerProcess, choose_gpus, free_port, is_own
+from ringlite_cli.train.vllm_start import Watch
 from ringlite_cli.train.vllm_weights import published_weights
 
 BAILING = Path(__file__).parents[1] / "models" / "golden" / "ling_like"
@@ -65,6 +70,28 @@ def test_a_trainer_without_a_gpu_is_told_that_a_server_is_not_for_it(tmp_path: P
     policy = save_policy(tmp_path / "policy", "llama")
     with pytest.raises(UserError, match=r"trl\.vllm_mode: weights reach a vLLM server over NCCL.*colocate"):
         train(policy, tmp_path / "run", mode="server")
+
+
+def dead(_: Any) -> None:
+    raise ConnectionError("planted: nobody listens")
+
+
+def silent(_: Any) -> None:
+    while True:
+        time.sleep(0.01)
+
+
+@pytest.mark.parametrize(("fault", "words"), [(dead, "ConnectionError: planted"), (silent, r"no answer in 0\.2 s")])
+def test_anothers_server_that_takes_no_weights_is_told_and_not_started(
+    fault: Callable[[Any], None], words: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Weights go between GPUs; here it is their way that is planted."""
+    monkeypatch.setattr(VLLMGeneration, "sync_weights", fault)
+    generation = object.__new__(WatchedGeneration)
+    generation.mode, generation.server, generation.restarts = "server", None, 0
+    generation.watch, generation.accelerator = Watch(timeout=0.2), SimpleNamespace(num_processes=1)
+    with pytest.raises(WorkFailed, match=rf"the vLLM engine failed in mid-step \({words}.*set use_vllm: false"):
+        generation.sync_weights()
 
 
 def test_a_lone_process_trains_on_one_of_many_gpus() -> None:
