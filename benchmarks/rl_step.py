@@ -19,6 +19,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -167,13 +168,11 @@ def _stock(options: argparse.Namespace) -> list[Row]:
 
 def _stock_engine() -> Any:
     """On a CPU vLLM needs settings that TRL does not make; on a GPU stock TRL is left as it is."""
-    from contextlib import nullcontext
-
+    if _cuda():
+        return nullcontext()
     from ringlite_cli.train.vllm_generation import watched_generation
     from ringlite_cli.train.vllm_start import Watch
 
-    if _cuda():
-        return nullcontext()
     return watched_generation(Watch(sync_tolerance=0.5), None)
 
 

@@ -6,9 +6,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-_STOPPING = tuple(
-    getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGUSR1", "SIGALRM") if hasattr(signal, name)
-)
+STOPPING = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGUSR1", "SIGALRM") if hasattr(signal, name))
+"""Ctrl-C, schedulers' ways to say that the time is up, and the alarm of --max-hours."""
 
 
 @contextmanager
@@ -23,7 +22,7 @@ def stop_after() -> Iterator[None]:
         came = True
 
     ours = threading.current_thread() is threading.main_thread()
-    numbers = [n for n in _STOPPING if ours and signal.getsignal(n) is signal.default_int_handler]
+    numbers = [n for n in STOPPING if ours and signal.getsignal(n) is signal.default_int_handler]
     for number in numbers:
         signal.signal(number, note)
     try:

@@ -248,9 +248,11 @@ class C3POTrainer(GRPOTrainer):
     def _plan(self, batches: list[dict[str, Tensor]], rollout: Rollout) -> list[Update]:
         """This rank's updates of one rollout."""
         selections = self._planner.select(rollout, self.budget.tokens, self.state.global_step)
+        # Copied from the GPU once and whole, not response by response
+        read = [{name: x.cpu() for name, x in batch.items() if isinstance(x, Tensor)} for batch in batches]
         updates = []
         for number, picks in enumerate(selections):
-            update = self._planner.update(batches, rollout, picks, self._budget_step())
+            update = self._planner.update(read, rollout, picks, self._budget_step())
             update.stats |= self._stats(rollout, picks, selections if number == 0 else None)
             self._add_log_probs(update, off_policy=number > 0)
             updates.append(update)

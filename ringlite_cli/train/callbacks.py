@@ -13,14 +13,11 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 
 from ringlite_cli.errors import Diverged, Interrupted
 from ringlite_cli.runs.deadline import seconds_left
+from ringlite_cli.runs.stopping import STOPPING
 
 log = logging.getLogger(__name__)
 
 Row = dict[str, Any]
-
-
-STOPPING = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGUSR1", "SIGALRM") if hasattr(signal, name))
-"""Ctrl-C, schedulers' ways to say that the time is up, and the alarm of --max-hours."""
 
 
 class StopFlag(TrainerCallback):

@@ -73,7 +73,6 @@ def run_sft(
 
     from ringlite_cli.train.keeper import Keeper
 
-    import_apart("trl.trainer.sft_trainer")
     out_dir = Path(out_dir)
     rows = _rows(problems, prompt_suffix or {}, seed)
     dtype = compute_dtype(base, dtype)
@@ -189,6 +188,7 @@ def _packs(args: Any) -> bool:
 
 def _counting_trainer() -> type["SFTTrainer"]:
     """SFTTrainer that counts the tokens that carry loss; made at use, for TRL is slow to import."""
+    import_apart("trl.trainer.sft_trainer")
     from trl import SFTTrainer
 
     class CountingSFTTrainer(SFTTrainer):

@@ -18,16 +18,6 @@ from ringlite_cli.train.rollout import Rollout
 
 Row = dict[str, Any]
 Batch = Mapping[str, Tensor]
-_READ = (
-    "prompt_ids",
-    "prompt_mask",
-    "completion_ids",
-    "completion_mask",
-    "tool_mask",
-    "sampling_per_token_logps",
-    "advantages",
-)
-"""What a sample is made of; copied from the GPU as a whole, not response by response."""
 
 
 @dataclass(slots=True)
@@ -94,7 +84,7 @@ class Planner:
         return selections
 
     def update(self, batches: Sequence[Batch], rollout: Rollout, picks: Sequence[Pick], budget: int) -> Update:
-        """One selection as this rank's rows. batches: TRL's, of this rank. budget: Phi over all ranks."""
+        """One selection as this rank's rows. batches: TRL's, of this rank, on the host. budget: Phi over all ranks."""
         update = self._pack(self._share(self._local_samples(batches, rollout, picks)))
         update.divisor = step_divisor(
             self._args.algorithm,
@@ -107,13 +97,12 @@ class Planner:
 
     def _local_samples(self, batches: Sequence[Batch], rollout: Rollout, picks: Sequence[Pick]) -> list[Sample]:
         """The picked prefixes of this rank's own responses."""
-        read = [{name: batch[name].cpu() for name in _READ if name in batch} for batch in batches]
         samples = []
         for pick in sorted(picks):
             rank, batch_index, i = rollout.places[pick.index]
             if rank == self._accelerator.process_index:
                 weight = token_weights(self._args.algorithm, [pick.tokens])[0]
-                samples.append(_sample(read[batch_index], i, pick, weight))
+                samples.append(_sample(batches[batch_index], i, pick, weight))
         return samples
 
     def _share(self, samples: list[Sample]) -> list[Sample]:

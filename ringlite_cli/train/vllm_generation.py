@@ -19,7 +19,7 @@ import shutil
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager
 from functools import partial
 from typing import Any
 
@@ -77,7 +77,7 @@ class WatchedGeneration(VLLMGeneration):
         started = time.perf_counter()
         try:
             if self.mode == "server":
-                with time_limit(self.watch.timeout, wake=self.end if self.server else None):
+                with self._in_time():
                     super().sync_weights()
             elif self._on_cpu:
                 self._reload()
@@ -96,7 +96,7 @@ class WatchedGeneration(VLLMGeneration):
             self._probe = self._choose_probe(prompts)
         started = time.perf_counter()
         try:
-            with time_limit(self.watch.timeout, wake=self.end if self.server else None):
+            with self._in_time():
                 if self.mode == "server":
                     self._check_probe(None)
                 return super().generate(prompts, *args, **kwargs)
@@ -124,6 +124,10 @@ class WatchedGeneration(VLLMGeneration):
         gc.collect()
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
+
+    def _in_time(self) -> AbstractContextManager[None]:
+        """The block may take `engine_timeout` seconds; past them the run's own server is ended."""
+        return time_limit(self.watch.timeout, wake=self.end if self.server else None)
 
     @property
     def _on_cpu(self) -> bool:

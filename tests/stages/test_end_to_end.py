@@ -142,15 +142,7 @@ def test_ctrl_c_in_rl_leaves_interrupted_and_the_same_command_goes_on(copy: Path
     arguments = ["run", "toy", "--runs-dir", str(copy.parent), "--to", "rl-math", "--set", change]
     metrics = copy / "rl-math" / "metrics.jsonl"
     metrics.unlink()
-    process = subprocess.Popen([sys.executable, "-m", "ringlite_cli", *arguments], stderr=subprocess.PIPE, text=True)
-    try:
-        _wait(lambda: len(read_jsonl(metrics)) >= 2, process)
-        process.send_signal(signal.SIGINT)
-        _, errors = process.communicate(timeout=60)
-    finally:
-        process.kill()
-    assert process.returncode == 130, errors
-    assert "Traceback" not in errors
+    _stop(arguments, lambda: len(read_jsonl(metrics)) >= 2, signal.SIGINT)
     assert manifest(copy, "rl-math")["status"] == "interrupted"
     stopped = len(read_jsonl(metrics))
     assert stopped < 40
@@ -167,15 +159,7 @@ def test_a_signal_in_eval_loses_nothing_and_the_same_command_goes_on(run: Path, 
     shutil.rmtree(copy / "eval")
     arguments = ["run", "toy", "--runs-dir", str(copy.parent), "--from", "eval"]
     responses = copy / "eval" / "responses.jsonl"
-    process = subprocess.Popen([sys.executable, "-m", "ringlite_cli", *arguments], stderr=subprocess.PIPE, text=True)
-    try:
-        _wait(lambda: read_jsonl(responses), process)
-        process.send_signal(signal.SIGUSR1)
-        _, errors = process.communicate(timeout=60)
-    finally:
-        process.kill()
-    assert process.returncode == 130, errors
-    assert "Traceback" not in errors
+    _stop(arguments, lambda: read_jsonl(responses), signal.SIGUSR1)
     assert manifest(copy, "eval")["status"] == "interrupted"
     kept = read_jsonl(responses)
     assert 48 <= len(kept) < 4 * 48  # what was sampled is verified and kept, a policy's batch at least
@@ -185,6 +169,19 @@ def test_a_signal_in_eval_loses_nothing_and_the_same_command_goes_on(run: Path, 
     assert rows[: len(kept)] == kept  # not sampled again
     assert len({(r["policy"], r["task"], r["id"], r["sample"]) for r in rows}) == len(rows) == 4 * 48
     assert read_json(copy / "eval" / "scores.json") == read_json(run / "eval" / "scores.json")
+
+
+def _stop(arguments: list[str], ready, number: signal.Signals) -> None:
+    """The command, sent a signal once it is ready: it ends by itself, as one that was stopped, without a traceback."""
+    process = subprocess.Popen([sys.executable, "-m", "ringlite_cli", *arguments], stderr=subprocess.PIPE, text=True)
+    try:
+        _wait(ready, process)
+        process.send_signal(number)
+        _, errors = process.communicate(timeout=60)
+    finally:
+        process.kill()
+    assert process.returncode == 130, errors
+    assert "Traceback" not in errors
 
 
 def _wait(ready, process: subprocess.Popen, seconds: float = 120) -> None:
