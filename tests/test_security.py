@@ -9,7 +9,7 @@ import ringlite_cli
 from ringlite_cli.errors import UserError
 from ringlite_cli.recipe.load import load_recipe
 from ringlite_cli.recipe.schema import Model
-from ringlite_cli.stages.pipeline import _versions
+from ringlite_cli.stages.walk.pipeline import _versions
 
 PACKAGE = Path(ringlite_cli.__file__).parent
 FORBIDDEN = {"os.system", "os.popen", "pickle.load", "pickle.loads", "torch.load", "yaml.unsafe_load", "yaml.full_load"}
@@ -46,7 +46,7 @@ def test_weights_are_safetensors_or_refused(tmp_path: Path) -> None:
     import torch
     from policies import write_tiny_policy
 
-    from ringlite_cli.train.model import prepare_model
+    from ringlite_cli.train.base_model import prepare_model
 
     model = write_tiny_policy(tmp_path / "model")
     section = {"path": str(model), "dtype": "float32"}

@@ -19,9 +19,9 @@ from transformers import PrinterCallback, TrainerCallback
 from trl import GRPOConfig, GRPOTrainer
 
 from ringlite_cli.problems import Problem
-from ringlite_cli.train.c3po_config import C3POConfig
-from ringlite_cli.train.c3po_trainer import C3POTrainer
-from ringlite_cli.train.prompts import DifficultySource
+from ringlite_cli.train.rl.config import C3POConfig
+from ringlite_cli.train.rl.prompts import DifficultySource
+from ringlite_cli.train.rl.trainer import C3POTrainer
 
 BUDGET, GROUP, PROMPTS = 70, 4, 4
 

@@ -3,7 +3,7 @@ import os
 import pytest
 
 from ringlite_cli.recipe.load import load_recipe
-from ringlite_cli.stages.allocator import VARIABLES, use_expandable_segments
+from ringlite_cli.stages.walk.allocator import VARIABLES, use_expandable_segments
 
 
 @pytest.fixture

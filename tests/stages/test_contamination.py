@@ -6,7 +6,7 @@ import pytest
 
 from ringlite_cli.problems import Problem
 from ringlite_cli.runs.files import MetricsWriter, read_json
-from ringlite_cli.stages.contamination import find_contaminated, write_flags
+from ringlite_cli.stages.parts.contamination import find_contaminated, write_flags
 
 LEAKED = "A farmer has 12 cows, buys 7 more cows at the market, then sells 3 of them to a neighbour. How many are left?"
 OTHER = "Find the area of a triangle whose sides measure five, six and seven units, and give it as a surd."

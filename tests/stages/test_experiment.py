@@ -11,9 +11,9 @@ import pytest
 from ringlite_cli.console import Console
 from ringlite_cli.errors import Interrupted, RecipeErrors, UserError, WorkFailed
 from ringlite_cli.runs.files import read_json, write_json
-from ringlite_cli.stages import KINDS
 from ringlite_cli.stages.base import Context, StageKind, StageResult
-from ringlite_cli.stages.experiment import compare_finished, run_experiment
+from ringlite_cli.stages.commands.experiment import compare_finished, run_experiment
+from ringlite_cli.stages.kinds import KINDS
 
 RECIPE = """\
 name: small

@@ -10,9 +10,9 @@ import pytest
 from ringlite_cli.errors import UserError, WorkFailed
 from ringlite_cli.runs.manifest import Manifest, describe
 from ringlite_cli.sandbox.view import find_bwrap
-from ringlite_cli.stages.doctor import _findings
-from ringlite_cli.stages.failures import as_failure
-from ringlite_cli.stages.inputs import changed, check_inputs
+from ringlite_cli.stages.commands.doctor import _findings
+from ringlite_cli.stages.walk.failures import as_failure
+from ringlite_cli.stages.walk.inputs import changed, check_inputs
 
 
 def in_view(*view: str) -> "list[str]":
@@ -108,8 +108,8 @@ def test_what_changed_is_named(written) -> None:
 STARVES = """
 import resource, torch
 from pathlib import Path
-from ringlite_cli.stages.doctor import _findings
-from ringlite_cli.stages.failures import as_failure
+from ringlite_cli.stages.commands.doctor import _findings
+from ringlite_cli.stages.walk.failures import as_failure
 resource.setrlimit(resource.RLIMIT_AS, (4 << 30, 4 << 30))
 try:
     torch.zeros(1 << 33)

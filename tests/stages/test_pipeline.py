@@ -17,8 +17,9 @@ from ringlite_cli.errors import Interrupted, UserError, WorkFailed
 from ringlite_cli.recipe.load import load_recipe
 from ringlite_cli.runs.folder import lock_run
 from ringlite_cli.runs.manifest import read_manifest
-from ringlite_cli.stages import KINDS, pipeline
 from ringlite_cli.stages.base import Context, StageKind, StageResult
+from ringlite_cli.stages.kinds import KINDS
+from ringlite_cli.stages.walk import pipeline
 
 RECIPE = """\
 name: walk

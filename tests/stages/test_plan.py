@@ -6,8 +6,8 @@ import pytest
 
 from ringlite_cli.recipe.load import shipped_recipes
 from ringlite_cli.runs.files import read_json, write_json
-from ringlite_cli.stages.check import load_checked
-from ringlite_cli.stages.plan import count_parameters, print_plan
+from ringlite_cli.stages.commands.check import load_checked
+from ringlite_cli.stages.commands.plan import count_parameters, print_plan
 
 
 class Lines:

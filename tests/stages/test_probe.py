@@ -19,9 +19,9 @@ from ringlite_cli.runs.manifest import Manifest
 from ringlite_cli.sampling.score import sampled_entropy
 from ringlite_cli.sampling.transformers_sampler import TransformersSampler
 from ringlite_cli.stages.base import Context
-from ringlite_cli.stages.check import load_checked
-from ringlite_cli.stages.probe import check_alone, run_probes
-from ringlite_cli.stages.select import STAGE, explain_text
+from ringlite_cli.stages.commands.check import load_checked
+from ringlite_cli.stages.kinds.select import STAGE, explain_text
+from ringlite_cli.stages.parts.rl_probe import check_alone, run_probes
 
 PROBE = (
     "stages.select.rl_probe={data: curate.math, steps: 1, prompts_per_step: 2, token_budget: 32, row_tokens: 64, "

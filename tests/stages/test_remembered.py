@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from ringlite_cli.problems import Problem, Verdict
-from ringlite_cli.stages.remembered import Remembered
+from ringlite_cli.stages.parts.remembered import Remembered
 
 PROBLEMS = [Problem(f"p{i}", "math", f"{i}?", answer=str(i)) for i in range(4)]
 

@@ -16,7 +16,7 @@ from ringlite_cli.errors import UserError
 from ringlite_cli.runs.folder import LOCK, holder, lock_run
 from ringlite_cli.runs.manifest import Manifest
 from ringlite_cli.runs.pulse import FILE, Pulse
-from ringlite_cli.stages.status import duration, status_text
+from ringlite_cli.stages.commands.status import duration, status_text
 
 
 def stage(run: Path, name: str, status: str, **more: str) -> Path:

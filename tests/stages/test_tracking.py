@@ -9,8 +9,8 @@ from ringlite_cli.console import Console
 from ringlite_cli.errors import RecipeErrors
 from ringlite_cli.recipe import tracking
 from ringlite_cli.runs.files import read_jsonl
-from ringlite_cli.stages.check import load_checked
-from ringlite_cli.stages.pipeline import Walk, run_pipeline
+from ringlite_cli.stages.commands.check import load_checked
+from ringlite_cli.stages.walk.pipeline import Walk, run_pipeline
 
 
 def test_every_tracker_of_transformers_is_known() -> None:

@@ -16,8 +16,8 @@ import gc, json, sys
 from pathlib import Path
 from ringlite_cli.freeing import give_back
 from ringlite_cli.problems import Problem, Verdict
-from ringlite_cli.train.rl import run_rl
-from ringlite_cli.train.sft import run_sft
+from ringlite_cli.train.rl.run import run_rl
+from ringlite_cli.train.sft.run import run_sft
 
 policy, out = map(Path, sys.argv[1:3])
 use_vllm = sys.argv[3] == "vllm"

@@ -10,9 +10,9 @@ from ringlite_cli.errors import WorkFailed
 from ringlite_cli.problems import Problem, Verdict
 from ringlite_cli.recipe.schema import Guard
 from ringlite_cli.runs.files import read_jsonl
-from ringlite_cli.train.guard import Watch
-from ringlite_cli.train.history import History, Paused, Rollback
-from ringlite_cli.train.rl import run_rl
+from ringlite_cli.train.guard.history import History, Paused, Rollback
+from ringlite_cli.train.guard.rules import Watch
+from ringlite_cli.train.rl.run import run_rl
 
 CALM = {"reward": 0.4, "entropy": 0.3, "grad_norm": 1.0, "response_tokens_mean": 50.0, "truncated_fraction": 0.0}
 

@@ -10,7 +10,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig
 
 from ringlite_cli.data.generators import GENERATORS
 from ringlite_cli.errors import UserError
-from ringlite_cli.train.model import is_mixture, prepare_model
+from ringlite_cli.train.base_model import is_mixture, prepare_model
 
 CONFIG = {
     "model_type": "ernie4_5_moe",

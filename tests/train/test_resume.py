@@ -16,9 +16,9 @@ from ringlite_cli.errors import Interrupted, UserError, WorkFailed
 from ringlite_cli.problems import Problem, Verdict
 from ringlite_cli.runs.deadline import stop_within
 from ringlite_cli.runs.files import read_jsonl
-from ringlite_cli.train.checkpoints import SEAL, drop_old, last_checkpoint, seal
-from ringlite_cli.train.keeper import Keeper
-from ringlite_cli.train.rl import run_rl
+from ringlite_cli.train.resume.checkpoints import SEAL, drop_old, last_checkpoint, seal
+from ringlite_cli.train.resume.keeper import Keeper
+from ringlite_cli.train.rl.run import run_rl
 
 PROBLEMS = [
     Problem(id=f"p{i}", domain="math" if i % 3 else "code", prompt=f"w{i} w{i + 1}", labels={"pass_rate": i % 10 / 10})

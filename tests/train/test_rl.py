@@ -16,7 +16,7 @@ from ringlite_cli.c3po.entropy import policy_entropy
 from ringlite_cli.errors import Interrupted, UserError, WorkFailed
 from ringlite_cli.problems import Problem, Verdict
 from ringlite_cli.runs.files import read_jsonl
-from ringlite_cli.train.rl import run_rl
+from ringlite_cli.train.rl.run import run_rl
 
 PROBLEMS = [
     Problem(

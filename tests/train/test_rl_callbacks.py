@@ -7,7 +7,8 @@ import pytest
 from transformers import TrainerControl, TrainerState
 
 from ringlite_cli.errors import Interrupted, WorkFailed
-from ringlite_cli.train.callbacks import StepRows, StopFlag
+from ringlite_cli.train.resume.stop import StopFlag
+from ringlite_cli.train.step_rows import StepRows
 
 ARGS = SimpleNamespace(world_size=1)
 

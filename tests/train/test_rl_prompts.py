@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from ringlite_cli.errors import UserError
 from ringlite_cli.problems import Problem
-from ringlite_cli.train.prompts import DifficultySource, draw_prompts
+from ringlite_cli.train.rl.prompts import DifficultySource, draw_prompts
 
 PROBLEMS = [Problem(id=f"{domain}{i}", domain=domain, prompt="?") for domain in ("math", "code") for i in range(7)]
 

@@ -18,7 +18,7 @@ from transformers import AutoModelForCausalLM
 
 from ringlite_cli.problems import Problem, Verdict
 from ringlite_cli.runs.files import read_jsonl
-from ringlite_cli.train.rl import run_rl
+from ringlite_cli.train.rl.run import run_rl
 
 
 def verify(pairs):

@@ -11,8 +11,8 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, TrainerCallback
 from ringlite_cli.c3po.attention import NAME
 from ringlite_cli.data.generators import GENERATORS
 from ringlite_cli.errors import UserError
-from ringlite_cli.train.model import prepare_model
-from ringlite_cli.train.sft import _config, _rows, _trainer, run_sft
+from ringlite_cli.train.base_model import prepare_model
+from ringlite_cli.train.sft.run import _config, _rows, _trainer, run_sft
 
 PROBLEMS = [p for g in GENERATORS.values() for p in g.generate(24, 17)]
 TRL = {

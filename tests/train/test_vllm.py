@@ -19,11 +19,11 @@ from ringlite_cli.engine import fault_of, vllm_version
 from ringlite_cli.errors import UserError, WorkFailed
 from ringlite_cli.problems import Problem, Verdict
 from ringlite_cli.rewards import Verifiers, VerifierSettings
-from ringlite_cli.train import vllm_watchdog
-from ringlite_cli.train.rl import run_rl
-from ringlite_cli.train.vllm_server import check_server, fits
-from ringlite_cli.train.vllm_start import check_memory, phase_stats, tail_share
-from ringlite_cli.train.vllm_watchdog import EngineHung, time_limit
+from ringlite_cli.train.engine import time_limit as vllm_watchdog
+from ringlite_cli.train.engine.external_server import check_server, fits
+from ringlite_cli.train.engine.start import check_memory, phase_stats, tail_share
+from ringlite_cli.train.engine.time_limit import EngineHung, time_limit
+from ringlite_cli.train.rl.run import run_rl
 
 FAULT = fault_of(vllm_version())
 with_vllm = pytest.mark.skipif(bool(FAULT), reason=f"{FAULT}; `make setup-vllm` installs it")

@@ -11,7 +11,7 @@ import torch
 from test_vllm import session, train, with_vllm
 from tiny_lm import save_policy, tiny_tokenizer
 
-from ringlite_cli.train import vllm_start
+from ringlite_cli.train.engine import start as vllm_start
 
 GOLDEN = Path(__file__).parents[1] / "models" / "golden" / "ling_like"
 GPUS = torch.cuda.device_count()

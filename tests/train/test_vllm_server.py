@@ -23,12 +23,12 @@ from ringlite_cli.models import register
 from ringlite_cli.recipe.load import load_recipe
 from ringlite_cli.recipe.schema import VllmServer
 from ringlite_cli.samples import Request, SamplingSettings
-from ringlite_cli.stages.rl import faults
+from ringlite_cli.stages.kinds.rl import faults
 from ringlite_cli.train.devices import on_one_gpu
-from ringlite_cli.train.vllm_generation import WatchedGeneration
-from ringlite_cli.train.vllm_process import ServerProcess, choose_gpus, free_port, is_own
-from ringlite_cli.train.vllm_start import Watch
-from ringlite_cli.train.vllm_weights import published_weights
+from ringlite_cli.train.engine.own_server import ServerProcess, choose_gpus, free_port, is_own
+from ringlite_cli.train.engine.start import Watch
+from ringlite_cli.train.engine.watched import WatchedGeneration
+from ringlite_cli.train.engine.weights import published_weights
 
 BAILING = Path(__file__).parents[1] / "models" / "golden" / "ling_like"
 STUBBORN = """
@@ -118,7 +118,7 @@ def test_ending_a_server_ends_what_ignores_it_and_its_workers(tmp_path: Path) ->
 @pytest.mark.slow
 def test_a_server_does_not_outlive_a_run_that_is_killed(tmp_path: Path) -> None:
     code = (
-        "import sys, time; from pathlib import Path; from ringlite_cli.train.vllm_process import *\n"
+        "import sys, time; from pathlib import Path; from ringlite_cli.train.engine.own_server import *\n"
         f"ServerProcess([sys.executable, '-c', {STUBBORN!r}], {{}}, 1, Path({str(tmp_path / 'log')!r}), grace=1.0)\n"
         "time.sleep(600)"
     )
@@ -172,7 +172,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[ServerPro
 def test_a_server_says_of_its_weights_what_the_trainer_says_of_its_own(served: tuple[ServerProcess, Path]) -> None:
     from trl.generation.vllm_client import VLLMClient
 
-    from ringlite_cli.train.vllm_generation import server_log_probs
+    from ringlite_cli.train.engine.watched import server_log_probs
 
     process, policy = served
     probe = [[1, 2, 3, 4], [9, 8, 7, 6, 5, 4]]
