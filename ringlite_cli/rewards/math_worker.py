@@ -1,4 +1,4 @@
-"""A process that compares answers and can be stopped: Math-Verify, reasoning-gym or a reward model. Run as a script.
+"""A process that compares answers and can be stopped: the reader of answers, reasoning-gym, a reward model. Run as a script.
 
 Two processes: this one waits with a clock, a forked child computes. A child that exceeds the time is killed and a
 fresh one forked, in milliseconds, since the import is already paid. Both end when the pipe from the parent closes.
@@ -11,30 +11,19 @@ import select
 import signal
 import sys
 import time
+from pathlib import Path
 from typing import Any
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # run as a script, it imports its own package
 
 _PR_SET_PDEATHSIG = 1
 
 
-def compare(golds: list[str], answer: str) -> tuple[str, str]:
-    """Math-Verify's verdict (correct, wrong or unparsed) and a detail, over the alternatives in `golds`."""
-    from math_verify import ExprExtractionConfig, LatexExtractionConfig, parse, verify
+def compare(golds: list[str], answer: str, tolerance: float = 0.0) -> tuple[str, str]:
+    """Return the reader's verdict (correct, wrong or unparsed) and a detail, over the alternatives in `golds`."""
+    from ringlite_cli.rewards.reading.verdict import judge
 
-    configs = [LatexExtractionConfig(boxed_match_priority=0), ExprExtractionConfig()]
-    options: dict[str, Any] = {"parsing_timeout": None, "raise_on_error": False}
-    parsed = parse(f"$\\boxed{{{answer}}}$", configs, **options) or parse(answer, configs, **options)
-    if not parsed:
-        return "unparsed", f"not an expression: {answer[:80]}"
-    understood = False
-    for gold in golds:
-        target = parse(f"${gold}$", configs, **options) or parse(gold, configs, **options)
-        understood = understood or bool(target)
-        # allow_set_relation_comp: 0 < x < 1 is the interval (0, 1)
-        if target and verify(target, parsed, timeout_seconds=None, raise_on_error=False, allow_set_relation_comp=True):
-            return "correct", ""
-    if not understood:
-        return "wrong", f"the gold answer is not an expression: {golds[0][:80]}"
-    return "wrong", f"expected {golds[0][:80]}, got {answer[:80]}"
+    return judge(golds, answer, tolerance)
 
 
 def gym_score(golds: list[str], answer: str) -> tuple[str, str]:
@@ -92,7 +81,7 @@ def model_score(golds: list[str], answer: str) -> tuple[str, str]:
     return ("correct" if score >= 0.5 else "wrong"), f"score {float(score):.6f}"
 
 
-COMPARISONS = {"math": compare, "gym": gym_score, "model": model_score}
+COMPARISONS: dict[str, Any] = {"math": compare, "gym": gym_score, "model": model_score}
 
 
 def _warm(kind: str) -> None:
@@ -115,7 +104,8 @@ def _compute(read: int, write: int, memory: int, parent: int, kind: str) -> None
     for line in os.fdopen(read, "rb"):
         request = json.loads(line)
         try:
-            verdict, detail = COMPARISONS[kind](request["golds"], request["answer"])
+            more = (request.get("tolerance", 0.0),) if kind == "math" else ()
+            verdict, detail = COMPARISONS[kind](request["golds"], request["answer"], *more)
         except MemoryError:
             verdict, detail = "timeout", "out of memory"
         except Exception as error:  # of the comparison, on this answer: it is not a correct one

@@ -20,7 +20,7 @@ _WORKER = Path(__file__).parent / "math_worker.py"
 _START_SECONDS = 120.0
 _CACHE = 65_536
 
-_Key = tuple[tuple[str, ...], str]
+_Key = tuple[tuple[str, ...], str, float]
 
 
 class _Worker:
@@ -43,9 +43,11 @@ class _Worker:
             self.close()
             raise OSError(f"the {kind} worker did not start (is its package installed?)")
 
-    def check(self, golds: tuple[str, ...], answer: str, seconds: float) -> tuple[str, str]:
+    def check(self, golds: tuple[str, ...], answer: str, tolerance: float, seconds: float) -> tuple[str, str]:
         """(verdict, detail). Raises OSError when the worker is gone."""
-        line = json.dumps({"golds": golds, "answer": answer, "seconds": seconds}).encode() + b"\n"
+        line = json.dumps(
+            {"golds": golds, "answer": answer, "tolerance": tolerance, "seconds": seconds}
+        ).encode() + b"\n"
         view = memoryview(line)
         while view:
             view = view[os.write(self._to, view) :]
@@ -92,9 +94,12 @@ class MathPool:
         self._closed = False
         self.counts: Counter[str] = Counter()
 
-    def submit(self, golds: list[str], answer: str) -> "Future[Verdict]":
-        """The verdict on `answer` (the content of a box) given the alternatives. Equal questions are asked once."""
-        key = (tuple(golds), answer)
+    def submit(self, golds: list[str], answer: str, tolerance: float = 0.0) -> "Future[Verdict]":
+        """Return the verdict on `answer` (the content of a box) given the alternatives. Equal questions are asked once.
+
+        tolerance: relative, of numbers in science.
+        """
+        key = (tuple(golds), answer, tolerance)
         with self._lock:
             if self._closed:
                 raise RuntimeError("the math pool is closed")

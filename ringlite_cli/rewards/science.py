@@ -4,7 +4,7 @@ import math
 from concurrent.futures import Future
 
 from ringlite_cli.problems import Verdict
-from ringlite_cli.rewards.extract import last_boxed
+from ringlite_cli.rewards.extract import final_boxed
 from ringlite_cli.rewards.math import CORRECT, WRONG, done, verify_math
 from ringlite_cli.rewards.normalise import answer_texts
 from ringlite_cli.rewards.pool import MathPool
@@ -16,7 +16,7 @@ def verify_science(answer: object, response: str, pool: MathPool, tolerance: flo
 
     Where both have a unit, they are compared in SI; where only one has, its number counts as it stands.
     """
-    boxed = last_boxed(response)
+    boxed = final_boxed(response)
     golds = answer_texts(answer)
     if boxed is not None and golds:
         verdicts = [compare_quantities(gold, boxed, tolerance) for gold in golds]
@@ -24,7 +24,7 @@ def verify_science(answer: object, response: str, pool: MathPool, tolerance: flo
             return done(CORRECT)
         if all(v == WRONG for v in verdicts):
             return done(WRONG, f"expected {golds[0][:80]}, got {boxed[:80]} (tolerance {tolerance:g})")
-    return verify_math(answer, response, pool)
+    return verify_math(answer, response, pool, tolerance)
 
 
 def compare_quantities(gold: str, answer: str, tolerance: float) -> str | None:
