@@ -23,7 +23,10 @@ def last_boxed(response: str) -> str | None:
 
 
 def final_boxed(response: str) -> str | None:
-    """The answer in the boxes of the final sentence: the last box, with those that a comma, "and" or "or" joins to it."""
+    """Return the answer in the boxes of the final sentence, or None.
+
+    It is the last box, with those before it that a comma, "and" or "or" joins to it.
+    """
     text = response[-MAX_CHARACTERS:]
     kept: list[tuple[int, int, str]] = []
     for box in _boxes_from_the_end(text):

@@ -1,4 +1,6 @@
-"""A process that compares answers and can be stopped: the reader of answers, reasoning-gym, a reward model. Run as a script.
+"""A process that compares answers and can be stopped: by the reader of answers, reasoning-gym or a reward model.
+
+Run as a script.
 
 Two processes: this one waits with a clock, a forked child computes. A child that exceeds the time is killed and a
 fresh one forked, in milliseconds, since the import is already paid. Both end when the pipe from the parent closes.

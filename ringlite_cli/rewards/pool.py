@@ -45,9 +45,9 @@ class _Worker:
 
     def check(self, golds: tuple[str, ...], answer: str, tolerance: float, seconds: float) -> tuple[str, str]:
         """(verdict, detail). Raises OSError when the worker is gone."""
-        line = json.dumps(
-            {"golds": golds, "answer": answer, "tolerance": tolerance, "seconds": seconds}
-        ).encode() + b"\n"
+        line = (
+            json.dumps({"golds": golds, "answer": answer, "tolerance": tolerance, "seconds": seconds}).encode() + b"\n"
+        )
         view = memoryview(line)
         while view:
             view = view[os.write(self._to, view) :]

@@ -22,19 +22,25 @@ from ringlite_cli.rewards.reading.tree import Node
 
 RELATIONS = {"=", "<", ">", "<=", ">=", "!=", "in", "notin", "approx", "equiv", "to"}
 _LEADING = {
-    "the", "answer", "is", "exactly", "about", "approximately", "approx", "total", "of", "final", "result", "value", "equals",
-    "equal", "to", "there", "are", "a", "an", "so", "thus", "therefore", "hence", "roughly", "around", "precisely", "only",
+    "the", "answer", "is", "exactly", "about", "approximately", "approx", "total", "of", "final", "result", "value",
+    "equals",
+    "equal", "to", "there", "are", "a", "an", "so", "thus", "therefore", "hence", "roughly", "around", "precisely",
+    "only",
     "答", "案", "是", "为", "约", "共", "since", "solution", "solutions", "we", "get", "have", "sum",
 }  # fmt: skip
 _CONDITIONAL = {
-    "if", "when", "otherwise", "unless", "not", "except", "mod", "neither", "nor", "either", "than", "least", "most", "less",
+    "if", "when", "otherwise", "unless", "not", "except", "mod", "neither", "nor", "either", "than", "least", "most",
+    "less",
     "more", "minus", "negative", "plus", "between", "no", "without", "never", "always", "but", "over", "under", "per",
-    "times", "squared", "cubed", "half", "hundred", "thousand", "million", "billion", "dozen", "involves", "cannot", "isn",
-    "square", "root", "不",
+    "times", "squared", "cubed", "half", "hundred", "thousand", "million", "billion", "dozen", "involves", "cannot",
+    "isn",
+    "root", "不",
 }  # fmt: skip
 _QUANTIFIER = {"for", "where", "with"}
-_BINDING = {"all", "any", "some", "every", "each", "integer", "integers", "real", "positive", "natural", "number", "numbers",
-            "is", "are", "an", "a", "arbitrary", "constant", "constants", "nonnegative", "non", "negative", "where", "for",
+_BINDING = {"all", "any", "some", "every", "each", "integer", "integers", "real", "positive", "natural", "number",
+    "numbers",
+            "is", "are", "an", "a", "arbitrary", "constant", "constants", "nonnegative", "non", "negative", "where",
+            "for",
             "with", "rational", "complex", "n", "k", "m"}  # fmt: skip
 _EMPTY = {
     "no solution", "no solutions", "none", "empty set", "the empty set", "no real solution", "no real solutions",
@@ -106,6 +112,8 @@ def _named(tokens: list[Token]) -> Form | None:
         return Numbers("")
     if text in _REALS:
         return Numbers("R")
+    if text in ("infinity", "positive infinity"):
+        return Value(Node("sym", name="inf"))
     if {"and", "or"} & {t.kind for t in tokens}:
         return None
     return Words(text)
@@ -161,7 +169,7 @@ def _trimmed(tokens: list[Token]) -> list[Token]:
 
 def _without_comment(tokens: list[Token]) -> list[Token]:
     """Take off a closing remark in brackets: False (no aliasing)."""
-    if len(tokens) < 4 or tokens[-1].text != ")" or not tokens[-1].kind == "close":
+    if len(tokens) < 4 or tokens[-1].text != ")" or tokens[-1].kind != "close":
         return tokens
     depth = 0
     for place in range(len(tokens) - 1, 0, -1):
@@ -299,7 +307,7 @@ def _value(tokens: list[Token]) -> Form:
         head = head[:-1]
     words = _words_behind(tail)
     node = parse(head)
-    if node.kind == "seq":
+    if node.kind in ("seq", "matrix"):
         if words:
             raise Unread("words behind a list")
         return as_items(node)
@@ -333,6 +341,8 @@ def _with_unit(node: Node, words: str) -> Form:
 
 def as_items(node: Node) -> Form:
     """Return a tree as a form; a tuple or vector in it as items."""
+    if node.kind == "matrix":
+        return Items(tuple(as_items(row) for row in node.args), "matrix")
     if node.kind != "seq":
         return Value(node)
     brackets = "()" if node.name in ("col", "row", "<>") else node.name

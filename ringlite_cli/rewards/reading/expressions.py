@@ -7,9 +7,19 @@ from ringlite_cli.rewards.reading.tokens import Token, Unread
 from ringlite_cli.rewards.reading.tree import Node, num
 
 DEEPEST = 120
+BASED = "based "
+"""How the name of a number in another base begins."""
 OPAQUE = set("fghFGHTPQRSABVy")
 """Letters that name a function where brackets follow at once: f(2) is no product."""
-_CLOSING = {"(": (")", "]"), "[": ("]", ")"), "{": ("}",), "\\{": ("\\}",), "<": (">",), "floor": ("floor",), "ceil": ("ceil",)}
+_CLOSING = {
+    "(": (")", "]"),
+    "[": ("]", ")"),
+    "{": ("}",),
+    "\\{": ("\\}",),
+    "<": (">",),
+    "floor": ("floor",),
+    "ceil": ("ceil",),
+}
 _ENVIRONMENTS = {"pmatrix", "bmatrix", "matrix", "vmatrix", "Bmatrix", "array", "smallmatrix", "psmallmatrix"}
 _STARTS = {"num", "sym", "func", "open", "frac", "binom", "inf", "env"}
 
@@ -165,7 +175,7 @@ class _Parser:
     def _atom(self) -> Node:
         token = self.take()
         if token.kind == "num":
-            return _number(token.text)
+            return self._in_a_base(token) if self.peek().kind == "_" else _number(token.text)
         if token.kind == "inf":
             return Node("sym", name="inf")
         if token.kind == "sym":
@@ -184,6 +194,11 @@ class _Parser:
             self.place -= 1
             return self._bracketed()
         raise Unread(f"at {token.text!r}")
+
+    def _in_a_base(self, token: Token) -> Node:
+        """1010_2: digits in another base, a number that only the same digits in the same base are."""
+        self.place += 1
+        return Node("sym", name=f"{BASED}{token.text}_{self._subscript()}")
 
     def _absolute(self) -> Node:
         self.bars += 1
@@ -209,7 +224,7 @@ class _Parser:
         if opening in ("floor", "ceil"):
             return Node("call", tuple(items), opening)
         if len(items) == 1 and opening in "({[" and closing.text in ")}]":
-            return items[0] if opening != "[" else Node("seq", tuple(items), "[]")
+            return items[0]
         if opening == "{" and len(items) > 1:
             opening, closing = "\\{", Token("close", "\\}")
         return Node("seq", tuple(items), opening.strip("\\") + closing.text.strip("\\"))
@@ -298,7 +313,9 @@ class _Parser:
             self.place += 1
             power = self._signed_factor() if self.peek().kind == "-" else self._group_or_power()
             if power.kind == "neg" and power.args[0].value == 1:
-                name, power = ("arc" + name, None) if name in ("sin", "cos", "tan", "cot", "sec", "csc") else (name, power)
+                name, power = (
+                    ("arc" + name, None) if name in ("sin", "cos", "tan", "cot", "sec", "csc") else (name, power)
+                )
         if name == "cbrt":
             return self._applied("root", power, lambda x: (x, num(3)))
         if root is not None:
@@ -361,5 +378,7 @@ def _number(text: str) -> Node:
     if len(mantissa) > 3_000 or abs(int(exponent or 0)) > 400:
         raise Unread("a long number")
     if exponent or "." in mantissa:
-        return Node("num", value=Fraction(Decimal(mantissa)) * Fraction(10) ** int(exponent or 0), decimal=Decimal(text))
+        return Node(
+            "num", value=Fraction(Decimal(mantissa)) * Fraction(10) ** int(exponent or 0), decimal=Decimal(text)
+        )
     return Node("num", value=Fraction(int(mantissa)))

@@ -5,6 +5,7 @@ from decimal import Decimal
 from fractions import Fraction
 
 from ringlite_cli.rewards.reading.answers import as_items
+from ringlite_cli.rewards.reading.expressions import BASED
 from ringlite_cli.rewards.reading.forms import (
     Builder,
     Ellipsis_,
@@ -40,7 +41,7 @@ class Rules:
     tolerance: float = 0.0
 
 
-def same(gold: Form, answer: Form, rules: Rules = Rules()) -> bool:  # noqa: B008
+def same(gold: Form, answer: Form, rules: Rules = Rules()) -> bool:
     """Return whether an answer is the gold one. Both were read whole."""
     bound = gold.quantified | answer.quantified
     if _is_bracketed(gold) or _is_bracketed(answer):
@@ -62,9 +63,9 @@ def _is_bracketed(form: Form) -> bool:
 
 
 def _alone(form: Form) -> list[Form]:
-    """A form that its signs leave one answer."""
+    """A form with its signs written out, as one form."""
     found = written_out(form)
-    return found if len(found) == 1 else []
+    return found if len(found) == 1 else [Items(tuple(found))]
 
 
 def _spread(form: Form) -> list[Form]:
@@ -128,7 +129,14 @@ def _read_loosely(gold: Node, answer: Node) -> list[tuple[Node, Node]]:
     return pairs
 
 
+def _is_without_base(gold: Node, answer: Node) -> bool:
+    """Whether an answer gives the digits of a number in another base, and leaves out the base."""
+    return gold.kind == "sym" and answer.kind == "num" and gold.name.startswith(f"{BASED}{answer.value}_")
+
+
 def _equal(gold: Node, answer: Node, rules: Rules) -> bool:
+    if _is_without_base(gold, answer):
+        return True
     numeric = not gold.symbols() and not answer.symbols()
     if numeric and rules.tolerance and not (_is_whole(gold) and _is_whole(answer)):
         return bool(same_value(gold, answer, rules.tolerance))
@@ -154,7 +162,12 @@ def written(node: Node) -> Decimal | None:
         return node.decimal
     if node.kind == "mul" and node.args[0].decimal is not None:
         power = node.args[1]
-        if power.kind == "pow" and power.args[0].value == 10 and (e := exact(power.args[1])) is not None and abs(e) < 400:
+        if (
+            power.kind == "pow"
+            and power.args[0].value == 10
+            and (e := exact(power.args[1])) is not None
+            and abs(e) < 400
+        ):
             return node.args[0].decimal.scaleb(int(e)) if e.denominator == 1 else None
     return None
 
@@ -225,6 +238,8 @@ def _same_items(gold: Form, answer: Form, rules: Rules, bound: frozenset[str]) -
     brackets = {gold.brackets, answer.brackets}
     if any(isinstance(item, Ellipsis_) for form in (gold, answer) for item in form.items):
         return _same_with_dots(gold.items, answer.items, rules, bound)
+    if "matrix" in brackets and len(brackets) > 1:
+        return False
     if "{}" in brackets:
         return brackets <= {"{}", ""} and _same_multiset(_distinct(gold, rules), _distinct(answer, rules), rules, bound)
     if brackets <= {""}:
@@ -246,7 +261,8 @@ def _single(gold: Form, answer: Form, rules: Rules, bound: frozenset[str]) -> bo
 
 def _components(node: Node) -> Items | None:
     """2i + 3j, written with unit vectors, as a tuple."""
-    bases = {"hat i": 0, "hat j": 1, "hat k": 2, "mathbf i": 0, "mathbf j": 1, "mathbf k": 2, "hat \\imath": 0, "hat \\jmath": 1,
+    bases = {"hat i": 0, "hat j": 1, "hat k": 2, "mathbf i": 0, "mathbf j": 1, "mathbf k": 2, "hat \\imath": 0,
+    "hat \\jmath": 1,
              "vec i": 0, "vec j": 1, "vec k": 2}  # fmt: skip
     terms = node.args if node.kind == "add" else (node,)
     entries: dict[int, Node] = {}
@@ -324,7 +340,10 @@ def _same_with_dots(golds: tuple[Form, ...], answers: tuple[Form, ...], rules: R
 
 
 def label(form: Form) -> tuple[str, tuple[str, ...], Form]:
-    """Return (what is named, its arguments' names, what it is): `f(x) = 2x` names f of x. ("", (), form) for no label."""
+    """Return (what is named, its arguments' names, what it is); ("", (), form) without a label.
+
+    `f(x) = 2x` names f of x.
+    """
     if isinstance(form, Labelled):
         return form.label, (), form.form
     if isinstance(form, Relation) and set(form.signs) <= {"=", "approx"}:
@@ -459,19 +478,25 @@ def _same_structure(gold: Form, answer: Form, rules: Rules) -> bool:
         if gold.signs == ("in",) or answer.signs == ("in",):
             one = gold.sides[1] if gold.signs == ("in",) else gold
             two = answer.sides[1] if answer.signs == ("in",) else answer
-            return gold.signs == answer.signs and _same(one, two, rules) and _same(gold.sides[0], answer.sides[0], rules)
+            return (
+                gold.signs == answer.signs and _same(one, two, rules) and _same(gold.sides[0], answer.sides[0], rules)
+            )
         return _same_inequality(gold, answer, rules)
     if isinstance(gold, Relation) and gold.signs == ("in",):
         return _same(gold.sides[1], answer, rules)
     if isinstance(answer, Relation) and answer.signs == ("in",):
         return _same(gold, answer.sides[1], rules)
     if isinstance(gold, SetOperation) and isinstance(answer, SetOperation):
-        return gold.sign == answer.sign and _same(gold.left, answer.left, rules) and _same(gold.right, answer.right, rules)
+        return (
+            gold.sign == answer.sign and _same(gold.left, answer.left, rules) and _same(gold.right, answer.right, rules)
+        )
     if isinstance(gold, Builder) and isinstance(answer, Builder):
         return _same(gold.element, answer.element, rules) and same(gold.condition, answer.condition, rules)
     if isinstance(gold, Items) and isinstance(answer, Items) and gold.brackets == answer.brackets:
         if not gold.brackets:
-            return gold.joiner == answer.joiner and _same_multiset(list(gold.items), list(answer.items), rules, frozenset())
+            return gold.joiner == answer.joiner and _same_multiset(
+                list(gold.items), list(answer.items), rules, frozenset()
+            )
         return len(gold.items) == len(answer.items) and all(
             _same_end(a, b, rules) for a, b in zip(gold.items, answer.items, strict=True)
         )
@@ -491,7 +516,9 @@ def _same_inequality(gold: Relation, answer: Relation, rules: Rules) -> bool:
     """The same chain, as it stands or turned round; a single one up to a positive factor."""
     turned = Relation(answer.sides[::-1], tuple(_TURNED.get(sign, sign) for sign in answer.signs[::-1]))
     for each in (answer, turned):
-        if each.signs == gold.signs and all(_same_end(a, b, rules) for a, b in zip(gold.sides, each.sides, strict=True)):
+        if each.signs == gold.signs and all(
+            _same_end(a, b, rules) for a, b in zip(gold.sides, each.sides, strict=True)
+        ):
             return True
     return False
 
@@ -501,7 +528,8 @@ def _same_ratio(gold: Form, answer: Form) -> bool:
     if one is None or two is None or len(one) != len(two):
         return False
     return all(
-        bool(same_value(Node("mul", (one[0], b)), Node("mul", (two[0], a)))) for a, b in zip(one[1:], two[1:], strict=True)
+        bool(same_value(Node("mul", (one[0], b)), Node("mul", (two[0], a))))
+        for a, b in zip(one[1:], two[1:], strict=True)
     )
 
 

@@ -76,8 +76,8 @@ def _set(form: Form, mp: Any) -> Pieces:
 def _of_items(form: Items, mp: Any) -> Pieces:
     if form.brackets in ("()", "[]", "(]", "[)") and len(form.items) == 2:
         low, high = (_end(item, mp) for item in form.items)
-        if low > high:
-            raise Unread("an interval that ends before it begins")
+        if low > high or (low == high and form.brackets != "[]"):
+            raise Unread("an interval that ends where it begins")
         return normal((Piece(low, form.brackets[0] == "[", high, form.brackets[1] == "]"),), mp)
     if form.brackets == "{}":
         return _joined([_points(item, mp) for item in form.items], mp)
@@ -198,7 +198,10 @@ def difference(a: Pieces, b: Pieces, mp: Any) -> Pieces:
     """Take each piece of b out of a."""
     found = a
     for cut in b:
-        rest: Pieces = (Piece(-mp.inf, False, cut.low, not cut.low_closed), Piece(cut.high, not cut.high_closed, mp.inf, False))
+        rest: Pieces = (
+            Piece(-mp.inf, False, cut.low, not cut.low_closed),
+            Piece(cut.high, not cut.high_closed, mp.inf, False),
+        )
         found = intersection(found, normal(rest, mp) if cut.low > -mp.inf or cut.high < mp.inf else (), mp)
     return found
 
@@ -206,6 +209,9 @@ def difference(a: Pieces, b: Pieces, mp: Any) -> Pieces:
 def same_set(a: Pieces, b: Pieces) -> bool:
     """Whether two normal sets are equal."""
     return len(a) == len(b) and all(
-        _same(p.low, q.low) and _same(p.high, q.high) and p.low_closed == q.low_closed and p.high_closed == q.high_closed
+        _same(p.low, q.low)
+        and _same(p.high, q.high)
+        and p.low_closed == q.low_closed
+        and p.high_closed == q.high_closed
         for p, q in zip(a, b, strict=True)
     )

@@ -6,16 +6,20 @@ import unicodedata
 MAX_CHARACTERS = 4_000
 _SIGNS = str.maketrans(
     {
-        "−": "-", "–": "-", "—": "-", "×": r"\times ", "·": r"\cdot ", "⋅": r"\cdot ", "∙": r"\cdot ", "÷": "/", "⁄": "/",
+        "−": "-", "–": "-", "—": "-", "×": r"\times ", "·": r"\cdot ", "⋅": r"\cdot ", "∙": r"\cdot ", "÷": "/",
+        "⁄": "/",
         "∕": "/", "π": r"\pi ", "∞": r"\infty ", "∪": r"\cup ", "∩": r"\cap ", "∈": r"\in ", "∉": r"\notin ",
         "≤": r"\le ", "≦": r"\le ", "⩽": r"\le ", "≥": r"\ge ", "≧": r"\ge ", "⩾": r"\ge ", "≠": r"\ne ", "±": r"\pm ",
         "∓": r"\mp ", "→": r"\to ", "⟶": r"\to ", "⇒": r"\Rightarrow ", "↔": r"\leftrightarrow ", "≈": r"\approx ",
-        "∼": r"\approx ", "≡": r"\equiv ", "∅": r"\emptyset ", "⌀": r"\emptyset ", "ℝ": r"\mathbb{R}", "ℤ": r"\mathbb{Z}",
+        "∼": r"\approx ", "≡": r"\equiv ", "∅": r"\emptyset ", "⌀": r"\emptyset ", "ℝ": r"\mathbb{R}",
+        "ℤ": r"\mathbb{Z}",
         "ℕ": r"\mathbb{N}", "ℚ": r"\mathbb{Q}", "ℂ": r"\mathbb{C}", "°": r"^{\circ}", "′": "'", "’": "'", "″": "''",
         "…": r"\ldots ", "⋯": r"\ldots ", "，": ",", "、": ",", "。": ".", "；": ";", "：": ":", "（": "(", "）": ")",
-        "【": "[", "】": "]", "［": "[", "］": "]", "｛": r"\{", "｝": r"\}", "⟨": r"\langle ", "⟩": r"\rangle ", "∠": r"\angle ",
+        "【": "[", "】": "]", "［": "[", "］": "]", "｛": r"\{", "｝": r"\}", "⟨": r"\langle ", "⟩": r"\rangle ",
+        "∠": r"\angle ",
         "∀": r"\forall ", "∃": r"\exists ", "¬": r"\neg ", "∧": r"\land ", "∨": r"\lor ", "∖": r"\setminus ",
-        "“": '"', "”": '"', "「": '"', "」": '"', "％": r"\%", "∛": r"\cbrt ", "√": r"\surd ", "ℏ": r"\hbar ", "Å": r"\AA ",
+        "“": '"', "”": '"', "「": '"', "」": '"', "％": r"\%", "∛": r"\cbrt ", "√": r"\surd ", "ℏ": r"\hbar ",
+        "Å": r"\AA ",
         "⊥": r"\perp ", "∥": r"\parallel ", "\u00a0": " ", "\u2009": " ", "\u202f": " ", "\u200b": "", "‘": "'",
     }
 )  # fmt: skip
@@ -26,16 +30,20 @@ _VULGAR = re.compile("[¼-¾⅐-⅞]")
 _SUP = re.compile(r"<sup>([^<>]{1,80})</sup>")
 _SUB = re.compile(r"<sub>([^<>]{1,80})</sub>")
 _BOLD = re.compile(r"\*\*([^*\s](?:[^*]{0,300}[^*\s])?)\*\*(?![\w(])")
+_CURRENCY = re.compile(r"[€£¥￥]\s*(?=[-+.\d])|(?<=\d)\s*[€£¥￥]")
 _DELIMITERS = re.compile(r"\\[\[\]()]|\$")
 _SPACES = r"(?:\\[,!;: ]|~|\\quad|\{,\}|,\\!)"
 _THOUSANDS = re.compile(rf"(?<![\d.])\d{{1,3}}(?:(?:,|{_SPACES}\s?)\d{{3}})+(?![\d]|,\d)")
 _GROUPS = re.compile(r"(?<![\d.] )(?<![\d.])\d{1,3}(?: \d{3})+(?! ?\d)")
 _JOINERS = re.compile(r"[^\d]+")
-_ORDINAL = re.compile(r"(\d)\s*(?:\^\s*\{?\s*)?(?:\\(?:text|mathrm|textrm)\s*\{\s*)?(?:st|nd|rd|th)(?![A-Za-z])\s*\}?\s*\}?")
+_ORDINAL = re.compile(
+    r"(\d)\s*(?:\^\s*\{?\s*)?(?:\\(?:text|mathrm|textrm)\s*\{\s*)?(?:st|nd|rd|th)(?![A-Za-z])\s*\}?\s*\}?"
+)
 _REPEATING = re.compile(r"(?<![\d.])(\d*)\.(\d*)\\(?:overline|bar|dot)\s*\{(\d+)\}(?!\d)")
 _HAN = "\u3400-\u4dbf\u4e00-\u9fff"
 _EQUALS = re.compile(rf"(?<=[A-Za-z0-9)}}])\s*(?:等于|为|是)\s*(?=[^\s{_HAN}])")
 _AND = re.compile(rf"(?<=[^\s{_HAN}])\s*[和或与及]\s*(?=[^\s{_HAN}])")
+_PRIMES = re.compile(r"\^\s*(?:\{\s*(?:\\prime\s*){1,4}\}|\\prime)")
 _HUNDREDTHS = re.compile(r"百分之\s*(\d+(?:\.\d+)?)")
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f\ud800-\udfff]")
 
@@ -50,10 +58,14 @@ def spell(text: str) -> str:
     text = "".join(f"\\{_GREEK[c]} " if c in _GREEK else c for c in text)
     text = _SUB.sub(r"_{\1}", _SUP.sub(r"^{\1}", text))
     text = _BOLD.sub(r"\1", text)
+    text = _CURRENCY.sub("", text)
     text = re.sub(r"(?:\\text\s*\{\s*)?\\\$(?:\s*\})?", " ", text)  # a dollar sign is money: the number counts
     text = _DELIMITERS.sub(lambda m: " " if m[0] in ("$", r"\(", r"\)", r"\[", r"\]") else m[0], _breaks(text))
-    text = text.replace("**", "^").replace("\\dfrac", "\\frac").replace("\\tfrac", "\\frac").replace("\\cfrac", "\\frac")
+    text = (
+        text.replace("**", "^").replace("\\dfrac", "\\frac").replace("\\tfrac", "\\frac").replace("\\cfrac", "\\frac")
+    )
     text = _HUNDREDTHS.sub(r"\1\\%", _AND.sub(",", _EQUALS.sub("=", text)))
+    text = _PRIMES.sub(lambda m: "'" * m[0].count("prime"), text)
     text = _REPEATING.sub(_repeating, text)
     text = _THOUSANDS.sub(lambda m: _JOINERS.sub("", m[0]), text)
     text = _GROUPS.sub(lambda m: m[0].replace(" ", ""), text)

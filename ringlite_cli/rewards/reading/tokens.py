@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import dataclass
+from itertools import pairwise
 
 MOST_TOKENS = 1_500
 
@@ -21,7 +22,8 @@ class Token:
 
 FUNCTIONS = {
     "sin", "cos", "tan", "cot", "sec", "csc", "sinh", "cosh", "tanh", "coth", "arcsin", "arccos", "arctan", "arccot",
-    "arcsec", "arccsc", "arsinh", "arcosh", "artanh", "ln", "log", "lg", "exp", "sqrt", "cbrt", "gcd", "lcm", "max", "min",
+    "arcsec", "arccsc", "arsinh", "arcosh", "artanh", "ln", "log", "lg", "exp", "sqrt", "cbrt", "gcd", "lcm", "max",
+    "min",
     "det", "abs", "floor", "ceil", "asin", "acos", "atan", "sgn",
 }  # fmt: skip
 SAME_FUNCTION = {
@@ -34,25 +36,59 @@ GREEK = {
 }  # fmt: skip
 _VARIANT = {"varphi": "phi", "varepsilon": "epsilon", "vartheta": "theta", "varrho": "rho"}
 SIGNS = {
-    "times": "*", "cdot": "*", "ast": "*", "div": "/", "pm": "pm", "mp": "mp", "le": "<=", "leq": "<=", "leqslant": "<=",
+    "times": "*", "cdot": "*", "ast": "*", "div": "/", "pm": "pm", "mp": "mp", "le": "<=", "leq": "<=",
+    "leqslant": "<=",
     "ge": ">=", "geq": ">=", "geqslant": ">=", "lt": "<", "gt": ">", "ne": "!=", "neq": "!=", "in": "in",
     "notin": "notin", "cup": "cup", "cap": "cap", "setminus": "minus", "backslash": "minus", "mid": "|", "vert": "|",
     "lvert": "|", "rvert": "|", "to": "to", "rightarrow": "to", "longrightarrow": "to", "Rightarrow": "implies",
     "implies": "implies", "approx": "approx", "equiv": "equiv", "sim": "approx", "ldots": "...", "dots": "...",
-    "cdots": "...", "circ": "deg", "degree": "deg", "prime": "'", "land": "and", "wedge": "and", "lor": "or", "vee": "or",
+    "cdots": "...", "circ": "deg", "degree": "deg", "prime": "'", "land": "and", "wedge": "and", "lor": "or",
+    "vee": "or",
     "colon": ":", "approxeq": "approx", "simeq": "approx", "infty": "inf", "iff": "iff", "leftrightarrow": "iff",
     "Leftrightarrow": "iff", "cr": "row", "%": "%",
 }  # fmt: skip
+_SYMBOLS = {"pi", "imath", "jmath", "Re", "Im", "partial", "nabla", "odot", "AA", "angle", "triangle"}
 _SKIPPED = {
     "left", "right", "big", "Big", "bigg", "Bigg", "bigl", "bigr", "Bigl", "Bigr", "biggl", "biggr", "displaystyle",
     "textstyle", "quad", "qquad", "limits", "nolimits", "hfill", "middle", "tiny", "large", "rm", "it", "bf", ",", ";",
     ":", "!", " ", ">",
 }  # fmt: skip
-_OPEN = {"{": "{", "(": "(", "[": "[", "lbrace": "\\{", "langle": "<", "lbrack": "[", "lfloor": "floor", "lceil": "ceil"}
-_CLOSE = {"}": "}", ")": ")", "]": "]", "rbrace": "\\}", "rangle": ">", "rbrack": "]", "rfloor": "floor", "rceil": "ceil"}
+_OPEN = {
+    "{": "{",
+    "(": "(",
+    "[": "[",
+    "lbrace": "\\{",
+    "langle": "<",
+    "lbrack": "[",
+    "lfloor": "floor",
+    "lceil": "ceil",
+}
+_CLOSE = {
+    "}": "}",
+    ")": ")",
+    "]": "]",
+    "rbrace": "\\}",
+    "rangle": ">",
+    "rbrack": "]",
+    "rfloor": "floor",
+    "rceil": "ceil",
+}
 _TEXT = {"text", "textrm", "textbf", "textit", "texttt", "mbox", "textsf", "textnormal", "hbox", "underline", "emph"}
 _UPRIGHT = {"mathrm", "operatorname", "mathit", "mathsf", "mathtt", "operatorname*"}
-_BOLD = {"mathbf", "boldsymbol", "vec", "hat", "bm", "overrightarrow", "mathcal", "overline", "bar", "tilde", "dot", "ddot"}
+_BOLD = {
+    "mathbf",
+    "boldsymbol",
+    "vec",
+    "hat",
+    "bm",
+    "overrightarrow",
+    "mathcal",
+    "overline",
+    "bar",
+    "tilde",
+    "dot",
+    "ddot",
+}
 _RAW = re.compile(
     r"\s*+(?:(?P<num>\d+\.(?![\d.])|\d+(?:\.\d+)?|\.\d+)(?:[eE](?P<e>[+-]?\d{1,4})(?![\w.]))?"
     r"|(?P<cmd>\\(?:[A-Za-z]+\*?|.))|(?P<letters>[A-Za-z]+)|(?P<dots>\.\.\.+)"
@@ -63,7 +99,8 @@ PLAIN_SIGNS = {"<=": "<=", ">=": ">=", "!=": "!=", "=>": "implies", "->": "to", 
 JOINING = {"and", "or"}
 _SMALL_WORDS = {"no", "of", "is", "to", "by", "at", "on", "it", "as", "we", "an", "if", "so"}
 PLAIN_UNITS = {
-    "cm", "mm", "km", "kg", "mg", "ml", "mL", "ft", "yd", "mi", "lb", "lbs", "oz", "hr", "hrs", "min", "sec", "Hz", "kHz",
+    "cm", "mm", "km", "kg", "mg", "ml", "mL", "ft", "yd", "mi", "lb", "lbs", "oz", "hr", "hrs", "min", "sec", "Hz",
+    "kHz",
     "MHz", "GHz", "Pa", "kPa", "eV", "keV", "MeV", "GeV", "mol", "rad", "kJ", "kW", "kV", "mV", "mA", "kN", "nm", "mph",
     "dB", "bits", "USD", "cents", "kmh", "rpm",
 }  # fmt: skip
@@ -120,28 +157,31 @@ def _command(text: str, place: int, name: str, spaced: bool, tokens: list[Token]
         tokens.append(Token("open" if name in _OPEN else "close", (_OPEN | _CLOSE)[name], spaced))
     elif name in _TEXT or name in _UPRIGHT or name in _BOLD or name in ("mathbb", "ce"):
         return _styled(text, place, name, spaced, tokens)
+    elif name in ("phantom", "hphantom", "vphantom", "label", "hspace", "vspace"):
+        return _argument(text, place)[1]
     elif name in ("begin", "end"):
         inside, place = _argument(text, place)
         tokens.append(Token("env" if name == "begin" else "endenv", inside.strip("*"), spaced))
         if name == "begin" and inside.startswith("array"):
             _, place = _argument(text, place)
-    elif name in SIGNS:
-        tokens.append(Token(SIGNS[name], name, spaced))
-    elif name in FUNCTIONS or name in SAME_FUNCTION:
-        tokens.append(Token("func", SAME_FUNCTION.get(name, name), spaced))
-    elif name in ("frac", "binom", "dbinom", "tbinom", "pmod", "bmod", "mod"):
-        tokens.append(Token(name.removeprefix("d").removeprefix("t") if "binom" in name else name, name, spaced))
-    elif name == "pi":
-        tokens.append(Token("sym", "pi", spaced))
-    elif name in ("emptyset", "varnothing"):
-        tokens.append(Token("empty", name, spaced))
-    elif name.lower() in GREEK or name in _VARIANT or name in ("imath", "jmath", "Re", "Im", "partial", "nabla", "odot"):
-        tokens.append(Token("sym", _VARIANT.get(name, name), spaced))
-    elif name in ("Omega", "AA", "angle", "triangle", "sigma"):
-        tokens.append(Token("sym", name, spaced))
     else:
-        raise Unread(f"\\{name}")
+        tokens.append(Token(*_plain_command(name), spaced))
     return place
+
+
+def _plain_command(name: str) -> tuple[str, str]:
+    """The kind and the text of a command without an argument of its own. Raises Unread for an unknown one."""
+    if name in SIGNS:
+        return SIGNS[name], name
+    if name in FUNCTIONS or name in SAME_FUNCTION:
+        return "func", SAME_FUNCTION.get(name, name)
+    if name in ("frac", "binom", "dbinom", "tbinom", "pmod", "bmod", "mod"):
+        return (name[1:] if name in ("dbinom", "tbinom") else name), name
+    if name in ("emptyset", "varnothing"):
+        return "empty", name
+    if name.lower() in GREEK or name in _VARIANT or name in _SYMBOLS:
+        return "sym", _VARIANT.get(name, name)
+    raise Unread(f"\\{name}")
 
 
 def _styled(text: str, place: int, name: str, spaced: bool, tokens: list[Token]) -> int:
@@ -157,8 +197,10 @@ def _styled(text: str, place: int, name: str, spaced: bool, tokens: list[Token])
         tokens.append(Token("func", SAME_FUNCTION.get(bare, bare), spaced))
     elif name in _UPRIGHT and re.fullmatch(r"[A-Z]", bare):
         tokens.append(Token("sym", bare, spaced))
-    elif name in _BOLD:
+    elif name in _BOLD - {"mathbf", "boldsymbol", "bm"}:
         raise Unread(f"\\{name}")
+    elif name in _BOLD:
+        tokens += tokenise(inside)
     else:
         found = tokenise(inside.replace("~", " "), words=True)
         tokens += [Token(found[0].kind, found[0].text, True), *found[1:]] if found else []
@@ -200,7 +242,7 @@ def _letters(run: str, spaced: bool, before: list[Token], words: bool) -> list[T
     after_number = bool(before) and (before[-1].kind == "num" or before[-1].text in ("}", ")"))
     if after_number and (run in PLAIN_UNITS or (spaced and len(run) > 2 and not _in_a_row(run))):
         return [Token("word", run, True)]
-    if spaced and lower in _SMALL_WORDS:
+    if lower in _SMALL_WORDS and (spaced or (before and before[-1].text == "(")):
         return [Token("word", run, True)]
     if len(run) == 1 or not _looks_like_a_word(run):
         return [Token("sym", letter, spaced and i == 0) for i, letter in enumerate(run)]
@@ -216,4 +258,4 @@ def _looks_like_a_word(run: str) -> bool:
 
 
 def _in_a_row(run: str) -> bool:
-    return all(ord(b) - ord(a) == 1 for a, b in zip(run, run[1:], strict=False))
+    return all(ord(b) - ord(a) == 1 for a, b in pairwise(run))

@@ -10,8 +10,9 @@ from fractions import Fraction
 class Node:
     """A node of an expression's tree.
 
-    kind: num, sym, call, add, mul, div, pow, neg, pm, mp, deg, pct, fact, abs, seq, matrix. name: of a symbol, function,
-    or the brackets of a seq. value: of a num. decimal: the number as it was written, where it has a point or exponent.
+    kind: num, sym, call, add, mul, div, pow, neg, pm, mp, deg, pct, fact, abs, seq, matrix. name: of a symbol or
+    function, or the brackets of a seq. value: of a num. decimal: the number as it was written, where a point or an
+    exponent stands in it.
     """
 
     kind: str

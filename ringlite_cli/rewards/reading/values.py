@@ -1,4 +1,4 @@
-"""Values of trees: exact where they are rational, else by many digits at points chosen from the names of the symbols."""
+"""Values of trees: exact where they are rational, else to many digits, at points that the symbols' names choose."""
 
 import hashlib
 import random
@@ -179,7 +179,13 @@ def _call(node: Node, values: list[Any], mp: Any) -> Any:
         return (max if name == "max" else min)(values)
     if name in ("gcd", "lcm"):
         raise Unread(name)
-    if name == "root" and mp.im(values[0]) == 0 and values[0] < 0 and values[1] == int(values[1]) and int(values[1]) % 2:
+    if (
+        name == "root"
+        and mp.im(values[0]) == 0
+        and values[0] < 0
+        and values[1] == int(values[1])
+        and int(values[1]) % 2
+    ):
         return -mp.root(-values[0], int(values[1]))
     function = _FUNCTIONS.get(name)
     if function is None:
@@ -187,10 +193,15 @@ def _call(node: Node, values: list[Any], mp: Any) -> Any:
     return function(mp, *values)
 
 
+def _of_mpmath(name: str) -> Any:
+    return lambda mp, x: getattr(mp, name)(x)
+
+
+_CIRCULAR = ("sin", "cos", "tan", "cot", "sec", "csc")
+_PLAIN = (*_CIRCULAR, "sinh", "cosh", "tanh", "coth", "exp", "sqrt", "floor", "ceil")
 _FUNCTIONS: dict[str, Any] = {
-    **{n: (lambda n: lambda mp, x: getattr(mp, n)(x))(n) for n in (
-        "sin", "cos", "tan", "cot", "sec", "csc", "sinh", "cosh", "tanh", "coth", "exp", "sqrt", "floor", "ceil")},
-    **{f"arc{n}": (lambda n: lambda mp, x: getattr(mp, f"a{n}")(x))(n) for n in ("sin", "cos", "tan", "cot", "sec", "csc")},
+    **{name: _of_mpmath(name) for name in _PLAIN},
+    **{f"arc{name}": _of_mpmath(f"a{name}") for name in _CIRCULAR},
     "arsinh": lambda mp, x: mp.asinh(x), "arcosh": lambda mp, x: mp.acosh(x), "artanh": lambda mp, x: mp.atanh(x),
     "ln": lambda mp, x: mp.log(x), "log": lambda mp, x: mp.log(x), "lg": lambda mp, x: mp.log(x, 10),
     "logb": lambda mp, b, x: mp.log(x) / mp.log(b), "root": lambda mp, x, n: x ** (1 / n), "abs": lambda mp, x: abs(x),
@@ -217,7 +228,11 @@ def points(symbols: set[str], *, negative: bool) -> list[dict[str, Any]]:
         for name in symbols:
             digest = hashlib.sha256(f"{number_of} {name}".encode()).digest()
             share = mpmath.mpf(int.from_bytes(digest[:16], "big")) / mpmath.mpf(1 << 128)
-            value = (share * mpmath.mpf("0.9") + mpmath.mpf("0.05")) if number_of % 3 == 0 else share * 3 + mpmath.mpf("0.1")
+            value = (
+                (share * mpmath.mpf("0.9") + mpmath.mpf("0.05"))
+                if number_of % 3 == 0
+                else share * 3 + mpmath.mpf("0.1")
+            )
             at[name] = -value if negative and digest[16] % 2 else value
         found.append(at)
     return found

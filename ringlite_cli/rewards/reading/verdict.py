@@ -10,11 +10,17 @@ from ringlite_cli.rewards.reading.spelling import spell
 from ringlite_cli.rewards.reading.tokens import Unread
 
 READ_AS_TEXT = "read: text"
-_STYLE = re.compile(r"\\(?:text|textrm|textbf|textit|texttt|mbox|mathrm|mathbf|mathit|operatorname|ce|rm|bf)(?![A-Za-z])\*?")
+_STYLE = re.compile(
+    r"\\(?:text|textrm|textbf|textit|texttt|mbox|mathrm|mathbf|mathit|operatorname|ce|rm|bf)(?![A-Za-z])\*?"
+)
 _SPACING = re.compile(r"\\(?:left|right|big|Big|displaystyle|quad|qquad)(?![A-Za-z])|\\[,;:! ]|[\s~{}\"]|_")
 _NOON = re.compile(r"(?<![A-Za-z])([APap])\.?\s?[Mm](?![A-Za-z])\.?")
+_LETTERS = "ABCDEFGHIJK"
 _ONE_LETTER = re.compile(r"\(?([A-Za-z])\)?\Z")
-_OPTION = re.compile(r"(?:(?:the\s+)?(?:correct\s+)?(?:option|choice|answer)(?:\s+is)?\s*:?\s*)?\(?([A-Za-z])(?:\)|[.:](?=\s)|\Z)", re.I)
+_OPTION = re.compile(
+    r"(?:(?:the\s+)?(?:correct\s+)?(?:option|choice|answer)(?:\s+is)?\s*:?\s*)?\(?([A-Za-z])(?:\)|[.:](?=\s)|\Z)", re.I
+)
+_APART = re.compile(r"(?<=\d)\s+(?=\d)")  # "1 2" is not 12
 _WORD = re.compile(r"[A-Za-z]{3,}")
 
 
@@ -62,7 +68,9 @@ def explain(gold: str, answer: str, tolerance: float = 0.0) -> str:
     for name, text in (("gold", gold), ("answer", answer)):
         found = _form(text)
         lines.append(f"{name}: {text}")
-        lines.append(f"  read as {described(found)}" if not isinstance(found, str) else f"  not read whole ({found}): text")
+        lines.append(
+            f"  read as {described(found)}" if not isinstance(found, str) else f"  not read whole ({found}): text"
+        )
     verdict, detail = judge([gold], answer, tolerance)
     return "\n".join([*lines, f"verdict: {verdict}" + (f" ({detail})" if detail else "")])
 
@@ -72,7 +80,8 @@ def described(form: Form) -> str:
     kind = type(form).__name__.strip("_").lower()
     if isinstance(form, Items):
         inside = ", ".join(described(item) for item in form.items[:6])
-        return f"{len(form.items)} items {form.brackets or 'without brackets'} ({inside}{' ...' if len(form.items) > 6 else ''})"
+        more = " ..." if len(form.items) > 6 else ""
+        return f"{len(form.items)} items {form.brackets or 'without brackets'} ({inside}{more})"
     words = getattr(form, "words", "")
     return {"value": "a value", "relation": "a relation", "words": "words", "numbers": "a named set"}.get(
         kind, f"a {kind}"
@@ -93,17 +102,22 @@ def _form(text: str) -> Form | str:
 def text_key(text: str) -> str:
     """Return a text without styles, spacing and quotes; words in small letters."""
     text = _NOON.sub(lambda m: m[1].lower() + "m", _STYLE.sub("", spell(text)))
-    plain = _SPACING.sub("", text)
+    plain = _SPACING.sub("", _APART.sub("|", text))
     return _WORD.sub(lambda m: m[0].lower() if m[0] in (m[0].upper(), m[0].capitalize()) else m[0], plain)
 
 
 def choice_of(text: str, *, whole: bool = True) -> str:
-    """Return the letter of a multiple choice, as a capital: of (b), B, and of `(b) because ...` where not whole; else ''."""
-    plain = re.sub(r"\s+", " ", _STYLE.sub("", spell(text)).replace("{", "").replace("}", "").replace("\\ ", " ")).strip()
+    """Return the letter of a multiple choice as a capital, or ''.
+
+    (b) and B are letters; `(b) because ...` is one where the text need not be it whole.
+    """
+    plain = re.sub(
+        r"\s+", " ", _STYLE.sub("", spell(text)).replace("{", "").replace("}", "").replace("\\ ", " ")
+    ).strip()
     if found := _ONE_LETTER.match(plain):
         bracketed = plain.startswith("(") or found[1].isupper()
-        return found[1].upper() if bracketed and found[1].upper() in "ABCDEFGHIJK" else ""
+        return found[1].upper() if bracketed and found[1].upper() in _LETTERS else ""
     if whole:
         return ""
     found = _OPTION.match(plain)
-    return found[1].upper() if found and found[1].upper() in "ABCDEFGHIJK" and ("(" in plain[:12] or ")" in plain[:14] or found.end() == len(plain) or plain[found.end() - 1] in ".:") else ""
+    return found[1].upper() if found and found[1].upper() in _LETTERS else ""
