@@ -1,5 +1,6 @@
 """Expressions: a parser by precedence from tokens to a tree. What it does not know makes the whole text unread."""
 
+from collections.abc import Callable
 from decimal import Decimal
 from fractions import Fraction
 
@@ -277,7 +278,8 @@ class _Parser:
     def _subscript(self) -> str:
         if self.peek().kind != "open":
             return self.take().text
-        depth, words = 0, []
+        depth = 0
+        words: list[str] = []
         while True:
             token = self.take()
             if token.kind == "end":
@@ -322,7 +324,7 @@ class _Parser:
             return self._applied("root", power, lambda x: (x, root))
         return self._applied(name, power, lambda x: (x,))
 
-    def _applied(self, name: str, power: Node | None, arguments) -> Node:  # type: ignore[no-untyped-def]
+    def _applied(self, name: str, power: Node | None, arguments: Callable[[Node], tuple[Node, ...]]) -> Node:
         if name == "log" and self.peek().kind == "_":
             raise Unread("a base")
         opening = self.peek()

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from fractions import Fraction
+from typing import Any
 
 from ringlite_cli.rewards.reading.answers import as_items
 from ringlite_cli.rewards.reading.expressions import BASED
@@ -217,7 +218,7 @@ def _equal_renamed(gold: Node, answer: Node, rules: Rules, bound: frozenset[str]
     return (periodic or declared) and _equal(gold, answer.renamed({old: new}), rules)
 
 
-def _key(node: Node) -> tuple:  # type: ignore[type-arg]
+def _key(node: Node) -> tuple[Any, ...]:
     """A tree as nested tuples, sums and products in any order."""
     args = [_key(arg) for arg in node.args]
     if node.kind in ("add", "mul"):
