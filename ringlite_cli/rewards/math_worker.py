@@ -1,4 +1,4 @@
-"""A process that compares answers and can be stopped: Math-Verify, reasoning-gym or a reward model. Run as a script.
+"""A process that compares answers and can be stopped: Math-Verify or a reward model. Run as a script.
 
 Two processes: this one waits with a clock, a forked child computes. A child that exceeds the time is killed and a
 fresh one forked, in milliseconds, since the import is already paid. Both end when the pipe from the parent closes.
@@ -37,29 +37,6 @@ def compare(golds: list[str], answer: str) -> tuple[str, str]:
     return "wrong", f"expected {golds[0][:80]}, got {answer[:80]}"
 
 
-def gym_score(golds: list[str], answer: str) -> tuple[str, str]:
-    """reasoning-gym's verdict; `golds` is the task's name and its row as JSON."""
-    import reasoning_gym  # type: ignore[import-untyped,import-not-found,unused-ignore]
-
-    scorer, entry = reasoning_gym.get_score_answer_fn(golds[0]), json.loads(golds[1])
-    # A row holds tuples that JSON makes lists, and some scorers compare tuples.
-    score = max(_gym_score(scorer, answer, row) for row in (entry, {**entry, "metadata": _tuples(entry["metadata"])}))
-    return ("correct" if score >= 0.999 else "wrong"), f"{golds[0]} score {score:.3f}"
-
-
-def _gym_score(scorer: Any, answer: str, row: dict[str, Any]) -> float:
-    try:
-        return float(scorer(answer, row))
-    except Exception:  # scorers differ in what they do with an answer that makes no sense
-        return 0.0
-
-
-def _tuples(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _tuples(inner) for key, inner in value.items()}
-    return tuple(_tuples(inner) for inner in value) if isinstance(value, list) else value
-
-
 _MODELS: dict[str, Any] = {}
 
 
@@ -92,15 +69,27 @@ def model_score(golds: list[str], answer: str) -> tuple[str, str]:
     return ("correct" if score >= 0.5 else "wrong"), f"score {float(score):.6f}"
 
 
-COMPARISONS = {"math": compare, "gym": gym_score, "model": model_score}
+COMPARISONS = {"math": compare, "model": model_score}
 
 
 def _warm(kind: str) -> None:
     """Loads what is loaded late, once, before children are forked."""
     if kind == "math":
+        _close_sympy()
         compare(["\\frac{1}{2}"], "0.5")
-    elif kind == "gym":
-        import reasoning_gym  # noqa: F401
+
+
+def _close_sympy() -> None:
+    """Keeps sympy's parsers, which evaluate the text they read, to expressions."""
+    import importlib.util
+
+    path = os.path.join(os.path.dirname(__file__), os.pardir, "sandbox", "guest", "closed_eval.py")
+    spec = importlib.util.spec_from_file_location("closed_eval", path)
+    assert spec
+    assert spec.loader
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    module.close_sympy()
 
 
 def _compute(read: int, write: int, memory: int, parent: int, kind: str) -> None:

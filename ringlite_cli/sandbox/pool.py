@@ -166,8 +166,11 @@ class Sandbox:
                 raise Cancelled
             self._running[future] = jail
         try:
-            return judge_submission(jail, submission, self.settings, self._memory)
+            return self._run(jail, submission)
         finally:
             with self._lock:
                 del self._running[future]
             jail.resume()
+
+    def _run(self, jail: Jail, submission: Submission) -> SandboxVerdict:
+        return judge_submission(jail, submission, self.settings, self._memory)
