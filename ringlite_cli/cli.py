@@ -54,8 +54,9 @@ def run(
 
 def _walk(recipe: Recipe, stages: list[str], runs_dir: Path, fresh: bool, max_hours: float | None) -> None:
     """Runs stages and writes the report, also when a stage fails or is stopped."""
+    from ringlite_cli.stages.calls import is_follower
     from ringlite_cli.stages.walk.pipeline import Walk, run_pipeline
-    from ringlite_cli.stages.walk.ranks import follow, is_follower
+    from ringlite_cli.stages.walk.ranks import follow
 
     console, folder = Console(), runs_dir / recipe.name
     if is_follower():

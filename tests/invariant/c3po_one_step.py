@@ -183,3 +183,11 @@ def main(out: Path, cases: list[dict[str, Any]]) -> None:
 
 if __name__ == "__main__":
     main(Path(sys.argv[1]), json.loads(sys.argv[2]))
+
+
+def assert_same(one, other, atol=3e-7):
+    assert one.keys() == other.keys()
+    largest = max(g.abs().max().item() for g in one.values())
+    assert largest > 1e-3  # a comparison of nothing with nothing proves nothing
+    for name in one:
+        torch.testing.assert_close(one[name], other[name], atol=atol, rtol=1e-4, msg=lambda m, n=name: f"{n}: {m}")

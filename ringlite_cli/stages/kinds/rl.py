@@ -6,8 +6,8 @@ from ringlite_cli.errors import UserError
 from ringlite_cli.recipe.schema import Recipe, RlStage, VllmServer
 from ringlite_cli.recipe.tracking import tracker_faults
 from ringlite_cli.stages.base import Context, StageKind, StageResult
+from ringlite_cli.stages.calls import call_ranks
 from ringlite_cli.stages.parts.tracking import tracked
-from ringlite_cli.stages.walk.ranks import call_ranks
 
 
 def run(context: Context) -> StageResult:

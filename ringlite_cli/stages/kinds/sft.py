@@ -9,8 +9,8 @@ from ringlite_cli.recipe.schema import Recipe, SftStage
 from ringlite_cli.recipe.tracking import tracker_faults
 from ringlite_cli.runs.files import MetricsWriter, cut_jsonl, read_json
 from ringlite_cli.stages.base import Context, StageKind, StageResult
+from ringlite_cli.stages.calls import call_ranks, is_follower
 from ringlite_cli.stages.parts.tracking import tracked
-from ringlite_cli.stages.walk.ranks import call_ranks, is_follower
 
 
 def run(context: Context) -> StageResult:

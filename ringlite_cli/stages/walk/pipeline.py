@@ -21,11 +21,11 @@ from ringlite_cli.runs.folder import lock_run, start_afresh, take_over
 from ringlite_cli.runs.manifest import Manifest, describe, now, read_manifest
 from ringlite_cli.runs.provenance import code_digest, versions
 from ringlite_cli.stages.base import Context, StageKind, StageResult
+from ringlite_cli.stages.calls import ENDED, call_ranks
 from ringlite_cli.stages.kinds import KINDS
 from ringlite_cli.stages.walk.allocator import use_expandable_segments
 from ringlite_cli.stages.walk.failures import as_failure
 from ringlite_cli.stages.walk.inputs import changed, check_inputs
-from ringlite_cli.stages.walk.ranks import ENDED, call_ranks
 from ringlite_cli.stages.walk.watch import WatchedConsole
 
 

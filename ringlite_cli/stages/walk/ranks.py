@@ -5,46 +5,26 @@ decides what is fresh and writes manifests; curation, selection and evaluation a
 train, it says so in a file of the run folder, which ranks on other machines see too, and they run that stage with it.
 """
 
-import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import psutil
-
 from ringlite_cli.console import Console, Progress
 from ringlite_cli.errors import WorkFailed
 from ringlite_cli.recipe.schema import Recipe
-from ringlite_cli.runs.files import read_json, write_json
 from ringlite_cli.stages.base import Context
+from ringlite_cli.stages.calls import ENDED, calls_so_far
+from ringlite_cli.stages.kinds import KINDS
 
-CALLS = ".ranks.json"
-ENDED = {"ended": True}
-"""The call of a first rank that failed or was stopped: the others would wait for ever, where no launcher ends them."""
 POLL = 0.2  # seconds
-
-
-def is_follower() -> bool:
-    """Whether this process is a launcher's rank other than the first."""
-    return int(os.environ.get("RANK", "0")) > 0
-
-
-def call_ranks(run: Path, stage: str | dict[str, bool] | None) -> None:
-    """Rank 0 is about to train in `stage`, with its inputs in place; None: no more to join; ENDED: it gave up."""
-    if int(os.environ.get("WORLD_SIZE", "1")) > 1 and not is_follower():
-        calls = _calls(run) if _is_of_this_launch(run) else []
-        write_json(run / CALLS, [*calls, stage])
 
 
 def follow(recipe: Recipe, run: Path) -> None:
     """Joins rank 0 in each stage that it calls for, until it is through. Raises what the stage raises."""
-    from ringlite_cli.stages.kinds import KINDS
-
     joined = 0
     while True:
-        calls = _calls(run)[joined:] if _is_of_this_launch(run) else []
-        for stage in calls:
+        for stage in calls_so_far(run)[joined:]:
             if stage is None:
                 return
             if stage == ENDED:
@@ -55,18 +35,6 @@ def follow(recipe: Recipe, run: Path) -> None:
             assert isinstance(stage, str)
             KINDS[recipe.stages[stage].kind].run(Context(recipe, stage, run, _Silent()))
         time.sleep(POLL)
-
-
-def _calls(run: Path) -> list[str | dict[str, bool] | None]:
-    return list(read_json(run / CALLS))
-
-
-def _is_of_this_launch(run: Path) -> bool:
-    """Ranks start together, and the first call comes seconds later: an older file is an earlier launch's."""
-    try:
-        return (run / CALLS).stat().st_mtime > psutil.Process().create_time()
-    except FileNotFoundError:
-        return False
 
 
 class _Silent(Console):

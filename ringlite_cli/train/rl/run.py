@@ -300,8 +300,8 @@ def _train(
     guarding: Any,
 ) -> None:
     from ringlite_cli.train.resume.keeper import Keeper
-    from ringlite_cli.train.resume.pending_updates import load_in_hand, save_in_hand
     from ringlite_cli.train.resume.stop import StopFlag
+    from ringlite_cli.train.rl.pending_updates import load_in_hand, save_in_hand
     from ringlite_cli.train.step_rows import StepRows
 
     last = time.perf_counter()

@@ -37,12 +37,12 @@ from ringlite_cli.c3po.router import RouterTap, router_parameters
 from ringlite_cli.c3po.schedule import Budget
 from ringlite_cli.errors import Diverged, UserError
 from ringlite_cli.train.resume.checkpoints import load_weights
-from ringlite_cli.train.resume.run_state import RunState, WhenSharded
 from ringlite_cli.train.rl.config import C3POConfig
 from ringlite_cli.train.rl.model_checks import probe
 from ringlite_cli.train.rl.prompts import PromptSource
 from ringlite_cli.train.rl.reward import overlap_of, seconds_by_domain
 from ringlite_cli.train.rl.rollout import Rollout, rollout_stats, selection_stats
+from ringlite_cli.train.rl.run_state import RunState, WhenSharded
 from ringlite_cli.train.rl.step_metrics import PER_TOKEN, StepNumbers
 from ringlite_cli.train.rl.updates import Planner, Update
 from ringlite_cli.train.rl.verify_ahead import verified_ahead

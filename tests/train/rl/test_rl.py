@@ -8,35 +8,23 @@ from pathlib import Path
 
 import pytest
 import torch
-from safetensors.torch import load_file
+from rl_runs import PROBLEMS, TRL, rl, verify, weights
 from tiny_lm import save_policy
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from ringlite_cli.c3po.entropy import policy_entropy
 from ringlite_cli.errors import Interrupted, UserError, WorkFailed
-from ringlite_cli.problems import Problem, Verdict
+from ringlite_cli.problems import Verdict
+from ringlite_cli.runs.catalogue import keys
 from ringlite_cli.runs.files import read_jsonl
 from ringlite_cli.train.rl.run import run_rl
 
-PROBLEMS = [
-    Problem(
-        id=f"p{i}",
-        domain="math" if i % 3 else "code",
-        prompt=" ".join(f"w{(i + j) % 50}" for j in range(3 + i % 4)),
-    )
-    for i in range(30)
-]
-TRL = {"num_generations": 4, "max_completion_length": 12, "learning_rate": 2e-3, "save_steps": 2}
 ROW_FIELDS = {
     *("step", "loss", "reward", "reward_by_domain", "grad_norm", "entropy", "kl", "clip_fraction", "lr", "budget"),
     *("tokens_generated", "tokens_trained", "tokens_dropped", "response_tokens_mean", "response_tokens_max"),
     *("truncated_fraction", "informative_fraction", "row_fill", "rollout_seconds", "reward_seconds"),
     *("update_seconds", "step_seconds", "router_balance", "router_z", "budget_fill"),
 }
-
-
-def verify(pairs):
-    return [Verdict(*(("correct", 1.0) if text.count("w1") % 2 else ("wrong", 0.0))) for _, text in pairs]
 
 
 @pytest.fixture(scope="module")
@@ -51,24 +39,6 @@ class Timed:
         return verify(pairs), {problem.domain: 0.5 for problem, _ in pairs}
 
 
-def rl(policy, out, verifier=verify, trl=None, **options):
-    numbers = {
-        "prompts_per_step": 4,
-        "steps": 4,
-        "token_budget": 60,
-        "row_tokens": 32,
-        "router_balance_coef": 1e-3,
-        "router_z_loss_coef": 1e-4,
-        "prompt_suffix": {},
-        **options,
-    }
-    return run_rl(policy, PROBLEMS, verifier, out, trl=TRL | (trl or {}), **numbers)
-
-
-def weights(folder: Path) -> dict[str, torch.Tensor]:
-    return load_file(folder / "model.safetensors")
-
-
 @pytest.fixture(scope="module")
 def finished(policy, tmp_path_factory):
     out = tmp_path_factory.mktemp("finished")
@@ -81,6 +51,7 @@ def test_every_step_leaves_a_row_with_every_number(finished):
     assert [row["step"] for row in rows] == [1, 2, 3, 4]
     for row in rows:
         assert row.keys() >= ROW_FIELDS
+        assert row.keys() <= set(keys("rl")), "the catalogue of metrics lacks a column"
         assert row["tokens_trained"] == row["budget"] == 60
         assert row["tokens_generated"] == row["tokens_trained"] + row["tokens_dropped"]
         assert 0 < row["row_fill"] <= 1

@@ -12,7 +12,8 @@ import pytest
 
 from ringlite_cli.errors import WorkFailed
 from ringlite_cli.runs.files import read_jsonl, write_json
-from ringlite_cli.stages.walk.ranks import CALLS, ENDED, call_ranks, follow, is_follower
+from ringlite_cli.stages.calls import CALLS, ENDED, call_ranks, is_follower
+from ringlite_cli.stages.walk.ranks import follow
 
 
 @pytest.fixture

@@ -5,6 +5,7 @@ import os
 
 import pytest
 import torch
+from new_models import new
 from tiny_lm import MIXTURES, save_policy
 from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig
 
@@ -12,26 +13,7 @@ from ringlite_cli.data.generators import GENERATORS
 from ringlite_cli.errors import UserError
 from ringlite_cli.train.base_model import is_mixture, prepare_model
 
-CONFIG = {
-    "model_type": "ernie4_5_moe",
-    "hidden_size": 32,
-    "num_hidden_layers": 2,
-    "num_attention_heads": 2,
-    "num_key_value_heads": 1,
-    "intermediate_size": 48,
-    "moe_intermediate_size": 16,
-    "moe_num_experts": 4,
-    "moe_k": 2,
-    "moe_num_shared_experts": 1,
-    "moe_layer_start_index": 1,
-    "max_position_embeddings": 256,
-    "tie_word_embeddings": True,
-}
 PROBLEMS = [p for g in GENERATORS.values() for p in g.generate(40, 17)]
-
-
-def new(**changes):
-    return {"new": {"vocab_size": 400, "config": CONFIG | changes}, "dtype": "float32"}
 
 
 def test_a_config_that_speaks_of_experts_is_a_mixture(tmp_path):

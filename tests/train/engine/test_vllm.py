@@ -7,58 +7,23 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from tiny_lm import save_policy
+from vllm_runs import session, train, wait_for, with_vllm
 
-from ringlite_cli.engine import fault_of, vllm_version
 from ringlite_cli.errors import UserError, WorkFailed
-from ringlite_cli.problems import Problem, Verdict
 from ringlite_cli.rewards import Verifiers, VerifierSettings
 from ringlite_cli.train.engine import time_limit as vllm_watchdog
 from ringlite_cli.train.engine.external_server import check_server, fits
 from ringlite_cli.train.engine.start import check_memory, phase_stats, tail_share
 from ringlite_cli.train.engine.time_limit import EngineHung, time_limit
-from ringlite_cli.train.rl.run import run_rl
 
-FAULT = fault_of(vllm_version())
-with_vllm = pytest.mark.skipif(bool(FAULT), reason=f"{FAULT}; `make setup-vllm` installs it")
-PROBLEMS = [Problem(f"p{i}", "math", f"w{i} w{i + 1} w2", answer="1") for i in range(16)]
-GIB, HERE = 2**30, Path(__file__).parent
-
-
-def verify(pairs: Sequence[tuple[Problem, str]]) -> list[Verdict]:
-    return [Verdict("right" if "w3" in text else "wrong", float("w3" in text)) for _, text in pairs]
-
-
-def train(
-    policy: Path,
-    out: Path,
-    *,
-    steps: int = 3,
-    mode: str = "colocate",
-    verifier: Any = None,
-    generation_kwargs: dict[str, Any] | None = None,
-    **own: Any,
-) -> list[dict[str, Any]]:
-    """Rows of a short run with a learning rate that moves every weight."""
-    trl = {
-        "num_generations": 4,
-        "max_completion_length": 16,
-        "learning_rate": 1e-2,
-        "beta": 0.0,
-        "use_vllm": True,
-        "vllm_mode": mode,
-        "vllm_max_model_length": 128,
-        "generation_kwargs": generation_kwargs,
-    }
-    batch = {"prompts_per_step": 4, "steps": steps, "token_budget": 64, "row_tokens": 256}
-    run_rl(policy, PROBLEMS, verifier or verify, out, trl=trl, **batch, **own)
-    return [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
+GIB, TESTS = 2**30, Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="module")
@@ -169,8 +134,8 @@ def test_an_engine_that_fails_in_mid_step_is_started_again_once(
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT])
 def test_a_run_that_is_ended_leaves_no_process(dense: Path, tmp_path: Path, number: signal.Signals) -> None:
     """The run leads a session of its own; whatever it has started is in it."""
-    code = f"from test_vllm import *; train(Path({str(dense)!r}), Path({str(tmp_path)!r}), steps=100000)"
-    env = os.environ | {"PYTHONPATH": os.pathsep.join([str(HERE), str(HERE.parent), str(HERE.parents[1])])}
+    code = f"from vllm_runs import *; train(Path({str(dense)!r}), Path({str(tmp_path)!r}), steps=100000)"
+    env = os.environ | {"PYTHONPATH": os.pathsep.join([str(TESTS), str(TESTS.parent)])}
     run = subprocess.Popen([sys.executable, "-c", code], env=env, start_new_session=True, stderr=subprocess.DEVNULL)
     try:
         rows = tmp_path / "metrics.jsonl"
@@ -181,26 +146,6 @@ def test_a_run_that_is_ended_leaves_no_process(dense: Path, tmp_path: Path, numb
     finally:
         if session(run.pid):
             os.killpg(run.pid, signal.SIGKILL)
-
-
-def wait_for(done: Callable[[], bool], seconds: float) -> None:
-    until = time.monotonic() + seconds
-    while not done():
-        assert time.monotonic() < until, "took too long"
-        time.sleep(0.1)
-
-
-def session(leader: int) -> list[int]:
-    """Living processes of a session, from /proc; a zombie is none."""
-    found = []
-    for stat in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            state, _, _, member_of = stat.read_text().rpartition(")")[2].split()[:4]
-        except OSError:
-            continue
-        if int(member_of) == leader and state != "Z":
-            found.append(int(stat.parent.name))
-    return found
 
 
 def test_rl_without_vllm_says_how_to_get_it(dense: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,10 +13,10 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import load_file
-from test_vllm import session, train, wait_for, with_vllm
 from tiny_lm import save_policy
 from transformers import AutoModelForCausalLM
 from trl.generation.vllm_generation import VLLMGeneration
+from vllm_runs import session, train, wait_for, with_vllm
 
 from ringlite_cli.errors import UserError, WorkFailed
 from ringlite_cli.models import register
@@ -30,7 +30,7 @@ from ringlite_cli.train.engine.start import Watch
 from ringlite_cli.train.engine.watched import WatchedGeneration
 from ringlite_cli.train.engine.weights import published_weights
 
-BAILING = Path(__file__).parents[1] / "models" / "golden" / "ling_like"
+BAILING = Path(__file__).parents[2] / "models" / "golden" / "ling_like"
 STUBBORN = """
 import os, signal, subprocess, sys, time
 signal.signal(signal.SIGTERM, signal.SIG_IGN)

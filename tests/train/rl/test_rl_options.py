@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 import torch
+from rl_runs import rl, verify, weights
 from safetensors.torch import load_file
-from test_rl import rl, verify, weights
 from tiny_lm import save_policy
 from transformers import AutoModelForCausalLM
 

@@ -5,7 +5,7 @@ from itertools import pairwise
 
 import pytest
 import torch
-from test_model import new
+from new_models import new
 from transformers import AutoModelForCausalLM, AutoTokenizer, TrainerCallback
 
 from ringlite_cli.c3po.attention import NAME

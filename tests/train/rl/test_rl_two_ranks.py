@@ -9,7 +9,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parents[1]))
+sys.path.insert(0, str(Path(__file__).parents[2]))
 
 import pytest
 import torch
@@ -61,7 +61,7 @@ def test_two_ranks_leave_one_run_and_resume_to_the_same_weights(tmp_path):
 def test_two_ranks_under_fsdp2_train_what_one_process_trains(tmp_path):
     """The shipped FSDP2 configuration, on two CPU ranks: the same steps as DDP's, and a whole policy."""
     policy, out = save_policy(tmp_path / "start", "ernie4_5_moe"), tmp_path / "out"
-    shipped = (Path(__file__).parents[2] / "launch" / "fsdp2.yaml").read_text()
+    shipped = (Path(__file__).parents[3] / "launch" / "fsdp2.yaml").read_text()
     config = tmp_path / "fsdp2.yaml"
     config.write_text(shipped.replace("num_processes: 8", "num_processes: 2\nuse_cpu: true\nmain_process_port: 0"))
     environment = os.environ | {"OMP_NUM_THREADS": "1", "TRL_EXPERIMENTAL_SILENCE": "1"}

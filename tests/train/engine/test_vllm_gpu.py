@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 import torch
-from test_vllm import session, train, with_vllm
 from tiny_lm import save_policy, tiny_tokenizer
+from vllm_runs import session, train, with_vllm
 
 from ringlite_cli.train.engine import start as vllm_start
 
-GOLDEN = Path(__file__).parents[1] / "models" / "golden" / "ling_like"
+GOLDEN = Path(__file__).parents[2] / "models" / "golden" / "ling_like"
 GPUS = torch.cuda.device_count()
 pytestmark = [pytest.mark.slow, pytest.mark.gpu]
 on_a_gpu = pytest.mark.skipif(GPUS < 1, reason="needs a CUDA device")
