@@ -18,6 +18,7 @@ from ringlite_cli.sandbox.packages import site_packages, with_requirements
 from ringlite_cli.sandbox.pool import Sandbox
 
 FULL_SCORE = 0.999
+SCORER_MB = 2048  # address space that a scorer gets: sympy and numpy are in it
 _RESULT_BYTES = 4096
 
 
