@@ -114,6 +114,10 @@ class Source(Section):
         return str(self.generator or self.hub or self.path)
 
 
+SetName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$")]
+"""A set's name: the name of a file in the stage's folder."""
+
+
 class ProblemSet(Section):
     """A named output of curation, drawn from one split."""
 
@@ -213,7 +217,7 @@ class Labels(Section):
 class CurateStage(Section):
     kind: Literal["curate"]
     sources: list[Source] = Field(min_length=1)
-    sets: dict[str, ProblemSet] = Field(min_length=1)
+    sets: dict[SetName, ProblemSet] = Field(min_length=1)
     max_unreadable: float = Field(0.2, ge=0, lt=1, description="share of a source's rows that may be unreadable")
     languages: list[Language] = Field(["en"], min_length=1, description="languages of prompts that are kept")
     workers: Positive | None = Field(None, description="processes for the text steps; default: the cores at hand")
