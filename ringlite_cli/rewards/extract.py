@@ -10,21 +10,21 @@ MAX_CHARACTERS = 2_000_000
 
 def last_boxed(response: str) -> str | None:
     """The content of the last complete `\\boxed{}`, braces nested; `\\boxed 5` counts too. None without one."""
-    found = list(_BOX.finditer(response[-MAX_CHARACTERS:]))
     text = response[-MAX_CHARACTERS:]
-    for match in reversed(found):
+    limit = len(text)
+    for match in reversed(list(_BOX.finditer(text))):
         if match[1] is not None:
             return match[1]
-        end = _closing_brace(text, match.end())
+        end = _closing_brace(text, match.end(), limit)
         if end is not None:
             return text[match.end() + 1 : end].strip()
-        text = text[: match.start()]  # an unclosed box; whatever is before it may be complete
+        limit = match.start()  # an unclosed box; whatever is before it may be complete
     return None
 
 
-def _closing_brace(text: str, start: int) -> int | None:
+def _closing_brace(text: str, start: int, limit: int) -> int | None:
     depth, place = 0, start
-    while place < len(text):
+    while place < limit:
         if text[place] == "\\" and _ESCAPED.match(text, place):
             place += 2
             continue
@@ -44,7 +44,12 @@ class CodeBlock:
     blocks: int
 
 
-_FENCE = re.compile(r"^ {0,3}(`{3,}|~{3,})[ \t]*([^\s`]*)[^`\n]*$")
+_FENCE = re.compile(r" {0,3}(`{3,}+|~{3,}+)([^`\n]*+)$")  # possessive: linear in the line
+
+
+def _language(info: str) -> str:
+    """The first word behind an opening fence."""
+    return (info.split(maxsplit=1) or [""])[0].strip("{}. ").lower()
 
 
 def last_code_block(response: str) -> CodeBlock | None:
@@ -54,8 +59,8 @@ def last_code_block(response: str) -> CodeBlock | None:
         match = _FENCE.match(line)
         if not fence:
             if match:
-                fence, language, inside = match[1], match[2].strip("{}. ").lower(), []
-        elif match and match[1][0] == fence[0] and len(match[1]) >= len(fence) and not match[2]:
+                fence, language, inside = match[1], _language(match[2]), []
+        elif match and match[1][0] == fence[0] and len(match[1]) >= len(fence) and not match[2].strip():
             last, blocks, fence = ("\n".join(inside) + "\n", language), blocks + 1, ""
         else:
             inside.append(line)
