@@ -79,7 +79,7 @@ def _python(attempt: Attempt) -> SandboxVerdict:
             outcome = json.loads(files.read("result"))
         except ValueError:
             outcome = {"outcome": "gone", "detail": "the tests did not finish"}
-        if outcome["outcome"] == "passed":
+        if outcome["outcome"] == "passed" and not reply["killed"]:
             return accepted(reply)
         if outcome["outcome"] in _OUTCOMES:
             return SandboxVerdict(_OUTCOMES[outcome["outcome"]], reply["wall"], outcome["detail"])
