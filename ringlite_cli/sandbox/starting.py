@@ -17,6 +17,7 @@ from ringlite_cli.sandbox.view import (
     find_bwrap,
     inside,
     jail_arguments,
+    open_to_others,
     python,
 )
 
@@ -60,8 +61,9 @@ def start(isolation: Isolation, place: Place, control: int, common: dict[str, An
     root = "/ringlite" if jailed else str(GUEST.parent)
     interpreter = inside(python()[0]) if jailed else python()[0]
     inner = [interpreter, "-s", "-S", "-P", "-B", "-c", _ENTER.format(root=root, site=place.site)]
-    inner += [str(control), uid, str(place.files_mb << 20), place.scratch or "/tmp"]
+    inner += [str(control), uid, str(place.files_mb << 20), place.scratch or "/tmp", "0"]
     if not jailed:
+        inner[-1] = str(int(not open_to_others(interpreter)))
         outside: dict[str, Any] = {"env": ENVIRONMENT, "cwd": "/", "start_new_session": True}
         return subprocess.Popen([*place.joining, *inner], pass_fds=[control], **outside, **common)
     outer = jail_arguments(str(find_bwrap()), isolation, place.packages)

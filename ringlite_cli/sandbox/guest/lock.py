@@ -22,7 +22,9 @@ libc = ctypes.CDLL(None, use_errno=True)
 
 CLONE_NEWPID = 0x20000000
 _CLONE_NEW_ANY = 0x7E020080  # all CLONE_NEW* flags, time name space included
-_PR_SET_DUMPABLE, _PR_SET_SECCOMP, _PR_SET_CHILD_SUBREAPER, _PR_SET_NO_NEW_PRIVS, _PR_CAP_AMBIENT = 4, 22, 36, 38, 47
+_PR_SET_DUMPABLE, _PR_SET_KEEPCAPS, _PR_SET_SECCOMP, _PR_SET_CHILD_SUBREAPER = 4, 8, 22, 36
+_PR_SET_NO_NEW_PRIVS, _PR_CAP_AMBIENT = 38, 47
+_CAP_DAC_READ_SEARCH = 1 << 2
 TMPFS_FLAGS = 2 | 4  # nosuid, nodev
 MNT_DETACH = 2
 _EPERM, _EACCES, _ENOSYS = 1, 13, 38
@@ -122,14 +124,21 @@ def share_group(gid: int) -> None:
     os.setresgid(gid, gid, gid)
 
 
-def drop_privileges(uid: int | None) -> None:
-    """Becomes `uid`, which gives up every capability (capabilities(7)), or gives them up by name. Raises OSError."""
+def drop_privileges(uid: int | None, reads_all: bool = False) -> None:
+    """Becomes `uid`, which gives up every capability (capabilities(7)), or gives them up by name. Raises OSError.
+
+    reads_all: keeps the one to read closed folders, for an interpreter that lies in one.
+    """
+    kept = _CAP_DAC_READ_SEARCH if uid is not None and reads_all else 0
     if uid is not None:
+        if kept:
+            libc.prctl(_PR_SET_KEEPCAPS, 1, 0, 0, 0)
         os.setresuid(uid, uid, uid)
-        return
+        if not kept:
+            return
     libc.prctl(_PR_CAP_AMBIENT, 4, 0, 0, 0)
     header = (ctypes.c_uint32 * 2)(0x20080522, 0)
-    if libc.capset(header, (ctypes.c_uint32 * 6)()) != 0:
+    if libc.capset(header, (ctypes.c_uint32 * 6)(kept, kept)) != 0:
         raise OSError(ctypes.get_errno(), "capset")
 
 

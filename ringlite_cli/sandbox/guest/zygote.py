@@ -34,9 +34,11 @@ _LAST_BREATH_MS = 500
 class Zygote:
     """Serves runs over `control`, one at a time, until the other end closes."""
 
-    def __init__(self, control: socket.socket, uid: int | None, tmp_bytes: int, folder: str) -> None:
+    def __init__(
+        self, control: socket.socket, uid: int | None, tmp_bytes: int, folder: str, reads_all: bool = False
+    ) -> None:
         self.control, self.uid, self.tmp_bytes, self.folder = control, uid, tmp_bytes, folder
-        self.jailed = folder == "/tmp"
+        self.jailed, self.reads_all = folder == "/tmp", reads_all
         self.myself = os.pidfd_open(os.getpid())
         lock.undumpable()
         lock.adopt_orphans()
@@ -96,7 +98,7 @@ class Zygote:
         pid = os.fork()
         if pid == 0:
             try:
-                child.main(role, limits, files, self.uid, self.place)
+                child.main(role, limits, files, self.uid, self.place, self.reads_all)
             finally:
                 os._exit(child.EXIT_HARNESS)
         if self.own_pids and lock.libc.setns(self.myself, lock.CLONE_NEWPID) != 0:
@@ -255,13 +257,13 @@ def _remove(folder: str) -> None:
 
 
 def main(register_at_fork: Callable[..., None]) -> None:
-    """Entry point: argv is the control socket's number, the child's user id or '-', /tmp bytes, and the folder that
-    programs run in: /tmp in a jail.
+    """Entry point: argv is the control socket's number, the child's user id or '-', /tmp bytes, the folder that
+    programs run in (/tmp in a jail), and "1" where they may read closed folders.
 
     Up to here `os.register_at_fork` did nothing: modules ask to be mended in every child, for threads that this process
     does not have and random seeds that shall stay as they are. From here on it is itself, for the programs.
     """
-    number, uid, tmp_bytes, folder = sys.argv[1:5]
+    number, uid, tmp_bytes, folder, reads_all = sys.argv[1:6]
     os.environ.pop("LD_BIND_NOW", None)
     for name in PRELOAD.split():
         __import__(name)
@@ -269,4 +271,4 @@ def main(register_at_fork: Callable[..., None]) -> None:
     sys.setrecursionlimit(1000)
     control = socket.socket(fileno=int(number))
     os.set_inheritable(int(number), False)
-    Zygote(control, None if uid == "-" else int(uid), int(tmp_bytes), folder).serve()
+    Zygote(control, None if uid == "-" else int(uid), int(tmp_bytes), folder, reads_all == "1").serve()
