@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from ringlite_cli.sandbox import Sandbox, SandboxSettings, Submission, isolation_level, ladder, packages
+from ringlite_cli.sandbox.guest import lock
 from ringlite_cli.sandbox.view import Isolation, inside
 
 pytestmark = pytest.mark.skipif(isolation_level().level != "full", reason=f"isolation here is {isolation_level()}")
@@ -30,6 +31,29 @@ def answer(rung, monkeypatch, body, runs=1):
         judged = [sandbox.run(Submission(program, tests)) for _ in range(runs)][-1]
     assert judged.verdict == "wrong answer", judged
     return judged.detail.partition(", got ")[2]
+
+
+def scopes_signals():
+    """Whether this kernel's Landlock keeps signals inside: then runs need no user id of their own for that."""
+    return lock.libc.syscall(444, None, 0, 1) >= 6
+
+
+@pytest.mark.parametrize("rung", RUNGS)
+def test_a_run_cannot_signal_the_processes_outside(rung, monkeypatch):
+    if not ROOT and not scopes_signals():
+        pytest.skip("a user without privileges has one user id")
+    body = f"found = []\nfor pid in (os.getppid(), {os.getpid()}, 1):\n"
+    body += "    try: found.append((pid != os.getpid() and pid > 0 and os.kill(pid, 0)) is None)\n"
+    body += "    except OSError: pass\nreturn any(found)"
+    assert answer(rung, monkeypatch, body) == "False"
+
+
+@pytest.mark.parametrize("rung", RUNGS)
+def test_a_run_cannot_read_the_environment_of_this_process(rung, monkeypatch):
+    if not ROOT:
+        pytest.skip("a user without privileges has one user id")
+    body = f"try: return len(open('/proc/{os.getpid()}/environ').read())\nexcept OSError: return None"
+    assert answer(rung, monkeypatch, body) == "None"
 
 
 @pytest.mark.parametrize("rung", RUNGS)

@@ -79,6 +79,8 @@ def main(
     os.closerange(lowest, 65536)
     lock.set_limits(limits)
     lock.drop_privileges(uid, reads_all)
+    if os.getpid() != 1:  # without a PID name space of its own
+        lock.keep_signals_inside()
     gc.enable()
     _finish(ROLES[role], marshal.loads(payload), files)
 
