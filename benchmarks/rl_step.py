@@ -79,7 +79,7 @@ def _in_process(side: str, model: str, options: argparse.Namespace) -> list[Row]
 
 
 def _ours(options: argparse.Namespace) -> list[Row]:
-    from ringlite_cli.train.rl import run_rl
+    from ringlite_cli.train.rl.run import run_rl
 
     with _verifiers() as verify, tempfile.TemporaryDirectory() as scratch:
         rows: list[Row] = []
@@ -170,8 +170,8 @@ def _stock_engine() -> Any:
     """On a CPU vLLM needs settings that TRL does not make; on a GPU stock TRL is left as it is."""
     if _cuda():
         return nullcontext()
-    from ringlite_cli.train.vllm_generation import watched_generation
-    from ringlite_cli.train.vllm_start import Watch
+    from ringlite_cli.train.engine.start import Watch
+    from ringlite_cli.train.engine.watched import watched_generation
 
     return watched_generation(Watch(sync_tolerance=0.5), None)
 

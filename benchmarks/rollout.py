@@ -103,7 +103,7 @@ def _trl(model: Path, conversations: list[Any], options: argparse.Namespace, scr
     from datasets import Dataset
     from trl import GRPOConfig
 
-    from ringlite_cli.train.vllm_start import Watch, end_generation, generation_for
+    from ringlite_cli.train.engine.start import Watch, end_generation, generation_for
 
     rows = options.prompts * options.samples
     args = GRPOConfig(
@@ -155,7 +155,7 @@ def _rate(generate: Callable[[], int]) -> float:
 def small_model(folder: Path) -> Path:
     """A Llama of 8M parameters with random weights, and a small tokenizer."""
     from ringlite_cli.problems import Problem
-    from ringlite_cli.train.model import prepare_model
+    from ringlite_cli.train.base_model import prepare_model
 
     config = {"model_type": "llama", "hidden_size": 256, "num_hidden_layers": 6, "num_attention_heads": 8}
     config |= {"num_key_value_heads": 4, "head_dim": 32, "intermediate_size": 1024, "max_position_embeddings": 2048}

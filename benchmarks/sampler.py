@@ -44,7 +44,7 @@ def main() -> None:
 
 def untrained(folder: Path, problems: list[Problem]) -> Path:
     """The demo recipe's model with its initial weights, and a tokenizer trained on the problems."""
-    from ringlite_cli.train.model import prepare_model
+    from ringlite_cli.train.base_model import prepare_model
 
     recipe = load_recipe("demo")
     traced = [dataclasses.replace(p, trace=p.prompt) for p in problems]

@@ -86,7 +86,7 @@ def run(options: argparse.Namespace, policy: Path, algorithm: str, seed: int) ->
     from ringlite_cli.errors import WorkFailed
     from ringlite_cli.rewards.verifiers import Verifiers, VerifierSettings
     from ringlite_cli.runs.files import read_jsonl
-    from ringlite_cli.train.rl import run_rl
+    from ringlite_cli.train.rl.run import run_rl
 
     problems = list(GENERATORS["arithmetic"].generate(options.problems, 17))
     trl = {"num_generations": options.group, "max_completion_length": options.longest, "learning_rate": options.lr}

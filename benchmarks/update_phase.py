@@ -188,8 +188,8 @@ def make_trainer(case: Row, size: Row, plan: list[list[int]]) -> tuple[Any, int 
     if case["kind"] == "stock":
         trainer = GRPOTrainer(args=GRPOConfig(**fields, loss_type="dapo"), **options)
     else:
-        from ringlite_cli.train.c3po_config import C3POConfig
-        from ringlite_cli.train.c3po_trainer import C3POTrainer
+        from ringlite_cli.train.rl.config import C3POConfig
+        from ringlite_cli.train.rl.trainer import C3POTrainer
 
         trainer = C3POTrainer(args=C3POConfig(**fields, token_budget=budget), **options)
     trainer.remove_callback(PrinterCallback)
@@ -199,7 +199,7 @@ def make_trainer(case: Row, size: Row, plan: list[list[int]]) -> tuple[Any, int 
 def automatic_layout(case: Row, size: Row, budget: int) -> tuple[int, bool]:
     """Rows and gradient checkpointing as a run chooses them from this device's memory."""
     from ringlite_cli.c3po.plan import resolve_batch
-    from ringlite_cli.train.layout import row_layout
+    from ringlite_cli.train.rl.row_layout import row_layout
 
     longest = size["prompt"] + size["longest"]
     layout = row_layout(Path(case["model"]), {}, longest, row_tokens=None)

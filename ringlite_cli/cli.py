@@ -11,8 +11,8 @@ from ringlite_cli.console import Console
 from ringlite_cli.errors import UserError, WorkFailed
 from ringlite_cli.recipe.load import find_recipe, shipped_experiments, shipped_recipes
 from ringlite_cli.recipe.schema import Recipe
-from ringlite_cli.stages import KINDS
-from ringlite_cli.stages.check import load_checked
+from ringlite_cli.stages.commands.check import load_checked
+from ringlite_cli.stages.kinds import KINDS
 
 app = typer.Typer(
     name="ringlite",
@@ -46,7 +46,7 @@ def run(
     max_hours: HoursOption = None,
 ) -> None:
     """Run a recipe; fresh stages are skipped, an interrupted one goes on."""
-    from ringlite_cli.stages.pipeline import choose_stages
+    from ringlite_cli.stages.walk.pipeline import choose_stages
 
     loaded = load_checked(recipe, changes)
     _walk(loaded, choose_stages(loaded, first, last), runs_dir, fresh, max_hours)
@@ -54,8 +54,9 @@ def run(
 
 def _walk(recipe: Recipe, stages: list[str], runs_dir: Path, fresh: bool, max_hours: float | None) -> None:
     """Runs stages and writes the report, also when a stage fails or is stopped."""
-    from ringlite_cli.stages.pipeline import Walk, run_pipeline
-    from ringlite_cli.stages.ranks import follow, is_follower
+    from ringlite_cli.stages.calls import is_follower
+    from ringlite_cli.stages.walk.pipeline import Walk, run_pipeline
+    from ringlite_cli.stages.walk.ranks import follow
 
     console, folder = Console(), runs_dir / recipe.name
     if is_follower():
@@ -71,7 +72,7 @@ def _walk(recipe: Recipe, stages: list[str], runs_dir: Path, fresh: bool, max_ho
 
 def _report(folder: Path) -> Path:
     from ringlite_cli.report import write_report
-    from ringlite_cli.stages.failures import as_failure
+    from ringlite_cli.stages.walk.failures import as_failure
 
     try:
         return write_report(folder)
@@ -158,7 +159,7 @@ def select(
 ) -> None:
     folder = _one_stage(recipe, "select", stage, changes, runs_dir, fresh, max_hours)
     if explain:
-        from ringlite_cli.stages.select import explain_text
+        from ringlite_cli.stages.kinds.select import explain_text
 
         Console().say(explain_text(folder))
 
@@ -198,7 +199,7 @@ def evaluate(
         _one_stage(recipe, "eval", stage, changes, runs_dir, fresh, max_hours)
         return
     from ringlite_cli.recipe.engine import Engine
-    from ringlite_cli.stages.evaluate import evaluate_model
+    from ringlite_cli.stages.kinds.evaluate import evaluate_model
 
     names = [name for name in tasks.split(",") if name]
     if not names:
@@ -232,7 +233,7 @@ def check(recipe: RecipeArgument, changes: SetOption = []) -> None:  # noqa: B00
 @app.command()
 def plan(recipe: RecipeArgument, changes: SetOption = [], runs_dir: RunsOption = RUNS) -> None:  # noqa: B006
     """Show what a recipe resolves to: batches, tokens and memory per stage, before any work."""
-    from ringlite_cli.stages.plan import print_plan
+    from ringlite_cli.stages.commands.plan import print_plan
 
     print_plan(load_checked(recipe, changes), Console(), runs_dir)
 
@@ -240,7 +241,7 @@ def plan(recipe: RecipeArgument, changes: SetOption = [], runs_dir: RunsOption =
 @app.command()
 def status(run: Annotated[Path, typer.Argument(metavar="RUN", help="a run folder, such as runs/demo")]) -> None:
     """Say where a run is, how fast it goes, what is left, and its last warning, while it runs."""
-    from ringlite_cli.stages.status import status_text
+    from ringlite_cli.stages.commands.status import status_text
 
     Console().say(status_text(run))
 
@@ -283,7 +284,7 @@ def experiment(
     ] = False,
 ) -> None:
     """Run every arm of an experiment on every seed, and compare them on one page."""
-    from ringlite_cli.stages.experiment import compare_finished, run_experiment
+    from ringlite_cli.stages.commands.experiment import compare_finished, run_experiment
 
     console = Console()
     if compare_only:
@@ -316,7 +317,7 @@ def verify(
     isolation: Annotated[str, typer.Option(help="least sandbox isolation: full, partial or none")] = "full",
 ) -> None:
     """Verify responses offline: a row in, a verdict out."""
-    from ringlite_cli.stages.verify import verify_rows
+    from ringlite_cli.stages.commands.verify import verify_rows
 
     verify_rows(file, out, Console(), workers=workers, isolation=isolation)
 
@@ -327,7 +328,7 @@ def sandbox_bench(
     workers: Annotated[int, typer.Option(min=1)] = 2,
 ) -> None:
     """Measure isolated verdicts a second, beside a bare interpreter start."""
-    from ringlite_cli.stages.verify import sandbox_bench_text
+    from ringlite_cli.stages.commands.verify import sandbox_bench_text
 
     Console().say(sandbox_bench_text(seconds, workers))
 
@@ -339,7 +340,7 @@ def sandbox_run(
     isolation: Annotated[str, typer.Option(help="least sandbox isolation: full, partial or none")] = "full",
 ) -> None:
     """Run one program against tests in the sandbox and print its verdict."""
-    from ringlite_cli.stages.verify import sandbox_run_text
+    from ringlite_cli.stages.commands.verify import sandbox_run_text
 
     Console().say(sandbox_run_text(file, tests, isolation))
 
@@ -347,6 +348,6 @@ def sandbox_run(
 @app.command()
 def doctor() -> None:
     """Check that this machine has what a run needs, and say what to do where it has not."""
-    from ringlite_cli.stages.doctor import examine
+    from ringlite_cli.stages.commands.doctor import examine
 
     raise typer.Exit(0 if examine(Console()) else 1)

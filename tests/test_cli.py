@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from ringlite_cli.recipe.load import shipped_recipes
-from ringlite_cli.stages.check import load_checked
+from ringlite_cli.stages.commands.check import load_checked
 
 
 def ringlite(*arguments: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:

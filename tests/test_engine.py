@@ -7,7 +7,7 @@ import pytest
 from ringlite_cli import engine
 from ringlite_cli.errors import UserError
 from ringlite_cli.recipe.engine import Engine
-from ringlite_cli.stages.samplers import open_sampler, open_samplers
+from ringlite_cli.stages.parts.samplers import open_sampler, open_samplers
 
 
 @pytest.mark.parametrize("version", ["0.22.0", "0.25.1+cu130", "0.31.4", "0.32.0"])

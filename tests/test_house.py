@@ -10,7 +10,7 @@ import pytest
 import ringlite_cli
 
 PACKAGE = Path(ringlite_cli.__file__).parent
-GROUND = {"errors", "problems", "samples", "console", "engine", "freeing"}
+GROUND = {"errors", "problems", "samples", "console", "engine", "freeing", "http_client", "whole"}
 LOW = {"recipe", "runs"}
 ROOMS = {"data", "rewards", "sandbox", "sampling", "evals", "train", "report"}
 ARROWS = {("rewards", "sandbox"), ("train", "c3po"), ("sampling", "c3po")}
@@ -21,6 +21,12 @@ FLOOR = (
     | dict.fromkeys(ROOMS, 3)
     | {"stages": 4, "cli": 5, "__main__": 6}
 )
+
+SMALL_ROOMS = {
+    "train": {"base_model": 0, "devices": 0, "step_rows": 0, "engine": 1, "resume": 1, "guard": 2, "sft": 3, "rl": 3},
+    "stages": {"base": 0, "calls": 1, "parts": 1, "kinds": 2, "walk": 3, "commands": 4},
+}
+"""Floors inside the two largest rooms: a small room imports those below it alone."""
 
 
 def room_of(file: Path) -> str:
@@ -54,12 +60,38 @@ def may_import(room: str, other: str) -> bool:
 FILES = sorted(p for p in PACKAGE.rglob("*.py") if p.name != "__init__.py" or p.parent != PACKAGE)
 
 
-@pytest.mark.parametrize("file", FILES, ids=lambda file: str(file.relative_to(PACKAGE)))
-def test_a_file_imports_its_own_room_and_floors_below(file: Path) -> None:
-    room = room_of(file)
-    assert room in FLOOR, f"{file}: a new room needs a floor"
-    wrong = {other for other in imported_rooms(file) if not may_import(room, other)}
-    assert not wrong, f"{room} must not import {wrong}"
+def test_a_file_imports_its_own_room_and_floors_below() -> None:
+    faults = []
+    for file in FILES:
+        room = room_of(file)
+        assert room in FLOOR, f"{file}: a new room needs a floor"
+        faults += [
+            f"{file}: {room} must not import {other}" for other in imported_rooms(file) if not may_import(room, other)
+        ]
+    assert not faults, "\n".join(faults)
+
+
+def inner_imports(room: str) -> set[tuple[str, str, str]]:
+    """Return (file, its small room, the small room that it imports) for every arrow inside a room."""
+    arrows = set()
+    for file in sorted((PACKAGE / room).rglob("*.py")):
+        inside = file.relative_to(PACKAGE / room)
+        own = inside.parts[0].removesuffix(".py")
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+            parts = (getattr(node, "module", None) or "").split(".") if isinstance(node, ast.ImportFrom) else []
+            if parts[:2] == ["ringlite_cli", room] and len(parts) > 2 and parts[2] != own:
+                arrows.add((str(inside), own, parts[2]))
+    return arrows
+
+
+@pytest.mark.parametrize("room", SMALL_ROOMS)
+def test_small_rooms_keep_their_floors_too(room: str) -> None:
+    floors = SMALL_ROOMS[room]
+    arrows = inner_imports(room)
+    assert len(arrows) > 10, "the test reads no imports"
+    assert {own for _, own, _ in arrows} <= floors.keys(), "a new small room needs a floor"
+    wrong = [f"{file} must not import {other}" for file, own, other in arrows if floors[other] >= floors[own]]
+    assert not wrong, "\n".join(wrong)
 
 
 def test_the_floors_forbid_what_they_should() -> None:

@@ -15,8 +15,8 @@ from tiny_lm import save_policy
 
 from ringlite_cli.problems import Problem, Verdict
 from ringlite_cli.runs.files import read_jsonl
-from ringlite_cli.stages.failures import as_failure
-from ringlite_cli.train.rl import run_rl
+from ringlite_cli.stages.walk.failures import as_failure
+from ringlite_cli.train.rl.run import run_rl
 
 
 def rank_main(out: Path, policy: Path) -> None:

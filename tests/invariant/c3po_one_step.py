@@ -19,9 +19,9 @@ from transformers import PrinterCallback, TrainerCallback
 from trl import GRPOConfig, GRPOTrainer
 
 from ringlite_cli.problems import Problem
-from ringlite_cli.train.c3po_config import C3POConfig
-from ringlite_cli.train.c3po_trainer import C3POTrainer
-from ringlite_cli.train.prompts import DifficultySource
+from ringlite_cli.train.rl.config import C3POConfig
+from ringlite_cli.train.rl.prompts import DifficultySource
+from ringlite_cli.train.rl.trainer import C3POTrainer
 
 BUDGET, GROUP, PROMPTS = 70, 4, 4
 
@@ -183,3 +183,11 @@ def main(out: Path, cases: list[dict[str, Any]]) -> None:
 
 if __name__ == "__main__":
     main(Path(sys.argv[1]), json.loads(sys.argv[2]))
+
+
+def assert_same(one, other, atol=3e-7):
+    assert one.keys() == other.keys()
+    largest = max(g.abs().max().item() for g in one.values())
+    assert largest > 1e-3  # a comparison of nothing with nothing proves nothing
+    for name in one:
+        torch.testing.assert_close(one[name], other[name], atol=atol, rtol=1e-4, msg=lambda m, n=name: f"{n}: {m}")

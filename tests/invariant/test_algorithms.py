@@ -3,8 +3,7 @@
 from pathlib import Path
 
 import pytest
-from c3po_one_step import CLIP_HIGHER, TERMS, one_step
-from test_c3po_layouts import assert_same
+from c3po_one_step import CLIP_HIGHER, TERMS, assert_same, one_step
 from tiny_lm import save_policy
 
 ALGORITHMS = ("grpo", "dapo", "dr_grpo")

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from c3po_one_step import BUDGET, CLIP_HIGHER, LORA, REFILL, TERMS, one_step
+from c3po_one_step import BUDGET, CLIP_HIGHER, LORA, REFILL, TERMS, assert_same, one_step
 from tiny_lm import save_policy
 
 LAYOUTS = (1, 2, 4, 8)
@@ -17,14 +17,6 @@ LAYOUTS = (1, 2, 4, 8)
 @pytest.fixture(scope="module")
 def policy(tmp_path_factory) -> Path:
     return save_policy(tmp_path_factory.mktemp("policy"), "qwen3_moe")
-
-
-def assert_same(one, other, atol=3e-7):
-    assert one.keys() == other.keys()
-    largest = max(g.abs().max().item() for g in one.values())
-    assert largest > 1e-3  # a comparison of nothing with nothing proves nothing
-    for name in one:
-        torch.testing.assert_close(one[name], other[name], atol=atol, rtol=1e-4, msg=lambda m, n=name: f"{n}: {m}")
 
 
 @pytest.mark.parametrize("term", ["clip", "kl", "entropy", "z"])

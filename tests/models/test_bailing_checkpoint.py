@@ -14,7 +14,7 @@ from ringlite_cli.models import refuse_needless_trust
 from ringlite_cli.models.bailing_moe import BailingMoeConfig
 from ringlite_cli.models.bailing_moe.checkpoint import published_shapes
 from ringlite_cli.sampling.load import load_model
-from ringlite_cli.train.model import prepare_model
+from ringlite_cli.train.base_model import prepare_model
 
 LAYER = "model.layers.1."
 REMOTE = {

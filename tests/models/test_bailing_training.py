@@ -7,8 +7,8 @@ from transformers import AutoModelForCausalLM
 
 from ringlite_cli.problems import Problem, Verdict
 from ringlite_cli.runs.files import read_jsonl
-from ringlite_cli.train.checkpoints import load_weights
-from ringlite_cli.train.rl import run_rl
+from ringlite_cli.train.resume.checkpoints import load_weights
+from ringlite_cli.train.rl.run import run_rl
 
 PROBLEMS = [Problem(id=f"p{i}", domain="math", prompt=f"w{i} w{i + 1} w{i + 2}") for i in range(20)]
 NUMBERS = {
@@ -112,8 +112,8 @@ def test_an_adapter_trains_alone_and_merges_into_the_published_layout(tmp_path):
 @pytest.mark.slow
 def test_a_new_one_learns_from_packed_rows_in_sft(tmp_path):
     from ringlite_cli.data.generators import GENERATORS
-    from ringlite_cli.train.model import prepare_model
-    from ringlite_cli.train.sft import run_sft
+    from ringlite_cli.train.base_model import prepare_model
+    from ringlite_cli.train.sft.run import run_sft
 
     problems = [p for g in GENERATORS.values() for p in g.generate(24, 17)]
     config = {

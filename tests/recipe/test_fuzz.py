@@ -22,8 +22,8 @@ from ringlite_cli.errors import RingliteError
 from ringlite_cli.recipe.load import load_recipe, shipped_recipes
 from ringlite_cli.recipe.schema import Source
 from ringlite_cli.runs.manifest import FILE, Manifest, read_manifest
-from ringlite_cli.stages.check import load_checked
-from ringlite_cli.stages.status import status_text
+from ringlite_cli.stages.commands.check import load_checked
+from ringlite_cli.stages.commands.status import status_text
 
 CASES = int(os.environ.get("RINGLITE_FUZZ", "240"))
 fuzz = settings(

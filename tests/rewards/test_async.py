@@ -8,7 +8,7 @@ import pytest
 
 from ringlite_cli.problems import Problem, Verdict
 from ringlite_cli.rewards import Verifiers, VerifierSettings
-from ringlite_cli.train.reward import VerifiedReward, overlap_of
+from ringlite_cli.train.rl.reward import VerifiedReward, overlap_of
 
 linux = pytest.mark.skipif(not hasattr(os, "memfd_create"), reason="the sandbox needs Linux")
 TESTS = {"mode": "function", "language": "python", "entry_point": "f", "cases": [{"args": [1], "expected": 1}]}

@@ -20,7 +20,7 @@ from ringlite_cli.samples import Request, SamplingSettings
 from ringlite_cli.sampling.score import sampled_entropy
 from ringlite_cli.sampling.server import EXTRAS, ServerSampler
 from ringlite_cli.sampling.transformers_sampler import TransformersSampler
-from ringlite_cli.stages.samplers import open_sampler, open_samplers
+from ringlite_cli.stages.parts.samplers import open_sampler, open_samplers
 
 SETTINGS = SamplingSettings(max_new_tokens=12, temperature=0)
 REQUESTS = [Request(f"p{i}", [{"role": "user", "content": f"{i} + {i}?"}], k=2) for i in range(3)]

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 import ringlite_cli
-from ringlite_cli.stages.rl import STAGE as RL
-from ringlite_cli.stages.sft import STAGE as SFT
+from ringlite_cli.stages.kinds.rl import STAGE as RL
+from ringlite_cli.stages.kinds.sft import STAGE as SFT
 
 PACKAGE = Path(ringlite_cli.__file__).parent
 FOLLOWED = ("train", "c3po", "models")
@@ -32,7 +32,7 @@ def modules_of(file: Path) -> set[Path]:
 
 @pytest.mark.parametrize("stage", [SFT, RL], ids=["sft", "rl"])
 def test_the_fingerprint_covers_what_is_imported(stage):
-    imported = modules_of(PACKAGE / "stages" / f"{stage.kind}.py")
+    imported = modules_of(PACKAGE / "stages" / "kinds" / f"{stage.kind}.py")
     assert PACKAGE / "c3po" / "attention.py" in imported
     covered = [PACKAGE / name for name in stage.code]
     missing = [path for path in imported if not any(path == c or c in path.parents for c in covered)]

@@ -1,0 +1,1 @@
+"""The commands beside `run`: check, plan, status, doctor, verify, experiment."""

@@ -1,0 +1,318 @@
+"""The model that a run starts from, as a plain Hugging Face folder: made new, copied, or taken out of a GGUF file.
+
+A new model is a Ring-lite in miniature: any architecture that transformers ships (the demo's is a MoE with shared and
+fine-grained routed experts), with random weights, and a small BPE tokenizer trained on the curated traces, digits
+apart, with a chat template.
+"""
+
+import copy
+import importlib.util
+import logging
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from ringlite_cli.errors import UserError, WorkFailed
+from ringlite_cli.models import refuse_needless_trust, register
+from ringlite_cli.problems import Problem
+from ringlite_cli.runs.files import read_json, write_json
+from ringlite_cli.whole import whole
+
+log = logging.getLogger(__name__)
+
+CHAT_TEMPLATE = (
+    "{% for message in messages %}{{ '<|' + message['role'] + '|>' + message['content'] }}"
+    "{% if message['role'] == 'assistant' %}{{ '<|end|>' }}{% endif %}{% endfor %}"
+    "{% if add_generation_prompt %}{{ '<|assistant|>' }}{% endif %}"
+)
+SPECIAL_TOKENS = ("<|pad|>", "<|end|>", "<|user|>", "<|assistant|>", "<|system|>")
+
+_PIECES = r"[0-9]|</?think>\n?|\\boxed\{|```[a-z]*\n?| ?[A-Za-z_]+|\n *|[^0-9A-Za-z\s] ?| +"
+"""How text is cut before BPE merges inside the pieces: every digit apart, words with the space before them."""
+
+
+def prepare_model(
+    model: Mapping[str, Any] | Any,
+    problems: Sequence[Problem],
+    out_dir: Path,
+    seed: int,
+    *,
+    prompt_suffix: Mapping[str, str] | None = None,
+) -> Path:
+    """Writes the model before SFT to `out_dir` (a plain HF folder) and returns it; the folder appears whole.
+
+    model: the recipe's section, {"new": {"vocab_size", "config"}} | {"path", "revision"?} | {"package", "gguf_file"}
+        | {"path", "gguf_file"}, with "dtype" and "trust_remote_code".
+    problems: train the new model's tokenizer; not read otherwise.
+    Raises UserError for a model that cannot be found, read, or has no chat template.
+    """
+    section = model if isinstance(model, Mapping) else model.model_dump()
+    out_dir = Path(out_dir)
+    try:
+        with whole(out_dir, folder=True) as partial:
+            if section.get("new"):
+                words = _texts(problems, prompt_suffix or {})
+                tokenizer = train_tokenizer(words, section["new"].get("vocab_size", 512))
+                network = new_model(section["new"]["config"], tokenizer, seed)
+            elif section.get("gguf_file"):
+                network, tokenizer = _from_gguf(_gguf_folder(section), section["gguf_file"])
+            else:
+                network, tokenizer = _from_pretrained(section)
+            save_plain(network.to(_dtype(section.get("dtype"), network)), tokenizer, partial)
+    except OSError as error:
+        raise WorkFailed(f"cannot write the model ({error.strerror or error})", where=str(out_dir)) from None
+    return out_dir
+
+
+def train_tokenizer(texts: Iterable[str], vocab_size: int) -> Any:
+    """A byte-level BPE tokenizer of at most `vocab_size` tokens, with chat template, end and pad token."""
+    from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
+    from transformers import PreTrainedTokenizerFast
+
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
+        [
+            pre_tokenizers.Split(Regex(_PIECES), "isolated"),
+            pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
+        ]
+    )
+    tokenizer.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=vocab_size,
+        special_tokens=list(SPECIAL_TOKENS),
+        initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
+        show_progress=False,
+    )
+    tokenizer.train_from_iterator(texts, trainer)
+    fast = PreTrainedTokenizerFast(tokenizer_object=tokenizer, pad_token="<|pad|>", eos_token="<|end|>")
+    fast.chat_template = CHAT_TEMPLATE
+    fast.padding_side = "left"
+    return fast
+
+
+def new_model(config: Mapping[str, Any], tokenizer: Any, seed: int) -> Any:
+    """A causal LM with random weights, drawn from `seed`, whose vocabulary is the tokenizer's.
+
+    config: fields of a transformers config, `model_type` among them. Raises UserError where transformers refuses them.
+    """
+    import torch
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    register()
+    fields = dict(config)
+    kind = fields.pop("model_type")
+    fields |= {"vocab_size": len(tokenizer), "pad_token_id": tokenizer.pad_token_id}
+    fields |= {"eos_token_id": tokenizer.eos_token_id, "bos_token_id": None}
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        try:
+            settings = AutoConfig.for_model(kind, **fields)
+            _refuse_unknown(settings, config)
+            network = AutoModelForCausalLM.from_config(settings, dtype=torch.float32)
+        except UserError:
+            raise
+        except Exception as error:  # transformers validates configs with many kinds of exception
+            raise UserError(
+                f"transformers refuses this config ({_first_line(error)})", where="model.new.config"
+            ) from None
+    network.generation_config.eos_token_id = tokenizer.eos_token_id
+    network.generation_config.pad_token_id = tokenizer.pad_token_id
+    return network
+
+
+def compute_dtype(folder: Path, dtype: str | None) -> str:
+    """What a policy is computed with and written in, "float32" or "bfloat16"; "auto" is as its folder has it.
+
+    Weights are trained in float32 in either case: AdamW steps of 1e-6 round away in bfloat16.
+    """
+    if dtype in ("float32", "bfloat16"):
+        return dtype
+    config = read_json(Path(folder) / "config.json")
+    return "bfloat16" if str(config.get("dtype") or config.get("torch_dtype")).endswith("float16") else "float32"
+
+
+def is_mixture(folder: Path) -> bool:
+    """Whether a model folder's config speaks of experts."""
+    return any("expert" in name for name in read_json(Path(folder) / "config.json"))
+
+
+def save_plain(network: Any, tokenizer: Any, folder: Path, dtype: str | None = None) -> None:
+    """Writes weights, config and tokenizer as a folder that anything can load.
+
+    TRL's trainers leave `output_router_logits` on, with which a padded `generate` of a MoE crashes: it is reset.
+    dtype: that the weights are written in; default: their own.
+    """
+    if hasattr(network.config, "output_router_logits"):
+        network.config.output_router_logits = False
+    if dtype in (None, str(network.dtype).removeprefix("torch.")):
+        network.save_pretrained(folder)
+    else:
+        kind = _dtype(dtype, network)
+        weights = {name: x.to(kind) if x.is_floating_point() else x for name, x in network.state_dict().items()}
+        network.save_pretrained(folder, state_dict=weights)
+        write_json(folder / "config.json", read_json(folder / "config.json") | {"dtype": dtype})
+    tokenizer.save_pretrained(folder)
+
+
+def _texts(problems: Sequence[Problem], suffix: Mapping[str, str]) -> list[str]:
+    if not problems:
+        raise UserError("no problems to train the new model's tokenizer on", where="model.new")
+    tails = {tail for tail in suffix.values() if tail}
+    return [*(f"{p.prompt}\n{p.trace or ''}" for p in problems), *tails]
+
+
+def _refuse_unknown(settings: Any, config: Mapping[str, Any]) -> None:
+    """A config class takes any keyword in silence; a misspelt one must not pass."""
+    known = type(settings)().to_dict()
+    unknown = [key for key in config if key not in known and not hasattr(type(settings), key)]
+    if unknown:
+        raise UserError(
+            f"'{unknown[0]}' is not a field of {type(settings).__name__}",
+            where="model.new.config",
+            hint=_closest(unknown[0], known),
+        )
+
+
+def _closest(word: str, known: Iterable[str]) -> str:
+    from difflib import get_close_matches
+
+    close = get_close_matches(word, list(known), 1)
+    return f"did you mean '{close[0]}'?" if close else "see the architecture's page in the transformers documentation"
+
+
+def _gguf_folder(section: Mapping[str, Any]) -> Path:
+    """The folder that holds the GGUF file: a local path, or an installed package's (found without importing it)."""
+    if section.get("package"):
+        spec = importlib.util.find_spec(section["package"])
+        if spec is None or not spec.submodule_search_locations:
+            raise UserError(
+                f"the package '{section['package']}' is not installed",
+                where="model.package",
+                hint=f"pip install {section['package'].replace('_', '-')}",
+            )
+        folder = Path(next(iter(spec.submodule_search_locations)))
+    else:
+        folder = Path(section["path"])
+    if not (folder / section["gguf_file"]).is_file():
+        raise UserError(f"no file '{section['gguf_file']}' in {folder}", where="model.gguf_file")
+    return folder
+
+
+def _from_gguf(folder: Path, file: str) -> tuple[Any, Any]:
+    """Weights and tokenizer out of a GGUF file, dequantised.
+
+    transformers refuses to save a model loaded from GGUF, so its weights are copied into a fresh one.
+    """
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig
+
+    try:
+        loaded = AutoModelForCausalLM.from_pretrained(str(folder), gguf_file=file, dtype=torch.float32)
+        tokenizer = AutoTokenizer.from_pretrained(str(folder), gguf_file=file)
+    except ImportError as error:
+        raise UserError(
+            f"reading GGUF needs more ({_first_line(error)})", hint="pip install 'ringlite[gguf]'"
+        ) from None
+    except (OSError, ValueError, KeyError) as error:
+        raise UserError(f"cannot read the GGUF file ({_first_line(error)})", where=str(folder / file)) from None
+    config = copy.deepcopy(loaded.config)
+    if hasattr(config, "quantization_config"):
+        del config.quantization_config
+    fresh = AutoModelForCausalLM.from_config(config, dtype=torch.float32)
+    missing, unexpected = fresh.load_state_dict(loaded.state_dict(), strict=False)
+    if unexpected or [name for name in missing if not name.endswith("lm_head.weight")]:
+        raise WorkFailed("the GGUF weights do not fit their architecture", where=str(folder / file))
+    fresh.tie_weights()
+    _check_tokenizer(tokenizer, str(folder / file))
+    fresh.generation_config = GenerationConfig(
+        eos_token_id=tokenizer.eos_token_id, pad_token_id=tokenizer.pad_token_id, bos_token_id=tokenizer.bos_token_id
+    )
+    return fresh, tokenizer
+
+
+def _from_pretrained(section: Mapping[str, Any]) -> tuple[Any, Any]:
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    name = str(section["path"])
+    if name.startswith((".", "/", "~")) and not Path(name).expanduser().is_dir():
+        raise UserError("no such model folder", where=f"model.path: {name}")
+    where = str(Path(name).expanduser()) if name.startswith("~") else name
+    register()
+    safe = None if section.get("allow_pickle") else True  # None: whatever is there
+    common: dict[str, Any] = {
+        "revision": section.get("revision") or "main",
+        "trust_remote_code": bool(section.get("trust_remote_code")),
+    }
+    try:
+        if common["trust_remote_code"]:
+            refuse_needless_trust(where, revision=common["revision"])
+        network = AutoModelForCausalLM.from_pretrained(where, dtype="auto", use_safetensors=safe, **common)
+        tokenizer = AutoTokenizer.from_pretrained(where, **common)
+    except UserError:
+        raise
+    except Exception as error:  # hub, config and safetensors faults share no base class
+        if isinstance(error, MemoryError):
+            raise
+        offline = " (offline: HF_HUB_OFFLINE is set)" if os.environ.get("HF_HUB_OFFLINE") else ""
+        raise UserError(
+            f"cannot load the model ({_first_line(error)}){offline}",
+            where=f"model.path: {name}",
+            hint="give a Hugging Face id that you can reach, or a folder that save_pretrained wrote",
+        ) from None
+    _check_tokenizer(tokenizer, name)
+    named = network.generation_config.eos_token_id
+    ends = named if isinstance(named, list) else [] if named is None else [named]
+    if tokenizer.eos_token_id not in ends:
+        network.generation_config.eos_token_id = [*ends, tokenizer.eos_token_id]
+    return network, tokenizer
+
+
+def _check_tokenizer(tokenizer: Any, where: str) -> None:
+    if not getattr(tokenizer, "chat_template", None):
+        raise UserError("the tokenizer has no chat template", where=where, hint="use the model's instruct version")
+    _align_end_token(tokenizer, where)
+    if tokenizer.eos_token_id is None:
+        raise UserError("the tokenizer has no end token (eos_token)", where=where)
+    if tokenizer.pad_token_id is None:
+        tokenizer.pad_token = tokenizer.eos_token
+    tokenizer.padding_side = "left"
+
+
+def _align_end_token(tokenizer: Any, where: str) -> None:
+    """Makes the token that the chat template ends a response with the tokenizer's end token, and says so.
+
+    A policy learns to write the template's; where another one ends a response (a base model's tokenizer, or one read
+    from a GGUF file by transformers 5.17), every response would run into its length limit.
+    """
+    token = _end_in_template(tokenizer)
+    if token is not None and token != tokenizer.eos_token:
+        log.warning(
+            "%s: the chat template ends a response with %s, and the tokenizer's end token is %s: %s is taken",
+            *(where, token, tokenizer.eos_token, token),
+        )
+        tokenizer.eos_token = token
+
+
+def _end_in_template(tokenizer: Any) -> str | None:
+    """The first special token behind a response, or the tokenizer's own where it stands there too; None: no such."""
+    response = "response"
+    chat = [{"role": "user", "content": "prompt"}, {"role": "assistant", "content": response}]
+    try:
+        text = tokenizer.apply_chat_template(chat, tokenize=False)
+    except Exception:  # a template may refuse a chat by raising anything
+        return None
+    _, found, tail = text.rpartition(response)
+    special = {str(token) for token in tokenizer.added_tokens_decoder.values() if token.special}
+    ends = [token for token in tokenizer.tokenize(tail) if token in special | {tokenizer.eos_token}] if found else []
+    return tokenizer.eos_token if tokenizer.eos_token in ends else next(iter(ends), None)
+
+
+def _dtype(name: str | None, network: Any) -> Any:
+    import torch
+
+    return network.dtype if name in (None, "auto") else getattr(torch, name)
+
+
+def _first_line(error: BaseException) -> str:
+    return str(error).strip().split("\n")[0][:300] or type(error).__name__

@@ -1,0 +1,1 @@
+"""vLLM as RL's generation engine: started, watched, given new weights, ended."""

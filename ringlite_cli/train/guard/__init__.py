@@ -1,0 +1,1 @@
+"""The guard against collapse: its rules, and what it does when one is broken."""

@@ -1,0 +1,39 @@
+"""Trains until it ends well or for good: each rollback of the guard begins another attempt from a good checkpoint."""
+
+import logging
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+from ringlite_cli.freeing import give_back
+from ringlite_cli.recipe.schema import Guard
+from ringlite_cli.train.guard.history import History, RollBack
+
+log = logging.getLogger(__name__)
+Trained = TypeVar("Trained")
+
+
+def with_rollbacks(
+    train: Callable[[History], Trained], folder: Path, guard: Guard, updates: int, state: Any
+) -> Trained:
+    """What train(history) returns, called again after each rollback.
+
+    updates: optimizer steps of a rollout. state: accelerate's, which tells the ranks apart: one of them puts the
+    folder back, the others wait. Raises what training raises, and WorkFailed when the guard's patience is over.
+    """
+    history = History.read(folder)
+    while True:
+        try:
+            return train(history)
+        except RollBack as caught:
+            back = caught
+        if state.is_main_process:
+            history.roll_back(back, guard, updates)
+        state.wait_for_everyone()
+        history = History.read(folder)
+        at = history.rollbacks[-1].at
+        log.warning(
+            "back to step %d (rollback %d of %d), learning rate x %g, %d rollouts left out",
+            at, history.attempt, guard.max_rollbacks, history.lr_scale, history.rollbacks[-1].skipped,
+        )  # fmt: skip
+        give_back()

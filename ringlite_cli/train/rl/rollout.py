@@ -1,0 +1,131 @@
+"""What a rollout was: facts of every response, known to all ranks, and the numbers that are logged of them."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from typing import Any
+
+from ringlite_cli.c3po.budget import Pick, informative_groups
+from ringlite_cli.train.engine.start import tail_share
+
+Row = dict[str, Any]
+
+
+@dataclass(slots=True)
+class Rollout:
+    """All responses in TRL's order: batch by batch (a refill is a further batch), rank by rank, group by group.
+
+    lengths: response tokens that may carry loss. ended: by an end token, not by max_completion_length. rewards: None
+    without a verdict. places: (rank, batch, row in that rank's batch).
+    """
+
+    lengths: list[int]
+    ended: list[bool]
+    rewards: list[float | None]
+    advantages: list[float]
+    domains: list[str]
+    prompt_ids: list[str]
+    places: list[tuple[int, int, int]]
+    prompts: list[Any]
+    responses: list[Any]
+    verdicts: list[str]
+
+    def extend(self, other: "Rollout") -> None:
+        """Adds a further batch behind."""
+        batch = self.places[-1][1] + 1
+        other.places = [(rank, batch, row) for rank, _, row in other.places]
+        for field in fields(self):
+            getattr(self, field.name).extend(getattr(other, field.name))
+
+    def rows(self, kept: Mapping[int, tuple[int, int]], first_step: int) -> list[Row]:
+        """Rows of rollouts.jsonl. kept: response -> (the step that trained it, its tokens kept)."""
+        rows = []
+        for i, length in enumerate(self.lengths):
+            step, tokens_kept = kept.get(i, (first_step, 0))
+            rows.append(
+                {
+                    "step": step,
+                    "prompt_id": self.prompt_ids[i],
+                    "domain": self.domains[i],
+                    "prompt": _text(self.prompts[i]),
+                    "response": _text(self.responses[i]),
+                    "verdict": self.verdicts[i],
+                    "reward": self.rewards[i],
+                    "advantage": self.advantages[i],
+                    "tokens": length,
+                    "tokens_kept": tokens_kept,
+                    "truncated": not self.ended[i],
+                }
+            )
+        return rows
+
+
+def selection_stats(
+    rollout: Rollout, picks: Sequence[Pick], budget: int, all_picks: Sequence[Sequence[Pick]] | None
+) -> Row:
+    """What an update trains of its budget. all_picks: of all the rollout's updates, to count its tokens; or None."""
+    trained = sum(pick.tokens for pick in picks)
+    stats: Row = {
+        "budget": budget,
+        "tokens_trained": trained,
+        "responses_trained": len(picks),
+        "budget_fill": trained / max(budget, 1),
+        "tokens_generated": 0,
+        "tokens_dropped": 0,
+        "tokens_truncated": 0,
+        "tokens_refilled": 0,
+    }
+    if all_picks is not None:
+        domains = domain_tokens(rollout, [pick for each in all_picks for pick in each])
+        for column in ("generated", "dropped", "truncated", "refilled"):
+            stats[f"tokens_{column}"] = sum(domain[column] for domain in domains.values())
+        stats["tokens_by_domain"] = domains
+    return stats
+
+
+def domain_tokens(rollout: Rollout, picks: Sequence[Pick]) -> dict[str, dict[str, int]]:
+    """Per domain: tokens generated, kept, dropped, truncated (dropped of kept responses), got by refilling."""
+    kept = {pick.index: pick.tokens for pick in picks}
+    names = ("generated", "kept", "dropped", "truncated", "refilled")
+    table = {domain: dict.fromkeys(names, 0) for domain in sorted(set(rollout.domains))}
+    for i, (domain, length) in enumerate(zip(rollout.domains, rollout.lengths, strict=True)):
+        row, mine = table[domain], kept.get(i, 0)
+        row["generated"] += length
+        row["kept"] += mine
+        row["dropped"] += length - mine
+        row["truncated"] += length - mine if mine else 0
+        row["refilled"] += length if rollout.places[i][1] else 0
+    return table
+
+
+def rollout_stats(rollout: Rollout, group: int) -> Row:
+    """The rollout's part of a metrics row. group: responses per prompt."""
+    scored = [reward for reward in rollout.rewards if reward is not None]
+    informative = informative_groups(rollout.rewards, group)
+    return {
+        "reward": sum(scored) / len(scored),
+        "reward_by_domain": {
+            domain: _mean([r for r, d in zip(rollout.rewards, rollout.domains, strict=True) if d == domain])
+            for domain in sorted(set(rollout.domains))
+        },
+        "verdicts_by_domain": {
+            domain: dict(Counter(v for v, d in zip(rollout.verdicts, rollout.domains, strict=True) if d == domain))
+            for domain in sorted(set(rollout.domains))
+        },
+        "response_tokens_mean": sum(rollout.lengths) / len(rollout.lengths),
+        "response_tokens_max": max(rollout.lengths),
+        "rollout_tail_share": tail_share(rollout.lengths),
+        "truncated_fraction": rollout.ended.count(False) / len(rollout.ended),
+        "informative_fraction": sum(informative) / len(informative),
+        "responses_without_verdict": len(rollout.rewards) - len(scored),
+    }
+
+
+def _mean(rewards: Sequence[float | None]) -> float | None:
+    scored = [reward for reward in rewards if reward is not None]
+    return sum(scored) / len(scored) if scored else None
+
+
+def _text(prompt_or_response: Any) -> str:
+    """The last message's text of a conversation, or the text itself."""
+    return prompt_or_response if isinstance(prompt_or_response, str) else str(prompt_or_response[-1]["content"])

@@ -1,0 +1,34 @@
+"""Verification beside generation: a response goes to its verifier when it has ended, while others are still written."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from ringlite_cli.train.rl.reward import VerifiedReward
+
+
+@contextmanager
+def verified_ahead(trainer: Any, asked: Sequence[Mapping[str, Any]]) -> Iterator[None]:
+    """In this block `trainer` rolls out the rows `asked`, one response each, and scores them.
+
+    Only an engine in the trainer's process hands responses on; elsewhere all are verified when generation is over.
+    """
+    generation = getattr(trainer, "vllm_generation", None)
+    reward = next((function for function in trainer.reward_funcs if isinstance(function, VerifiedReward)), None)
+    if reward is None or not hasattr(generation, "on_response"):
+        yield
+        return
+    assert generation is not None
+
+    def on_response(place: int, tokens: list[int]) -> None:
+        (text,) = trainer.processing_class.batch_decode([tokens], skip_special_tokens=True)
+        reward.ahead(str(asked[place].get("problem_id", "")), text)
+
+    generation.on_response = on_response
+    try:
+        yield
+    except BaseException:
+        reward.drop_ahead()
+        raise
+    finally:
+        generation.on_response = None

@@ -1,0 +1,41 @@
+"""Short RL runs from a tiny policy, for the tests of training."""
+
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file
+
+from ringlite_cli.problems import Problem, Verdict
+from ringlite_cli.train.rl.run import run_rl
+
+PROBLEMS = [
+    Problem(
+        id=f"p{i}",
+        domain="math" if i % 3 else "code",
+        prompt=" ".join(f"w{(i + j) % 50}" for j in range(3 + i % 4)),
+    )
+    for i in range(30)
+]
+TRL = {"num_generations": 4, "max_completion_length": 12, "learning_rate": 2e-3, "save_steps": 2}
+
+
+def verify(pairs):
+    return [Verdict(*(("correct", 1.0) if text.count("w1") % 2 else ("wrong", 0.0))) for _, text in pairs]
+
+
+def rl(policy, out, verifier=verify, trl=None, **options):
+    numbers = {
+        "prompts_per_step": 4,
+        "steps": 4,
+        "token_budget": 60,
+        "row_tokens": 32,
+        "router_balance_coef": 1e-3,
+        "router_z_loss_coef": 1e-4,
+        "prompt_suffix": {},
+        **options,
+    }
+    return run_rl(policy, PROBLEMS, verifier, out, trl=TRL | (trl or {}), **numbers)
+
+
+def weights(folder: Path) -> dict[str, torch.Tensor]:
+    return load_file(folder / "model.safetensors")

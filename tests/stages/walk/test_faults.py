@@ -1,0 +1,183 @@
+"""What goes wrong on a real machine: each with a message that says what to do, and the run goes on afterwards."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from ringlite_cli.errors import UserError, WorkFailed
+from ringlite_cli.runs.manifest import Manifest, describe
+from ringlite_cli.sandbox.view import find_bwrap
+from ringlite_cli.stages.commands.doctor import _findings
+from ringlite_cli.stages.walk.failures import as_failure
+from ringlite_cli.stages.walk.inputs import changed, check_inputs
+
+
+def in_view(*view: str) -> "list[str]":
+    """A command line under bubblewrap, which lays a small or read-only file system over a folder; skips without it."""
+    bwrap = find_bwrap()
+    command = [str(bwrap), "--dev-bind", "/", "/", *view]
+    if bwrap is None or subprocess.run([*command, "true"], capture_output=True, check=False).returncode:
+        pytest.skip("bubblewrap can't lay out file systems here")
+    return command
+
+
+def toy(runs: Path, last: str) -> str:
+    """A shell line that runs the toy recipe up to a stage and prints its exit code."""
+    return f"{sys.executable} -m ringlite_cli run toy --runs-dir {runs} --to {last}; echo code $?"
+
+
+def shell(view: list[str], *lines: str) -> subprocess.CompletedProcess:
+    command = [*view, "bash", "-c", "\n".join(lines)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+
+
+@pytest.mark.slow
+def test_a_full_disk_is_named_and_nothing_is_lost(tmp_path: Path) -> None:
+    """A file system of 40 MiB with a ballast of 38: curation fits beside it, the checkpoints do not."""
+    ballast = f"{tmp_path}/ballast"
+    view = in_view("--size", str(40 << 20), "--tmpfs", str(tmp_path))
+    done = shell(
+        view, f"head -c {38 << 20} /dev/zero > {ballast}", toy(tmp_path, "sft"), f"rm {ballast}", toy(tmp_path, "sft")
+    )
+    first, second = done.stdout.split("code 1\n")
+    assert "sft: Long-CoT SFT" in first
+    assert "the disk is full" in done.stderr
+    assert "free some space; the same command goes on" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert "goes on in" in second or "unchanged, skipped" in second
+    assert second.endswith("code 0\n"), done.stdout + done.stderr
+
+
+def test_a_run_folder_that_is_read_only_is_refused_before_any_work(tmp_path: Path) -> None:
+    done = shell(in_view("--ro-bind", str(tmp_path), str(tmp_path)), toy(tmp_path, "curate"))
+    assert "code 2" in done.stdout
+    assert (
+        f"{tmp_path}/toy: the run folder can't be written (Read-only file system); give another --runs-dir"
+        in done.stderr
+    )
+    assert "Traceback" not in done.stderr
+
+
+def test_a_stage_s_folder_that_became_read_only_is_named(tmp_path: Path) -> None:
+    (tmp_path / "toy" / "curate").mkdir(parents=True)
+    done = shell(in_view("--ro-bind", *[str(tmp_path / "toy" / "curate")] * 2), toy(tmp_path, "curate"))
+    assert "code 1" in done.stdout
+    assert "error: " in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_report_that_can_t_be_written_is_a_message(tmp_path: Path) -> None:
+    Manifest("sft", "sft", "done", "f", 1, {}, []).write(tmp_path / "run" / "sft")
+    report = f"{sys.executable} -m ringlite_cli report {tmp_path}/run; echo code $?"
+    done = shell(in_view("--ro-bind", *[str(tmp_path / "run")] * 2), report)
+    assert "code 1" in done.stdout
+    assert "can't be written (Read-only file system)" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.fixture
+def written(tmp_path: Path) -> tuple[Path, Manifest]:
+    (tmp_path / "curate").mkdir()
+    path = tmp_path / "curate" / "traces.parquet"
+    path.write_text("rows")
+    outputs = {"traces": describe(path, tmp_path)}
+    return path, Manifest("curate", "curate", "done", "f", 1, {"rows": 3}, [], outputs=outputs)
+
+
+def test_a_data_file_that_changed_since_its_manifest_is_refused(tmp_path: Path, written) -> None:
+    path, manifest = written
+    check_inputs(tmp_path, [manifest])
+    path.write_text("others")
+    with pytest.raises(UserError, match=r"traces changed since stage 'curate' wrote it; .*--from curate --fresh"):
+        check_inputs(tmp_path, [manifest])
+    path.unlink()
+    with pytest.raises(UserError, match="traces is gone"):
+        check_inputs(tmp_path, [manifest])
+
+
+def test_what_changed_is_named(written) -> None:
+    _, old = written
+    new = Manifest("curate", "curate", "running", "g", 2, {"rows": 4}, [], inputs={"source/a": {"digest": "x"}})
+    assert changed(old, new) == "'rows' and source/a and the seed"
+    assert changed(old, old) == "ringlite's code for it"
+
+
+STARVES = """
+import resource, torch
+from pathlib import Path
+from ringlite_cli.stages.commands.doctor import _findings
+from ringlite_cli.stages.walk.failures import as_failure
+resource.setrlimit(resource.RLIMIT_AS, (4 << 30, 4 << 30))
+try:
+    torch.zeros(1 << 33)
+except RuntimeError as error:
+    print(as_failure(error, Path("runs/x/rl")))
+"""
+
+
+@pytest.mark.slow
+def test_host_memory_that_runs_out_names_the_need_and_the_keys() -> None:
+    done = subprocess.run([sys.executable, "-c", STARVES], capture_output=True, text=True, check=True)
+    assert "runs/x/rl: the machine is out of memory (32.00 GiB more were asked for, " in done.stdout
+    assert "GiB were held at the most); lower row_tokens, trl.max_completion_length" in done.stdout
+
+
+def test_gpu_memory_that_runs_out_names_the_need_and_the_keys() -> None:
+    """The message of torch 2.13, word for word; there is no GPU to fill here."""
+    import torch
+
+    error = torch.OutOfMemoryError(
+        "CUDA out of memory. Tried to allocate 2.50 GiB. GPU 0 has a total capacity of 79.1 GiB of which 1 GiB is free."
+    )
+    message = str(as_failure(error, Path("runs/x/rl")))
+    assert message.startswith("runs/x/rl: the GPU is out of memory (2.50 GiB more were asked for")
+    assert "lower row_tokens" in message
+
+
+@pytest.mark.gpu
+def test_a_gpu_that_is_filled_says_what_it_held() -> None:
+    import torch
+
+    if not torch.cuda.is_available():
+        pytest.skip("no GPU here")
+    with pytest.raises(RuntimeError) as caught:
+        torch.zeros(1 << 40, device="cuda")
+    assert "GiB were held at the most, of" in str(as_failure(caught.value, Path("x")))
+
+
+def test_a_bug_stays_a_bug() -> None:
+    assert as_failure(ValueError("shapes"), Path("x")) is None
+    assert isinstance(as_failure(WorkFailed("known"), Path("x")), WorkFailed)
+
+
+def test_one_broken_thing_hides_no_other_from_the_doctor() -> None:
+    def broken():
+        yield True, "first"
+        raise RuntimeError("CUDA driver initialization failed\nand more")
+
+    assert list(_findings(broken)) == [(True, "first"), (False, "broken: CUDA driver initialization failed")]
+
+
+@pytest.mark.slow
+def test_the_doctor_finds_this_machine_fit() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "ringlite_cli", "doctor"], capture_output=True, text=True, check=False, env=os.environ
+    )
+    lines = done.stdout.splitlines()
+    assert done.returncode == (1 if any(line.startswith("BAD") for line in lines) else 0)
+    for word in (
+        "Python 3",
+        "trl 1.16",
+        "torch ",
+        "GPU",
+        "vLLM",
+        "of memory free",
+        "of disk free",
+        "isolation of code",
+    ):
+        assert any(word in line for line in lines), word
+    assert "ok   two ranks added up a tensor" in lines
+    assert "ok   math verifier: 1/2 against 0.5, verdict correct" in lines

@@ -1,0 +1,67 @@
+"""Short RL runs through vLLM, for the tests of its engines."""
+
+import json
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ringlite_cli.engine import fault_of, vllm_version
+from ringlite_cli.problems import Problem, Verdict
+from ringlite_cli.train.rl.run import run_rl
+
+FAULT = fault_of(vllm_version())
+with_vllm = pytest.mark.skipif(bool(FAULT), reason=f"{FAULT}; `make setup-vllm` installs it")
+PROBLEMS = [Problem(f"p{i}", "math", f"w{i} w{i + 1} w2", answer="1") for i in range(16)]
+
+
+def verify(pairs: Sequence[tuple[Problem, str]]) -> list[Verdict]:
+    return [Verdict("right" if "w3" in text else "wrong", float("w3" in text)) for _, text in pairs]
+
+
+def train(
+    policy: Path,
+    out: Path,
+    *,
+    steps: int = 3,
+    mode: str = "colocate",
+    verifier: Any = None,
+    generation_kwargs: dict[str, Any] | None = None,
+    **own: Any,
+) -> list[dict[str, Any]]:
+    """Rows of a short run with a learning rate that moves every weight."""
+    trl = {
+        "num_generations": 4,
+        "max_completion_length": 16,
+        "learning_rate": 1e-2,
+        "beta": 0.0,
+        "use_vllm": True,
+        "vllm_mode": mode,
+        "vllm_max_model_length": 128,
+        "generation_kwargs": generation_kwargs,
+    }
+    batch = {"prompts_per_step": 4, "steps": steps, "token_budget": 64, "row_tokens": 256}
+    run_rl(policy, PROBLEMS, verifier or verify, out, trl=trl, **batch, **own)
+    return [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
+
+
+def wait_for(done: Callable[[], bool], seconds: float) -> None:
+    until = time.monotonic() + seconds
+    while not done():
+        assert time.monotonic() < until, "took too long"
+        time.sleep(0.1)
+
+
+def session(leader: int) -> list[int]:
+    """Living processes of a session, from /proc; a zombie is none."""
+    found = []
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            state, _, _, member_of = stat.read_text().rpartition(")")[2].split()[:4]
+        except OSError:
+            continue
+        if int(member_of) == leader and state != "Z":
+            found.append(int(stat.parent.name))
+    return found
