@@ -69,7 +69,7 @@ class Rewards(Section):
 
     workers: Positive = 2
     math_timeout: float = Field(5.0, gt=0, description="seconds of wall time a math check may take")
-    code_timeout: float = Field(4.0, gt=0, description="seconds of wall time one test of a program may take")
+    code_timeout: float = Field(4.0, gt=0, description="CPU seconds that one test of a program may take")
     memory_mb: Positive = 512
     science_tolerance: float = Field(0.01, ge=0, description="relative error that a numeric science answer may have")
     isolation: Literal["full", "partial", "none"] = Field("full", description="the least sandbox isolation accepted")

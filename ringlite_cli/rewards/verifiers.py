@@ -34,7 +34,7 @@ _MODEL_MB = 65_536
 class VerifierSettings:
     """How responses are verified.
 
-    workers: processes for code, and as many for math. math_timeout: seconds per comparison. code_timeout: seconds per
+    workers: processes for code, and as many for math. math_timeout: seconds per comparison. code_timeout: CPU seconds per
     run of a program. memory_mb: of a code run's process; math_memory_mb: of a comparison. isolation: the least that
     the sandbox must reach ("full", "partial", "none"). science_tolerance: relative, for numbers in science.
     judge_url, judge_model: an OpenAI-compatible address (with /v1) and the model there, for the route `judge`; its key

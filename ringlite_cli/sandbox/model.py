@@ -35,10 +35,11 @@ VERDICTS = (
 class SandboxSettings:
     """Limits of a run, and how isolated it must be.
 
-    workers: jails that run side by side. seconds: wall time of a run (in mode stdin of each case), also the base of
-    its CPU limit. memory_mb: address space of a process. processes: processes and threads of a run. output_mb: what a
-    run may print. files_mb: what it may keep in its /tmp. isolation: the level below which nothing is run ("full",
-    "partial" or "none"). packages: installed distributions that programs may import, beside the standard library.
+    workers: jails that run side by side. seconds: CPU time of a run (in mode stdin of each case), of all its threads
+    and processes; it may sleep three times as long. memory_mb: address space of a process. processes: processes and
+    threads of a run. output_mb: what a run may print. files_mb: what it may keep in its /tmp. isolation: the level
+    below which nothing is run ("full", "partial" or "none"). packages: installed distributions that programs may
+    import, beside the standard library.
     """
 
     workers: int = 2
@@ -74,7 +75,7 @@ class Submission:
 
     tests: {"mode": "function" | "stdin" | "unit", "language"?, "entry_point"?, "cases"?, "code"?}; a case is
     {"args", "expected"} or {"input", "output"}; `code` is run against the program and must raise nothing.
-    seconds: a wall limit other than the settings'.
+    seconds: a CPU limit other than the settings'.
     """
 
     program: str

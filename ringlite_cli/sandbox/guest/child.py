@@ -58,10 +58,13 @@ def _warm_up() -> None:
     json.loads(json.dumps({"op": "call", "args": [{"~": "name", "id": "f"}, [1, "a"]], "named": {}}))
 
 
-def main(role: str, limits: Mapping[str, int], files: dict[str, int], uid: int | None, folder: str) -> None:
+def main(
+    role: str, limits: Mapping[str, int], files: dict[str, int], uid: int | None, folder: str, reads_all: bool = False
+) -> None:
     """Plays `role` in `folder` and never returns.
 
     `files`: open files by name (payload, stdin, stdout, stderr, result, link, artifact).
+    `reads_all`: see `lock.drop_privileges`.
     """
     os.setsid()
     os.chdir(folder)
@@ -75,7 +78,9 @@ def main(role: str, limits: Mapping[str, int], files: dict[str, int], uid: int |
         lowest = keep + 1
     os.closerange(lowest, 65536)
     lock.set_limits(limits)
-    lock.drop_privileges(uid)
+    lock.drop_privileges(uid, reads_all)
+    if os.getpid() != 1:  # without a PID name space of its own
+        lock.keep_signals_inside()
     gc.enable()
     _finish(ROLES[role], marshal.loads(payload), files)
 
