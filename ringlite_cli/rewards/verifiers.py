@@ -34,9 +34,9 @@ _MODEL_MB = 65_536
 class VerifierSettings:
     """How responses are verified.
 
-    workers: processes for code, and as many for math. math_timeout: seconds per comparison. code_timeout: CPU seconds per
-    run of a program. memory_mb: of a code run's process; math_memory_mb: of a comparison. isolation: the least that
-    the sandbox must reach ("full", "partial", "none"). science_tolerance: relative, for numbers in science.
+    workers: processes for code, and as many for math. math_timeout: seconds per comparison. code_timeout: CPU seconds
+    per run of a program. memory_mb: of a code run's process; math_memory_mb: of a comparison. isolation: the least
+    that the sandbox must reach ("full", "partial", "none"). science_tolerance: relative, for numbers in science.
     judge_url, judge_model: an OpenAI-compatible address (with /v1) and the model there, for the route `judge`; its key
     is read from the environment variable RINGLITE_JUDGE_KEY. reward_model: folder or hub id of a model that classifies
     sequences, for the route `reward-model`. judge_timeout: seconds that either may take per response.

@@ -27,7 +27,7 @@ def _rungs() -> list[Isolation]:
     root = os.geteuid() == 0
     rungs = []
     if find_bwrap():
-        kinds = [("full", ALL_NAMESPACES, ())]
+        kinds: list[tuple[str, tuple[str, ...], tuple[str, ...]]] = [("full", ALL_NAMESPACES, ())]
         kinds += [
             ("partial", tuple(n for n in ALL_NAMESPACES if n != lacking), (f"{lacking} name space",))
             for lacking in ("net", "uts", "pid")
