@@ -8,6 +8,8 @@ import os
 from functools import lru_cache
 from typing import Any
 
+from ringlite_cli.model_text import loads
+
 MOST_BYTES = 1 << 28
 """An answer larger than this is refused: nothing that ringlite asks for is near it."""
 
@@ -52,7 +54,7 @@ def _call(method: str, url: str, content: bytes | None, key: str, timeout: float
     if status >= 400:
         raise Refused(status, data[:300].decode("utf-8", "replace").strip())
     try:
-        return json.loads(data)
+        return loads(data)
     except (ValueError, RecursionError) as error:
         raise NoAnswer(f"the answer is no JSON: {error}") from None
 

@@ -81,7 +81,12 @@ class CodeBlock:
     blocks: int
 
 
-_FENCE = re.compile(r"^ {0,3}(`{3,}|~{3,})[ \t]*([^\s`]*)[^`\n]*$")
+_FENCE = re.compile(r" {0,3}(`{3,}+|~{3,}+)([^`\n]*+)$")  # possessive: linear in the line
+
+
+def _language(info: str) -> str:
+    """The first word behind an opening fence."""
+    return (info.split(maxsplit=1) or [""])[0].strip("{}. ").lower()
 
 
 def last_code_block(response: str) -> CodeBlock | None:
@@ -91,8 +96,8 @@ def last_code_block(response: str) -> CodeBlock | None:
         match = _FENCE.match(line)
         if not fence:
             if match:
-                fence, language, inside = match[1], match[2].strip("{}. ").lower(), []
-        elif match and match[1][0] == fence[0] and len(match[1]) >= len(fence) and not match[2]:
+                fence, language, inside = match[1], _language(match[2]), []
+        elif match and match[1][0] == fence[0] and len(match[1]) >= len(fence) and not match[2].strip():
             last, blocks, fence = ("\n".join(inside) + "\n", language), blocks + 1, ""
         else:
             inside.append(line)

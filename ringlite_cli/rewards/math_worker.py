@@ -1,4 +1,4 @@
-"""A process that compares answers and can be stopped: by the reader of answers, reasoning-gym or a reward model.
+"""A process that compares answers and can be stopped: by the reader of answers or a reward model.
 
 Run as a script.
 
@@ -26,29 +26,6 @@ def compare(golds: list[str], answer: str, tolerance: float = 0.0) -> tuple[str,
     from ringlite_cli.rewards.reading.verdict import judge
 
     return judge(golds, answer, tolerance)
-
-
-def gym_score(golds: list[str], answer: str) -> tuple[str, str]:
-    """reasoning-gym's verdict; `golds` is the task's name and its row as JSON."""
-    import reasoning_gym  # type: ignore[import-untyped,import-not-found,unused-ignore]
-
-    scorer, entry = reasoning_gym.get_score_answer_fn(golds[0]), json.loads(golds[1])
-    # A row holds tuples that JSON makes lists, and some scorers compare tuples.
-    score = max(_gym_score(scorer, answer, row) for row in (entry, {**entry, "metadata": _tuples(entry["metadata"])}))
-    return ("correct" if score >= 0.999 else "wrong"), f"{golds[0]} score {score:.3f}"
-
-
-def _gym_score(scorer: Any, answer: str, row: dict[str, Any]) -> float:
-    try:
-        return float(scorer(answer, row))
-    except Exception:  # scorers differ in what they do with an answer that makes no sense
-        return 0.0
-
-
-def _tuples(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _tuples(inner) for key, inner in value.items()}
-    return tuple(_tuples(inner) for inner in value) if isinstance(value, list) else value
 
 
 _MODELS: dict[str, Any] = {}
@@ -83,15 +60,27 @@ def model_score(golds: list[str], answer: str) -> tuple[str, str]:
     return ("correct" if score >= 0.5 else "wrong"), f"score {float(score):.6f}"
 
 
-COMPARISONS: dict[str, Any] = {"math": compare, "gym": gym_score, "model": model_score}
+COMPARISONS: dict[str, Any] = {"math": compare, "model": model_score}
 
 
 def _warm(kind: str) -> None:
     """Loads what is loaded late, once, before children are forked."""
     if kind == "math":
+        _close_sympy()
         compare(["\\frac{1}{2}"], "0.5")
-    elif kind == "gym":
-        import reasoning_gym  # noqa: F401
+
+
+def _close_sympy() -> None:
+    """Keeps sympy's parsers, which evaluate the text they read, to expressions."""
+    import importlib.util
+
+    path = os.path.join(os.path.dirname(__file__), os.pardir, "sandbox", "guest", "closed_eval.py")
+    spec = importlib.util.spec_from_file_location("closed_eval", path)
+    assert spec
+    assert spec.loader
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    module.close_sympy()
 
 
 def _compute(read: int, write: int, memory: int, parent: int, kind: str) -> None:
