@@ -15,6 +15,7 @@ from ringlite_cli.evals.responses import Group, ResponseLog, collect, model_key
 from ringlite_cli.problems import DOMAINS, PAPER_SUFFIX, Problem, Verify
 from ringlite_cli.runs.files import write_json
 from ringlite_cli.samples import OnProgress, Progress, Sampler, SamplingSettings
+from ringlite_cli.thoughts import answer_part, with_thought
 
 MakeSampler = Callable[[Path | str, SamplingSettings], Sampler]
 """Loads a policy into an engine: TransformersSampler, for one."""
@@ -179,10 +180,12 @@ def resume_key(path: Path | str, settings: SamplingSettings, suffix: Mapping[str
 
 
 def _majority(groups: Sequence[Group]) -> list[float]:
-    return [
-        metrics.maj_at_k([metrics.final_answer(row["response"]) for row in group], [row["reward"] for row in group])
-        for group in groups
-    ]
+    return [metrics.maj_at_k([_answer(row) for row in group], [row["reward"] for row in group]) for group in groups]
+
+
+def _answer(row: Mapping[str, Any]) -> str | None:
+    """Return what a response votes for: its final answer, which stands after its thoughts."""
+    return metrics.final_answer(answer_part(with_thought(row["response"], row.get("thought_opened") or "")))
 
 
 def _check(tasks: Mapping[str, Sequence[Problem]]) -> None:

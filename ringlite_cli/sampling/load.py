@@ -1,6 +1,7 @@
 """A policy and its tokenizer from a plain Hugging Face folder, ready to generate."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +49,11 @@ def load_tokenizer(model_path: str | Path) -> Any:
         tokenizer.pad_token = tokenizer.eos_token
     tokenizer.padding_side = "left"
     return tokenizer
+
+
+def prompt_end(tokenizer: Any, prompt: Sequence[int], tokens: int = 32) -> str:
+    """Return the text of the last tokens of a prompt, special tokens included."""
+    return str(tokenizer.decode(list(prompt[-tokens:]), skip_special_tokens=False))
 
 
 def load_model(model_path: str | Path, *, dtype: str | None = None, device: str | None = None) -> Any:

@@ -12,7 +12,7 @@ from ringlite_cli.recipe.engine import Engine
 from ringlite_cli.recipe.schema import Responder
 from ringlite_cli.samples import Request, SamplingSettings
 from ringlite_cli.sampling.endpoint import EndpointSampler
-from ringlite_cli.sampling.load import load_model, load_tokenizer
+from ringlite_cli.sampling.load import load_model, load_tokenizer, prompt_end
 
 EXTRAS = {"return_token_ids": True, "top_k": -1, "min_p": 0.0, "repetition_penalty": 1.0}
 """vLLM's: the tokens of each response, and none of the defaults that a model's generation_config.json would set."""
@@ -59,6 +59,9 @@ class ServerSampler(EndpointSampler):
                 [dict(m) for m in request.messages], add_generation_prompt=True, tokenize=True, return_dict=False
             )
         )
+
+    def prompt_end(self, request: Request) -> str:
+        return prompt_end(self.tokenizer, self.prompt_ids(request))
 
     def close(self) -> None:
         """Frees what was loaded here; the server keeps its own."""
