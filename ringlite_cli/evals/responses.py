@@ -200,13 +200,13 @@ class _Recorder:
             "sample": sample.index,
             "prompt": problem.prompt,
             "response": sample.text,
-            "thought_opened": self._opened(sample),
             "verdict": verdict.verdict,
             "reward": verdict.reward,
-            "revision": VERDICT_REVISION,
             "tokens": sample.tokens,
             "truncated": sample.truncated,
             "entropy": None if entropy is None else round(entropy, 6),
+            "thought_opened": self._opened(sample),
+            "revision": VERDICT_REVISION,
         }
 
 
