@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from ringlite_cli.errors import UserError
+from ringlite_cli.whole import whole
 
 DOMAINS = ("math", "code", "science", "logic", "general")
 
@@ -97,13 +98,12 @@ def write_parquet(path: Path, rows: Iterable[Sequence[Any]], schema: Any) -> int
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    partial, left, written = path.with_name(path.name + ".partial"), iter(rows), 0
-    with pq.ParquetWriter(partial, schema) as writer:
+    left, written = iter(rows), 0
+    with whole(path) as partial, pq.ParquetWriter(partial, schema) as writer:
         while batch := list(islice(left, _BATCH)):
             columns = [pa.array(c, f.type) for c, f in zip(zip(*batch, strict=True), schema, strict=True)]
             writer.write_table(pa.Table.from_arrays(columns, schema=schema))
             written += len(batch)
-    partial.replace(path)
     return written
 
 

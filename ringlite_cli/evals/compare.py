@@ -11,6 +11,7 @@ import numpy as np
 
 from ringlite_cli.errors import UserError
 from ringlite_cli.evals import items, metrics
+from ringlite_cli.runs.catalogue import OF_STAGE, TOTALS, keys, metric, value_of
 from ringlite_cli.runs.files import read_json, read_jsonl
 
 Means = dict[str, float]
@@ -18,7 +19,8 @@ Means = dict[str, float]
 
 
 def compare(run_a: Path, run_b: Path, *, read: int = 0) -> dict[str, Any]:
-    """{"scores": [row per policy and task], "cost": [row per stage], "recipe": [row per differing key], "notes"}.
+    """{"scores": [row per policy and task], "training": [row per stage and metric], "cost": [row per stage],
+    "recipe": [row per differing key], "notes"}.
 
     A score row has `a`, `b`, `difference` (b - a), its `ci95` by paired bootstrap over the problems that both have,
     `n`, `verdict` ("better", "worse" or "no difference shown"), `wins` and `losses` (ids of problems), the mean
@@ -56,6 +58,7 @@ def compare(run_a: Path, run_b: Path, *, read: int = 0) -> dict[str, Any]:
     return {
         "runs": [str(run_a), str(run_b)],
         "scores": scores,
+        "training": _training((folder_a, manifests_a), (folder_b, manifests_b)),
         "cost": _cost(manifests_a, manifests_b),
         "recipe": _recipe_differences(manifests_a, manifests_b),
         "notes": notes,
@@ -77,6 +80,12 @@ def as_text(comparison: Mapping[str, Any]) -> str:
             f"| {row['n']} | {len(row['wins'])} | {len(row['losses'])} "
             f"| {_number(row['tokens_a'])} -> {_number(row['tokens_b'])} | {row['verdict']} |"
         )
+    if comparison["training"]:
+        lines += ["", f"| stage | last tenth of the steps | unit | {name_a} | {name_b} |", "|---|---|---|---:|---:|"]
+        lines += [
+            f"| {r['stage']} | {r['metric']} | {r['unit']} | {_number(r['a'])} | {_number(r['b'])} |"
+            for r in comparison["training"]
+        ]
     if comparison["cost"]:
         lines += ["", f"| stage | cost | {name_a} | {name_b} |", "|---|---|---:|---:|"]
         lines += [f"| {r['stage']} | {r['cost']} | {_number(r['a'])} | {_number(r['b'])} |" for r in comparison["cost"]]
@@ -174,6 +183,28 @@ def _manifests(run: Path) -> dict[str, dict[str, Any]]:
     return found
 
 
+def _training(a: tuple[Path, Mapping[str, Any]], b: tuple[Path, Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Means over the last tenth of the steps of each training stage that both runs have."""
+    rows = []
+    for stage in (name for name in a[1] if name in b[1]):
+        kind = a[1][stage].get("kind")
+        if kind not in OF_STAGE or b[1][stage].get("kind") != kind:
+            continue
+        means_a, means_b = (_last_tenth(folder / stage / "metrics.jsonl", kind) for folder in (a[0], b[0]))
+        for key in (key for key in means_a if key in means_b):
+            known = metric(kind, key)
+            row = {"stage": stage, "metric": known.name, "unit": known.unit, "a": means_a[key], "b": means_b[key]}
+            rows.append(row)
+    return rows
+
+
+def _last_tenth(file: Path, kind: str) -> dict[str, float]:
+    rows = read_jsonl(file) if file.is_file() else []
+    last = rows[-max(1, len(rows) // 10) :]
+    found = {key: [v for row in last if (v := value_of(row, key)) is not None] for key in keys(kind, status=True)}
+    return {key: sum(values) / len(values) for key, values in found.items() if values}
+
+
 def _cost(a: Mapping[str, dict[str, Any]], b: Mapping[str, dict[str, Any]]) -> list[dict[str, Any]]:
     rows = []
     for stage in dict.fromkeys([*a, *b]):
@@ -184,7 +215,7 @@ def _cost(a: Mapping[str, dict[str, Any]], b: Mapping[str, dict[str, Any]]) -> l
 
 
 def _costs(manifest: Mapping[str, Any]) -> dict[str, float]:
-    tokens = {f"tokens {name}": float(count) for name, count in (manifest.get("tokens") or {}).items()}
+    tokens = {TOTALS.get(name, f"tokens {name}"): float(n) for name, n in (manifest.get("tokens") or {}).items()}
     return tokens | ({"seconds": float(manifest["seconds"])} if manifest.get("seconds") else {})
 
 

@@ -1,13 +1,11 @@
 """The policies of a run, drawn from by an OpenAI-compatible server that has them loaded (`vllm serve FOLDER`)."""
 
-import json
 import os
-import urllib.error
-import urllib.request
 from pathlib import Path
 from typing import Any
 
 from ringlite_cli.errors import UserError
+from ringlite_cli.http_client import NoAnswer, Refused, get_json
 from ringlite_cli.recipe.engine import Engine
 from ringlite_cli.recipe.schema import Responder
 from ringlite_cli.samples import Request, SamplingSettings
@@ -89,16 +87,13 @@ def served_name(engine: Engine, path: Path | str) -> str:
 
 
 def _models(url: str, engine: Engine) -> list[dict[str, Any]]:
-    key = os.environ.get(engine.api_key_env)
-    call = urllib.request.Request(url, headers={"Authorization": f"Bearer {key}"} if key else {})
     try:
-        with urllib.request.urlopen(call, timeout=30) as response:
-            found = json.loads(response.read())["data"]
+        found = get_json(url, key=os.environ.get(engine.api_key_env, ""), timeout=30)["data"]
         return [model for model in found if isinstance(model, dict)]
-    except urllib.error.HTTPError as error:
+    except Refused as error:
         hint = f"put its key into {engine.api_key_env}" if error.code in (401, 403) else "engine.url ends in /v1"
         raise UserError(f"the server says HTTP {error.code}", where=url, hint=hint) from None
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (NoAnswer, KeyError, TypeError) as error:
         raise UserError(
             f"no OpenAI-compatible server answers there ({error})", where=url, hint="start it, or mend engine.url"
         ) from None
