@@ -5,7 +5,9 @@ gets the abbreviations and the common words below instead, so that a verdict doe
 """
 
 import threading
+from collections.abc import Iterator
 from functools import lru_cache
+from itertools import islice
 from typing import Any
 
 _ABBREVIATIONS = """
@@ -46,19 +48,32 @@ def _punkt() -> Any:
 _SEEN = (1 << 1) | (1 << 5)  # Punkt's flags of a word seen with a capital at a sentence's start, and without inside
 
 
-def count_sentences(text: str) -> int:
-    """Return the number of sentences."""
-    return sum(1 for _ in _punkt().span_tokenize(text))
+def has_sentences(text: str, count: int) -> bool:
+    """Return whether a text has that many sentences or more; reads no further than that takes."""
+    return sum(1 for _ in islice(_sentences(text), count)) >= count
+
+
+def _sentences(text: str) -> Iterator[str]:
+    """Punkt's sentences, found piece by piece: NLTK ends a search that takes seconds."""
+    start = 0
+    while start < len(text):
+        piece = text[start : start + _PIECE]
+        spans = list(_punkt().span_tokenize(piece))
+        whole = spans[:-1] if len(spans) > 1 and start + _PIECE < len(text) else spans
+        yield from (piece[first:end] for first, end in whole)
+        start += _PIECE if whole is spans else spans[-1][0]  # a sentence that may go on is read again, whole
 
 
 def count_capital_words(text: str) -> int:
     """Return the number of tokens all of whose letters are capitals; a word with hyphens is one token."""
     from nltk.tokenize import NLTKWordTokenizer
 
-    words = NLTKWordTokenizer()
-    return sum(
-        token.isupper() for start, end in _punkt().span_tokenize(text) for token in words.tokenize(text[start:end])
-    )
+    tokenizer, words = NLTKWordTokenizer(), text.split()
+    pieces = (" ".join(words[start : start + _WORDS]) for start in range(0, len(words), _WORDS))
+    return sum(token.isupper() for piece in pieces for token in tokenizer.tokenize(piece))
+
+
+_PIECE, _WORDS = 10_000, 1_000
 
 
 def language_of(text: str) -> str | None:

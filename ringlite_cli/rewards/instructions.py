@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable, Mapping
 
 from ringlite_cli.problems import Verdict
-from ringlite_cli.rewards.english import count_capital_words, count_sentences, language_of
+from ringlite_cli.rewards.english import count_capital_words, has_sentences, language_of
 
 _Check = Callable[..., bool]
 _OPTIONS = ("My answer is yes.", "My answer is no.", "My answer is maybe.")
@@ -36,7 +36,7 @@ def verify_instructions(answer: object, response: str) -> Verdict:
     for name, check, given in checks:
         try:
             followed = check(response, **given)
-        except (TypeError, ValueError, KeyError) as error:
+        except (TypeError, ValueError, KeyError, TimeoutError) as error:
             return Verdict("error", 0.0, 0.0, f"{name}: its arguments do not fit ({error})"[:300])
         if not followed or not response.strip():
             missed.append(name)
@@ -188,7 +188,7 @@ CHECKS: Mapping[str, _Check] = {
         _number_words(text), relation, num_words
     ),
     "length_constraints:number_sentences": lambda text, num_sentences, relation: _compare(
-        count_sentences(text), relation, num_sentences
+        num_sentences if has_sentences(text, num_sentences) else num_sentences - 1, relation, num_sentences
     ),
     "length_constraints:number_paragraphs": _has_paragraphs,
     "length_constraints:nth_paragraph_first_word": _first_word,

@@ -241,7 +241,12 @@ class Verifiers:
             if self._judge is None:
                 key = os.environ.get("RINGLITE_JUDGE_KEY", "")
                 self._judge = Judge(
-                    settings.judge_url, settings.judge_model, settings.judge_timeout, settings.workers, key
+                    settings.judge_url,
+                    settings.judge_model,
+                    settings.judge_timeout,
+                    settings.workers,
+                    key,
+                    settings.thought_tags,
                 )
             return self._judge
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from ringlite_cli.rewards.english import count_capital_words, count_sentences, language_of
+from ringlite_cli.rewards.english import count_capital_words, has_sentences, language_of
 from ringlite_cli.rewards.instructions import CHECKS, verify_instructions
 
 BENCHMARK = Path(__file__).parents[2] / "benchmarks" / "ifeval_agreement.py"
@@ -88,7 +88,15 @@ def test_a_keyword_is_text_and_no_pattern():
     ],
 )
 def test_sentences(text, sentences):
-    assert count_sentences(text) == sentences
+    assert has_sentences(text, sentences)
+    assert not has_sentences(text, sentences + 1)
+
+
+@pytest.mark.parametrize("count", [4_999, 5_000, 5_001])
+def test_sentences_of_a_long_text_are_all_counted(count):
+    text = "Here is one. " * count
+    assert has_sentences(text, count)
+    assert not has_sentences(text, count + 1)
 
 
 @pytest.mark.parametrize(
@@ -120,7 +128,7 @@ ARGUMENTS = {
     "keywords:letter_frequency": {"letter": "a", "let_frequency": 2, "let_relation": "at least"},
     "language:response_language": {"language": "en"},
     "length_constraints:number_words": {"num_words": 5, **N},
-    "length_constraints:number_sentences": {"num_sentences": 5, **N},
+    "length_constraints:number_sentences": {"num_sentences": 10**6, **N},
     "length_constraints:number_paragraphs": {"num_paragraphs": 3},
     "length_constraints:nth_paragraph_first_word": {"num_paragraphs": 1, "nth_paragraph": 1, "first_word": "a"},
     "detectable_content:number_placeholders": {"num_placeholders": 3},
