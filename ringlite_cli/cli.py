@@ -322,6 +322,20 @@ def verify(
     verify_rows(file, out, Console(), workers=workers, isolation=isolation)
 
 
+@app.command()
+def rescore(
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="a run folder, or the --out folder of an evaluation")],
+    data: Annotated[list[str], typer.Option(metavar="TASK=FILE", help="a task's local file")] = [],  # noqa: B006
+    workers: Annotated[int | None, typer.Option(min=1, help="processes; default: as the run's recipe says")] = None,
+) -> None:
+    """Verify the stored responses of a run again, by today's verifiers; old verdicts and scores stay as they are."""
+    from ringlite_cli.evals.standalone import read_data_flags
+    from ringlite_cli.stages.commands.rescore import rescore_run
+
+    files = {task: Path(file) for task, file in read_data_flags(data).items()}
+    rescore_run(run, Console(), data=files, workers=workers)
+
+
 @sandbox_app.command(name="bench")
 def sandbox_bench(
     seconds: Annotated[float, typer.Option(min=1.0)] = 5.0,
