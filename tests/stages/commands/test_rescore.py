@@ -58,6 +58,7 @@ def run(tmp_path: Path) -> Path:
     write_jsonl(folder / "eval" / "responses.jsonl", responses)
     write_json(folder / "eval" / "scores.json", {"rl": {"math": {"avg@k": 2 / 3, "data": {"digest": "x"}}}})
     manifest(folder, "select", "select", {"data": "curate.math"})
+    write_json(folder / "select" / "decision.json", {})
     write_jsonl(
         folder / "select" / "responses.jsonl", [row(PROBLEMS[0], inside, 1.0, policy="c1", task="select", sample=0)]
     )
