@@ -311,7 +311,7 @@ def _first_comment(path: Path) -> str:
 
 @app.command()
 def verify(
-    file: Annotated[Path, typer.Argument(metavar="FILE.jsonl", help="rows with a response and its answer or tests")],
+    file: Annotated[Path, typer.Argument(metavar="FILE.jsonl", help="rows with a response, its answer or tests")],
     out: Annotated[Path, typer.Option(help="where the verdicts go")],
     workers: Annotated[int, typer.Option(min=1)] = 2,
     isolation: Annotated[str, typer.Option(help="least sandbox isolation: full, partial or none")] = "full",

@@ -148,6 +148,7 @@ class Responder(Section):
     api_key_env: str = Field("OPENAI_API_KEY", description="environment variable that holds the endpoint's key")
     concurrency: Positive = Field(8, description="requests under way at a time")
     timeout: float = Field(600, gt=0, description="seconds that one request may take")
+    thought_opened: str = Field("", description="the tag of the thought that the endpoint's chat template opens")
     price_in: float = Field(0, ge=0, description="price of a million prompt tokens, for the estimate")
     price_out: float = Field(0, ge=0, description="price of a million response tokens")
     max_new_tokens: Positive = 4096

@@ -96,8 +96,8 @@ class EndpointSampler:
         raise NotImplementedError("an endpoint does not show its tokens")
 
     def prompt_end(self, request: Request) -> str:
-        """Return the last characters of the prompt that the server renders; "" where only the server knows them."""
-        return ""
+        """Return the last characters of the prompt that the server renders, as far as they are known here."""
+        return self.responder.thought_opened
 
     def close(self) -> None:
         """Nothing to free: the server keeps its model."""

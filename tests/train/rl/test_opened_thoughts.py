@@ -31,6 +31,12 @@ def test_the_template_tells_whether_a_thought_is_open(name, options, opened):
     assert opened_by_template(with_template(tiny_tokenizer(), name), options) == opened
 
 
+def test_a_thought_whose_end_is_a_special_token_cannot_be_told():
+    tokenizer = with_template(tiny_tokenizer(), "deepseek_r1_distill.jinja")
+    tokenizer.add_special_tokens({"additional_special_tokens": ["</think>"]})
+    assert opened_by_template(tokenizer, {}) == ""
+
+
 @pytest.mark.slow
 def test_rl_gives_the_verifier_the_whole_thought_and_keeps_what_was_opened(tmp_path):
     policy = save_policy(tmp_path / "policy", "ernie4_5_moe")
