@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ringlite_cli.errors import UserError
-from ringlite_cli.problems import Problem, Verdict
+from ringlite_cli.problems import VERDICT_REVISION, Problem, Verdict
 from ringlite_cli.rewards.verifiers import ANSWERLESS, ROUTES, Verifiers, VerifierSettings
 from ringlite_cli.thoughts import Tags, with_thought
 
@@ -79,7 +79,7 @@ def _count(path: Path) -> tuple[int, str]:
 
 def _fingerprint(digest: str, settings: VerifierSettings) -> str:
     settings = replace(settings, workers=1)
-    return hashlib.sha256(f"{digest} {settings!r}".encode()).hexdigest()[:_DIGEST]
+    return hashlib.sha256(f"{digest} {settings!r} {VERDICT_REVISION}".encode()).hexdigest()[:_DIGEST]
 
 
 def _resume(partial: Path) -> Counter[str]:

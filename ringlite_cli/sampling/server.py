@@ -1,6 +1,7 @@
 """The policies of a run, drawn from by an OpenAI-compatible server that has them loaded (`vllm serve FOLDER`)."""
 
 import os
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +39,8 @@ class ServerSampler(EndpointSampler):
         self._path, self._dtype = path, dtype
         self._model: Any = None
         self._tokenizer: Any = None
+        self._prompt_end: str | None = None
+        self._lock = threading.Lock()
 
     @property
     def model(self) -> Any:
@@ -59,7 +62,14 @@ class ServerSampler(EndpointSampler):
         )
 
     def prompt_end(self, request: Request) -> str:
-        return prompt_end(self.tokenizer, self.prompt_ids(request))
+        """Return the end of the rendered prompt, the same for all; "" where the policy's tokenizer is not at hand."""
+        with self._lock:
+            if self._prompt_end is None:
+                try:
+                    self._prompt_end = prompt_end(self.tokenizer, self.prompt_ids(request))
+                except UserError:
+                    self._prompt_end = ""
+        return self._prompt_end
 
     def close(self) -> None:
         """Frees what was loaded here; the server keeps its own."""
