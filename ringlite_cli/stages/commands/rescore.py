@@ -1,5 +1,6 @@
 """`ringlite rescore`: the stored responses of a run, verified again by today's verifiers, beside the old verdicts."""
 
+import json
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -11,12 +12,13 @@ from ringlite_cli.errors import UserError
 from ringlite_cli.evals.revisions import rescored_folder, revisions_of
 from ringlite_cli.problems import VERDICT_REVISION, Verify
 from ringlite_cli.recipe.schema import Rewards
-from ringlite_cli.runs.files import read_json, read_jsonl, write_json, write_jsonl
+from ringlite_cli.runs.files import finite, read_json, read_jsonl, write_json, write_jsonl
 from ringlite_cli.runs.folder import lock_run
 from ringlite_cli.runs.manifest import Manifest, read_manifest
 from ringlite_cli.stages.base import open_verifiers
 from ringlite_cli.stages.parts.stored_problems import FindProblem, of_evaluation, of_pass_rates, of_set, of_tasks
 from ringlite_cli.thoughts import with_thought
+from ringlite_cli.whole import whole
 
 Row = dict[str, Any]
 _BATCH = 256
@@ -69,9 +71,10 @@ def rescore_run(
         for stored in found:
             rewards = stored.rewards if workers is None else stored.rewards.model_copy(update={"workers": workers})
             with open_verifiers(rewards) as verify, console.progress(f"rescore {stored.name}", 1) as bar:
-                rows, tally = rescored_rows(stored, verify, bar)
+                tally = Tally()
+                rows = _write_rows(stored, rescored_rows(stored, verify, tally, bar))
             console.say(f"{stored.name}: {tally.line()}")
-            for line in _write(stored, rows):
+            for line in _write_summary(stored, rows):
                 console.say(f"  {line}")
             console.say(f"  written: {rescored_folder(stored.file.parent)}")
 
@@ -100,13 +103,13 @@ def _finder(run: Path, manifest: Manifest, data: Mapping[str, Path]) -> FindProb
     return makers[manifest.kind]()
 
 
-def rescored_rows(stored: Stored, verify: Verify, bar: Progress | None = None) -> tuple[list[Row], Tally]:
-    """Return the rows of a file with today's verdicts, and what changed.
+def rescored_rows(stored: Stored, verify: Verify, tally: Tally, bar: Progress) -> Iterator[Row]:
+    """Give the rows of a file with today's verdicts, a batch in memory at a time; what changed goes into `tally`.
 
     Each row keeps its old verdict, reward and revision under `was`. Rows that can't be verified stay as they are.
     """
-    rows, made, tally = read_jsonl(stored.file), [], Tally()
-    for batch in (rows[start : start + _BATCH] for start in range(0, len(rows), _BATCH)):
+    size = stored.file.stat().st_size
+    for batch, done in _batches(stored.file):
         problems = [stored.find(row) for row in batch]
         pairs = [(p, _response(row)) for p, row in zip(problems, batch, strict=True) if p is not None]
         verdicts = iter(verify(pairs) if pairs else [])
@@ -116,14 +119,27 @@ def rescored_rows(stored: Stored, verify: Verify, bar: Progress | None = None) -
             tally.unknown += verdict is None
             tally.unsure += verdict is not None and verdict.verdict in _OURS
             if verdict is None or verdict.verdict in _OURS:
-                made.append(row)
+                yield row
                 continue
-            made.append(_changed(row, verdict.verdict, verdict.reward))
             if move := _move(row.get("reward"), verdict.reward):
                 tally.moves[move] += 1
-        if bar:
-            bar.update(tally.rows, len(rows))
-    return made, tally
+            yield _changed(row, verdict.verdict, verdict.reward)
+        bar.update(done, size, f"{tally.rows:,} responses")
+
+
+def _batches(file: Path) -> Iterator[tuple[list[Row], int]]:
+    """The rows of a JSONL file in batches, each with the bytes read so far; a torn last line is left out."""
+    batch, done = list[Row](), 0
+    with file.open("rb") as lines:
+        for line in lines:
+            done += len(line)
+            if line.strip() and line.endswith(b"\n"):
+                batch.append(json.loads(line))
+            if len(batch) == _BATCH:
+                yield batch, done
+                batch = []
+    if batch:
+        yield batch, done
 
 
 def _response(row: Row) -> str:
@@ -140,10 +156,26 @@ def _move(before: float | None, after: float) -> str:
     return names.get(((before or 0) >= 1, after >= 1), "" if before == after else "of another reward")
 
 
-def _write(stored: Stored, rows: Sequence[Row]) -> list[str]:
-    """Write the rescored rows and what follows from them; return lines that say how scores moved."""
+def _write_rows(stored: Stored, rows: Iterator[Row]) -> list[Row]:
+    """Write the rescored rows as they come; return of each what the summaries need."""
+    kept = []
+    with (
+        whole(rescored_folder(stored.file.parent) / stored.file.name) as partial,
+        partial.open("w", encoding="utf-8") as out,
+    ):
+        for row in rows:
+            out.write(json.dumps(finite(row), ensure_ascii=False) + "\n")
+            scored = stored.file.name == "responses.jsonl"  # votes and scores read whole rows
+            kept.append(row if scored else {name: row[name] for name in _SUMMED if name in row})
+    return kept
+
+
+_SUMMED = ("domain", "model", "source", "index", "reward", "was")
+
+
+def _write_summary(stored: Stored, rows: Sequence[Row]) -> list[str]:
+    """Write what follows from the rescored rows; return lines that say how scores moved."""
     folder = rescored_folder(stored.file.parent)
-    write_jsonl(folder / stored.file.name, rows)
     if stored.file.name == "responses.jsonl":
         return _write_scores(stored, folder, rows)
     if stored.file.name == "asked.jsonl":
