@@ -59,6 +59,10 @@ class Verdict:
         object.__setattr__(self, "detail", remark(self.detail))
 
 
+VERDICT_REVISION = 2
+"""Raised by one whenever a verifier may say something else of the same response. Scores of different revisions are not
+compared without a note; `ringlite rescore` verifies stored responses again. 1: before answers were read whole."""
+
 Verify = Callable[[Sequence[tuple[Problem, str]]], list[Verdict]]
 """Verifies (problem, response) pairs, in order. Rooms that need a verifier get one of these passed in."""
 

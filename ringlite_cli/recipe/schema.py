@@ -10,6 +10,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validat
 
 from ringlite_cli.problems import DOMAINS, PAPER_SUFFIX
 from ringlite_cli.recipe.engine import Engine
+from ringlite_cli.thoughts import TAGS
 
 
 def _known_domain(name: str) -> str:
@@ -81,6 +82,10 @@ class Rewards(Section):
     judge_model: str = Field("", description="the model that judges there")
     judge_timeout: float = Field(60.0, gt=0, description="seconds that a judge or a reward model may take")
     reward_model: str = Field("", description="sequence-classification model of the verifier `reward-model`")
+    thought_tags: list[tuple[str, str]] = Field(
+        list(TAGS), description="pairs of tags that open and close a thought; an answer counts after the last one"
+    )
+    answer_in_thought: bool = Field(False, description="whether an answer counts that stands only inside a thought")
 
 
 class Source(Section):
@@ -147,6 +152,7 @@ class Responder(Section):
     api_key_env: str = Field("OPENAI_API_KEY", description="environment variable that holds the endpoint's key")
     concurrency: Positive = Field(8, description="requests under way at a time")
     timeout: float = Field(600, gt=0, description="seconds that one request may take")
+    thought_opened: str = Field("", description="the tag of the thought that the endpoint's chat template opens")
     price_in: float = Field(0, ge=0, description="price of a million prompt tokens, for the estimate")
     price_out: float = Field(0, ge=0, description="price of a million response tokens")
     max_new_tokens: Positive = 4096

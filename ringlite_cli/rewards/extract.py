@@ -92,7 +92,8 @@ def _language(info: str) -> str:
 def last_code_block(response: str) -> CodeBlock | None:
     """The last complete fenced block; None without one. A block cut off before its closing fence does not count."""
     fence, language, inside, last, blocks = "", "", list[str](), None, 0
-    for line in response[-MAX_CHARACTERS:].splitlines():
+    for line in response[-MAX_CHARACTERS:].split("\n"):  # a form feed in a program is no end of a line
+        line = line.removesuffix("\r")
         match = _FENCE.match(line)
         if not fence:
             if match:

@@ -21,9 +21,9 @@ def verify_logic(answer: object, response: str) -> Verdict:
     golds = answer_texts(answer)
     if not golds:
         return Verdict(ERROR, 0.0, 0.0, "the problem has no gold answer")
-    got = items(boxed)
     if len(boxed) > _MAX_CHARACTERS:
         return Verdict(WRONG, 0.0, 0.0, f"an answer of more than {_MAX_CHARACTERS:,} characters")
+    got = items(boxed)
     wanted = [items(gold) for gold in golds]
     if (pairs := _pairs_of(answer)) is not None and pairs == _pairs_of(boxed):
         return Verdict(CORRECT, 1.0)

@@ -17,16 +17,19 @@ from ringlite_cli.rewards.gym import require_gym, verify_gym
 from ringlite_cli.rewards.instructions import verify_instructions
 from ringlite_cli.rewards.judge import Judge, scored
 from ringlite_cli.rewards.logic import verify_logic
-from ringlite_cli.rewards.math import verify_math
+from ringlite_cli.rewards.math import UNPARSED, done, verify_math
 from ringlite_cli.rewards.pool import MathPool
 from ringlite_cli.rewards.science import verify_science
 from ringlite_cli.sandbox import Sandbox, SandboxSettings
 from ringlite_cli.sandbox.packages import USUAL
 from ringlite_cli.sandbox.pool import CANCELLED
 from ringlite_cli.sandbox.scoring import ScorerSandbox
+from ringlite_cli.thoughts import TAGS, Tags, answer_part
 
 ROUTES = ("math", "science", "logic", "code", "logic-gym", "instructions", "judge", "reward-model")
 ANSWERLESS = ("code", "judge", "reward-model")
+_NO_THOUGHTS = ("instructions", "judge")  # routes that never read a thought
+_READ_EMPTY = ("instructions",)  # where nothing is an answer too: a wrong one
 _MODEL_MB = 65_536
 
 
@@ -41,6 +44,8 @@ class VerifierSettings:
     is read from the environment variable RINGLITE_JUDGE_KEY. reward_model: folder or hub id of a model that classifies
     sequences, for the route `reward-model`. judge_timeout: seconds that either may take per response.
     packages: installed distributions that programs may import.
+    thought_tags: pairs of tags that open and close a thought. answer_in_thought: whether an answer counts that stands
+    only inside a thought; instructions and the judge look at what stands after thoughts in any case.
     """
 
     workers: int = 2
@@ -55,6 +60,8 @@ class VerifierSettings:
     judge_timeout: float = 60.0
     reward_model: str = ""
     packages: Sequence[str] = USUAL
+    thought_tags: Tags = TAGS
+    answer_in_thought: bool = False
 
     def sandbox(self) -> SandboxSettings:
         """The sandbox's part of these settings. Raises UserError for values that cannot be."""
@@ -144,6 +151,11 @@ class Verifiers:
             return dict(self._seconds)
 
     @property
+    def thought_tags(self) -> Tags:
+        """The tags that open and close a thought."""
+        return self.settings.thought_tags
+
+    @property
     def isolation(self) -> str:
         """The isolation that programs and scorers run in; "" before the first."""
         used = self._sandbox or self._scorers
@@ -163,13 +175,22 @@ class Verifiers:
     def _start(self, route: str, problem: Problem, response: str) -> "Future[Verdict]":
         """One verification on its way; a fault of a verifier is the verdict `error` of this pair, not of its batch."""
         try:
-            return self._route(route, problem, response)
+            answer = self._answer_part(route, response)
+            if not answer.strip() and response.strip() and route not in _READ_EMPTY:
+                return done(UNPARSED, "nothing stands after the last closed thought")
+            return self._route(route, problem, answer)
         except RingliteError:
             raise
         except Exception as error:
             failed: Future[Verdict] = Future()
             failed.set_result(Verdict("error", 0.0, 0.0, f"{type(error).__name__}: {error}"[:200]))
             return failed
+
+    def _answer_part(self, route: str, response: str) -> str:
+        """Return the part of a response that its verifier reads: all verifiers get it here, and nowhere else."""
+        if self.settings.answer_in_thought and route not in _NO_THOUGHTS:
+            return response
+        return answer_part(response, self.settings.thought_tags)
 
     def _route(self, route: str, problem: Problem, response: str) -> "Future[Verdict]":
         if route == "math":
@@ -220,7 +241,12 @@ class Verifiers:
             if self._judge is None:
                 key = os.environ.get("RINGLITE_JUDGE_KEY", "")
                 self._judge = Judge(
-                    settings.judge_url, settings.judge_model, settings.judge_timeout, settings.workers, key
+                    settings.judge_url,
+                    settings.judge_model,
+                    settings.judge_timeout,
+                    settings.workers,
+                    key,
+                    settings.thought_tags,
                 )
             return self._judge
 

@@ -4,7 +4,7 @@ import hashlib
 import json
 import math
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -94,7 +94,12 @@ def cut_jsonl(path: Path, keep: Any) -> None:
     """Rewrites a JSONL file with the rows for which keep(row) is true (to go back to a checkpoint)."""
     if path.exists():
         rows = [row for row in read_jsonl(path) if keep(row)]
-        write_text(path, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
+        write_jsonl(path, rows)
+
+
+def write_jsonl(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
+    """Writes rows as JSONL, whole or not at all. NaN and infinities become null."""
+    write_text(path, "".join(json.dumps(finite(row), ensure_ascii=False) + "\n" for row in rows))
 
 
 def digest(path: Path) -> str:
