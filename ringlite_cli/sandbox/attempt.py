@@ -122,11 +122,6 @@ class Attempt:
         told = _native_memory(code, said) if native else code == EXIT_MEMORY
         return told or self.jail.ran_out_of_memory()
 
-    @property
-    def wants_prelude(self) -> bool:
-        """LeetCode's convention: a `class Solution` is written without its imports."""
-        return "class Solution" in self.submission.program
-
 
 def payload(**content: Any) -> bytes:
     return marshal.dumps(content)  # the jail runs this very interpreter, and it trusts this side

@@ -49,7 +49,9 @@ def launch(attempt: Attempt, language: str) -> "Launch | SandboxVerdict":
         "processes": attempt.settings.processes + recipe.processes,
         "file": max(attempt.settings.output_mb << 20, len(made)),
     }
-    return Launch("native", payload(name=recipe.program, command=command, environment=environment), made, limits)
+    stack = {} if language == JAVA else {"stack": attempt.settings.memory_mb << 20}
+    content = payload(name=recipe.program, command=command, environment=environment, **stack)
+    return Launch("native", content, made, limits)
 
 
 def _bounds(attempt: Attempt, recipe: Recipe) -> Bounds:
@@ -67,7 +69,13 @@ def _compile(attempt: Attempt, language: str, sources: Sources) -> bytes | str |
     recipe = RECIPES[language]
     command = [*recipe.compile, *sources.files]
     command[0], environment = java_tool("javac") if language == JAVA else (command[0], {})
-    content = {"sources": sources.files, "start": sources.start, "command": command, "product": recipe.product}
+    content = {
+        "sources": sources.files,
+        "start": sources.start,
+        "prefers": sources.prefers,
+        "command": command,
+        "product": recipe.product,
+    }
     with ExitStack() as stack:
         files = RunFiles(stack, {})
         files.add("payload", payload(environment=environment, **content))

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Mapping
+from fractions import Fraction
 from typing import Any
 
 from ringlite_cli.sandbox.values import Members, same_members, text_key
@@ -99,12 +100,26 @@ def _same_line(expected: str, actual: str, tolerance: float) -> bool:
 def _same_token(expected: str, actual: str, tolerance: float) -> bool:
     if expected == actual:
         return True
-    if not any(c in expected for c in ".eE"):  # an integer must be that integer
+    if tolerance == RELATIVE and not any(c in expected for c in ".eE"):  # an integer must be that integer
         return False
     try:
-        return _close(float(expected), float(actual), tolerance)
+        wanted, got = float(expected), float(actual)
     except ValueError:
         return False
+    if tolerance == RELATIVE and (places := _places(expected)) and places <= _MONEY:
+        return _places(actual) >= places and abs(wanted - got) <= 0.5 * 10.0**-places * _ROUNDING
+    return _close(wanted, got, tolerance)
+
+
+_MONEY = 2
+"""Decimals up to which an expected number is exact: money, versions. More of them are a result that was rounded."""
+_ROUNDING = 1e-3
+
+
+def _places(number: str) -> int:
+    """The decimals that a number shows; 0 with an exponent."""
+    whole, point, decimals = number.partition(".")
+    return len(decimals) if point and decimals.isdigit() else 0
 
 
 def _close(expected: float, actual: float, tolerance: float) -> bool:
@@ -135,7 +150,7 @@ def same_value(expected: Any, actual: Any, tolerance: float = RELATIVE) -> bool:
         return (math.isnan(expected) and math.isnan(actual)) or _close(expected, actual, tolerance)
     if isinstance(expected, int) and isinstance(actual, float):
         if tolerance == RELATIVE:
-            return math.isclose(expected, actual, rel_tol=0.0, abs_tol=_OF_AN_INTEGER)
+            return math.isfinite(actual) and abs(Fraction(actual) - expected) <= Fraction(_OF_AN_INTEGER)
         return _close(expected, actual, tolerance)
     return (type(expected) is type(actual) and bool(expected == actual)) or _same_kin(expected, actual)
 

@@ -14,8 +14,10 @@ _NAMES = {
     "cpp": CPP, "c++": CPP, "cxx": CPP, "cc": CPP, "java": JAVA,
 }  # fmt: skip
 _PUBLIC_CLASS = re.compile(
-    r"^[ \t]*public\s+(?:(?:final|abstract|strictfp)\s+)*class\s+([A-Za-z_$][\w$]*)", re.MULTILINE
+    r"\bpublic\s+(?:(?:final|abstract|strictfp)\s+)*(?:class|record|enum|interface)\s+([A-Za-z_$][\w$]*)"
 )
+# Linear in whatever a program holds: an open comment goes to the end, an open string to the line's end.
+_NOT_CODE = re.compile(r"//[^\n]*|/\*.*?(?:\*/|\Z)|\"(?:\\.|[^\"\\\n])*+\"?|'(?:\\.|[^'\\\n]){0,12}+'", re.DOTALL)
 _CACHE_BYTES = 256 << 20
 
 
@@ -47,13 +49,13 @@ _JVM = (
 )  # fmt: skip
 RECIPES = {
     CPP: Recipe(
-        "g++", ("g++", "-std=gnu++17", "-O2", "-pipe", "-w", "-o", "program"),
+        "g++", ("g++", "-std=gnu++20", "-DONLINE_JUDGE", "-O2", "-pipe", "-w", "-o", "program"),
         "program", "program", ("./program",), 16, 0, 0,
     ),
     JAVA: Recipe(
         "javac",
         ("javac", "-J-Xmx512m", *(f"-J{flag}" for flag in _JVM), "-encoding", "UTF-8", "-nowarn", "-d", "."),
-        "*.class", "program.jar", ("java", "-Xmx{memory}m", *_JVM, "-jar", "program.jar"), 2048, 48, 256,
+        "*.class", "program.jar", ("java", "-Xmx{memory}m", "-DONLINE_JUDGE=true", *_JVM, "-jar", "program.jar"), 2048, 48, 256,
         start_seconds=0.5, share_of_cpu=0.25,
     ),
 }  # fmt: skip
@@ -72,8 +74,18 @@ def has_compiler(language: str) -> bool:
 
 def java_class(source: str) -> str:
     """The name that a Java file must have: its public class's, else Main."""
-    found = _PUBLIC_CLASS.search(source)
-    return found[1] if found else "Main"
+    depth, place, code = 0, 0, code_only(source)
+    for found in _PUBLIC_CLASS.finditer(code):
+        depth += code.count("{", place, found.start()) - code.count("}", place, found.start())
+        place = found.start()
+        if depth == 0:
+            return found[1]
+    return "Main"
+
+
+def code_only(text: str) -> str:
+    """`text` of the same length in which comments, strings and characters are blank."""
+    return _NOT_CODE.sub(lambda found: re.sub(r"[^\n]", " ", found[0]), text)
 
 
 class Compiled:

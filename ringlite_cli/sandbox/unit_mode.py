@@ -1,5 +1,6 @@
 """Mode unit: test code runs against the program, in Python in a process of its own."""
 
+import ast
 import json
 import os
 import secrets
@@ -66,10 +67,25 @@ def _told(attempt: Attempt, how: Launch, language: str, word: str) -> tuple[Sand
 
 def _python(attempt: Attempt) -> SandboxVerdict:
     """The verdict of the tests; where they can't judge, it is their fault only if an empty program meets the same."""
-    verdict = _tested(attempt, attempt.submission.program, attempt.wants_prelude)
-    if verdict.verdict == model.SANDBOX_ERROR and _tested(attempt, "", False).verdict != model.SANDBOX_ERROR:
+    prelude = speaks_of_solution(str(attempt.tests["code"]))
+    verdict = _tested(attempt, attempt.submission.program, prelude)
+    if verdict.verdict == model.SANDBOX_ERROR and _tested(attempt, "", prelude).verdict != model.SANDBOX_ERROR:
         return replace(verdict, verdict=model.RUNTIME_ERROR)
     return verdict
+
+
+def speaks_of_solution(tests: str) -> bool:
+    """Whether tests follow LeetCode's convention: they use a `Solution` that they do not define.
+
+    The tests alone decide it, so what they may call is known before there is a program.
+    """
+    try:
+        tree = ast.parse(tests)
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return False
+    names = [node for node in ast.walk(tree) if isinstance(node, ast.Name) and node.id == "Solution"]
+    defined = any(isinstance(node, ast.ClassDef) and node.name == "Solution" for node in ast.walk(tree))
+    return bool(names) and not defined and all(isinstance(name.ctx, ast.Load) for name in names)
 
 
 def _tested(attempt: Attempt, program: str, prelude: bool) -> SandboxVerdict:

@@ -6,6 +6,7 @@ the tests' own checker on answers), `score` (an answer by a scorer), `compile` a
 Exit codes are labels for the judge; a submission that forges one only chooses how it fails.
 """
 
+import ast
 import atexit
 import builtins
 import gc
@@ -37,6 +38,12 @@ def prepare() -> None:
     """
     sys.stdin = io.TextIOWrapper(io.BufferedReader(io.FileIO(0, closefd=False)), "utf-8", "replace")
     sys.stdout, sys.stderr = _writer(1, "surrogateescape"), _writer(2, "backslashreplace")
+    for stream, mode in ((sys.stdin, "r"), (sys.stdout, "w"), (sys.stderr, "w")):
+        stream.mode = mode  # type: ignore[misc]  # as the interpreter's own streams say
+    sys.__stdin__, sys.__stdout__, sys.__stderr__ = sys.stdin, sys.stdout, sys.stderr  # type: ignore[misc]
+    sys.set_int_max_str_digits(0)
+    builtins.exit, builtins.quit = _leave, _leave  # type: ignore[assignment]
+    _STREAMS.extend((sys.stdout, sys.stderr))
     sys.argv = [PROGRAM_FILE]
     sys.path[:] = [p for p in sys.path if not p.startswith("/ringlite")]
     sys.modules["random"].seed(0)  # the same verdict every time
@@ -46,6 +53,15 @@ def prepare() -> None:
     _MAIN.__dict__["__builtins__"] = builtins
     for name in [n for n in sys.modules if n == "guest" or n.startswith("guest.")]:
         del sys.modules[name]
+
+
+_STREAMS: list[io.TextIOWrapper] = []
+"""The streams that a program starts with: what it has written there counts, whatever sys.stdout is in the end."""
+
+
+def _leave(code: object = None) -> None:
+    """exit() and quit(), which a start without the module `site` lacks."""
+    raise SystemExit(code)
 
 
 def _warm_up() -> None:
@@ -114,11 +130,21 @@ def _finish(play: "_Role", payload: dict[str, Any], files: dict[str, int]) -> No
     except BaseException as error:
         code = _report(error)
     try:
-        sys.stdout.flush()
-        sys.stderr.flush()
+        for stream in (sys.stdout, sys.stderr, *_STREAMS, *_opened_by_the_program()):
+            if not stream.closed:
+                stream.flush()
     except BaseException:
         code = code or EXIT_RAISED
     os._exit(code & 0xFF)
+
+
+def _opened_by_the_program() -> list[Any]:
+    """Files that a program has left open, which an interpreter would write out at its end."""
+    source = linecache.cache.get(PROGRAM_FILE)
+    if source is None or "open(" not in source[0]():  # type: ignore[misc,operator]
+        return []
+    kinds = (io.TextIOWrapper, io.BufferedWriter)
+    return [thing for thing in gc.get_objects() if type(thing) in kinds and not thing.closed and thing.writable()]
 
 
 def _report(error: BaseException) -> int:
@@ -141,9 +167,15 @@ _MAIN = types.ModuleType("__main__")
 def load(source: str, *, prelude: bool) -> dict[str, Any]:
     """Runs a program as `__main__`; returns its globals. Ends the process with EXIT_COMPILE for a syntax error."""
     space = _MAIN.__dict__
-    if prelude:
-        _prelude(space)
+    space["__file__"] = PROGRAM_FILE
     try:
+        tree = (
+            compile(source, PROGRAM_FILE, "exec", ast.PyCF_ONLY_AST, dont_inherit=True)
+            if "Solution" in source
+            else None
+        )
+        if prelude or (tree is not None and _defines_solution(tree)):
+            _prelude(space)
         code = compile(source, PROGRAM_FILE, "exec", dont_inherit=True)
     except (SyntaxError, ValueError, OverflowError, RecursionError, MemoryError) as error:
         print("".join(traceback.format_exception_only(error)), file=sys.stderr, end="", flush=True)
@@ -151,6 +183,11 @@ def load(source: str, *, prelude: bool) -> dict[str, Any]:
     linecache.cache[PROGRAM_FILE] = (lambda: source,)  # read by tracebacks alone
     exec(code, space)
     return space
+
+
+def _defines_solution(tree: ast.AST) -> bool:
+    """Whether a program is LeetCode's `class Solution`, which is written without its imports."""
+    return any(isinstance(node, ast.ClassDef) and node.name == "Solution" for node in ast.iter_child_nodes(tree))
 
 
 _STARS = "typing collections math heapq bisect itertools functools string operator random datetime"
@@ -167,6 +204,8 @@ def _prelude(space: dict[str, Any]) -> None:
         space[name] = __import__(name)  # `datetime` too is the module, not the class in it
     for thing in (wire.ListNode, wire.TreeNode, wire.list_node, wire.tree_node):
         space[thing.__name__] = thing
+    if "sortedcontainers" in _SORTED:
+        space.update(_SORTED["sortedcontainers"])
     space["is_same_list"] = lambda a, b: wire.list_values(a) == wire.list_values(b)
     space["is_same_tree"] = lambda a, b: wire.tree_values(a) == wire.tree_values(b)
 
@@ -224,6 +263,17 @@ def _test(payload: dict[str, Any], files: dict[str, int]) -> None:
         os._exit(EXIT_GONE)
 
 
+def _sorted_kinds() -> dict[str, dict[str, Any]]:
+    """SortedList and its kin, which LeetCode has at hand too, where the package is installed."""
+    try:
+        import sortedcontainers  # type: ignore[import-untyped,import-not-found,unused-ignore]
+    except ImportError:
+        return {}
+    names = ("SortedList", "SortedDict", "SortedSet", "SortedKeyList")
+    return {"sortedcontainers": {name: getattr(sortedcontainers, name) for name in names}}
+
+
+_SORTED = _sorted_kinds()
 _Role = Callable[[dict[str, Any], dict[str, int]], None]
 ROLES: dict[str, _Role] = {
     "program": _program,

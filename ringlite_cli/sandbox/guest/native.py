@@ -1,6 +1,7 @@
 """Compiling inside the jail, and turning into a compiled program. Everything happens in the run's own folder."""
 
 import os
+import resource
 import shutil
 import sys
 from typing import Any
@@ -27,15 +28,15 @@ def compile_source(payload: dict[str, Any], files: dict[str, int]) -> None:
         os._exit(EXIT_COMPILE)
     product = payload["product"]
     if product == "*.class":
-        product = _archive(payload["start"])
+        product = _archive(payload["start"], payload.get("prefers", ""))
     with open(product, "rb") as made:
         view = memoryview(made.read())
     while view:
         view = view[os.write(files["artifact"], view) :]
 
 
-def _archive(start: str) -> str:
-    """A jar of the classes here that starts with the class `start`, else with the one that has a `main`."""
+def _archive(start: str, prefers: str) -> str:
+    """A jar of the classes here that starts with the class `start`, else with one that has a `main`: `prefers` first."""
     import zipfile
 
     classes = sorted(name for name in os.listdir(".") if name.endswith(".class"))
@@ -45,6 +46,7 @@ def _archive(start: str) -> str:
         if start
         else [n for n in classes if b"\x04main" in contents[n] and b"([Ljava/lang/String;)V" in contents[n]]
     )
+    starts.sort(key=lambda name: name != f"{prefers}.class")
     if not starts:
         sys.stderr.write("no class with public static void main(String[])\n")
         sys.stderr.flush()
@@ -64,5 +66,9 @@ def run_native(payload: dict[str, Any], files: dict[str, int]) -> None:
             program.write(part)
             offset += len(part)
     os.close(number)
+    if "stack" in payload:  # as large as the memory limit, where the machine allows it
+        hard = resource.getrlimit(resource.RLIMIT_STACK)[1]
+        wanted = payload["stack"] if hard == resource.RLIM_INFINITY else min(payload["stack"], hard)
+        resource.setrlimit(resource.RLIMIT_STACK, (wanted, hard))
     os.chmod(payload["name"], 0o755)
     os.execve(payload["command"][0], payload["command"], _ENVIRONMENT | payload["environment"])

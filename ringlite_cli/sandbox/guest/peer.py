@@ -10,8 +10,10 @@ itself: what it computes from the tests' data never comes back as data.
 """
 
 import builtins
+import io
 import json
 import socket
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -83,13 +85,20 @@ def serve(link: Peer, space: dict[str, Any]) -> None:
         return lambda *args: _answer(link.ask(op="call", id=value["id"], args=wire.pack(list(args), give)), take)
 
     def handle(message: dict[str, Any]) -> dict[str, Any]:
+        printed, usual = io.StringIO(), sys.stdout
+        sys.stdout = printed
         try:
             args, named = wire.unpack(message["args"], take), wire.unpack(message.get("named", {}), take)
             value = _OPERATIONS[message["op"]](space, *args, **named)
-            return {"value": wire.pack(value, give), "args": _changed(args, message["args"], give)}
+            changed = _changed(dict(enumerate(args)), dict(enumerate(message["args"])), give)
+            changed |= _changed(named, message.get("named", {}), give)
+            reply = {"value": wire.pack(value, give), "args": changed}
         except BaseException as error:
             kinds = [k.__name__ for k in type(error).__mro__]
-            return {"error": {"kinds": kinds, "text": _text(error)}}
+            reply = {"error": {"kinds": kinds, "text": _text(error)}}
+        finally:
+            sys.stdout = usual
+        return reply | {"printed": printed.getvalue()} if printed.tell() else reply
 
     def name_kind(value: Any) -> str:
         if isinstance(value, type):
@@ -106,10 +115,10 @@ def serve(link: Peer, space: dict[str, Any]) -> None:
         return
 
 
-def _changed(args: list[Any], sent: list[Any], give: Callable[[Any], dict[str, Any]]) -> dict[str, Any]:
-    """The arguments that the call changed in place (lists, dicts, sets), by position."""
+def _changed(args: dict[Any, Any], sent: dict[Any, Any], give: Callable[[Any], dict[str, Any]]) -> dict[str, Any]:
+    """The arguments that the call changed in place (lists, dicts, sets), by position or name."""
     after = {}
-    for place, arg in enumerate(args):
+    for place, arg in args.items():
         if isinstance(arg, list | dict | set | bytearray):
             packed = wire.pack(arg, give)
             if packed != sent[place]:
@@ -128,8 +137,7 @@ def _operate(space: dict[str, Any], method: str, value: Any, *args: Any) -> Any:
     function = getattr(type(value), method, None)
     if function is None:  # as Python itself says it; list() and others rely on the type of this error
         raise TypeError(f"{type(value).__name__!r} object has no {method}")
-    result = function(value, *args)
-    return list(result) if method == "__iter__" else result
+    return function(value, *args)
 
 
 # The parameters before the slash keep out of the way of arguments that are passed by name.
@@ -148,6 +156,9 @@ _OPERATIONS: dict[str, Callable[..., Any]] = {
     "attribute": lambda space, value, name: getattr(value, name),
     "set_attribute": lambda space, value, name, new: setattr(value, name, new),
     "operator": _operate,
+    "instance": lambda space, kind, value: isinstance(value, kind),
+    "truth": lambda space, value: bool(value),
+    "text": lambda space, value: repr(value),
 }
 
 
@@ -163,7 +174,7 @@ class Remote:
     def __init__(self, tests: "Tests", wired: dict[str, Any], made: bool = True) -> None:
         """made: by the tests, which called its class; else it is what some call came back with."""
         self.__dict__["_tests"], self.__dict__["_wired"] = tests, wired
-        self.__dict__["_made"], self.__dict__["_told"] = made, False
+        self.__dict__["_made"], self.__dict__["_told"], self.__dict__["_class"] = made, False, False
 
     def __call__(self, /, *args: Any, **named: Any) -> Any:
         return self._tests.do("call", self, *args, **named)
@@ -177,16 +188,23 @@ class Remote:
         self._tests.do("set_attribute", self, name, value)
 
     def __repr__(self) -> str:
-        return str(self._wired["text"])
+        return str(self._tests.do("text", self)) if self._tests.classes else str(self._wired["text"])
 
     def __str__(self) -> str:
         return str(self._tests.do("operator", "__str__", self))
 
     def __bool__(self) -> bool:
-        return True
+        return self._tests.do("truth", self) is True if self._tests.classes and self._made else True
 
     def __hash__(self) -> int:
+        if self._tests.classes and self._made:
+            return hash(self._tests.do("operator", "__hash__", self))
         return hash(self._wired["id"])
+
+    def __instancecheck__(self, value: object) -> bool:
+        if not self._class:
+            raise TypeError("isinstance() arg 2 must be a type")
+        return isinstance(value, Remote) and self._tests.do("instance", self, value) is True
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Remote):
@@ -196,7 +214,8 @@ class Remote:
         return self._tests.classes and self._tests.do("operator", "__eq__", self, other) is True
 
     def __iter__(self) -> Any:
-        return iter(self._tests.do("operator", "__iter__", self))
+        found = self._tests.do("operator", "__iter__", self)
+        return found if isinstance(found, Remote) else iter(found)
 
     def __len__(self) -> int:
         return int(self._tests.do("operator", "__len__", self))
@@ -250,11 +269,13 @@ class Tests:
         self.calls += 1
         packed = wire.pack(list(args), self._give)
         reply = self.link.ask(op=operation, args=packed, named=wire.pack(named, self._give))
+        if printed := reply.get("printed"):
+            sys.stdout.write(str(printed))  # into what the tests have put there
         if "error" in reply:
             raise self._exception(reply["error"], iterating="__next__" in args)
-        self._copy_back(args, reply.get("args") or {})
+        self._copy_back({str(place): arg for place, arg in enumerate(args)} | named, reply.get("args") or {})
         value = wire.unpack(reply.get("value"), self._take)
-        if isinstance(value, Remote) and operation == "call" and args[0]._wired["type"] == "class":
+        if isinstance(value, Remote) and operation == "call" and args[0]._class:
             value.__dict__["_made"] = True
         return value
 
@@ -278,7 +299,9 @@ class Tests:
                 raise wire.Unsendable("only a call is answered")
             function = self.exported[int(message["id"])]
             return {"value": wire.pack(function(*wire.unpack(message["args"], self._take)), self._give)}
-        except Exception as error:
+        except Gone:
+            raise
+        except BaseException as error:  # an exit too: the program cannot end the tests through their own functions
             return {"error": f"{type(error).__name__}: {error}"}
 
     def _exception(self, error: dict[str, Any], iterating: bool) -> BaseException:
@@ -292,11 +315,12 @@ class Tests:
                 if builtin is Exception or ends or issubclass(builtin, UnicodeError | OSError):
                     break  # an end of the iteration would end a loop of the tests' own
                 return builtin(text)
-        return Raised(f"{kinds[0] if kinds else 'Exception'}: {text}")
+        name = kinds[0] if kinds and kinds[0].isidentifier() else "Exception"
+        return type(name, (Raised,), {})(text)
 
-    def _copy_back(self, args: tuple[Any, ...], changed: dict[str, Any]) -> None:
+    def _copy_back(self, args: dict[str, Any], changed: dict[str, Any]) -> None:
         for place, packed in changed.items():
-            arg, new = args[int(place)], wire.unpack(packed, self._take)
+            arg, new = args[place], wire.unpack(packed, self._take)
             if isinstance(arg, list | bytearray) and isinstance(new, list | bytearray):
                 arg[:] = new
             elif isinstance(arg, dict | set) and type(arg) is type(new):
@@ -309,5 +333,8 @@ class Tests:
             self.exceptions[name] = type(name, (Raised,), {})
             return self.exceptions[name]
         if kind in ("callable", "class"):
-            return Remote(self, {"~": "name", "id": name, "type": kind, "text": f"<{kind} {name}>"})
+            bound = Remote(self, {"~": "name", "id": name, "type": kind, "text": f"<{kind} {name}>"})
+            # What is a class, the tests' own spelling decides: a message cannot make one of another value
+            bound.__dict__["_class"] = kind == "class" and name[:1].isupper()
+            return bound
         return self.do("name", name)

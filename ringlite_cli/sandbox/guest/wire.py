@@ -62,6 +62,8 @@ def _pack_special(value: Any, other: Callable[[Any], dict[str, Any]] | None) -> 
         return _tag("complex", [value.real, value.imag])
     if type(value) in _BY_TEXT:
         return _tag(type(value).__name__, value.isoformat() if hasattr(value, "isoformat") else str(value))
+    if type(value).__module__.partition(".")[0] == "numpy" and callable(getattr(value, "tolist", None)):
+        return pack(value.tolist(), other)
     linked = _linked(value, other)
     if linked is not None:
         return linked
