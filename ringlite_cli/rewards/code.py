@@ -11,11 +11,30 @@ from ringlite_cli.problems import Verdict
 from ringlite_cli.rewards.extract import last_code_block
 from ringlite_cli.rewards.math import done
 from ringlite_cli.sandbox import Sandbox, SandboxVerdict, Submission
+from ringlite_cli.sandbox.languages import CPP, JAVA, language_of
 from ringlite_cli.sandbox.model import SANDBOX_ERROR
 
+REFUSED = "refused"
+_SHARED = (
+    "test code in C++ and Java runs in the program's own process, where a program can fake the end of the tests; "
+    "mode function asks it from outside (rewards.trust_compiled_tests runs it all the same)"
+)
 
-def verify_code(tests: Mapping[str, Any] | None, response: str, sandbox: Sandbox) -> "Future[Verdict]":
-    """The verdict on one response: the sandbox's words, `unparsed` without a code block, `error` when we failed."""
+
+def shares_its_process(tests: Mapping[str, Any] | None) -> bool:
+    """Return whether tests run in the process of the program that they test, as in mode unit of C++ and Java."""
+    return bool(tests) and tests.get("mode") == "unit" and language_of(tests.get("language")) in (CPP, JAVA)
+
+
+def verify_code(
+    tests: Mapping[str, Any] | None, response: str, sandbox: Sandbox, *, trust_compiled_tests: bool = False
+) -> "Future[Verdict]":
+    """Return the verdict on one response: the sandbox's words, `unparsed` without a code block, `error` if we failed.
+
+    Tests that share the program's process are `refused`, unless trust_compiled_tests.
+    """
+    if shares_its_process(tests) and not trust_compiled_tests:
+        return done(REFUSED, _SHARED)
     block = last_code_block(response)
     if tests is None:
         return done("error", "the problem has no tests")

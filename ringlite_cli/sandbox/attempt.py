@@ -81,7 +81,7 @@ class Attempt:
         bounds = bounds or self.bounds
         usual = {
             "cpu": math.ceil(bounds.cpu) + 1,
-            "memory": self.settings.memory_mb << 20,
+            "memory": (2 * self.settings.memory_mb + 64) << 20,  # of address space: a stack is reserved, not used
             "file": self.settings.output_mb << 20,
             "processes": self.settings.processes,
             "files": 64,

@@ -58,11 +58,12 @@ def output_comparison(tests: Mapping[str, Any]) -> Comparison | None:
     return lambda expected, actual: same_output(expected, actual, tolerance)
 
 
-def _tolerance(tests: Mapping[str, Any]) -> float:
-    return float(tests.get("tolerance") or RELATIVE)
+def _tolerance(tests: Mapping[str, Any]) -> float | None:
+    """The tolerance that the tests give, relative and absolute; None where they give none."""
+    return float(tests["tolerance"]) if tests.get("tolerance") else None
 
 
-def _same_in_any_order(expected: Any, actual: Any, tolerance: float) -> bool:
+def _same_in_any_order(expected: Any, actual: Any, tolerance: float | None) -> bool:
     many = list | tuple | set | frozenset
     if not isinstance(expected, many) or not isinstance(actual, many):
         return same_value(expected, actual, tolerance)
@@ -75,7 +76,7 @@ def _sorted_lines(text: str) -> str:
     return "\n".join(sorted(_lines(text)))
 
 
-def same_output(expected: str, actual: str, tolerance: float = RELATIVE) -> bool:
+def same_output(expected: str, actual: str, tolerance: float | None = None) -> bool:
     """Whether two outputs agree: white space at line ends and blank lines at the end aside, numbers in tolerance."""
     if expected.rstrip() == actual.rstrip():
         return True
@@ -92,21 +93,21 @@ def _lines(text: str) -> list[str]:
     return lines
 
 
-def _same_line(expected: str, actual: str, tolerance: float) -> bool:
+def _same_line(expected: str, actual: str, tolerance: float | None) -> bool:
     want, got = expected.split(), actual.split()
     return len(want) == len(got) and all(_same_token(a, b, tolerance) for a, b in zip(want, got, strict=True))
 
 
-def _same_token(expected: str, actual: str, tolerance: float) -> bool:
+def _same_token(expected: str, actual: str, tolerance: float | None) -> bool:
     if expected == actual:
         return True
-    if tolerance == RELATIVE and not any(c in expected for c in ".eE"):  # an integer must be that integer
+    if tolerance is None and not any(c in expected for c in ".eE"):  # an integer must be that integer
         return False
     try:
         wanted, got = float(expected), float(actual)
     except ValueError:
         return False
-    if tolerance == RELATIVE and (places := _places(expected)) and places <= _MONEY:
+    if tolerance is None and (places := _places(expected)) and places <= _MONEY:
         return _places(actual) >= places and abs(wanted - got) <= 0.5 * 10.0**-places * _ROUNDING
     return _close(wanted, got, tolerance)
 
@@ -118,16 +119,16 @@ _ROUNDING = 1e-3
 
 def _places(number: str) -> int:
     """The decimals that a number shows; 0 with an exponent."""
-    whole, point, decimals = number.partition(".")
+    _, point, decimals = number.partition(".")
     return len(decimals) if point and decimals.isdigit() else 0
 
 
-def _close(expected: float, actual: float, tolerance: float) -> bool:
-    absolute = ABSOLUTE if tolerance == RELATIVE else tolerance
-    return expected == actual or math.isclose(expected, actual, rel_tol=tolerance, abs_tol=absolute)
+def _close(expected: float, actual: float, tolerance: float | None) -> bool:
+    relative, absolute = (RELATIVE, ABSOLUTE) if tolerance is None else (tolerance, tolerance)
+    return expected == actual or math.isclose(expected, actual, rel_tol=relative, abs_tol=absolute)
 
 
-def same_value(expected: Any, actual: Any, tolerance: float = RELATIVE) -> bool:
+def same_value(expected: Any, actual: Any, tolerance: float | None = None) -> bool:
     """Whether a returned value is the expected one.
 
     `expected` comes from JSON, so a tuple equals a list of the same items and a dict's keys are compared as text. A set
@@ -149,7 +150,7 @@ def same_value(expected: Any, actual: Any, tolerance: float = RELATIVE) -> bool:
     if isinstance(expected, float) and isinstance(actual, int | float) and not isinstance(actual, bool):
         return (math.isnan(expected) and math.isnan(actual)) or _close(expected, actual, tolerance)
     if isinstance(expected, int) and isinstance(actual, float):
-        if tolerance == RELATIVE:
+        if tolerance is None:
             return math.isfinite(actual) and abs(Fraction(actual) - expected) <= Fraction(_OF_AN_INTEGER)
         return _close(expected, actual, tolerance)
     return (type(expected) is type(actual) and bool(expected == actual)) or _same_kin(expected, actual)

@@ -27,7 +27,7 @@ class Recipe:
 
     `{memory}` in a command is the memory limit in MiB; `extra_mb` comes on top of it as address space, `more_mb` as
     memory. The CPU limit grows by `start_seconds` and by `share_of_cpu` of itself: what the language itself takes
-    to start, and for its compiler's and collector's threads.
+    to start, and for its compiler's and collector's threads. `older`: tried where `compile` says no.
     """
 
     tool: str
@@ -40,6 +40,7 @@ class Recipe:
     more_mb: int
     start_seconds: float = 0.0
     share_of_cpu: float = 0.0
+    older: tuple[str, ...] = ()
 
 
 # The JVM reserves far more address space than it uses; its heap is what -Xmx bounds.
@@ -51,11 +52,13 @@ RECIPES = {
     CPP: Recipe(
         "g++", ("g++", "-std=gnu++20", "-DONLINE_JUDGE", "-O2", "-pipe", "-w", "-o", "program"),
         "program", "program", ("./program",), 16, 0, 0,
+        older=("g++", "-std=gnu++17", "-DONLINE_JUDGE", "-O2", "-pipe", "-w", "-o", "program"),
     ),
     JAVA: Recipe(
         "javac",
         ("javac", "-J-Xmx512m", *(f"-J{flag}" for flag in _JVM), "-encoding", "UTF-8", "-nowarn", "-d", "."),
-        "*.class", "program.jar", ("java", "-Xmx{memory}m", "-DONLINE_JUDGE=true", *_JVM, "-jar", "program.jar"), 2048, 48, 256,
+        "*.class", "program.jar",
+        ("java", "-Xmx{memory}m", "-DONLINE_JUDGE=true", *_JVM, "-jar", "program.jar"), 2048, 48, 256,
         start_seconds=0.5, share_of_cpu=0.25,
     ),
 }  # fmt: skip

@@ -23,6 +23,7 @@ from ringlite_cli.sandbox.languages import CPP, code_only, java_class
 _DRIVERS = Path(__file__).parent / "drivers"
 _NODES = ("ListNode", "TreeNode")
 _JAVA_DRIVER, JAVA_TESTS = "RingliteDriver", "RingliteTests"
+_RESERVED = (f"{_JAVA_DRIVER}.java",)  # a program with a class of this name does not compile
 _JAVA_IMPORTS = "import java.util.*; import java.util.function.*; import java.util.stream.*; import java.math.*; "
 _MACRO = re.compile(r"(?:#|%:)[ \t]*define[ \t]+(\w+)")
 _INCLUDE = re.compile(r"^[ \t]*#[ \t]*include[^\n]*$", re.MULTILINE)
@@ -109,7 +110,7 @@ def _closing_brace(code: str, opening: int) -> int:
 def _java(program: str, tests: str) -> Sources:
     program = _without_package(program)
     files = {f"{name}.java": _driver(f"{name}.java") for name in (*_NODES, _JAVA_DRIVER)}
-    files = {name: text for name, text in files.items() if not _defines(program, name.removesuffix(".java"))}
+    files = {name: text for name, text in files.items() if name in _RESERVED or not _defines(program, name[:-5])}
     own = java_class(program)
     files[f"{own}.java"] = _JAVA_IMPORTS + program
     if tests:

@@ -2,9 +2,11 @@
 
 import json
 import os
+import resource
 import select
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -55,6 +57,25 @@ def start(isolation: Isolation, place: Place, control: int, common: dict[str, An
 
     common: arguments of Popen.
     """
+    with _large_stack():
+        return _start(isolation, place, control, common)
+
+
+@contextmanager
+def _large_stack() -> Iterator[None]:
+    """What is started meanwhile may have a stack as large as its memory limit, where the machine allows it.
+
+    The room for it is laid out when a program starts, so a limit that is raised later comes too late.
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_STACK)
+    resource.setrlimit(resource.RLIMIT_STACK, (hard, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_STACK, (soft, hard))
+
+
+def _start(isolation: Isolation, place: Place, control: int, common: dict[str, Any]) -> "subprocess.Popen[bytes]":
     jailed = isolation.level != "none"
     free = _free_uid(place.slot)
     uid = str(SUBMISSION_UID if jailed else free) if isolation.user_ids else "-"

@@ -99,7 +99,9 @@ final class RingliteDriver {
                 Object result = method.invoke(Modifier.isStatic(method.getModifiers()) ? null : fresh(holder), given);
                 if (method.getReturnType() == void.class) result = given.length == 0 ? null : given[0];
                 StringBuilder line = new StringBuilder();
-                write(result, line);
+                String kind = method.getReturnType().getSimpleName();
+                if (result == null && (kind.equals("ListNode") || kind.equals("TreeNode"))) line.append("[]");
+                else write(result, line);
                 return line.toString();
             }
         }

@@ -1,7 +1,6 @@
 """Compiling inside the jail, and turning into a compiled program. Everything happens in the run's own folder."""
 
 import os
-import resource
 import shutil
 import sys
 from typing import Any
@@ -36,7 +35,7 @@ def compile_source(payload: dict[str, Any], files: dict[str, int]) -> None:
 
 
 def _archive(start: str, prefers: str) -> str:
-    """A jar of the classes here that starts with the class `start`, else with one that has a `main`: `prefers` first."""
+    """A jar of the classes here that starts with `start`, else with a class that has a `main`, `prefers` first."""
     import zipfile
 
     classes = sorted(name for name in os.listdir(".") if name.endswith(".class"))
@@ -66,9 +65,5 @@ def run_native(payload: dict[str, Any], files: dict[str, int]) -> None:
             program.write(part)
             offset += len(part)
     os.close(number)
-    if "stack" in payload:  # as large as the memory limit, where the machine allows it
-        hard = resource.getrlimit(resource.RLIMIT_STACK)[1]
-        wanted = payload["stack"] if hard == resource.RLIM_INFINITY else min(payload["stack"], hard)
-        resource.setrlimit(resource.RLIMIT_STACK, (wanted, hard))
     os.chmod(payload["name"], 0o755)
     os.execve(payload["command"][0], payload["command"], _ENVIRONMENT | payload["environment"])
