@@ -13,7 +13,9 @@ _NAMES = {
     "python": PYTHON, "python3": PYTHON, "py": PYTHON, "": PYTHON,
     "cpp": CPP, "c++": CPP, "cxx": CPP, "cc": CPP, "java": JAVA,
 }  # fmt: skip
-_PUBLIC_CLASS = re.compile(r"^\s*public\s+(?:(?:final|abstract|strictfp)\s+)*class\s+([A-Za-z_$][\w$]*)", re.MULTILINE)
+_PUBLIC_CLASS = re.compile(
+    r"^[ \t]*public\s+(?:(?:final|abstract|strictfp)\s+)*class\s+([A-Za-z_$][\w$]*)", re.MULTILINE
+)
 _CACHE_BYTES = 256 << 20
 
 

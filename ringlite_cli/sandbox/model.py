@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ringlite_cli.errors import UserError
+from ringlite_cli.model_text import remark
 from ringlite_cli.sandbox.packages import USUAL, site_packages
 
 LEVELS = ("none", "partial", "full")
@@ -84,7 +85,10 @@ class Submission:
 
 @dataclass(frozen=True, slots=True)
 class SandboxVerdict:
-    """What came of a submission. `failed_case` counts from 0; `seconds` is the wall time of its runs together."""
+    """What came of a submission.
+
+    `failed_case` counts from 0; `seconds` is the wall time of its runs together; `detail` is bounded.
+    """
 
     verdict: str
     seconds: float = 0.0
@@ -93,6 +97,9 @@ class SandboxVerdict:
     cpu_seconds: float = 0.0
     memory_bytes: int = 0
     stderr: str = field(default="", repr=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "detail", remark(self.detail))
 
     @property
     def accepted(self) -> bool:

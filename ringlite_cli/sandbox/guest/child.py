@@ -2,7 +2,7 @@
 
 Roles: `program` (a whole program, stdin to stdout), `calls` (call a function on each case, write what it returned),
 `serve` (hold the program and answer the tests' calls), `test` (run the tests against a served program), `check` (run
-the tests' own checker on answers), `compile` and `native` (C++ and Java).
+the tests' own checker on answers), `score` (an answer by a scorer), `compile` and `native` (C++ and Java).
 Exit codes are labels for the judge; a submission that forges one only chooses how it fails.
 """
 
@@ -21,7 +21,7 @@ import types
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from . import lock, native, peer, testing, wire
+from . import lock, native, peer, scoring, testing, wire
 
 EXIT_HARNESS, EXIT_GONE, EXIT_MEMORY, EXIT_RAISED = 70, 71, 97, 1
 EXIT_COMPILE, EXIT_NO_TOOL = native.EXIT_COMPILE, native.EXIT_NO_TOOL
@@ -231,6 +231,7 @@ ROLES: dict[str, _Role] = {
     "serve": _serve,
     "test": _test,
     "check": _check,
+    "score": scoring.score,
     "compile": native.compile_source,
     "native": native.run_native,
 }
