@@ -245,15 +245,22 @@ def _children() -> list[int]:
 
 
 def _remove(folder: str) -> None:
-    """Removes a folder and what is in it, as far as this process may; opened first where its owner has closed it."""
-    with contextlib.suppress(OSError):
+    """Removes a folder and what is in it, as far as this process may; opened first where its owner has closed it.
+
+    What lies too deep stays until the jail is closed; no run can list the folder that it lies in.
+    """
+    with contextlib.suppress(OSError, RecursionError):
         os.chmod(folder, 0o700)
+        _open_folders(folder)
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _open_folders(folder: str) -> None:
     for place, folders, _ in os.walk(folder):
         for path in (os.path.join(place, name) for name in folders):
             if not os.path.islink(path):  # what it leads to is not the run's
                 with contextlib.suppress(OSError):
                     os.chmod(path, 0o700)
-    shutil.rmtree(folder, ignore_errors=True)
 
 
 def main(register_at_fork: Callable[..., None]) -> None:
