@@ -13,6 +13,7 @@ PACKAGE = Path(ringlite_cli.__file__).parent
 GROUND = {
     "errors",
     "problems",
+    "prompt_code",
     "samples",
     "console",
     "engine",

@@ -3,11 +3,12 @@
 Paper §3.3: 1 only if every test passes, else 0.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Future
 from typing import Any
 
-from ringlite_cli.problems import Verdict
+from ringlite_cli.errors import UserError
+from ringlite_cli.problems import Problem, Verdict
 from ringlite_cli.rewards.extract import last_code_block
 from ringlite_cli.rewards.math import done
 from ringlite_cli.sandbox import Sandbox, SandboxVerdict, Submission
@@ -24,6 +25,26 @@ _SHARED = (
 def shares_its_process(tests: Mapping[str, Any] | None) -> bool:
     """Return whether tests run in the process of the program that they test, as in mode unit of C++ and Java."""
     return bool(tests) and tests.get("mode") == "unit" and language_of(tests.get("language")) in (CPP, JAVA)
+
+
+def require_own_process(problems: Iterable[Problem], *, trusted: bool) -> None:
+    """Raise UserError where a problem's tests share the program's process, unless they are trusted.
+
+    A policy would be rewarded for what it can fake, and without trust every response would be `refused`.
+    """
+    shared = [
+        problem
+        for problem in problems
+        if (problem.verifier or problem.domain) == "code" and shares_its_process(problem.tests)
+    ]
+    if shared and not trusted:
+        raise UserError(
+            f"{len(shared)} problems (the first: {shared[0].id}) have test code in C++ or Java, which runs in the "
+            "program's own process, where a program can fake the end of the tests",
+            where="verifier code",
+            hint="give them tests of mode function or stdin, take them out of the data, or set "
+            "rewards.trust_compiled_tests to train on them all the same",
+        )
 
 
 def verify_code(

@@ -129,19 +129,18 @@ def _finish(play: "_Role", payload: dict[str, Any], files: dict[str, int]) -> No
             print(stop.code, file=sys.stderr)
     except BaseException as error:
         code = _report(error)
-    try:
-        for stream in (sys.stdout, sys.stderr, *_STREAMS, *_opened_by_the_program()):
-            if not stream.closed:
+    for stream in (sys.stdout, sys.stderr, *_STREAMS, *_opened_by_the_program()):
+        try:
+            if not getattr(stream, "closed", False):
                 stream.flush()
-    except BaseException:
-        code = code or EXIT_RAISED
+        except BaseException:
+            code = code or EXIT_RAISED
     os._exit(code & 0xFF)
 
 
 def _opened_by_the_program() -> list[Any]:
-    """Files that a program has left open, which an interpreter would write out at its end."""
-    source = linecache.cache.get(PROGRAM_FILE)
-    if source is None or "open(" not in source[0]():  # type: ignore[misc,operator]
+    """Return files that a program has left open, which an interpreter would write out at its end."""
+    if not any("open(" in source for source in _LOADED):
         return []
     kinds = (io.TextIOWrapper, io.BufferedWriter)
     return [thing for thing in gc.get_objects() if type(thing) in kinds and not thing.closed and thing.writable()]
@@ -162,6 +161,8 @@ def _without_harness(trace: types.TracebackType | None) -> types.TracebackType |
 
 
 _MAIN = types.ModuleType("__main__")
+_LOADED: list[str] = []
+"""Sources that have been run as `__main__`."""
 
 
 def load(source: str, *, prelude: bool) -> dict[str, Any]:
@@ -180,6 +181,7 @@ def load(source: str, *, prelude: bool) -> dict[str, Any]:
     except (SyntaxError, ValueError, OverflowError, RecursionError, MemoryError) as error:
         print("".join(traceback.format_exception_only(error)), file=sys.stderr, end="", flush=True)
         os._exit(EXIT_COMPILE)
+    _LOADED.append(source)
     linecache.cache[PROGRAM_FILE] = (lambda: source,)  # read by tracebacks alone
     exec(code, space)
     return space

@@ -11,12 +11,14 @@ from ringlite_cli.stages.parts.tracking import tracked
 
 
 def run(context: Context) -> StageResult:
+    from ringlite_cli.rewards.code import require_own_process
     from ringlite_cli.rewards.gym import require_scorers
     from ringlite_cli.train.rl.run import run_rl
 
     section: RlStage = context.section
     recipe, folder, problems = context.recipe, context.folder, context.problems(context.section.data)
     require_scorers(problems)
+    require_own_process(problems, trusted=recipe.rewards.trust_compiled_tests)
     call_ranks(context.run, context.name)
     with context.verifiers() as verify, context.console.progress(context.name, 1) as bar, tracked(context) as trl:
         result = run_rl(
