@@ -122,7 +122,7 @@ def _finish(play: "_Role", payload: dict[str, Any], files: dict[str, int]) -> No
             threading._shutdown()  # type: ignore[attr-defined]
         finally:
             atexit._run_exitfuncs()
-            sys.stdout.flush()
+            _flush(sys.stdout)
     except SystemExit as stop:
         code = stop.code if isinstance(stop.code, int) else int(stop.code is not None)
         if isinstance(stop.code, str):
@@ -131,11 +131,16 @@ def _finish(play: "_Role", payload: dict[str, Any], files: dict[str, int]) -> No
         code = _report(error)
     for stream in (sys.stdout, sys.stderr, *_STREAMS, *_opened_by_the_program()):
         try:
-            if not getattr(stream, "closed", False):
-                stream.flush()
+            _flush(stream)
         except BaseException:
             code = code or EXIT_RAISED
     os._exit(code & 0xFF)
+
+
+def _flush(stream: Any) -> None:
+    """Write out a stream that can be: a program may have closed it, or put something smaller in its place."""
+    if hasattr(stream, "flush") and not getattr(stream, "closed", False):
+        stream.flush()
 
 
 def _opened_by_the_program() -> list[Any]:
