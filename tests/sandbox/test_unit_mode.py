@@ -56,12 +56,14 @@ FORGED = {
     "words in a string": ("'class Solution'\ndef isqrt(n): return -1", "assert isqrt(10) == 3"),
     "a value whose type is called class": (
         EQUALS_ALL + "class Made:\n    def __call__(self): return Yes()\n"
-        "Made.__name__ = Made.__qualname__ = 'class'\nclass Square:\n    def __init__(self, side): self.side = Made()",
+        "Made.__name__ = Made.__qualname__ = 'class'\nclass Square:\n    def __init__(self, side): "
+        "self.side = Made()",
         "assert abs(Square(3).side() - 9) < 0.1",
     ),
     "a metaclass called class": (
         EQUALS_ALL + "class M(type): pass\nM.__name__ = 'class'\n"
-        "class Square(metaclass=M):\n    def __init__(self, side): pass\n    def area(self): return Yes()",
+        "class Square(metaclass=M):\n    def __init__(self, side): pass\n    def area(self): "
+        "return Yes()",
         "assert abs(Square(3).area() - 9) < 0.1",
     ),
     "the function is a class": (EQUALS_ALL + "f = Yes\nYes.__init__ = lambda s, a: None", "assert f(2) == 4"),
@@ -77,15 +79,20 @@ FORGED = {
     "output in place of an answer": ("def f(): print('ok'); return 'no'", "assert f() == 'ok'"),
     "printing nothing": (
         "def f(): pass",
-        "import io, contextlib\nb = io.StringIO()\nwith contextlib.redirect_stdout(b): f()\nassert b.getvalue() == 'a\\n'",
+        "import io, contextlib\nb = io.StringIO()\nwith contextlib.redirect_stdout(b): f()\nassert "
+        "b.getvalue() == 'a\\n'",
     ),
     "isinstance answered by the class's own hook": (
-        "class M(type):\n    def __instancecheck__(c, o): return True\nclass Shape(metaclass=M): pass\ndef make(): return 7",
+        "class M(type):\n    def __instancecheck__(c, o): return True\nclass Shape(metaclass=M): "
+        "pass\ndef make(): return 7",
         "assert isinstance(make(), Shape)",
     ),
-    "an argument that is not changed": ("def f(nums): nums = sorted(nums)", "a = [2, 1]\nf(nums=a)\nassert a == [1, 2]"),
+    "an argument that is not changed": (
+        "def f(nums): nums = sorted(nums)",
+        "a = [2, 1]\nf(nums=a)\nassert a == [1, 2]",
+    ),
     "an array that is another": ("import numpy\ndef f(): return numpy.array([1, 2])", "assert f() == [1, 3]"),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("name", FORGED)
@@ -111,7 +118,10 @@ RIGHT = {
     "an instance": (MONEY, "assert isinstance(Money(1), Money) and not isinstance(Money(1), Coin)"),
     "an instance of a subclass": (MONEY, "assert isinstance(Coin(1), Money) and not isinstance(3, Money)"),
     "an instance that a function made": (MONEY, "assert isinstance(give(), Money)"),
-    "hash in a dict": (MONEY, "prices = {Money(3): 'three'}\nassert prices[Money(3)] == 'three' and Money(4) not in prices"),
+    "hash in a dict": (
+        MONEY,
+        "prices = {Money(3): 'three'}\nassert prices[Money(3)] == 'three' and Money(4) not in prices",
+    ),
     "hash in a set": (MONEY, "assert len({Money(1), Money(1), Money(2)}) == 2"),
     "truth": (MONEY, "assert Money(1)\nassert not Money(0)\nassert bool(Money(0)) is False"),
     "repr": (MONEY, "m = Money(9)\nm.spend(cents=4)\nassert repr(m) == 'Money(5)' and f'{m!r}' == 'Money(5)'"),
@@ -121,11 +131,13 @@ RIGHT = {
     ),
     "a set passed by name": ("def add(to): to.add(3)", "s = {1}\nadd(to=s)\nassert s == {1, 3}"),
     "nested lists passed by name": (
-        "def fill(grid):\n    for row in grid: row[0] = 0", "g = [[1, 2], [3, 4]]\nfill(grid=g)\nassert g == [[0, 2], [0, 4]]",
+        "def fill(grid):\n    for row in grid: row[0] = 0",
+        "g = [[1, 2], [3, 4]]\nfill(grid=g)\nassert g == [[0, 2], [0, 4]]",
     ),
     "printed output, patched stdout": (
         "def f(n):\n    for i in range(n): print(i, end=' ')",
-        "import io\nfrom unittest.mock import patch\nwith patch('sys.stdout', new=io.StringIO()) as out: f(3)\n"
+        "import io\nfrom unittest.mock import patch\nwith patch('sys.stdout', new=io.StringIO()) "
+        "as out: f(3)\n"
         "assert out.getvalue() == '0 1 2 '",
     ),
     "printed before an exception": (
@@ -143,23 +155,33 @@ RIGHT = {
         "        with self.assertRaisesRegex(Exception, '^nothing here$'): f()",
     ),
     "a generator without end": (
-        "def primes():\n    n = 2\n    while True:\n        if all(n % d for d in range(2, n)): yield n\n        n += 1",
+        "def primes():\n    n = 2\n    while True:\n        if all(n % d for d in range(2, n)): "
+        "yield n\n        n += 1",
         "p = primes()\nassert [next(p) for _ in range(4)] == [2, 3, 5, 7]\n"
-        "from itertools import takewhile\nassert list(takewhile(lambda x: x < 20, primes())) == [2, 3, 5, 7, 11, 13, 17, 19]",
+        "from itertools import takewhile\nassert list(takewhile(lambda x: x < 20, primes())) == "
+        "[2, 3, 5, 7, 11, 13, 17, 19]",
     ),
     "an iterator class": (
-        "class Down:\n    def __init__(s, n): s.n = n\n    def __iter__(s): return s\n    def __next__(s):\n"
+        "class Down:\n    def __init__(s, n): s.n = n\n    def __iter__(s): return s\n    def "
+        "__next__(s):\n"
         "        if s.n == 0: raise StopIteration\n        s.n -= 1\n        return s.n",
         "assert list(Down(3)) == [2, 1, 0]",
     ),
-    "numpy numbers": ("import numpy as np\ndef f(): return np.float64(0.5), np.int32(3), np.bool_(True)",
-                      "assert f() == (0.5, 3, True)"),
-    "a numpy array as a list": ("import numpy as np\ndef f(): return np.arange(4).reshape(2, 2)",
-                                "assert f() == [[0, 1], [2, 3]]"),
-    "numpy within a list": ("import numpy as np\ndef f(): return [np.int64(1), {'a': np.float32(2)}]",
-                            "assert f() == [1, {'a': 2.0}]"),
+    "numpy numbers": (
+        "import numpy as np\ndef f(): return np.float64(0.5), np.int32(3), np.bool_(True)",
+        "assert f() == (0.5, 3, True)",
+    ),
+    "a numpy array as a list": (
+        "import numpy as np\ndef f(): return np.arange(4).reshape(2, 2)",
+        "assert f() == [[0, 1], [2, 3]]",
+    ),
+    "numpy within a list": (
+        "import numpy as np\ndef f(): return [np.int64(1), {'a': np.float32(2)}]",
+        "assert f() == [1, {'a': 2.0}]",
+    ),
     "names that LeetCode has at hand": (
-        "class Solution:\n    def f(self, a):\n        s = SortedDict()\n        for x in a: s[x] = 1\n        return list(s)",
+        "class Solution:\n    def f(self, a):\n        s = SortedDict()\n        for x in a: s[x] "
+        "= 1\n        return list(s)",
         "assert Solution().f([3, 1]) == [1, 3]",
     ),
     "a function called as a module's": (
@@ -170,7 +192,7 @@ RIGHT = {
         "def helper(x): return 'the program'\ndef f(x): return x + 1",
         "def helper(x): return f(x)\nassert helper(1) == 2",
     ),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("name", RIGHT)

@@ -1,0 +1,47 @@
+"""An RL stage looks at its problems before it loads a policy or starts a rank."""
+
+from pathlib import Path
+
+import pytest
+
+from ringlite_cli.console import Console
+from ringlite_cli.errors import UserError
+from ringlite_cli.problems import Problem, write_problems
+from ringlite_cli.recipe.load import load_recipe
+from ringlite_cli.runs.manifest import Manifest, describe
+from ringlite_cli.stages.base import Context
+from ringlite_cli.stages.kinds.rl import STAGE
+
+RECIPE = """\
+name: compiled
+model: {path: some/model}
+stages:
+  curate:
+    kind: curate
+    sources: [{generator: arithmetic, rows: 10}]
+    sets: {mixed: {}}
+  rl: {kind: rl, policy: base, data: curate.mixed, trl: {max_steps: 1}}
+"""
+
+
+def context(folder: Path, *overrides: str) -> Context:
+    """A run whose curation left one problem with C++ test code."""
+    (folder / "r.yaml").write_text(RECIPE)
+    tests = {"mode": "unit", "language": "cpp", "code": "assert(f(1) == 2);"}
+    data = folder / "curate" / "mixed.parquet"
+    data.parent.mkdir()
+    write_problems(data, [Problem("m", "math", "1 + 1?", "2"), Problem("c", "code", "Write f.", tests=tests)])
+    outputs = {"mixed": describe(data, folder)}
+    Manifest("curate", "curate", "done", "", 0, {}, [], outputs=outputs).write(data.parent)
+    return Context(load_recipe(str(folder / "r.yaml"), overrides), "rl", folder, Console())
+
+
+def test_problems_with_compiled_test_code_end_it_at_its_start(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"\(the first: c\) have test code in C\+\+ or Java.*trust_compiled_tests"):
+        STAGE.run(context(tmp_path))
+    assert not (tmp_path / "rl").exists()
+
+
+def test_trusted_ones_do_not(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"^(?!.*compiled)"):  # the policy is what is missing next
+        STAGE.run(context(tmp_path, "rewards.trust_compiled_tests=true"))
