@@ -20,7 +20,8 @@ stages:
     kind: curate
     sources: [{generator: arithmetic, rows: 10}]
     sets: {mixed: {}}
-  rl: {kind: rl, policy: base, data: curate.mixed, trl: {max_steps: 1}}
+  sft: {kind: sft, data: curate.mixed}
+  rl: {kind: rl, policy: sft, data: curate.mixed, trl: {max_steps: 1}}
 """
 
 
