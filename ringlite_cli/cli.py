@@ -311,14 +311,25 @@ def _first_comment(path: Path) -> str:
 
 @app.command()
 def verify(
-    file: Annotated[Path, typer.Argument(metavar="FILE.jsonl", help="rows with a response, its answer or tests")],
-    out: Annotated[Path, typer.Option(help="where the verdicts go")],
+    file: Annotated[
+        Path | None, typer.Argument(metavar="FILE.jsonl", help="rows with a response, its answer or tests")
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="where the verdicts go")] = None,
+    explain: Annotated[
+        tuple[str, str] | None, typer.Option(metavar="GOLD ANSWER", help="say how two answers are read, and why")
+    ] = None,
+    tolerance: Annotated[float, typer.Option(min=0.0, help="with --explain: relative, as science has it")] = 0.0,
     workers: Annotated[int, typer.Option(min=1)] = 2,
     isolation: Annotated[str, typer.Option(help="least sandbox isolation: full, partial or none")] = "full",
 ) -> None:
     """Verify responses offline: a row in, a verdict out."""
-    from ringlite_cli.stages.commands.verify import verify_rows
+    from ringlite_cli.stages.commands.verify import explained, verify_rows
 
+    if explain:
+        Console().say(explained(*explain, tolerance))
+        return
+    if file is None or out is None:
+        raise UserError("verify needs FILE.jsonl and --out, or --explain GOLD ANSWER")
     verify_rows(file, out, Console(), workers=workers, isolation=isolation)
 
 

@@ -10,6 +10,8 @@ from functools import lru_cache
 from math import inf
 from typing import Any
 
+from ringlite_cli.model_text import loads
+
 MOST_BYTES = 1 << 28
 """An answer larger than this is refused: nothing that ringlite asks for is near it."""
 
@@ -61,7 +63,7 @@ def _call(
     if status >= 400:
         raise Refused(status, data[:300].decode("utf-8", "replace").strip())
     try:
-        return json.loads(data)
+        return loads(data)
     except (ValueError, RecursionError) as error:
         raise NoAnswer(f"the answer is no JSON: {error}") from None
 

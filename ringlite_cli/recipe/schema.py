@@ -70,7 +70,7 @@ class Rewards(Section):
 
     workers: Positive = 2
     math_timeout: float = Field(5.0, gt=0, description="seconds of wall time a math check may take")
-    code_timeout: float = Field(4.0, gt=0, description="seconds of wall time one test of a program may take")
+    code_timeout: float = Field(4.0, gt=0, description="CPU seconds that one test of a program may take")
     memory_mb: Positive = 512
     science_tolerance: float = Field(0.01, ge=0, description="relative error that a numeric science answer may have")
     isolation: Literal["full", "partial", "none"] = Field("full", description="the least sandbox isolation accepted")
@@ -117,6 +117,10 @@ class Source(Section):
     @property
     def name(self) -> str:
         return str(self.generator or self.hub or self.path)
+
+
+SetName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$")]
+"""A set's name: the name of a file in the stage's folder."""
 
 
 class ProblemSet(Section):
@@ -219,7 +223,7 @@ class Labels(Section):
 class CurateStage(Section):
     kind: Literal["curate"]
     sources: list[Source] = Field(min_length=1)
-    sets: dict[str, ProblemSet] = Field(min_length=1)
+    sets: dict[SetName, ProblemSet] = Field(min_length=1)
     max_unreadable: float = Field(0.2, ge=0, lt=1, description="share of a source's rows that may be unreadable")
     languages: list[Language] = Field(["en"], min_length=1, description="languages of prompts that are kept")
     workers: Positive | None = Field(None, description="processes for the text steps; default: the cores at hand")

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ringlite_cli.errors import UserError
+from ringlite_cli.model_text import bounded, loads
 from ringlite_cli.problems import VERDICT_REVISION, Problem, Verdict
 from ringlite_cli.rewards.verifiers import ANSWERLESS, ROUTES, Verifiers, VerifierSettings
 from ringlite_cli.thoughts import Tags, with_thought
@@ -113,7 +114,7 @@ def _verify_batch(verify: Verifiers, lines: list[bytes], first: int) -> list[dic
     verdicts = iter(verify([(problem, response) for problem, response, fault in read if not fault]))
     rows = []
     for problem, _, fault in read:
-        verdict = Verdict("bad row", 0.0, 0.0, fault) if fault else next(verdicts)
+        verdict = Verdict("bad row", 0.0, 0.0, bounded(fault)) if fault else next(verdicts)
         rows.append(
             {
                 "id": problem.id,
@@ -132,7 +133,7 @@ def _read_row(line: bytes, number: int, tags: Tags) -> tuple[Problem, str, str]:
     The field `thought_opened` (true, or the tag) says that the prompt opened a thought, which the response starts in.
     """
     try:
-        row = json.loads(line)
+        row = loads(line)
     except (ValueError, RecursionError) as error:
         return Problem(str(number), "", ""), "", f"not JSON: {error}"
     if not isinstance(row, dict):

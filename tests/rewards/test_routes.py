@@ -1,4 +1,4 @@
-"""Routes other than the domain's own: reasoning-gym, instructions, a judge, a reward model."""
+"""Routes other than the domain's own: instructions, a judge, a reward model."""
 
 import json
 
@@ -7,37 +7,7 @@ import pytest
 from ringlite_cli.errors import UserError
 from ringlite_cli.problems import Problem
 from ringlite_cli.rewards import Verifiers, VerifierSettings
-from ringlite_cli.rewards.gym import is_installed
 from ringlite_cli.rewards.instructions import CHECKS, verify_instructions
-
-needs_gym = pytest.mark.skipif(not is_installed(), reason="reasoning-gym is not installed")
-
-
-@needs_gym
-@pytest.mark.slow
-def test_reasoning_gym_scores_its_own_tasks():
-    import reasoning_gym
-
-    pairs, wanted = [], []
-    for task in ("countdown", "mini_sudoku", "rearc", "maze", "leg_counting"):
-        row = reasoning_gym.create_dataset(task, size=1, seed=3)[0]
-        entry = json.dumps({"answer": row["answer"], "metadata": row["metadata"]}, default=str)
-        problem = Problem(task, "logic", row["question"], answer=entry, verifier="logic-gym")
-        pairs += [(problem, f"<answer>{row['answer']}</answer>"), (problem, "<answer>no idea</answer>"), (problem, "?")]
-        wanted += ["correct", "wrong", "unparsed"]
-    with Verifiers(VerifierSettings(workers=1, math_timeout=20.0)) as verify:
-        verdicts = verify(pairs)
-        broken = verify([(Problem("p", "logic", "?", answer="{}", verifier="logic-gym"), "<answer>1</answer>")])
-    assert [v.verdict for v in verdicts] == wanted
-    assert broken[0].verdict == "error"
-
-
-def test_reasoning_gym_missing_is_said_with_how_to_get_it(monkeypatch):
-    monkeypatch.setattr("ringlite_cli.rewards.gym.is_installed", lambda: False)
-    problem = Problem("p", "logic", "?", answer='{"metadata": {"source_dataset": "x"}}', verifier="logic-gym")
-    with Verifiers(VerifierSettings(workers=1)) as verify, pytest.raises(UserError, match="pip install reasoning-gym"):
-        verify([(problem, "<answer>1</answer>")])
-
 
 FOLLOWED = [
     ("punctuation:no_comma", {}, "No pause at all", "One, two"),
