@@ -9,6 +9,7 @@ from ringlite_cli.data.rules.answers import missing_answer
 from ringlite_cli.data.rules.code import missing_tests
 from ringlite_cli.data.rules.language import other_language
 from ringlite_cli.data.rules.repair import MENDABLE, mended_tests
+from ringlite_cli.data.solutions import READ, last_result
 from ringlite_cli.problems import Problem
 
 if TYPE_CHECKING:
@@ -49,11 +50,17 @@ def cleanse(rows: Sequence[Row], features: "Features | None" = None, languages: 
         if reason or (trace_reason and row.procedural):
             sifted.drops.append(Drop(row, reason or trace_reason or ""))
             continue
-        if trace_reason:
+        if trace_reason == "trace_no_final_answer" and _states_a_value(row.problem):
+            row.unboxed = True  # verification weighs what it arrives at
+        elif trace_reason:
             sifted.traces_stripped.append((row, trace_reason))
             _take_trace_off(row)
         sifted.kept.append(row)
     return sifted
+
+
+def _states_a_value(problem: Problem) -> bool:
+    return (problem.verifier or problem.domain) in READ and last_result(problem.trace or "") is not None
 
 
 def _take_trace_off(row: Row) -> None:
