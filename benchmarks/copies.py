@@ -129,14 +129,14 @@ def found_copies(
     if mixed:
         beside = [replace(p, id=f"beside:{n}", source="copies") for n, p in enumerate(others[: 9 * len(copies)])]
         copies = [*copies, *beside]
-    mine = {f"copy:{n}" for n in range(len(problems))}
     counts = []
     for split in ("train", "eval"):
         rows = [Row(replace(p, source="plain"), split, verified="trace") for p in problems]
         rows += [Row(p, "train") for p in copies]
         drops = sift(rows, trust, Steps()).drops
         wanted = ("duplicate", "contamination")[split == "eval"]
-        counts.append(sum(d.reason.startswith(wanted) and d.problem.id in mine for d in drops))
+        gone = {d.problem.id for d in drops if d.reason.startswith(wanted)}  # of duplicates, either of the two
+        counts.append(sum(f"copy:{n}" in gone or p.id in gone for n, p in enumerate(problems)))
     return counts[0], counts[1]
 
 
@@ -146,14 +146,23 @@ def mistaken(problems: Sequence[Problem], wanted: int) -> tuple[int, int]:
     counts = []
     for split in ("train", "eval"):
         taken = 0
-        for start in range(0, len(pairs), 100):  # near-misses of one problem are apart, not copies of one another
-            part = {problem.id: (problem, miss) for problem, miss in pairs[start : start + 100]}
-            rows = [Row(p, split) for p, _ in part.values()] + [Row(m, "train") for _, m in part.values()]
+        for part in _rounds(pairs):
+            rows = [Row(p, split) for p, _ in part] + [Row(m, "train") for _, m in part]
             drops = sift(rows, trust, Steps()).drops
             reasons = ("duplicate", "contamination", "conflicting")
             taken += sum(d.reason.startswith(reasons) and d.problem.source == "near" for d in drops)
         counts.append(taken)
     return counts[0], counts[1]
+
+
+def _rounds(pairs: Sequence[tuple[Problem, Problem]]) -> Iterator[list[tuple[Problem, Problem]]]:
+    """The pairs in groups in which each problem stands once."""
+    left = list(pairs)
+    while left:
+        here = {problem.id: (problem, miss) for problem, miss in reversed(left)}
+        yield list(here.values())
+        taken = {miss.id for _, miss in here.values()}
+        left = [pair for pair in left if pair[1].id not in taken]
 
 
 def usable(folder: Path) -> tuple[list[Problem], list[Problem]]:

@@ -7,7 +7,7 @@ from ringlite_cli.data.rows import Drop, Row, Sifted
 from ringlite_cli.data.rules import LANGUAGES, PROBLEM_FAMILIES, TRACES
 from ringlite_cli.data.rules.answers import missing_answer
 from ringlite_cli.data.rules.code import missing_tests
-from ringlite_cli.data.rules.language import other_language
+from ringlite_cli.data.rules.language import language_of
 from ringlite_cli.data.rules.repair import MENDABLE, mended_tests
 from ringlite_cli.data.solutions import READ, last_result
 from ringlite_cli.problems import Problem
@@ -21,11 +21,16 @@ def is_benchmark(row: Row) -> bool:
     return row.split == "eval" and not row.procedural
 
 
-def reasons_of(problem: Problem, benchmark: bool, languages: Sequence[str]) -> tuple[str | None, str | None]:
-    """Why the problem is out, and why its trace is; None for what is fine."""
+def reasons_of(
+    problem: Problem, benchmark: bool, languages: Sequence[str], core: str | None = None
+) -> tuple[str | None, str | None]:
+    """Why the problem is out, and why its trace is; None for what is fine.
+
+    core: the prompt without what its source's prompts share, which may be in another language than the problem.
+    """
     if benchmark:
         return _unscorable(problem), None
-    reason = other_language(problem, languages)
+    reason = None if language_of(problem.prompt if core is None else core) in languages else "other_language"
     for family in PROBLEM_FAMILIES:
         reason = reason or family.reason(problem)
     return reason, None if reason else TRACES.reason(problem)

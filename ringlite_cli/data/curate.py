@@ -28,7 +28,7 @@ from ringlite_cli.data.features import Features, join, measure
 from ringlite_cli.data.labelling import label_rows
 from ringlite_cli.data.output import read_origins, write_drops, write_provenance
 from ringlite_cli.data.rows import Drop, Progress, Row, Sifted, Spool
-from ringlite_cli.data.rules import LANGUAGES
+from ringlite_cli.data.rules import LANGUAGES, unworded
 from ringlite_cli.data.semantic import (
     drop_semantic_duplicates,
     embed_rows,
@@ -107,7 +107,7 @@ def curate(
     trail (dropped.jsonl, funnel.json, CARD.md) is on disk by then, to see why.
     """
     steps = replace(steps or Steps(), progress=progress)
-    warnings = [*warnings, *card_warnings(sources)]
+    warnings = [*warnings, *card_warnings(sources), *unworded(steps.languages)]
     if steps.semantic_duplicates or steps.semantic_contamination or steps.label_embeddings:
         model_folder()  # its absence shows now, not after an hour
     shutil.rmtree(out_dir / _SPOOL, ignore_errors=True)

@@ -116,8 +116,8 @@ def _same(pairs: _Pairs) -> dict[int, tuple[int, float]]:
     for i, candidates in _equal(own.sign, other.sign):
         if i not in found and not pairs.rows[i].procedural and len(candidates) <= _FEW_CANDIDATES:
             words = pairs.words(i)
-            j = next((j for j in candidates if _is_wrapped(words, pairs.held_words(j))), None)
-            if j is not None and not pairs.held[j].procedural:
+            wrapped = (j for j in candidates if _is_wrapped(words, pairs.held_words(j)) and pairs.same_task(i, j))
+            if (j := next(wrapped, -1)) >= 0 and not pairs.held[j].procedural:
                 found[i] = (j, min(len(words), pairs.other.size[j]) / max(len(words), pairs.other.size[j], 1))
     return found
 

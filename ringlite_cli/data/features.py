@@ -209,7 +209,8 @@ def _of(problems: Sequence[Problem], flags: Sequence[int], context: "_Context") 
     words = [tokens(core) for core, _ in cores]
     kinds = Kinds()
     vocabulary = Vocabulary.of(words)
-    reasons = [reasons_of(p, bool(f & BENCHMARK), context.languages) for p, f in zip(problems, flags, strict=True)]
+    asked = zip(problems, flags, cores, strict=True)
+    reasons = [reasons_of(p, bool(f & BENCHMARK), context.languages, core) for p, f, (core, _) in asked]
     return Features(
         _hashes(collapse(p.prompt) for p in problems),
         _hashes("\x1f".join(w) for w in words),

@@ -34,7 +34,7 @@ _FRACTION_OF_DIGITS = re.compile(r"\\[dt]?frac\s*(\d)\s*(\d)")
 _GROUP = re.compile(r"([\^_]|\\(?:[cdt]?frac|[dt]?binom|sqrt)|[\])}])\s*\{([^{}]*)\}")
 _ATOM = re.compile(r"\s*[+-]?\s*(?:\\?[a-zA-Z]+|\d+(?:\.\d+)?)\s*")
 _LATEX_LOOK = re.compile(
-    r"\\[\[\]()]|[\^_]\{\}"
+    r"\\[\[\]()]|[\^_]\{\}|\\(?:begin|end)\s*\{(?:align|aligned|array|gather|gathered|equation|split|cases|center)\*?\}"
     r"|\\(?:left|right|[bB]ig{1,2}[lr]?|displaystyle|textstyle|limits|quad|qquad|operatorname\*?|text(?:bf|it|rm)?"
     r"|math(?:rm|bf|it|sf)|mbox|rm|bf|[,;:!> ])(?![a-z])"
 )

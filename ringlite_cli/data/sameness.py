@@ -40,6 +40,8 @@ _DECISIVE_LIST = (
     " triple half third quarter twice per percent dozen"
 )
 _DECISIVE = frozenset(_DECISIVE_LIST.split())
+_SAME_MEANING = ("largest greatest maximum max", "smallest least minimum min", "average mean", "width breadth")
+_SYNONYMS = {word: words for words in _SAME_MEANING for word in words.split()}
 _DECISIVE_SIGNS = frozenset("大小多少奇偶正负和差积商最不非面周体长宽高径角内外前后左右上下加减乘除增质合")
 
 
@@ -74,9 +76,8 @@ def asks_otherwise(words: Sequence[str], others: Sequence[str]) -> bool:
     """Whether a quantity that is named, or what is asked, is in one of the texts alone."""
     mine, theirs = Counter(words), Counter(others)
     for changed, known in ((mine - theirs, theirs), (theirs - mine, mine)):
-        for word in changed:
-            if (word in _DECISIVE or word in _DECISIVE_SIGNS) and word not in known:
-                return True
+        if any(_is_decisive(word) and not _has_form(word, known) for word in changed):
+            return True
     return bool(_news(_asked(words), mine, theirs) or _news(_asked(others), theirs, mine))
 
 
@@ -102,6 +103,14 @@ def jaccard(words: Sequence[str], others: Sequence[str]) -> float:
     return shared / max(one.total() + two.total() - shared, 1)
 
 
+def _is_decisive(word: str) -> bool:
+    return word in _DECISIVE or word in _DECISIVE_SIGNS
+
+
+def _has_form(word: str, known: Iterable[str]) -> bool:
+    return any(_SYNONYMS.get(word, word) == _SYNONYMS.get(other, other) or _is_form(word, other) for other in known)
+
+
 def _asked(words: Sequence[str]) -> Sequence[str]:
     """The tokens from the last asking word on; none where nothing asks."""
     place = max((i for i, word in enumerate(words) if word in _ASKING), default=len(words))
@@ -111,9 +120,7 @@ def _asked(words: Sequence[str]) -> Sequence[str]:
 def _news(asked: Iterable[str], mine: Counter[str], theirs: Counter[str]) -> list[str]:
     """Words of a question that the other text has nowhere, in no form, but fillers."""
     return [
-        word
-        for word in asked
-        if word not in theirs and word not in _FILLERS and not any(_is_form(word, other) for other in theirs - mine)
+        word for word in asked if word not in theirs and word not in _FILLERS and not _has_form(word, theirs - mine)
     ]
 
 
