@@ -67,6 +67,10 @@ class Features:
         """The tokens of a prompt without what its source's prompts share."""
         return tokens(self.boilerplate.core(problem.prompt, problem.source)[0])
 
+    def facts(self, problem: Problem) -> list[str]:
+        """The numbers, operators and single letters of a prompt, sorted: what a paraphrase leaves as it is."""
+        return sorted(signature(self.tokens(problem)))
+
     def take(self, places: NDArray[np.int64], *, grams: bool = True) -> "Features":
         """The features of those rows alone, in that order, in memory; without the grams where no one needs them."""
         return Features(

@@ -32,8 +32,11 @@ _ARRIVES = re.compile(
 )
 _SENTENCE = re.compile(r"(?<=[.!?])\s+|\n+|(?<=[。！？])")
 _NUMBER = re.compile(r"\d+(?:\.\d+)?")
-_DRESS = re.compile(r"^[\s*$:：(\\\[]*?(?:\\\(|\\\[|\$+|\*+)?\s*|\s*(?:\\\)|\\\]|\$+|\*+)?[\s*$.。!,;]*$")
+_DRESS = re.compile(r"^\s*(?:\*+|\$+|\\\(|\\\[|[:：])\s*|\s*(?:\*+|\$+|\\\)|\\\]|[.。!,;])\s*$")
 _PLAIN = re.compile(r"^-?\s*\$?\s*" + _VALUE.removeprefix("-?") + r"(?:\s*(?:\\?%|[A-Za-z][A-Za-z .]{0,30}))?$")
+_BRACKETED_UNIT = re.compile(
+    r"\s*(\$?" + _VALUE + r"\$?)\s*[(（]\s*(?:[A-Za-z]{2,}[A-Za-z .]*|[\u4e00-\u9fff]+)\s*[)）]\s*\Z"
+)
 _MOST_CHARACTERS = 200
 
 
@@ -87,7 +90,16 @@ def answer_of(problem: Problem) -> str | None:
     if problem.answer or not problem.trace or problem.tests or (problem.verifier or problem.domain) not in READ:
         return None
     found = last_result(problem.trace)
-    return found.text if found and found.explicit and len(found.text) <= _MOST_CHARACTERS else None
+    if found is None or not found.explicit or len(found.text) > _MOST_CHARACTERS:
+        return None
+    said = last_boxed(problem.trace) or _NUMBER.search(found.text) or "\\" in found.text
+    return found.text if said else None
+
+
+def without_unit(answer: str) -> str:
+    """The answer without a unit in brackets after a number: "99 (screws)" is 99."""
+    found = _BRACKETED_UNIT.match(answer)
+    return found[1] if found else answer
 
 
 def weigh(rows: Sequence[Row], problems: dict[int, Problem], verify: Verify) -> dict[int, Evidence]:
@@ -128,4 +140,4 @@ def _undressed(text: str) -> str:
     before = ""
     while text != before:
         before, text = text, _DRESS.sub("", text.strip())
-    return text if text.count("(") == text.count(")") else text.strip("()")
+    return text
