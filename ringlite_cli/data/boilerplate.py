@@ -10,6 +10,7 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 from ringlite_cli.data.rows import Row
@@ -44,6 +45,11 @@ class Shared:
     starts: frozenset[Key] = frozenset()
     longest: int = 0
 
+    @cached_property
+    def closers(self) -> tuple[str, ...]:
+        """The last words of the ends: a text that ends in none of them has no shared end."""
+        return tuple(sorted({key[-1] for key in self.ends}))
+
 
 @dataclass
 class Boilerplate:
@@ -63,6 +69,11 @@ class Boilerplate:
         if start >= end:
             return text, ""
         return text[start:end], text[:start] + text[end:]
+
+    def echoes(self, source: str, suffixes: Iterable[str]) -> bool:
+        """Whether something that the source's prompts share says again what a suffix says."""
+        texts = [told["text"] for told in self.counts.get(source, ())]
+        return any(says_the_same(text, suffix) for text in texts for suffix in suffixes)
 
     def without_echo(self, prompt: str, source: str, suffix: str) -> str:
         """The prompt without the shared ends that say again what the recipe's suffix says."""
@@ -163,7 +174,7 @@ def _numbered(pieces: list[str]) -> list[str]:
 
 def _end_of(text: str, shared: Shared) -> int:
     """Where the shared end begins; the length of the text where there is none."""
-    if not shared.ends:
+    if not text.rstrip().endswith(shared.closers):
         return len(text)
     spans = list(_PIECE.finditer(text, max(0, len(text) - LONGEST * 12)))[-shared.longest - 1 :]
     pieces = [match[0] for match in spans]

@@ -182,9 +182,10 @@ def sift(rows: Sequence[Row], verify: Verify, steps: Steps, folder: Path | None 
 def _shared_texts(rows: Sequence[Row], boilerplate: Boilerplate, suffix: Mapping[str, str]) -> dict[str, Any]:
     """Take off prompts what the recipe's suffix says again; for the funnel, what each source's prompts share."""
     cut: Counter[str] = Counter()
-    for row in rows:
-        problem = row.problem if boilerplate.shared and not row.procedural else None
-        if problem is None or problem.source not in boilerplate.shared:
+    echoing = {source for source in boilerplate.shared if boilerplate.echoes(source, suffix.values())}
+    for row in rows if echoing else ():
+        problem = row.problem
+        if row.procedural or problem.source not in echoing:
             continue
         prompt = boilerplate.without_echo(problem.prompt, problem.source, suffix.get(problem.domain, ""))
         if prompt != problem.prompt:

@@ -36,12 +36,13 @@ _LEANS = re.compile(
     r"|Proposition|Corollary|Section|Chapter|Eq(?:uation|\.)?) ?\(?\d+(?:\.\d+)*\)?)"
     r"|\bT ?N ?Y ?W ?R\b|\b[Tt]he [Nn]umber [Yy]ou [Ww]ill [Rr]eceive\b"
     r"|\bas (?:in|for) (?:the )?(?:previous|last|preceding) (?:question|problem|exercise|part)\b"
-    r"|(?:上|前)一?(?:道?题|小题|问)|(?:接|承|由|同)上题?|(?:上|前)述(?:问题|题目)|第[一1](?:小?题|问)(?:的)?(?:结果|结论|答案)"
 )
-_LEANING_WORDS = re.compile(
-    r"previous|preceding|foregoing|prior|above|before|continu|follow|carry|answer|result|value|solution|output|part|problem"
-    r"|exercise|example|theorem|lemma|proposition|corollary|section|chapter|eq|t ?n ?y|number you|last|[上前承同第]",
-    re.I,
+_LEANS_IN_CHINESE = re.compile(
+    r"(?:上|前)一?(?:道?题|小题|问)|(?:接|承|由|同)上题?|(?:上|前)述(?:问题|题目)|第[一1](?:小?题|问)(?:的)?(?:结果|结论|答案)"
+)
+_OTHER_TEXTS = (  # one of these stands in whatever leans
+    *("question", "problem", "exercise", "part ", "item", "task", "puzzle", "riddle", "example", "theorem", "lemma"),
+    *("proposition", "corollary", "section", "chapter", "eq.", "equation", "tnywr", "t n y", "receive"),
 )
 _PROOF = re.compile(r"\b(?:prove|show) that\b|\bgive a proof\b|证明|求证|试证", re.I)
 _OPEN = re.compile(
@@ -83,9 +84,12 @@ def multi_part(problem: Problem) -> str | None:
 @PROMPTS.rule
 def leans_on_another(problem: Problem) -> str | None:
     """Needs the text or the answer of another row: "the previous problem", "by Theorem 2", TNYWR of a relay."""
-    if problem.domain == "code" or not _LEANING_WORDS.search(problem.prompt):
+    if problem.domain == "code":
         return None
-    return "leans_on_another" if _LEANS.search(problem.prompt) else None
+    lower = problem.prompt.lower()
+    leans = any(map(lower.__contains__, _OTHER_TEXTS)) and _LEANS.search(problem.prompt)
+    leans = leans or (not lower.isascii() and _LEANS_IN_CHINESE.search(problem.prompt))
+    return "leans_on_another" if leans else None
 
 
 @PROMPTS.rule
@@ -95,9 +99,9 @@ def proof_or_open(problem: Problem) -> str | None:
         return "proof"
     if problem.domain == "code":
         return None
-    if _WHY.search(problem.prompt):
-        return "open_question"
     lower = problem.prompt.lower()
+    if ("why" in lower or "为什么" in lower) and _WHY.search(problem.prompt):
+        return "open_question"
     if not any(map(lower.__contains__, _OPEN_WORDS)) or _ASKS.search(problem.prompt):
         return None
     if _PROOF.search(problem.prompt):
