@@ -8,15 +8,14 @@ from typing import IO, Any
 
 from ringlite_cli.data.rows import Drop
 from ringlite_cli.problems import write_parquet
+from ringlite_cli.whole import whole
 
 
 @contextmanager
 def replacing(path: Path, mode: str = "w") -> Iterator[IO[Any]]:
     """A file that takes its name when the block ends well."""
-    partial = path.with_name(path.name + ".partial")
-    with partial.open(mode, encoding=None if "b" in mode else "utf-8") as file:
+    with whole(path) as partial, partial.open(mode, encoding=None if "b" in mode else "utf-8") as file:
         yield file
-    partial.replace(path)
 
 
 def write_jsonl(path: Path, rows: Iterable[dict[str, Any]]) -> None:

@@ -24,7 +24,7 @@ Doubts = Callable[[Problem], str | None]
 """Tells why no natural response to a problem would be rewarded; None or "" where one would be."""
 
 BATCH = 512
-_BLOCK = re.compile(r"```[^\n]*\n(.*?)```", re.S)
+_BLOCK = re.compile(r"```[^\n`]*+\n(.*?)```", re.S)
 OTHER_SOLUTIONS = "other_solutions"
 """The label under which code problems bring more accepted solutions than their trace."""
 _KINDS = (  # of a verdict on an accepted solution, first match counts

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from ringlite_cli.evals.compare import compare
+from ringlite_cli.runs.catalogue.panels import ARM_PANELS
 from ringlite_cli.runs.files import read_json, read_jsonl
 from ringlite_cli.runs.manifest import read_manifest
 
@@ -19,7 +20,7 @@ Runs = Mapping[str, Mapping[int, Path]]
 """arm -> seed -> run folder."""
 
 ALL = "mean of tasks"
-CURVES = ("reward", "entropy", "grad_norm", "response_tokens_mean", "budget")
+CURVES = tuple(panel.curves[0].key for panel in ARM_PANELS)
 _TENTH = 10
 
 

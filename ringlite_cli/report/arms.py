@@ -8,16 +8,10 @@ from ringlite_cli.report.build import render_page
 from ringlite_cli.report.figures import Series, Sheet, Whisker, lines, whiskers
 from ringlite_cli.report.sections.project import efficiency_figures, efficiency_table
 from ringlite_cli.report.words import NONE, decimal, fixed, joined, percent, points
+from ringlite_cli.runs.catalogue.panels import ARM_PANELS
 
 _STYLES = ("p-base", "p-rl0", "p-rl1", "p-rl2", "p-rl3", "p-rl4", "p-sft")
 _SHAPES = ("circle", "square", "diamond")
-_CURVES = {
-    "reward": ("Reward", "mean over responses"),
-    "entropy": ("Entropy", "nats per token"),
-    "grad_norm": ("Gradient norm", "L2 norm"),
-    "response_tokens_mean": ("Response length", "tokens"),
-    "budget": ("Tokens that a step trains at most", "tokens per step"),
-}
 _NOTE = (
     "Each difference is paired over the problems of its seed. The interval is Student's t over the seeds, as a "
     "training run is the unit: with few seeds it is wide. It says nothing of other models, data or sizes."
@@ -127,14 +121,15 @@ def _training(comparison: Mapping[str, Any], arms: list[str], sheet: Sheet) -> S
         *(
             lines(
                 sheet,
-                title,
+                panel.title,
                 "RL step",
-                unit + ", mean over seeds",
-                [Series(arm, _style(arm, arms), curves[arm][name], "mean") for arm in arms if curves[arm][name]],
-                zero=name != "entropy",
-                log=name == "grad_norm",
+                panel.unit + ", mean over seeds",
+                [Series(arm, _style(arm, arms), curves[arm][key], "mean") for arm in arms if curves[arm][key]],
+                zero=panel.zero,
+                log=panel.log,
             )
-            for name, (title, unit) in _CURVES.items()
+            for panel in ARM_PANELS
+            for key in (panel.curves[0].key,)
         )
     )
     rows, seeds = comparison["training"], comparison["seeds"]

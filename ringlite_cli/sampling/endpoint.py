@@ -6,20 +6,17 @@ when it fails for good has been handed to `on_done` by then, so that the caller 
 and at a second stop, it does not wait: the threads that ask are daemons, which Python's end leaves behind.
 """
 
-import http.client
-import json
 import logging
 import os
 import queue
 import threading
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from typing import Any
 
 from ringlite_cli.errors import UserError, WorkFailed
+from ringlite_cli.http_client import NoAnswer, Refused, post_json
 from ringlite_cli.recipe.schema import Responder
 from ringlite_cli.samples import Memory, OnDone, OnProgress, Progress, Request, Sample, SamplingSettings, sample_seed
 
@@ -98,6 +95,10 @@ class EndpointSampler:
     def prompt_ids(self, request: Request) -> list[int]:
         raise NotImplementedError("an endpoint does not show its tokens")
 
+    def prompt_end(self, request: Request) -> str:
+        """Return the last characters of the prompt that the server renders, as far as they are known here."""
+        return self.responder.thought_opened
+
     def close(self) -> None:
         """Nothing to free: the server keeps its model."""
 
@@ -140,7 +141,8 @@ class EndpointSampler:
         counted = int(usage.get("completion_tokens") or 0)
         self.response_tokens += counted
         ids = tuple(choice.get("token_ids") or ())
-        return Sample(request.problem_id, index, text, ids, prompt_tokens, truncated, counted=counted)
+        end = self.prompt_end(request)
+        return Sample(request.problem_id, index, text, ids, prompt_tokens, truncated, counted=counted, prompt_end=end)
 
     def _post(self, body: dict[str, Any]) -> dict[str, Any]:
         pause, said = FIRST_PAUSE, ""
@@ -151,14 +153,14 @@ class EndpointSampler:
                 pause *= 2
             try:
                 return self._once(body)
-            except urllib.error.HTTPError as error:
-                said = f"HTTP {error.code}: {error.read(300).decode('utf-8', 'replace').strip()}"
+            except Refused as error:
+                said = str(error)
                 if error.code not in _AGAIN:
                     raise UserError(
                         f"the endpoint refuses: {said}", where=self.url, hint=self._hint(error.code)
                     ) from None
-            except (OSError, http.client.HTTPException, ValueError) as error:
-                said = f"{type(error).__name__}: {error}"
+            except NoAnswer as error:
+                said = str(error)
         raise WorkFailed(
             f"the endpoint failed {TRIES} times ({said})",
             where=self.url,
@@ -166,14 +168,10 @@ class EndpointSampler:
         )
 
     def _once(self, body: dict[str, Any]) -> dict[str, Any]:
-        headers = {"Content-Type": "application/json"}
-        if key := os.environ.get(self.responder.api_key_env):
-            headers["Authorization"] = f"Bearer {key}"
-        call = urllib.request.Request(self.url, json.dumps(body).encode(), headers)
-        with urllib.request.urlopen(call, timeout=self.responder.timeout) as response:
-            answer = json.loads(response.read())
+        key = os.environ.get(self.responder.api_key_env, "")
+        answer = post_json(self.url, body, key=key, timeout=self.responder.timeout)
         if not isinstance(answer, dict):
-            raise ValueError(f"the answer is a {type(answer).__name__}")
+            raise NoAnswer(f"the answer is a {type(answer).__name__}")
         return answer
 
     def _hint(self, code: int) -> str:

@@ -1,18 +1,17 @@
 """The policies of a run, drawn from by an OpenAI-compatible server that has them loaded (`vllm serve FOLDER`)."""
 
-import json
 import os
-import urllib.error
-import urllib.request
+import threading
 from pathlib import Path
 from typing import Any
 
 from ringlite_cli.errors import UserError
+from ringlite_cli.http_client import NoAnswer, Refused, get_json
 from ringlite_cli.recipe.engine import Engine
 from ringlite_cli.recipe.schema import Responder
 from ringlite_cli.samples import Request, SamplingSettings
 from ringlite_cli.sampling.endpoint import EndpointSampler
-from ringlite_cli.sampling.load import load_model, load_tokenizer
+from ringlite_cli.sampling.load import load_model, load_tokenizer, prompt_end
 
 EXTRAS = {"return_token_ids": True, "top_k": -1, "min_p": 0.0, "repetition_penalty": 1.0}
 """vLLM's: the tokens of each response, and none of the defaults that a model's generation_config.json would set."""
@@ -40,6 +39,8 @@ class ServerSampler(EndpointSampler):
         self._path, self._dtype = path, dtype
         self._model: Any = None
         self._tokenizer: Any = None
+        self._prompt_end: str | None = None
+        self._lock = threading.Lock()
 
     @property
     def model(self) -> Any:
@@ -59,6 +60,16 @@ class ServerSampler(EndpointSampler):
                 [dict(m) for m in request.messages], add_generation_prompt=True, tokenize=True, return_dict=False
             )
         )
+
+    def prompt_end(self, request: Request) -> str:
+        """Return the end of the rendered prompt, the same for all; "" where the policy's tokenizer is not at hand."""
+        with self._lock:
+            if self._prompt_end is None:
+                try:
+                    self._prompt_end = prompt_end(self.tokenizer, self.prompt_ids(request))
+                except UserError:
+                    self._prompt_end = ""
+        return self._prompt_end
 
     def close(self) -> None:
         """Frees what was loaded here; the server keeps its own."""
@@ -86,16 +97,13 @@ def served_name(engine: Engine, path: Path | str) -> str:
 
 
 def _models(url: str, engine: Engine) -> list[dict[str, Any]]:
-    key = os.environ.get(engine.api_key_env)
-    call = urllib.request.Request(url, headers={"Authorization": f"Bearer {key}"} if key else {})
     try:
-        with urllib.request.urlopen(call, timeout=30) as response:
-            found = json.loads(response.read())["data"]
+        found = get_json(url, key=os.environ.get(engine.api_key_env, ""), timeout=30)["data"]
         return [model for model in found if isinstance(model, dict)]
-    except urllib.error.HTTPError as error:
+    except Refused as error:
         hint = f"put its key into {engine.api_key_env}" if error.code in (401, 403) else "engine.url ends in /v1"
         raise UserError(f"the server says HTTP {error.code}", where=url, hint=hint) from None
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (NoAnswer, KeyError, TypeError) as error:
         raise UserError(
             f"no OpenAI-compatible server answers there ({error})", where=url, hint="start it, or mend engine.url"
         ) from None

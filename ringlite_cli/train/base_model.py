@@ -9,7 +9,6 @@ import copy
 import importlib.util
 import logging
 import os
-import shutil
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ from ringlite_cli.errors import UserError, WorkFailed
 from ringlite_cli.models import refuse_needless_trust, register
 from ringlite_cli.problems import Problem
 from ringlite_cli.runs.files import read_json, write_json
+from ringlite_cli.whole import whole
 
 log = logging.getLogger(__name__)
 
@@ -49,24 +49,19 @@ def prepare_model(
     """
     section = model if isinstance(model, Mapping) else model.model_dump()
     out_dir = Path(out_dir)
-    partial = out_dir.with_name(out_dir.name + ".partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(parents=True)
     try:
-        if section.get("new"):
-            tokenizer = train_tokenizer(_texts(problems, prompt_suffix or {}), section["new"].get("vocab_size", 512))
-            network = new_model(section["new"]["config"], tokenizer, seed)
-        elif section.get("gguf_file"):
-            network, tokenizer = _from_gguf(_gguf_folder(section), section["gguf_file"])
-        else:
-            network, tokenizer = _from_pretrained(section)
-        save_plain(network.to(_dtype(section.get("dtype"), network)), tokenizer, partial)
-        shutil.rmtree(out_dir, ignore_errors=True)
-        partial.replace(out_dir)
+        with whole(out_dir, folder=True) as partial:
+            if section.get("new"):
+                words = _texts(problems, prompt_suffix or {})
+                tokenizer = train_tokenizer(words, section["new"].get("vocab_size", 512))
+                network = new_model(section["new"]["config"], tokenizer, seed)
+            elif section.get("gguf_file"):
+                network, tokenizer = _from_gguf(_gguf_folder(section), section["gguf_file"])
+            else:
+                network, tokenizer = _from_pretrained(section)
+            save_plain(network.to(_dtype(section.get("dtype"), network)), tokenizer, partial)
     except OSError as error:
         raise WorkFailed(f"cannot write the model ({error.strerror or error})", where=str(out_dir)) from None
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
     return out_dir
 
 

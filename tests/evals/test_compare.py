@@ -24,11 +24,14 @@ def write_run(folder: Path, rewards: dict[str, list[float]], *, budget: int = 51
     (folder / "select" / "decision.json").write_text("{}")
     manifest = {
         "stage": "rl-math",
+        "kind": "rl",
         "seconds": 60.0,
         "tokens": {"trained": 10 * budget},
         "recipe": {"kind": "rl", "token_budget": budget, "trl": {"beta": 0.001}},
     }
     (folder / "rl-math" / "manifest.json").write_text(json.dumps(manifest))
+    steps = [{"step": step, "entropy": budget * step / 1000} for step in range(1, 21)]
+    (folder / "rl-math" / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in steps))
     return folder
 
 
@@ -45,11 +48,14 @@ def test_a_paired_gain_cost_and_recipe_differences(tmp_path: Path) -> None:
     assert 0 < row["ci95"][0] < row["difference"] < row["ci95"][1]
     assert row["difference"] == pytest.approx(row["b"] - row["a"])
     assert {"stage": "rl-math", "cost": "tokens trained", "a": 5120.0, "b": 10240.0} in result["cost"]
+    entropy = {"stage": "rl-math", "metric": "entropy", "unit": "nats per token"}
+    assert result["training"] == [entropy | {"a": pytest.approx(9.984), "b": pytest.approx(19.968)}]
     assert result["recipe"] == [{"key": "rl-math.token_budget", "a": 512, "b": 1024}]
     assert not is_worse(result)
     assert is_worse(compare(b, a))
     text = as_text(result)
     assert "| rl-math | math |" in text
+    assert "| rl-math | entropy | nats per token |" in text
     assert "| rl-math.token_budget | 512 | 1024 |" in text
 
 

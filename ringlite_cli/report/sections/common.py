@@ -1,11 +1,14 @@
 """What several sections say in the same way."""
 
 from ringlite_cli.report.blocks import Block, Heading, Text
-from ringlite_cli.report.figures import Series
+from ringlite_cli.report.figures import Figure, Series, lines
 from ringlite_cli.report.figures.thin import Point
-from ringlite_cli.report.files import Row, num
+from ringlite_cli.report.files import Row, num, number
 from ringlite_cli.report.load import Stage
+from ringlite_cli.report.pens import Pens
 from ringlite_cli.report.words import count
+from ringlite_cli.runs.catalogue import value_of
+from ringlite_cli.runs.catalogue.columns import Panel
 
 _STANDING = {
     "running": "is still running, or stopped without a word: below is what it has written so far",
@@ -41,8 +44,18 @@ def opening(stage: Stage, siblings: list[Stage]) -> list[Block]:
 
 def points(rows: list[Row], key: str, x: str = "step") -> list[Point]:
     """(x, value) of the rows that have both."""
-    found = ((num(row, x), num(row, key)) for row in rows)
+    found = ((num(row, x), number(value_of(row, key))) for row in rows)
     return [(a, b) for a, b in found if a is not None and b is not None]
+
+
+def panel(stage: Stage, drawn: Panel, pens: Pens, style: str = "") -> Figure | None:
+    """Draw a panel of the catalogue from a stage's rows, or None where no row has any of its metrics.
+
+    style: the colour class of curves that name none; by default the stage's own policy's.
+    """
+    own = style or pens.palette.policy(stage.name)[0]
+    curves = [curve(stage.metrics, c.key, c.label, c.style or own, c.kind) for c in drawn.curves]
+    return lines(pens.sheet, drawn.title, "step", drawn.unit, curves, zero=drawn.zero, log=drawn.log)
 
 
 def curve(rows: list[Row], key: str, name: str, style: str, kind: str = "line") -> Series:

@@ -7,24 +7,10 @@ from ringlite_cli.report.files import Row, mapping, num, number
 from ringlite_cli.report.load import Run, Stage
 from ringlite_cli.report.pens import Pens
 from ringlite_cli.report.sections import guard
-from ringlite_cli.report.sections.common import curve, points, standing
+from ringlite_cli.report.sections.common import panel, points, standing
 from ringlite_cli.report.words import count, decimal, duration, percent, short
-
-_SHOWN = [
-    ("reward", "reward", "mean of 0 and 1"),
-    ("entropy", "entropy", "nats per token"),
-    ("grad_norm", "gradient norm", "L2"),
-    ("kl", "KL to the reference", "nats per token"),
-    ("clip_fraction", "clip fraction", "share of tokens"),
-    ("response_tokens_mean", "response length, mean", "tokens"),
-    ("response_tokens_max", "response length, longest", "tokens"),
-    ("truncated_fraction", "truncated responses", "share"),
-    ("informative_fraction", "groups with both right and wrong", "share"),
-    ("tokens_trained", "tokens trained", "per step"),
-    ("tokens_dropped", "tokens dropped", "per step"),
-    ("row_fill", "row fill", "share of the packed rows"),
-    ("step_seconds", "step time", "s"),
-]
+from ringlite_cli.runs.catalogue.metrics import RL
+from ringlite_cli.runs.catalogue.panels import PHASES, RL_BUDGET, RL_HEALTH, RL_LEARNING
 
 
 def section(run: Run, pens: Pens) -> Section:
@@ -70,12 +56,11 @@ def ends(rows: list[Row], key: str) -> tuple[float | None, float | None]:
 
 
 def _learning(stage: Stage, pens: Pens) -> list[Figure | None]:
-    rows, sheet, style = stage.metrics, pens.sheet, pens.palette.policy(stage.name)[0]
-    return [
-        lines(sheet, "Reward", "step", "mean over responses", [curve(rows, "reward", "reward", style)], zero=True),
-        lines(sheet, "Reward by domain", "step", "mean over responses", _by_domain(rows, pens), zero=True),
-        lines(sheet, "Entropy", "step", "nats per token", [curve(rows, "entropy", "entropy", style)]),
-    ]
+    reward, *others = RL_LEARNING
+    by_domain = lines(
+        pens.sheet, "Reward by domain", "step", "mean over responses", _by_domain(stage.metrics, pens), zero=True
+    )
+    return [panel(stage, reward, pens), by_domain, *(panel(stage, each, pens) for each in others)]
 
 
 def _by_domain(rows: list[Row], pens: Pens) -> list[Series]:
@@ -95,28 +80,14 @@ def _by_domain(rows: list[Row], pens: Pens) -> list[Series]:
 
 
 def _budget(stage: Stage, pens: Pens) -> list[Figure | None]:
-    rows, sheet, style = stage.metrics, pens.sheet, pens.palette.policy(stage.name)[0]
-    tokens = [
-        curve(rows, "tokens_trained", "trained", style, "plain"),
-        curve(rows, "budget", "budget Φ", "c-budget", "dash"),
-        curve(rows, "tokens_dropped", "dropped", "c-dropped", "mean"),
-    ]
-    lengths = [
-        curve(rows, "response_tokens_mean", "mean", style),
-        curve(rows, "response_tokens_max", "longest", "p-quiet", "mean"),
-    ]
-    return [
-        lines(sheet, "Tokens trained and dropped", "step", "tokens per step", tokens, zero=True),
-        lines(sheet, "Response length", "step", "tokens", lengths, zero=True),
-        stack(sheet, "Step time", "step", "s per step", _times(rows)),
-    ]
+    panels = [panel(stage, each, pens) for each in RL_BUDGET]
+    return [*panels, stack(pens.sheet, "Step time", "step", "s per step", _times(stage.metrics))]
 
 
 def _times(rows: list[Row]) -> list[Series]:
     """Rollout, reward, update, and what is left of the step; rows that lack one of them are left out."""
-    names = ("rollout", "reward", "update")
-    whole = [r for r in rows if num(r, "step") is not None and all(num(r, f"{n}_seconds") is not None for n in names)]
-    parts = [Series(n, f"c-{n}", points(whole, f"{n}_seconds")) for n in names]
+    whole = [r for r in rows if num(r, "step") is not None and all(num(r, f"{n}_seconds") is not None for n in PHASES)]
+    parts = [Series(n, f"c-{n}", points(whole, f"{n}_seconds")) for n in PHASES]
     rest = []
     for k, row in enumerate(whole):
         total = num(row, "step_seconds")
@@ -126,26 +97,7 @@ def _times(rows: list[Row]) -> list[Series]:
 
 
 def _health(stage: Stage, pens: Pens) -> list[Figure | None]:
-    rows, sheet, style = stage.metrics, pens.sheet, pens.palette.policy(stage.name)[0]
-    groups = [
-        curve(rows, "informative_fraction", "groups with right and wrong", style),
-        curve(rows, "truncated_fraction", "responses truncated", "c-dropped", "mean"),
-    ]
-    return [
-        lines(
-            sheet, "Gradient norm", "step", "L2 norm", [curve(rows, "grad_norm", "norm", style)], zero=True, log=True
-        ),
-        lines(sheet, "KL to the reference", "step", "nats per token", [curve(rows, "kl", "KL", style)], zero=True),
-        lines(
-            sheet,
-            "Clipped ratios",
-            "step",
-            "share of tokens",
-            [curve(rows, "clip_fraction", "clipped", style)],
-            zero=True,
-        ),
-        lines(sheet, "Signal", "step", "share", groups, zero=True),
-    ]
+    return [panel(stage, each, pens) for each in RL_HEALTH]
 
 
 def _table(stage: Stage) -> Table:
@@ -155,12 +107,12 @@ def _table(stage: Stage) -> Table:
         *map(Column, ("first tenth", "last tenth", "lowest", "highest")),
     ]
     rows = []
-    for key, name, unit in _SHOWN:
-        values = [v for row in stage.metrics if (v := num(row, key)) is not None]
+    for metric in (m for m in RL if m.table):
+        values = [v for row in stage.metrics if (v := num(row, metric.key)) is not None]
         if values:
-            shown = [*ends(stage.metrics, key), min(values), max(values)]
-            text = percent if unit.startswith("share") else decimal
-            rows.append([Cell(name), Cell(unit, tone="quiet"), *(Cell(text(v), v) for v in shown)])
+            shown = [*ends(stage.metrics, metric.key), min(values), max(values)]
+            text = percent if metric.unit.startswith("share") else decimal
+            rows.append([Cell(metric.name), Cell(metric.unit, tone="quiet"), *(Cell(text(v), v) for v in shown)])
     return Table(
         f"{stage.name} in numbers: means over the first and last tenth of the steps, and the range", columns, rows
     )

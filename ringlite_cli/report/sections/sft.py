@@ -1,12 +1,12 @@
 """Long-CoT SFT: the loss curve, what goes with it, and the checkpoints."""
 
 from ringlite_cli.report.blocks import Cell, Column, Section, Table
-from ringlite_cli.report.figures import lines
 from ringlite_cli.report.files import num, objects, text
 from ringlite_cli.report.load import Run, Stage
 from ringlite_cli.report.pens import Pens
-from ringlite_cli.report.sections.common import curve, opening
+from ringlite_cli.report.sections.common import opening, panel
 from ringlite_cli.report.words import count, decimal, fixed, short
+from ringlite_cli.runs.catalogue.panels import SFT_PANELS
 
 
 def section(run: Run, pens: Pens) -> Section:
@@ -17,7 +17,7 @@ def section(run: Run, pens: Pens) -> Section:
     for stage in stages:
         page.blocks += opening(stage, stages)
         if stage.metrics:
-            _curves(page, stage, pens)
+            page.figures(*(panel(stage, each, pens, "p-sft") for each in SFT_PANELS))
         else:
             page.say(f"{stage.name}/metrics.jsonl is missing or has no rows yet.", "missing")
         if table := _checkpoints(stage):
@@ -29,23 +29,6 @@ def trained_tokens(stage: Stage) -> float | None:
     """Tokens that the stage trained on: the manifest's total, else the highest running total in metrics.jsonl."""
     found = stage.tokens.get("trained")
     return found if found else max((v for row in stage.metrics if (v := num(row, "tokens_trained"))), default=None)
-
-
-def _curves(page: Section, stage: Stage, pens: Pens) -> None:
-    style, rows, sheet = "p-sft", stage.metrics, pens.sheet
-    page.figures(
-        lines(sheet, "Loss", "step", "nats per token", [curve(rows, "loss", "loss", style)]),
-        lines(
-            sheet,
-            "Mean token accuracy",
-            "step",
-            "share of tokens",
-            [curve(rows, "mean_token_accuracy", "accuracy", style)],
-        ),
-        lines(
-            sheet, "Gradient norm", "step", "L2 norm", [curve(rows, "grad_norm", "norm", style)], zero=True, log=True
-        ),
-    )
 
 
 def _checkpoints(stage: Stage) -> Table | None:

@@ -1,14 +1,19 @@
 """`ringlite status RUN`: where a run is, how fast it goes, what is left, and what it last complained about."""
 
+import json
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from ringlite_cli.errors import UserError
+from ringlite_cli.runs.catalogue import OF_STAGE, keys, metric, value_of
 from ringlite_cli.runs.files import read_json
 from ringlite_cli.runs.folder import holder
 from ringlite_cli.runs.manifest import Manifest, read_manifest
 from ringlite_cli.runs.pulse import FILE
+
+_TAIL = 64_000
+"""Bytes at the end of metrics.jsonl that hold its last row."""
 
 
 def status_text(run: Path) -> str:
@@ -40,10 +45,10 @@ def _of_stage(folder: Path, manifest: Manifest | None, *, at_work: bool) -> list
         broken = (folder / "manifest.json").exists()
         return [f"  {folder.name:<12} " + ("its manifest can't be read" if broken else "not started")]
     if manifest.status == "running" and at_work:
-        return [f"  {folder.name:<12} running", *_pulse_lines(folder)]
+        return [f"  {folder.name:<12} running", *_pulse_lines(folder), *_metric_lines(folder, manifest.kind)]
     if manifest.status == "running":
         lines = [f"  {folder.name:<12} stopped without a word (killed, or out of memory); the same command goes on"]
-        return lines + _pulse_lines(folder)
+        return lines + _pulse_lines(folder) + _metric_lines(folder, manifest.kind)
     said = manifest.message if manifest.status != "done" else manifest.note
     return [f"  {folder.name:<12} {manifest.status}" + (f": {said}" if said else "")]
 
@@ -63,6 +68,30 @@ def _pulse_lines(folder: Path) -> list[str]:
     if pulse.get("warning"):
         lines.append(f"    last warning: {pulse['warning']}")
     return lines
+
+
+def _metric_lines(folder: Path, kind: str) -> list[str]:
+    """The last step's metrics that the catalogue shows in a status; none where the stage writes none."""
+    row = _last_row(folder / "metrics.jsonl") if kind in OF_STAGE else {}
+    shown = [(metric(kind, key), value_of(row, key)) for key in keys(kind, status=True)]
+    words = [f"{m.name} {_short(value)} {m.unit}".rstrip() for m, value in shown if value is not None]
+    return [f"    step {row.get('step', '?')}: " + ", ".join(words)] if words else []
+
+
+def _short(value: float) -> str:
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
+
+
+def _last_row(path: Path) -> dict[str, Any]:
+    """The last whole line of a JSONL file, read from its end; {} where there is none."""
+    try:
+        with path.open("rb") as file:
+            file.seek(max(0, path.stat().st_size - _TAIL))
+            lines = file.read().split(b"\n")
+        row = json.loads(lines[-2]) if len(lines) > 1 else {}
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return row if isinstance(row, dict) else {}
 
 
 def _read(path: Path) -> dict[str, Any]:

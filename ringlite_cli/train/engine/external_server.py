@@ -2,12 +2,11 @@
 
 import json
 import time
-import urllib.error
-import urllib.request
 from pathlib import Path
 from typing import Any
 
 from ringlite_cli.errors import UserError
+from ringlite_cli.http_client import NoAnswer, get_json
 
 _PAUSE = 2.0
 _SHAPE = ("model_type", "hidden_size", "num_hidden_layers", "num_attention_heads", "num_key_value_heads", "vocab_size")
@@ -54,10 +53,9 @@ def _served(url: str, seconds: float, start_it: str) -> dict[str, Any]:
     until = time.monotonic() + seconds
     while True:
         try:
-            with urllib.request.urlopen(f"{url.rstrip('/')}/v1/models", timeout=10) as response:
-                found: dict[str, Any] = json.loads(response.read())["data"][0]
-                return found
-        except (OSError, urllib.error.URLError, ValueError, LookupError, TypeError) as error:
+            found: dict[str, Any] = get_json(f"{url.rstrip('/')}/v1/models", timeout=10)["data"][0]
+            return found
+        except (NoAnswer, LookupError, TypeError) as error:
             if time.monotonic() + _PAUSE > until:
                 raise UserError(
                     f"no vLLM server answers there ({error})",

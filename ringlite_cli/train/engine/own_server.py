@@ -9,12 +9,12 @@ import socket
 import subprocess
 import sys
 import time
-import urllib.request
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from ringlite_cli.errors import UserError, WorkFailed
+from ringlite_cli.http_client import answers
 from ringlite_cli.recipe.schema import VllmServer
 
 _POLL, _TAIL = 0.5, 5
@@ -120,11 +120,7 @@ class ServerProcess:
         self._process.wait()
 
     def _answers(self) -> bool:
-        try:
-            with urllib.request.urlopen(f"{self.url}/health", timeout=5) as response:
-                return bool(response.status == 200)
-        except (OSError, ValueError):
-            return False
+        return answers(f"{self.url}/health", timeout=5)
 
     def _last_words(self) -> str:
         lines = self.log.read_text(errors="replace").splitlines() if self.log.is_file() else []

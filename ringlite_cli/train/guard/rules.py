@@ -7,10 +7,11 @@ from statistics import mean, median
 from typing import Any
 
 from ringlite_cli.recipe.schema import Action, Guard
+from ringlite_cli.runs.catalogue import keys
 
 Row = Mapping[str, Any]
 
-_WATCHED = ("reward", "entropy", "grad_norm", "response_tokens_mean", "truncated_fraction", "engine_mismatch")
+_WATCHED = keys("rl", watched=True)
 
 
 @dataclass(frozen=True, slots=True)

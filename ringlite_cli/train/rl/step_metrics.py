@@ -8,11 +8,14 @@ from torch import Tensor
 
 from ringlite_cli.c3po.loss import LossSums
 from ringlite_cli.c3po.router import RouterTap, health_numbers
+from ringlite_cli.runs.catalogue import mean_over_tokens
 from ringlite_cli.train.rl.updates import Update
 
 Row = dict[str, Any]
-PER_TOKEN = ("kl", "entropy", "clip_fraction", "engine_mismatch")
+PER_TOKEN = mean_over_tokens()
 """Means over the trained tokens of a step; engine_mismatch only where the engine gave log-probabilities."""
+_SUM_OF = {"clip_fraction": "clipped", "engine_mismatch": "mismatch"}
+"""The sum that a mean over tokens is made of, where its name is another."""
 
 
 class StepNumbers:
@@ -25,7 +28,7 @@ class StepNumbers:
 
     def add(self, sums: LossSums, balance: Tensor, z: Tensor) -> None:
         """A row's sums over tokens; its router losses, weighted by its share of the step's tokens."""
-        terms = (sums.kl, sums.entropy, sums.clipped, sums.mismatch, sums.tokens, balance, z)
+        terms = (*(getattr(sums, _SUM_OF.get(name, name)) for name in PER_TOKEN), sums.tokens, balance, z)
         values = torch.stack([term.detach().float() for term in terms])
         self._sums = values if self._sums is None else self._sums + values
 

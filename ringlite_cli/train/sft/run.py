@@ -11,7 +11,6 @@ How this differs from a bare SFTTrainer:
 
 import math
 import random
-import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +24,7 @@ from ringlite_cli.runs.files import read_json, write_json
 from ringlite_cli.train.base_model import compute_dtype, save_plain
 from ringlite_cli.train.devices import on_one_gpu
 from ringlite_cli.train.resume.checkpoints import check_ranks, drop_unsound, last_checkpoint, load_weights
+from ringlite_cli.whole import remove, whole
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -92,7 +92,7 @@ def run_sft(
             drop_unsound(out_dir / "trainer")
             if not resume or last_checkpoint(out_dir / "trainer") is None:
                 for name in ("trainer", "checkpoints", "checkpoints.json"):
-                    _remove(out_dir / name)
+                    remove(out_dir / name)
     last = last_checkpoint(out_dir / "trainer")
     if last:
         check_ranks(last[0], args.world_size)
@@ -101,7 +101,7 @@ def run_sft(
     steps = int(trainer.state.global_step)
     checkpoints = read_json(out_dir / "checkpoints.json") if (out_dir / "checkpoints.json").exists() else []
     if steps >= total and args.process_index == 0:
-        _remove(out_dir / "trainer")
+        remove(out_dir / "trainer")
     return SftResult(checkpoints, int(trainer.loss_tokens), steps, steps >= total)
 
 
@@ -311,19 +311,15 @@ def _keep(trainer: "SFTTrainer", out_dir: Path, facts: dict[str, Any]) -> None:
     """Writes `checkpoints/checkpoint-<step>/` whole, then adds it to checkpoints.json."""
     name = f"checkpoint-{facts['step']}"
     folder = out_dir / "checkpoints" / name
-    partial = folder.with_name(name + ".partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(parents=True)
     network = trainer.accelerator.unwrap_model(trainer.model)
     routing = getattr(network.config, "output_router_logits", None)
-    try:
-        save_plain(network, trainer.processing_class, partial, trainer.saved_dtype)
-    finally:
-        if routing is not None:
-            network.config.output_router_logits = routing  # TRL's own loss needs it for the steps to come
-    write_json(partial / "ringlite.json", facts)
-    _remove(folder)
-    partial.replace(folder)
+    with whole(folder, folder=True) as partial:
+        try:
+            save_plain(network, trainer.processing_class, partial, trainer.saved_dtype)
+        finally:
+            if routing is not None:
+                network.config.output_router_logits = routing  # TRL's own loss needs it for the steps to come
+        write_json(partial / "ringlite.json", facts)
     index = out_dir / "checkpoints.json"
     kept = [c for c in (read_json(index) if index.exists() else []) if c["step"] < facts["step"]]
     write_json(index, [*kept, {"name": name, "path": f"checkpoints/{name}", **facts}])
@@ -335,10 +331,3 @@ def _all_kept(out_dir: Path, total: int) -> list[dict[str, Any]]:
     rows: list[dict[str, Any]] = read_json(index) if index.exists() else []
     whole = rows and rows[-1]["step"] == total and all((out_dir / row["path"]).is_dir() for row in rows)
     return rows if whole else []
-
-
-def _remove(path: Path) -> None:
-    if path.is_dir():
-        shutil.rmtree(path)
-    else:
-        path.unlink(missing_ok=True)

@@ -34,6 +34,10 @@ def run(tmp_path: Path) -> Path:
     pulse.update("rl", 10, 50, "reward 0.2")
     pulse.update("rl", 11, 50, "reward 0.3")
     pulse.warn("the entropy is low")
+    rows = [{"step": step, "reward": 0.3, "entropy": 0.25, "rollout_tokens_per_second": 5000.0} for step in (10, 11)]
+    (tmp_path / "rl" / "metrics.jsonl").write_text(
+        "".join(json.dumps(row) + "\n" for row in rows) + '{"step": 12, "rew'
+    )
     return tmp_path
 
 
@@ -45,6 +49,7 @@ def test_a_run_at_work_says_stage_step_rate_time_left_and_last_warning(run: Path
     assert "rl: 11 of 50 (22 %), 2.0 s each, 1 min 18 s left of this; reward 0.3" in said
     assert "last warning: the entropy is low" in said
     assert "MiB" in said
+    assert "step 11: reward 0.3 mean of 0 and 1, entropy 0.25 nats per token, rollout speed 5,000 tokens/s" in said
     assert "eval         not started" in said
 
 

@@ -15,6 +15,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from ringlite_cli.c3po.entropy import policy_entropy
 from ringlite_cli.errors import Interrupted, UserError, WorkFailed
 from ringlite_cli.problems import Verdict
+from ringlite_cli.runs.catalogue import keys
 from ringlite_cli.runs.files import read_jsonl
 from ringlite_cli.train.rl.run import run_rl
 
@@ -50,6 +51,7 @@ def test_every_step_leaves_a_row_with_every_number(finished):
     assert [row["step"] for row in rows] == [1, 2, 3, 4]
     for row in rows:
         assert row.keys() >= ROW_FIELDS
+        assert row.keys() <= set(keys("rl")), "the catalogue of metrics lacks a column"
         assert row["tokens_trained"] == row["budget"] == 60
         assert row["tokens_generated"] == row["tokens_trained"] + row["tokens_dropped"]
         assert 0 < row["row_fill"] <= 1

@@ -1,0 +1,55 @@
+"""Every metric that a training stage writes, once: its name, its unit, how it is reduced, and where it is drawn.
+
+The trainer, the guard, `ringlite status`, the report, `ringlite compare` and docs/metrics.md read this file.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from ringlite_cli.runs.catalogue.columns import Metric, Panel
+from ringlite_cli.runs.catalogue.metrics import RL, SFT
+from ringlite_cli.runs.catalogue.panels import RL_BUDGET, RL_HEALTH, RL_LEARNING, SFT_PANELS
+
+OF_STAGE: Mapping[str, tuple[Metric, ...]] = {"sft": SFT, "rl": RL}
+PANELS: Mapping[str, tuple[Panel, ...]] = {"sft": SFT_PANELS, "rl": (*RL_LEARNING, *RL_BUDGET, *RL_HEALTH)}
+TOTALS: Mapping[str, str] = {
+    "trained": "tokens trained",
+    "generated": "tokens generated",
+    "kept": "tokens kept",
+    "dropped": "tokens dropped",
+}
+"""Totals in a manifest's `tokens`, by what readers call them."""
+
+
+def keys(kind: str, **flags: bool) -> tuple[str, ...]:
+    """Return the keys of a stage kind's metrics, in the catalogue's order, that have all the given flags.
+
+    >>> keys("rl", status=True)[:2]
+    ('reward', 'kl')
+    """
+    return tuple(m.key for m in OF_STAGE[kind] if all(getattr(m, name) == value for name, value in flags.items()))
+
+
+def metric(kind: str, key: str) -> Metric:
+    """Return a stage kind's metric by its key. Raises KeyError for a key that the catalogue lacks."""
+    for found in OF_STAGE[kind]:
+        if found.key == key:
+            return found
+    raise KeyError(key)
+
+
+def mean_over_tokens() -> tuple[str, ...]:
+    """Return the RL metrics that are means over the trained tokens."""
+    return tuple(m.key for m in RL if m.reduced == "tokens")
+
+
+def value_of(row: Mapping[str, Any], key: str) -> float | None:
+    """Return a row's value as one number; of a metric per layer, its extreme (the least of a `_min`), or None."""
+    value = row.get(key)
+    if isinstance(value, list) and value and all(_is_number(x) for x in value):
+        return float(min(value) if key.endswith("_min") else max(value))
+    return float(value) if value is not None and _is_number(value) else None
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)

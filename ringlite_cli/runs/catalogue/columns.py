@@ -1,0 +1,57 @@
+"""What a metric, a curve and a figure of the report are made of."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+Reduced = Literal["tokens", "responses", "step", "sum", "max", "time", "rate", "state", "domains", "layers"]
+HOW: dict[Reduced, str] = {
+    "tokens": "mean over the tokens that all ranks train",
+    "responses": "mean over the responses or groups of the rollout, all ranks",
+    "step": "one number of the optimizer step, the same on all ranks",
+    "sum": "sum over the rollout or the step, all ranks",
+    "max": "largest value, all ranks",
+    "time": "seconds on the first rank's clock",
+    "rate": "tokens of all ranks per second of the first rank's clock",
+    "state": "state of the run at the step",
+    "domains": "one value per domain",
+    "layers": "one value per layer, summed over rows and ranks first",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """A column of metrics.jsonl.
+
+    key: its name in the file. name: its name for readers. unit: "" where it has none. reduced: how it becomes one
+    number. watched: the guard reads it. table: it stands in the report's table. status: `ringlite status` shows it.
+    """
+
+    key: str
+    name: str
+    unit: str
+    reduced: Reduced
+    meaning: str
+    watched: bool = False
+    table: bool = False
+    status: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Curve:
+    """One line of a panel. label: its word in the legend. style: a colour class, "" for the policy's own colour."""
+
+    key: str
+    label: str
+    style: str = ""
+    kind: str = "line"
+
+
+@dataclass(frozen=True, slots=True)
+class Panel:
+    """A figure of the report. It is left out where no row has any of its metrics."""
+
+    title: str
+    unit: str
+    curves: tuple[Curve, ...]
+    zero: bool = False
+    log: bool = False

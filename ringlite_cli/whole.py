@@ -1,0 +1,36 @@
+"""Files and folders that appear whole or not at all."""
+
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+
+@contextmanager
+def whole(path: Path, *, folder: bool = False) -> Iterator[Path]:
+    """Give a place beside `path` to write to; it takes the path's name when the block ends well.
+
+    What stood at `path` is replaced, and stays where the block fails. The place of a file is this process's own, so
+    several processes may write the same file; that of a folder, which is made here, is `<name>.partial`.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f"{path.name}.partial" if folder else f"{path.name}.{os.getpid()}.partial")
+    if folder:
+        remove(partial)
+        partial.mkdir()
+    try:
+        yield partial
+        if folder:
+            remove(path)
+        partial.replace(path)
+    finally:
+        remove(partial)
+
+
+def remove(path: Path) -> None:
+    """Remove a file or a folder, if it is there."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
