@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ringlite_cli.data.conflicts import Agree, same_labels, settle
-from ringlite_cli.data.features import BANDS, Features, measure
+from ringlite_cli.data.features import BANDS, Features, bare, hashes, measure
 from ringlite_cli.data.rows import Drop, Row, Sifted
 from ringlite_cli.data.sameness import asks_otherwise, jaccard, other_facts, same_problem
 
@@ -50,8 +50,8 @@ def drop_duplicates(
     pool.drop_equal("duplicate_exact", mixed(mixed(own.words, own.label), own.affix))
     pool.drop_near()
     if words:
-        human = np.array([not r.procedural for r in rows], bool)
-        pool.drop_equal("duplicate_words", np.where(human, own.bare, np.uint64(0)))
+        alone = (None if r.procedural else bare(own.tokens(r.problem)) for r in rows)
+        pool.drop_equal("duplicate_words", hashes(alone))
     found = settle(pool.equal_groups(), rows, pool.best_first, agree, keep_conflicts)
     pool.gone |= found.gone
     kept = [row for i, row in enumerate(rows) if i not in pool.gone]

@@ -36,9 +36,9 @@ BENCHMARK, PROCEDURAL = 1, 2
 class Features:
     """One entry a row, in the order of the rows that were measured.
 
-    text, words, affix, label, sign, bare: 64-bit hashes of the prompt without white space, of its tokens without what
-      its source's prompts share, of numbers and named quantities in that (0 = none), of the answer or tests, of numbers
-      and operators, of words and numbers alone (0 = too few to tell problems apart).
+    text, words, affix, label, sign: 64-bit hashes of the prompt without white space, of its tokens without what its
+      source's prompts share, of numbers and named quantities in that (0 = none), of the answer or tests, of numbers and
+      operators.
     bands: (rows, BANDS) uint64, MinHash signatures by band; zeros for procedural rows.
     size: tokens of the prompt.   code: of the domain code.   reasons, trace_reasons: what the text rules say.
     boilerplate: what the prompts of each source share.
@@ -49,7 +49,6 @@ class Features:
     affix: NDArray[np.uint64]
     label: NDArray[np.uint64]
     sign: NDArray[np.uint64]
-    bare: NDArray[np.uint64]
     size: NDArray[np.int64]
     code: NDArray[np.bool_]
     bands: NDArray[np.uint64]
@@ -58,7 +57,7 @@ class Features:
     grams: Grams
     boilerplate: Boilerplate = field(default_factory=Boilerplate)
 
-    ARRAYS: ClassVar[tuple[str, ...]] = ("text", "words", "affix", "label", "sign", "bare", "size", "code", "bands")
+    ARRAYS: ClassVar[tuple[str, ...]] = ("text", "words", "affix", "label", "sign", "size", "code", "bands")
 
     def __len__(self) -> int:
         return len(self.text)
@@ -216,12 +215,11 @@ def _of(problems: Sequence[Problem], flags: Sequence[int], context: "_Context") 
     asked = zip(problems, flags, cores, strict=True)
     reasons = [reasons_of(p, bool(f & BENCHMARK), context.languages, core) for p, f, (core, _) in asked]
     return Features(
-        _hashes(collapse(p.prompt) for p in problems),
-        _hashes("\x1f".join(w) for w in words),
+        hashes(collapse(p.prompt) for p in problems),
+        hashes("\x1f".join(w) for w in words),
         _affixes(cores),
-        _hashes(label_key(p) for p in problems),
-        _hashes("\x1f".join(signature(w, kinds)) for w in words),
-        _hashes(bare(w) for w in words),
+        hashes(label_key(p) for p in problems),
+        hashes("\x1f".join(signature(w, kinds)) for w in words),
         vocabulary.lengths,
         np.array([p.domain == "code" for p in problems], bool),
         _sketches(vocabulary, flags),
@@ -233,14 +231,14 @@ def _of(problems: Sequence[Problem], flags: Sequence[int], context: "_Context") 
 
 def _affixes(cores: Sequence[tuple[str, str]]) -> NDArray[np.uint64]:
     named = {affix: "\x1f".join(sorted(quantities(tokens(affix)))) for affix in {affix for _, affix in cores}}
-    return _hashes(named[affix] or None for _, affix in cores)
+    return hashes(named[affix] or None for _, affix in cores)
 
 
 def _core(problem: Problem, flags: int, boilerplate: Boilerplate) -> tuple[str, str]:
     return (problem.prompt, "") if flags & PROCEDURAL else boilerplate.core(problem.prompt, problem.source)
 
 
-def _hashes(texts: Any) -> NDArray[np.uint64]:
+def hashes(texts: Any) -> NDArray[np.uint64]:
     return np.array([stable_hash(t) if t is not None else 0 for t in texts], dtype=np.uint64)
 
 

@@ -8,11 +8,25 @@ drawing. What stays keeps its code, so that the text loses nothing.
 import re
 from collections.abc import Iterable
 
-_POINTERS = (
-    "fig picture diagram graph image map asy tikz shown below above chart sketch drawing illustrat plot histogram"
-    " ![ <img .png .jp .g .s 图"
+_WORDS = (  # one of these stands in whatever needs a figure
+    *(
+        "figure",
+        "fig.",
+        " fig",
+        "picture",
+        "diagram",
+        "graph",
+        "image",
+        " map",
+        "[asy",
+        "asy}",
+        "asy]",
+        "tikz",
+        "shown",
+    ),
+    *("below", "above", "chart", "sketch", "drawing", "illustrat", "depict", " plot", "histogram"),
+    *("![", "<img", ".png", ".jp", ".g", ".s", "图"),
 )
-_WORDS = tuple(_POINTERS.split())
 _IMAGE = re.compile(
     r"!\[[^\]]*\]\(|<img\b|\\includegraphics|\\begin\{tikzpicture\}|\.(?:png|jpe?g|gif|svg)\b",
     re.I,

@@ -41,7 +41,20 @@ _LEANS_IN_CHINESE = re.compile(
     r"(?:上|前)一?(?:道?题|小题|问)|(?:接|承|由|同)上题?|(?:上|前)述(?:问题|题目)|第[一1](?:小?题|问)(?:的)?(?:结果|结论|答案)"
 )
 _OTHER_TEXTS = (  # one of these stands in whatever leans
-    *("question", "problem", "exercise", "part ", "item", "task", "puzzle", "riddle", "example", "theorem", "lemma"),
+    *(
+        "question",
+        "problem",
+        "exercise",
+        " part ",
+        "(part ",
+        " item",
+        " task",
+        "puzzle",
+        "riddle",
+        "example",
+        "theorem",
+        "lemma",
+    ),
     *("proposition", "corollary", "section", "chapter", "eq.", "equation", "tnywr", "t n y", "receive"),
 )
 _PROOF = re.compile(r"\b(?:prove|show) that\b|\bgive a proof\b|证明|求证|试证", re.I)
