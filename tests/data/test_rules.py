@@ -272,6 +272,7 @@ def test_guessed_leaning_and_open_prompts(prompt: str, answer: str, reason: str 
         ("Ann draws 9 pictures a day. How many pictures does she draw in the pictures' week?", False),
         ("In a figure skating contest 5 judges vote. How many votes are there?", False),
         ("How many three-figure numbers are even?", False),
+        ("They dig on the island marked X on a map, 10 holes a day. How many in 3 days?", False),
     ],
 )
 def test_figures_that_the_words_point_at(prompt: str, needed: bool) -> None:

@@ -37,7 +37,7 @@ _SPOKEN_OF = re.compile(
     rf"\b(?:in|from|by|on|see|per|using|consider|study|use) (?:the|this|these) (?:\w+ )?{_THING}(?! of)\b"
     r"|\b(?:in|from|see|per) (?:figure|diagram)s?\b(?! of)"
     r"|\b(?:shown|look\w*|given|depicted|pictured|seen|indicated|marked|labell?ed) (?:\w+ )?(?:in|at|on|by) (?:the )?"
-    rf"(?:\w+ )?{_DRAWN}\b"
+    rf"(?:(?!an?\b)\w+ )?{_DRAWN}\b"
     rf"|\b{_DRAWN} (?:(?:is|are|that is) )?(?:(?:shown|given|drawn) )?(?:below|above|here)\b"
     rf"|\b{_THING} (?:is |are )?shown\b|\bgraph (?:is |are )?shown\b"
     rf"|\b(?:following|accompanying|adjoining|adjacent|attached|nearby) {_THING}\b"
