@@ -10,6 +10,7 @@ from typing import Any, Protocol
 from ringlite_cli.data.adapters import EDUCATION, Adapter, BadRow, choose
 from ringlite_cli.data.readers import RawRow, Unreadable, read_file, read_hub
 from ringlite_cli.data.rows import Drop, Row, Spool
+from ringlite_cli.data.solutions import answer_of, without_unit
 from ringlite_cli.data.text import stable_hash
 from ringlite_cli.errors import UserError
 from ringlite_cli.problems import DOMAINS, Problem
@@ -144,6 +145,10 @@ def _problem(blank: Problem, raw: RawRow, adapter: Adapter, source: Source) -> P
     problem = replace(blank, **fields)
     if source.adapter in EDUCATION:
         problem.labels.setdefault("education", EDUCATION[source.adapter])
+    if problem.answer and (bare := without_unit(problem.answer)) != problem.answer:
+        problem = replace(problem, answer=bare)
+    if answer := answer_of(problem):
+        problem = replace(problem, answer=answer, labels={**problem.labels, "answer_from": "trace"})
     if problem.domain not in DOMAINS:
         raise BadRow(f"unknown domain {problem.domain!r}; known: {', '.join(DOMAINS)}")
     if not _is_utf8(problem):
