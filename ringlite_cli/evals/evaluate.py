@@ -12,7 +12,7 @@ import numpy as np
 from ringlite_cli.errors import UserError, WorkFailed
 from ringlite_cli.evals import metrics
 from ringlite_cli.evals.responses import Group, ResponseLog, collect, model_key
-from ringlite_cli.problems import DOMAINS, PAPER_SUFFIX, Problem, Verify
+from ringlite_cli.problems import DEFAULT_SUFFIX, DOMAINS, Problem, Verify
 from ringlite_cli.runs.files import write_json
 from ringlite_cli.samples import OnProgress, Progress, Sampler, SamplingSettings
 
@@ -22,7 +22,6 @@ MakeSampler = Callable[[Path | str, SamplingSettings], Sampler]
 Report = Callable[[str], None]
 Scores = dict[str, dict[str, dict[str, Any]]]
 
-DEFAULT_SUFFIX = {"math": PAPER_SUFFIX, "science": PAPER_SUFFIX}
 CUT_IS_MANY = 0.1
 """From this fraction of responses cut by length on, a score carries a note."""
 

@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import Any
 
 from ringlite_cli.errors import UserError
-from ringlite_cli.evals.evaluate import DEFAULT_SUFFIX, MakeSampler, Report, evaluate
+from ringlite_cli.evals.evaluate import MakeSampler, Report, evaluate
 from ringlite_cli.evals.harness import MakeLM, check_tasks, run_harness
 from ringlite_cli.evals.responses import model_key
 from ringlite_cli.evals.tasks import TASKS, load_task
-from ringlite_cli.problems import Problem, Verify
+from ringlite_cli.problems import DEFAULT_SUFFIX, Problem, Verify
 from ringlite_cli.recipe.graph import HARNESS
 from ringlite_cli.runs.files import read_json, write_json
 from ringlite_cli.samples import Progress
