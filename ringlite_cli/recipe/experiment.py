@@ -9,8 +9,9 @@ from typing import Annotated, Any
 from pydantic import Field, ValidationError, field_validator, model_validator
 
 from ringlite_cli.errors import RecipeErrors
+from ringlite_cli.recipe.fault_messages import fault_message
 from ringlite_cli.recipe.graph import parents, run_order
-from ringlite_cli.recipe.load import fault_message, find_file, read_yaml, shipped_experiments
+from ringlite_cli.recipe.load import find_file, read_yaml, shipped_experiments
 from ringlite_cli.recipe.schema import Recipe
 from ringlite_cli.recipe.section import Section
 
