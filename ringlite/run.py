@@ -8,6 +8,7 @@ from ringlite_cli.console import Console
 from ringlite_cli.errors import UserError
 from ringlite_cli.models import register
 from ringlite_cli.recipe.engine import Engine
+from ringlite_cli.recipe.evaluation import EvalSettings
 from ringlite_cli.recipe.schema import ProblemSet, Recipe, Rewards, Source
 from ringlite_cli.runs.files import read_json
 from ringlite_cli.stages.base import open_verifiers
@@ -70,15 +71,18 @@ def evaluate(
     tasks: str | Sequence[str],
     out: str | Path,
     *,
+    k: int | None = None,
     data: Mapping[str, str | Path] | None = None,
     url: str = "",
+    seed: int = 17,
     **settings: Any,
 ) -> dict[str, dict[str, Any]]:
     """Score a model on benchmarks; return {task: {"avg@k": share, "ci95": [low, high], ...}}, as in out/scores.json.
 
-    model: a folder or hub id. tasks: names, or one text with commas. data: task -> a local file of it. url: an
-    OpenAI-compatible server of the model, with /v1. settings: k, limit, max_new_tokens, temperature, top_p, seed,
-    revisions. Raises UserError for an unknown task, a missing file, or no model.
+    model: a folder or hub id. tasks: names, or one text with commas. k: responses per problem; None takes each task's
+    own. data: task -> a local file of it. url: an OpenAI-compatible server of the model, with /v1. settings: those of
+    EvalSettings (limit, max_new_tokens, temperature, top_p, revisions ...). Raises UserError for an unknown task, a
+    missing file, a value out of its range, or no model.
     """
     from ringlite_cli.stages.kinds.evaluate import evaluate_model
 
@@ -86,7 +90,16 @@ def evaluate(
     names = [name for name in (tasks.split(",") if isinstance(tasks, str) else tasks) if name]
     files = {task: Path(path) for task, path in (data or {}).items()}
     engine = Engine(name="server", url=url) if url else Engine()
-    evaluate_model(str(model), names, files, Path(out), Console(), engine=engine, **settings)
+    evaluate_model(
+        str(model),
+        names,
+        files,
+        Path(out),
+        Console(),
+        EvalSettings.made(samples=k, **settings),
+        engine=engine,
+        seed=seed,
+    )
     scores: dict[str, dict[str, Any]] = read_json(Path(out) / "scores.json")
     return scores
 

@@ -9,6 +9,7 @@ import typer
 
 from ringlite_cli.console import Console
 from ringlite_cli.errors import UserError, WorkFailed
+from ringlite_cli.recipe.evaluation import EvalSettings
 from ringlite_cli.recipe.load import find_recipe, shipped_experiments, shipped_recipes
 from ringlite_cli.stages.commands.check import load_checked
 from ringlite_cli.stages.kinds import KINDS
@@ -32,6 +33,7 @@ HoursOption = Annotated[
     float | None, typer.Option("--max-hours", help="stop, saved, before so much time is over", min=0.001)
 ]
 RUNS = Path("runs")
+_EVAL = EvalSettings.model_fields
 
 
 @app.command()
@@ -151,9 +153,11 @@ def evaluate(
         int | None, typer.Option(min=1, help="with --model: responses a problem (default: the task's)")
     ] = None,
     limit: Annotated[int | None, typer.Option(min=1, help="with --model: problems a task")] = None,
-    max_new_tokens: Annotated[int, typer.Option(min=1, help="with --model: length limit of a response")] = 32_768,
-    temperature: Annotated[float, typer.Option(min=0.0, help="with --model")] = 1.0,
-    top_p: Annotated[float, typer.Option(min=0.0, max=1.0, help="with --model")] = 0.95,
+    max_new_tokens: Annotated[int, typer.Option(min=1, help="with --model: length limit of a response")] = _EVAL[
+        "max_new_tokens"
+    ].default,
+    temperature: Annotated[float, typer.Option(min=0.0, help="with --model")] = _EVAL["temperature"].default,
+    top_p: Annotated[float, typer.Option(min=0.0, max=1.0, help="with --model")] = _EVAL["top_p"].default,
     seed: Annotated[int, typer.Option(min=0, help="with --model")] = 17,
     out: Annotated[
         Path | None, typer.Option(help="with --model: where scores.json and responses.jsonl go; default: eval/MODEL")
@@ -174,9 +178,11 @@ def evaluate(
     evaluate_model(
         str(model), names, {name: Path(file) for name, file in _pairs("--data", data, "NAME=FILE").items()},
         out or Path("eval", re.sub(r"[^A-Za-z0-9._-]+", "-", str(model)).strip("-.") or "model"), Console(),
-        engine=Engine(name="server", url=url) if url else Engine(),
-        revisions=_pairs("--revision", revisions, "TASK=COMMIT"),
-        k=k, limit=limit, max_new_tokens=max_new_tokens, temperature=temperature, top_p=top_p, seed=seed,
+        EvalSettings.made(
+            samples=k, limit=limit, max_new_tokens=max_new_tokens, temperature=temperature, top_p=top_p,
+            revisions=_pairs("--revision", revisions, "TASK=COMMIT"),
+        ),
+        engine=Engine(name="server", url=url) if url else Engine(), seed=seed,
     )  # fmt: skip
 
 

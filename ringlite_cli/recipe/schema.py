@@ -10,7 +10,9 @@ from pydantic import Field, model_validator
 
 from ringlite_cli.problems import DEFAULT_SUFFIX
 from ringlite_cli.recipe.c3po import RlSettings
+from ringlite_cli.recipe.endpoint import EndpointSettings
 from ringlite_cli.recipe.engine import Engine
+from ringlite_cli.recipe.evaluation import EvalSettings
 from ringlite_cli.recipe.section import Domain, Positive, Probability, Section
 from ringlite_cli.recipe.trl_fields import trl_default
 
@@ -125,16 +127,12 @@ class ProblemSet(Section):
         return self
 
 
-class Responder(Section):
+class Responder(EndpointSettings):
     """A model that is asked for responses: a folder or hub id, or a model behind an OpenAI-compatible endpoint."""
 
     path: str | None = Field(None, description="Hugging Face id or local folder")
     dtype: Dtype = Field("auto", description="number format of a local model")
     endpoint: str | None = Field(None, description="base URL, up to and with /v1")
-    model: str | None = Field(None, description="the model's name at the endpoint")
-    api_key_env: str = Field("OPENAI_API_KEY", description="environment variable that holds the endpoint's key")
-    concurrency: Positive = Field(8, description="requests under way at a time")
-    timeout: float = Field(600, gt=0, description="seconds that one request may take")
     price_in: float = Field(0, ge=0, description="price of a million prompt tokens, for the estimate")
     price_out: float = Field(0, ge=0, description="price of a million response tokens")
     max_new_tokens: Positive = Field(4096, description="tokens that a response may have")
@@ -281,19 +279,13 @@ class RlStage(RlSettings):
     data: str = Field(description="set of problems, as curate.math")
 
 
-class EvalStage(Section):
+class EvalStage(EvalSettings):
     kind: Literal["eval"] = Field(description="eval")
     policies: list[str] = Field(min_length=1, description="stages whose policies are scored; base: before SFT")
     tasks: list[str] = Field(
         min_length=1, description="benchmarks, sets such as curate.eval, or lm-eval:<task> of lm-evaluation-harness"
     )
     samples: Positive = Field(4, description="k of avg@k")
-    max_new_tokens: Positive = Field(32_768, description="tokens that a response may have (§4.1.2)")
-    temperature: float = Field(1.0, ge=0, description="0: always the likeliest token")
-    top_p: float = Field(0.95, gt=0, le=1, description="share of the probability that tokens are drawn from")
-    limit: Positive | None = Field(None, description="at most this many problems of each task")
-    revisions: dict[str, str] = Field({}, description="task -> commit of its dataset on the hub; default: the newest")
-    batch_tokens: Positive = Field(65536, description="tokens of a batch when responses are drawn")
 
 
 Stage = CurateStage | SftStage | SelectStage | RlStage | EvalStage
