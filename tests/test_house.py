@@ -10,7 +10,19 @@ import pytest
 import ringlite_cli
 
 PACKAGE = Path(ringlite_cli.__file__).parent
-GROUND = {"data_folder", "errors", "problems", "samples", "console", "engine", "freeing", "http_client", "whole"}
+GROUND = {
+    "data_folder",
+    "errors",
+    "problems",
+    "samples",
+    "console",
+    "engine",
+    "freeing",
+    "http_client",
+    "model_text",
+    "thoughts",
+    "whole",
+}
 LOW = {"recipe", "runs"}
 ROOMS = {"data", "rewards", "sandbox", "sampling", "evals", "train", "report"}
 ARROWS = {("rewards", "sandbox"), ("train", "c3po"), ("sampling", "c3po")}

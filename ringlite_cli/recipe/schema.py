@@ -4,7 +4,7 @@ Sections check themselves; what needs two sections at once (references, cycles, 
 checked in `graph.py`, and TRL's own fields in `trl_fields.py`.
 """
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
@@ -15,6 +15,7 @@ from ringlite_cli.recipe.engine import Engine
 from ringlite_cli.recipe.evaluation import EvalSettings
 from ringlite_cli.recipe.section import Domain, Positive, Probability, Section
 from ringlite_cli.recipe.trl_fields import trl_default
+from ringlite_cli.thoughts import TAGS
 
 Dtype = Literal["float32", "bfloat16", "auto"]
 Split = Literal["train", "select", "eval"]
@@ -63,7 +64,7 @@ class Rewards(Section):
 
     workers: Positive = Field(2, description="processes that verify, of each kind")
     math_timeout: float = Field(5.0, gt=0, description="seconds of wall time a math check may take")
-    code_timeout: float = Field(4.0, gt=0, description="seconds of wall time one test of a program may take")
+    code_timeout: float = Field(4.0, gt=0, description="CPU seconds that one test of a program may take")
     memory_mb: Positive = Field(512, description="MiB of memory that a program in the sandbox may take")
     science_tolerance: float = Field(0.01, ge=0, description="relative error that a numeric science answer may have")
     isolation: Literal["full", "partial", "none"] = Field("full", description="the least sandbox isolation accepted")
@@ -75,6 +76,10 @@ class Rewards(Section):
     judge_model: str = Field("", description="the model that judges there")
     judge_timeout: float = Field(60.0, gt=0, description="seconds that a judge or a reward model may take")
     reward_model: str = Field("", description="sequence-classification model of the verifier `reward-model`")
+    thought_tags: list[tuple[str, str]] = Field(
+        list(TAGS), description="pairs of tags that open and close a thought; an answer counts after the last one"
+    )
+    answer_in_thought: bool = Field(False, description="whether an answer counts that stands only inside a thought")
 
 
 class Source(Section):
@@ -108,6 +113,10 @@ class Source(Section):
         return str(self.generator or self.hub or self.path)
 
 
+SetName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$")]
+"""A set's name: the name of a file in the stage's folder."""
+
+
 class ProblemSet(Section):
     """A named output of curation, drawn from one split."""
 
@@ -133,6 +142,7 @@ class Responder(EndpointSettings):
     path: str | None = Field(None, description="Hugging Face id or local folder")
     dtype: Dtype = Field("auto", description="number format of a local model")
     endpoint: str | None = Field(None, description="base URL, up to and with /v1")
+    thought_opened: str = Field("", description="the tag of the thought that the endpoint's chat template opens")
     price_in: float = Field(0, ge=0, description="price of a million prompt tokens, for the estimate")
     price_out: float = Field(0, ge=0, description="price of a million response tokens")
     max_new_tokens: Positive = Field(4096, description="tokens that a response may have")
@@ -203,7 +213,7 @@ class Labels(Section):
 class CurateStage(Section):
     kind: Literal["curate"] = Field(description="curate")
     sources: list[Source] = Field(min_length=1, description="where the problems come from")
-    sets: dict[str, ProblemSet] = Field(min_length=1, description="named outputs, as in `data: curate.math`")
+    sets: dict[SetName, ProblemSet] = Field(min_length=1, description="named outputs, as in `data: curate.math`")
     max_unreadable: float = Field(0.2, ge=0, lt=1, description="share of a source's rows that may be unreadable")
     languages: list[Language] = Field(["en"], min_length=1, description="languages of prompts that are kept")
     workers: Positive | None = Field(None, description="processes for the text steps; default: the cores at hand")

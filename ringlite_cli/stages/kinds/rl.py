@@ -7,15 +7,17 @@ from ringlite_cli.stages.parts.tracking import tracked
 
 
 def run(context: Context) -> StageResult:
+    from ringlite_cli.rewards.gym import require_scorers
     from ringlite_cli.train.rl.run import Hooks, ModelOptions, run_rl
 
     section: RlStage = context.section
-    recipe, folder = context.recipe, context.folder
+    recipe, folder, problems = context.recipe, context.folder, context.problems(context.section.data)
+    require_scorers(problems)
     call_ranks(context.run, context.name)
     with context.verifiers() as verify, context.console.progress(context.name, 1) as bar, tracked(context) as trl:
         result = run_rl(
             context.policy(section.policy),
-            context.problems(section.data),
+            problems,
             verify,
             folder,
             section.model_copy(update={"trl": trl}),

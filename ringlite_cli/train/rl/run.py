@@ -14,10 +14,11 @@ from typing import Any
 from ringlite_cli.errors import Diverged, UserError
 from ringlite_cli.freeing import import_apart
 from ringlite_cli.models import register
-from ringlite_cli.problems import DEFAULT_SUFFIX, Problem, Verify, chat_messages
+from ringlite_cli.problems import DEFAULT_SUFFIX, VERDICT_REVISION, Problem, Verify, chat_messages
 from ringlite_cli.recipe.c3po import RlSettings, starts_server
 from ringlite_cli.recipe.guard import Guard
 from ringlite_cli.runs.files import MetricsWriter, read_jsonl
+from ringlite_cli.thoughts import TAGS, Tags, opened_thought, tags_of
 from ringlite_cli.train.base_model import compute_dtype, is_mixture
 from ringlite_cli.train.engine.start import Watch, end_generation, generation_for, phase_stats
 from ringlite_cli.train.guard.attempts import with_rollbacks
@@ -223,14 +224,19 @@ class _Run:
 
         from ringlite_cli.train.rl.reward import VerifiedReward
 
+        opened = opened_by_template(self.tokenizer, args.chat_template_kwargs or {}, tags_of(self.verify))
+
+        def log_rollout(made: list[Row]) -> None:
+            rollouts_file.extend(row | {"thought_opened": opened, "revision": VERDICT_REVISION} for row in made)
+
         os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")  # TRL would send some when it starts
         trainer = import_apart("ringlite_cli.train.rl.trainer").C3POTrainer(
             model=str(self.policy),
-            reward_funcs=VerifiedReward(self.problems, self.verify),
+            reward_funcs=VerifiedReward(self.problems, self.verify, opened),
             args=args,
             train_dataset=Dataset.from_list(rows),
             processing_class=self.tokenizer,
-            on_rollout=rollouts_file.extend,
+            on_rollout=log_rollout,
             rollout_func=self.hooks.rollout_func,
             prompts=self._source(),
             peft_config=lora_config(self.settings.lora),
@@ -288,6 +294,19 @@ def _load_tokenizer(policy: Path) -> Any:
             hint="start from an instruction-tuned model, or run the sft stage first",
         )
     return tokenizer
+
+
+def opened_by_template(tokenizer: Any, options: Mapping[str, Any], tags: Tags = TAGS) -> str:
+    """Return the tag of the thought that the chat template opens where the response begins, or "".
+
+    options: trl.chat_template_kwargs, which may switch thinking off. Also "" where the closing tag is a special token:
+    TRL leaves those out of a response, so that nobody could see the thought end.
+    """
+    talk = [{"role": "user", "content": "1 + 1 = ?"}]
+    text = tokenizer.apply_chat_template(talk, add_generation_prompt=True, tokenize=False, **options)
+    opened = opened_thought(str(text), tags)
+    closing = dict(tags).get(opened)
+    return "" if closing in tokenizer.all_special_tokens else opened
 
 
 def _train(
