@@ -1,8 +1,8 @@
 """The verifiers as reward functions for TRL's trainers: `reward_funcs=verifiers.math()`.
 
-Each reads what decides about a response from a column of the data set: `answer` (or `solution`) for math, science,
-logic and general; `tests` for code. A reward is 1.0 or 0.0; None where the verifier itself failed, which TRL leaves
-out. Worker processes start with the first batch and end with the interpreter, or by `close()`.
+Each reads what decides about a response from a column of the data set: `answer` (or `solution`, whose last box counts)
+for math, science, logic and general; `tests` for code. A reward is 1.0 or 0.0; None where the verifier itself failed,
+which TRL leaves out. Worker processes start with the first batch and end with the interpreter, or by `close()`.
 """
 
 import atexit
@@ -12,6 +12,7 @@ from typing import Any
 
 from ringlite_cli.errors import UserError
 from ringlite_cli.problems import Problem, Verdict
+from ringlite_cli.rewards.extract import last_boxed
 from ringlite_cli.rewards.verifiers import Verifiers, VerifierSettings
 
 ANSWER_COLUMNS = ("answer", "solution")
@@ -68,7 +69,8 @@ class Reward:
         if self._domain == "code":
             fields["tests"] = json.loads(gold) if isinstance(gold, str) else gold
         else:
-            fields["answer"] = gold if isinstance(gold, str) else json.dumps(gold)
+            text = gold if isinstance(gold, str) else json.dumps(gold)
+            fields["answer"] = last_boxed(text) or text  # a worked solution, or the answer alone
         return Problem(**fields, verifier=self._route)
 
 
