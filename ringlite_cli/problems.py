@@ -20,6 +20,9 @@ DOMAINS = ("math", "code", "science", "logic", "general")
 PAPER_SUFFIX = "Please reason step by step, and put your final answer within \\boxed{}."
 """What the paper appends to math and science prompts (§3.3)."""
 
+DEFAULT_SUFFIX = {"math": PAPER_SUFFIX, "science": PAPER_SUFFIX}
+"""Domain -> text after its prompts, where a recipe does not say."""
+
 
 @dataclass(frozen=True, slots=True)
 class Problem:
