@@ -4,12 +4,14 @@ import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import chain
 from pathlib import Path
 from typing import Any, Protocol
 
 from ringlite_cli.data.adapters import EDUCATION, Adapter, BadRow, choose
 from ringlite_cli.data.readers import RawRow, Unreadable, read_file, read_hub
 from ringlite_cli.data.rows import Drop, Row, Spool
+from ringlite_cli.data.shards import shards
 from ringlite_cli.data.text import stable_hash
 from ringlite_cli.errors import UserError
 from ringlite_cli.problems import DOMAINS, Problem
@@ -82,12 +84,18 @@ def load_sources(
 
 
 def local_path(source: Source) -> Path | None:
-    """The file that a source is read from; None where the hub is asked, for want of a stand-in."""
+    """The file, folder or glob that a source is read from; None where the hub is asked, for want of a stand-in."""
     if source.path:
         return Path(source.path).expanduser()
     folder = os.environ.get(DATA_VARIABLE)
     stand_in = Path(folder).expanduser() / source.local if folder and source.local else None
-    return stand_in if stand_in and stand_in.is_file() else None
+    return stand_in if stand_in and stand_in.exists() else None
+
+
+def local_files(source: Source) -> list[Path]:
+    """The files that a source is read from; [] where it is no file. Raises UserError where there are none."""
+    path = local_path(source)
+    return shards(path, source.hub_split) if path else []
 
 
 def _unique_name(source: Source, taken: set[str]) -> str:
@@ -129,9 +137,9 @@ def _read(source: Source, loaded: Loaded, max_unreadable: float, ids: set[int]) 
 
 
 def _raw_rows(source: Source) -> Iterator[RawRow]:
-    path = local_path(source)
-    if path:
-        return read_file(path)
+    files = local_files(source)
+    if files:
+        return chain.from_iterable(map(read_file, files))
     return read_hub(source.hub or "", revision=source.revision, subset=source.subset, split=source.hub_split)
 
 

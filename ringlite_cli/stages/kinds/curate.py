@@ -1,7 +1,6 @@
 """curate: from raw sources to verified, disjoint sets with a funnel, the dropped rows and a data card."""
 
 import difflib
-import os
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -9,7 +8,7 @@ from typing import TYPE_CHECKING
 from ringlite_cli.console import Progress
 from ringlite_cli.problems import Verify
 from ringlite_cli.recipe.engine import Engine
-from ringlite_cli.recipe.schema import CurateStage, Recipe, Responder, Source
+from ringlite_cli.recipe.schema import CurateStage, Recipe, Responder
 from ringlite_cli.samples import Sampler, SamplingSettings
 from ringlite_cli.stages.base import Context, StageKind, StageResult
 from ringlite_cli.stages.parts.remembered import Remembered
@@ -106,18 +105,17 @@ def _open_sampler(responder: Responder, *, engine: Engine, seed: int) -> Sampler
     return open_sampler(str(responder.path), settings, engine, responder.dtype)
 
 
-def local_file(source: Source) -> Path | None:
-    """The file that a source is read from, where it is a file: its path, or the stand-in under $RINGLITE_DATA."""
-    if source.path:
-        return Path(source.path)
-    root = os.environ.get("RINGLITE_DATA")
-    stand_in = Path(root) / source.local if root and source.local else None
-    return stand_in if stand_in and stand_in.is_file() else None
-
-
 def files(context: Context) -> dict[str, Path]:
-    found = {source.name: local_file(source) for source in context.section.sources}
-    return {f"source/{name}": path for name, path in found.items() if path}
+    from ringlite_cli.data.sources import local_files
+
+    found: dict[str, Path] = {}
+    for source in context.section.sources:
+        paths = local_files(source)
+        for path in paths:
+            found[
+                f"source/{source.name}" if len(paths) == 1 else f"source/{source.name}/{path.parent.name}/{path.name}"
+            ] = path
+    return found
 
 
 def faults(recipe: Recipe, name: str) -> list[str]:
