@@ -16,6 +16,9 @@ from ringlite_cli.whole import whole
 
 DOMAINS = ("math", "code", "science", "logic", "general")
 
+CONTEXT = "context"
+"""The label that holds the turns before a prompt: a list of {"role", "content"}."""
+
 PAPER_SUFFIX = "Please reason step by step, and put your final answer within \\boxed{}."
 """What the paper appends to math and science prompts (§3.3)."""
 
@@ -58,9 +61,13 @@ Verify = Callable[[Sequence[tuple[Problem, str]]], list[Verdict]]
 
 
 def chat_messages(problem: Problem, suffix: Mapping[str, str]) -> list[dict[str, str]]:
-    """The conversation that asks for a response; `suffix` maps a domain to the text appended to its prompts."""
+    """The conversation that asks for a response; `suffix` maps a domain to the text appended to its prompts.
+
+    The turns before the prompt, a system prompt among them, are the label `context`.
+    """
     tail = suffix.get(problem.domain, "")
-    return [{"role": "user", "content": f"{problem.prompt}\n{tail}" if tail else problem.prompt}]
+    asked = {"role": "user", "content": f"{problem.prompt}\n{tail}" if tail else problem.prompt}
+    return [*problem.labels.get(CONTEXT, ()), asked]
 
 
 _JSON_FIELDS = ("tests", "labels")

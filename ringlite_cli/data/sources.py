@@ -8,7 +8,8 @@ from itertools import chain
 from pathlib import Path
 from typing import Any, Protocol
 
-from ringlite_cli.data.adapters import EDUCATION, Adapter, BadRow, choose
+from ringlite_cli.data.adapters import EDUCATION, Adapter, BadRow, Fields, choose, every_turn
+from ringlite_cli.data.adapters.columns import Columns
 from ringlite_cli.data.readers import RawRow, Unreadable, read_file, read_hub
 from ringlite_cli.data.rows import Drop, Row, Spool
 from ringlite_cli.data.shards import shards
@@ -128,11 +129,14 @@ def _read(source: Source, loaded: Loaded, max_unreadable: float, ids: set[int]) 
             break
         problem = Problem(f"{name}:{index}", source.domain or domain, "", source=name, index=index)
         try:
-            loaded.add(_problem(problem, raw, adapter, source), source.split, ids)
+            for made in _problems(problem, raw, adapter, source):
+                loaded.add(made, source.split, ids)
         except BadRow as error:
             text = raw.text if isinstance(raw, Unreadable) else repr(dict(raw))[:200]
             loaded.unreadable.append(Drop(replace(problem, prompt=_utf8(text)), "unreadable_row", _utf8(str(error))))
     _check_readable(loaded, where, max_unreadable)
+    if isinstance(adapter, Columns) and (faults := adapter.faults()):
+        raise UserError(faults[0], where=where, hint="mend `columns:`")
     return loaded
 
 
@@ -143,10 +147,17 @@ def _raw_rows(source: Source) -> Iterator[RawRow]:
     return read_hub(source.hub or "", revision=source.revision, subset=source.subset, split=source.hub_split)
 
 
-def _problem(blank: Problem, raw: RawRow, adapter: Adapter, source: Source) -> Problem:
+def _problems(blank: Problem, raw: RawRow, adapter: Adapter, source: Source) -> list[Problem]:
+    """The problems of a row: one, or one for each answered turn of its conversation."""
     if isinstance(raw, Unreadable):
         raise BadRow(raw.why)
-    fields = adapter(raw)
+    if source.turns == "last":
+        return [_problem(blank, adapter(raw), source)]
+    found = [_problem(blank, fields, source) for fields in every_turn(adapter, raw)]
+    return [replace(p, id=f"{p.id}:{turn}") if turn else p for turn, p in enumerate(found)]
+
+
+def _problem(blank: Problem, fields: Fields, source: Source) -> Problem:
     if source.domain:
         fields["domain"] = source.domain
     problem = replace(blank, **fields)

@@ -88,14 +88,15 @@ class Source(Section):
 
     generator: str | None = None
     options: dict[str, Any] = {}
-    path: str | None = Field(None, description="local json, jsonl, csv or parquet (gz too)")
+    path: str | None = Field(None, description="json, jsonl, csv, parquet or arrow file (gz too), folder or glob")
     hub: str | None = Field(None, description="Hugging Face data set id")
     revision: str | None = None
     subset: str | None = Field(None, description="configuration of the hub data set")
-    hub_split: str = "train"
-    local: str | None = Field(None, description="file under $RINGLITE_DATA that stands in for the hub id")
+    hub_split: str = Field("train", description="split of the hub data set, or of a folder that holds several")
+    local: str | None = Field(None, description="file or folder under $RINGLITE_DATA that stands in for the hub id")
     adapter: str | None = Field(None, description="a known schema (gsm8k, math, ...); default: ringlite's own fields")
-    columns: dict[str, str] = Field({}, description="our field -> column of the file, for any other schema")
+    columns: dict[str, str] = Field({}, description="our field -> column, path or joined text, for any other schema")
+    turns: Literal["last", "all"] = Field("last", description="answers of a conversation that become rows")
     card: str | None = Field(None, description="data card of the source; default: the shipped one of its id or adapter")
     domain: Domain | None = None
     split: Split = "train"

@@ -8,6 +8,7 @@ from ringlite_cli.data.adapters import (
     amc,
     apps,
     bigmath,
+    chat,
     codecontests,
     dapo,
     deepmath,
@@ -24,7 +25,7 @@ from ringlite_cli.data.adapters import (
     scp116k,
     taco,
 )
-from ringlite_cli.data.adapters.columns import mapped
+from ringlite_cli.data.adapters.columns import Columns, mapped
 from ringlite_cli.data.adapters.fields import BadRow, Fields, Raw
 from ringlite_cli.errors import UserError
 
@@ -49,6 +50,7 @@ _MODULES = {
     "apps": apps,
     "mbpp": mbpp,
     "scp116k": scp116k,
+    "chat": chat,
     "problems": problems,
 }
 ADAPTERS: dict[str, Adapter] = {name: module.read for name, module in _MODULES.items()}
@@ -84,4 +86,11 @@ def choose(name: str | None, columns: Mapping[str, str], where: str) -> tuple[Ad
     return ADAPTERS[name], _MODULES[name].DOMAIN
 
 
-__all__ = ["ADAPTERS", "EDUCATION", "Adapter", "BadRow", "Fields", "choose"]
+def every_turn(adapter: Adapter, row: Raw) -> list[Fields]:
+    """The fields of every answered turn of a row's conversation, in order; of other rows, the row's."""
+    if isinstance(adapter, Columns):
+        return adapter.every(row)
+    return chat.every(row) if adapter is chat.read else [adapter(row)]
+
+
+__all__ = ["ADAPTERS", "EDUCATION", "Adapter", "BadRow", "Fields", "choose", "every_turn"]

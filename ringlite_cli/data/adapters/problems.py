@@ -2,8 +2,9 @@
 
 import json
 
-from ringlite_cli.data.adapters.columns import tests_object
 from ringlite_cli.data.adapters.fields import BadRow, Fields, Raw, answer_text, optional_text, text
+from ringlite_cli.data.adapters.testcases import read_tests
+from ringlite_cli.data.adapters.thoughts import normal_thoughts
 
 DOMAIN = "general"
 
@@ -22,8 +23,8 @@ def read(row: Raw) -> Fields:
     fields: Fields = {
         "prompt": text(row, "prompt"),
         "answer": answer_text(row.get("answer")),
-        "tests": tests_object(row.get("tests")),
-        "trace": optional_text(row, "trace"),
+        "tests": read_tests(row.get("tests")),
+        "trace": normal_thoughts(optional_text(row, "trace") or "") or None,
         "verifier": optional_text(row, "verifier") or "",
         "labels": labels,
     }
