@@ -19,6 +19,11 @@ DOMAINS = ("math", "code", "science", "logic", "general")
 CONTEXT = "context"
 """The label that holds the turns before a prompt: a list of {"role", "content"}."""
 
+ROUTES = ("math", "science", "logic", "code", "logic-gym", "instructions", "judge", "reward-model")
+"""The verifiers there are: a problem names one, or goes by its domain."""
+ANSWERLESS = ("code", "judge", "reward-model")
+"""Those that need no gold answer."""
+
 PAPER_SUFFIX = "Please reason step by step, and put your final answer within \\boxed{}."
 """What the paper appends to math and science prompts (§3.3)."""
 
@@ -58,6 +63,11 @@ class Verdict:
 
 Verify = Callable[[Sequence[tuple[Problem, str]]], list[Verdict]]
 """Verifies (problem, response) pairs, in order. Rooms that need a verifier get one of these passed in."""
+
+
+def route(problem: Problem) -> str:
+    """The name of the verifier that a problem asks for: its own, else its domain's; it may be none of `ROUTES`."""
+    return problem.verifier or problem.domain
 
 
 def chat_messages(problem: Problem, suffix: Mapping[str, str]) -> list[dict[str, str]]:

@@ -66,12 +66,24 @@ class Row:
 
     procedural: made by a generator, so that its neighbours may differ in nothing but numbers.
     bad_trace:  the trace is of use to verify the row, but not to train on; it comes off after verification.
+    strict:     made or published with an answer or tests, so that one without them is faulty, not for SFT alone.
     verified:   what confirmed the label: "trace", "solution", "answer" (it parses), "models" or "" (nothing yet).
     place:      its position in the features that were measured of its split (features.py).
     number:     its position among all rows that were loaded.
     """
 
-    __slots__ = ("_offset", "_problem", "_spool", "bad_trace", "number", "place", "procedural", "split", "verified")
+    __slots__ = (
+        "_offset",
+        "_problem",
+        "_spool",
+        "bad_trace",
+        "number",
+        "place",
+        "procedural",
+        "split",
+        "strict",
+        "verified",
+    )
 
     def __init__(
         self, problem: Problem, split: str, procedural: bool = False, bad_trace: bool = False, verified: str = ""
@@ -81,6 +93,7 @@ class Row:
         self._offset = -1
         self.split, self.procedural, self.bad_trace, self.verified = split, procedural, bad_trace, verified
         self.place = self.number = -1
+        self.strict = procedural
 
     @property
     def problem(self) -> Problem:
@@ -158,7 +171,10 @@ class Drop:
             "domain": p.domain,
             "reason": self.reason,
             "prompt": p.prompt,
+            "answer": p.answer,
         }
+        if p.tests:
+            row["tests"] = p.tests
         if self.detail:
             row["detail"] = self.detail
         if other is not None:
@@ -167,6 +183,7 @@ class Drop:
                 "other_source": other.source,
                 "other_index": other.index,
                 "other_prompt": other.prompt,
+                "other_answer": other.answer,
                 "score": None if self.score is None else round(self.score, 4),
             }
         return row

@@ -3,6 +3,8 @@
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 
+from ringlite_cli.data.losses import Losses
+from ringlite_cli.data.needs import is_for_sft_alone
 from ringlite_cli.data.rows import Row
 from ringlite_cli.data.text import stable_hash
 from ringlite_cli.errors import UserError
@@ -14,11 +16,16 @@ PAPER_MIX = {"math": 0.645, "code": 0.255, "science": 0.092, "general": 0.008}
 
 
 def draw_sets(
-    rows: Sequence[Row], sets: Mapping[str, ProblemSet], seed: int, seen: Callable[[Row, Problem], None] | None = None
+    rows: Sequence[Row],
+    sets: Mapping[str, ProblemSet],
+    seed: int,
+    seen: Callable[[Row, Problem], None] | None = None,
+    losses: Losses | None = None,
 ) -> tuple[dict[str, list[Row]], list[str]]:
     """(set -> its rows in a shuffled order, warnings), the same for the same rows and seed.
 
-    seen: shown each row once, before anything is drawn.
+    seen: shown each row once, before anything is drawn. losses: what curation dropped, to say why a set is empty.
+    Rows that nothing can score go to sets with traces alone.
     A set that asks for more rows of a domain than there are gets what there is, and a warning. Raises UserError for a
     set that comes out empty and for one that is disjoint from a set that stands after it or nowhere.
     """
@@ -36,7 +43,7 @@ def draw_sets(
         asked = _asked(pool, wanted, facts, name, warnings)
         chosen = pool if asked is None else _take(pool, asked, facts, name, warnings)
         if not chosen:
-            raise UserError(f"the set {name!r} is empty", where=f"sets.{name}", hint=facts.why_empty(wanted))
+            raise UserError(f"the set {name!r} is empty", where=f"sets.{name}", hint=facts.why_empty(wanted, losses))
         drawn[name] = [rows[i] for i in chosen]
     return drawn, warnings
 
@@ -46,28 +53,33 @@ class _Facts:
 
     def __init__(self, rows: Sequence[Row], seen: Callable[[Row, Problem], None] | None) -> None:
         self.splits = [r.split for r in rows]
-        self.ids, self.domains, self.traced = [], [], []
+        self.ids, self.domains, self.traced, self.scored = [], [], [], []
         known: dict[str, str] = {}
         for row in rows:
             problem = row.problem
             self.ids.append(problem.id)
             self.domains.append(known.setdefault(problem.domain, problem.domain))
             self.traced.append(problem.trace is not None)
+            self.scored.append(not is_for_sft_alone(problem))
             if seen:
                 seen(row, problem)
 
     def pool(self, wanted: ProblemSet) -> list[int]:
-        return [
-            i for i, split in enumerate(self.splits) if split == wanted.split and (self.traced[i] or not wanted.traces)
-        ]
+        fit = self.traced if wanted.traces else self.scored
+        return [i for i, split in enumerate(self.splits) if split == wanted.split and fit[i]]
 
-    def why_empty(self, wanted: ProblemSet) -> str:
+    def why_empty(self, wanted: ProblemSet, losses: Losses | None) -> str:
         here = [i for i, split in enumerate(self.splits) if split == wanted.split]
         counts = Counter(self.domains[i] for i in here)
         traced = sum(self.traced[i] for i in here)
         listed = ", ".join(f"{n} {d}" for d, n in sorted(counts.items())) or "no rows"
         where = f"in split {wanted.split!r}, {traced} with a trace"
-        return f"curation left {listed} {where}; see dropped.jsonl and funnel.json"
+        alone = sum(not self.scored[i] for i in here) if not wanted.traces else 0
+        told = [f"curation left {listed} {where}"]
+        if alone:
+            told.append(f"{alone} of them have nothing to score a response by and are for SFT alone (traces: true)")
+        told += losses.told(wanted.split, traces=wanted.traces) if losses else []
+        return "; ".join([*told, "see dropped.jsonl and funnel.json"])
 
 
 def mix_counts(total: int, shares: Mapping[str, float]) -> dict[str, int]:

@@ -8,10 +8,10 @@ from itertools import chain
 from pathlib import Path
 from typing import Any, Protocol
 
-from ringlite_cli.data.adapters import EDUCATION, Adapter, BadRow, Fields, choose, every_turn
+from ringlite_cli.data.adapters import EDUCATION, OPEN_SCHEMAS, Adapter, BadRow, Fields, choose, every_turn
 from ringlite_cli.data.adapters.columns import Columns
 from ringlite_cli.data.readers import RawRow, Unreadable, read_file, read_hub
-from ringlite_cli.data.rows import Drop, Row, Spool
+from ringlite_cli.data.rows import Drop, Progress, Row, Spool
 from ringlite_cli.data.shards import shards
 from ringlite_cli.data.text import stable_hash
 from ringlite_cli.errors import UserError
@@ -19,6 +19,7 @@ from ringlite_cli.problems import DOMAINS, Problem
 from ringlite_cli.recipe.schema import Source
 
 MAX_UNREADABLE = 0.2
+_TOLD = 2000  # rows between two words on progress
 DATA_VARIABLE = "RINGLITE_DATA"
 
 
@@ -46,7 +47,9 @@ class Loaded:
     def rows_in(self) -> int:
         return len(self.rows) + len(self.unreadable)
 
-    def add(self, problem: Problem, split: str, ids: set[int], *, procedural: bool = False) -> None:
+    def add(
+        self, problem: Problem, split: str, ids: set[int], *, procedural: bool = False, strict: bool = False
+    ) -> None:
         """Keeps a row, under an id of its own: its given one, or its source and index where that is taken."""
         key = stable_hash(problem.id)
         if key in ids:
@@ -54,6 +57,7 @@ class Loaded:
             key = stable_hash(problem.id)
         ids.add(key)
         row = Row(problem, split, procedural)
+        row.strict = procedural or strict
         if self.spool:
             row.move_to(self.spool)
         self.rows.append(row)
@@ -66,6 +70,7 @@ def load_sources(
     generators: Mapping[str, GeneratorLike],
     max_unreadable: float = MAX_UNREADABLE,
     spool: Spool | None = None,
+    progress: Progress | None = None,
 ) -> list[Loaded]:
     """Reads every source, in order; texts go to the spool, where one is given.
 
@@ -80,7 +85,7 @@ def load_sources(
         if source.generator:
             loaded.append(_generate(source, Loaded(name, spool=spool), seed, generators, ids))
         else:
-            loaded.append(_read(source, Loaded(name, spool=spool), max_unreadable, ids))
+            loaded.append(_read(source, Loaded(name, spool=spool), max_unreadable, ids, progress))
     return loaded
 
 
@@ -120,17 +125,19 @@ def _generate(
     return loaded
 
 
-def _read(source: Source, loaded: Loaded, max_unreadable: float, ids: set[int]) -> Loaded:
+def _read(source: Source, loaded: Loaded, max_unreadable: float, ids: set[int], progress: Progress | None) -> Loaded:
     where = str(local_path(source) or f"hub {source.hub}")
     adapter, domain = choose(source.adapter, source.columns, where)
     name = loaded.name
     for index, raw in enumerate(_raw_rows(source)):
         if index == source.rows:
             break
+        if progress and index % _TOLD == 0:
+            progress(f"reading {name}", index, source.rows or index)
         problem = Problem(f"{name}:{index}", source.domain or domain, "", source=name, index=index)
         try:
             for made in _problems(problem, raw, adapter, source):
-                loaded.add(made, source.split, ids)
+                loaded.add(made, source.split, ids, strict=source.adapter not in OPEN_SCHEMAS)
         except BadRow as error:
             text = raw.text if isinstance(raw, Unreadable) else repr(dict(raw))[:200]
             loaded.unreadable.append(Drop(replace(problem, prompt=_utf8(text)), "unreadable_row", _utf8(str(error))))
@@ -160,6 +167,8 @@ def _problems(blank: Problem, raw: RawRow, adapter: Adapter, source: Source) -> 
 def _problem(blank: Problem, fields: Fields, source: Source) -> Problem:
     if source.domain:
         fields["domain"] = source.domain
+    if source.verifier:
+        fields["verifier"] = source.verifier
     problem = replace(blank, **fields)
     if source.adapter in EDUCATION:
         problem.labels.setdefault("education", EDUCATION[source.adapter])

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
-from ringlite_cli.problems import DOMAINS, PAPER_SUFFIX
+from ringlite_cli.problems import DOMAINS, PAPER_SUFFIX, ROUTES
 from ringlite_cli.recipe.engine import Engine
 
 
@@ -18,7 +18,14 @@ def _known_domain(name: str) -> str:
     return name
 
 
+def _known_verifier(name: str) -> str:
+    if name not in ROUTES:
+        raise ValueError(f"{name!r} is not a verifier; verifiers are {', '.join(ROUTES)}")
+    return name
+
+
 Domain = Annotated[str, AfterValidator(_known_domain)]
+Verifier = Annotated[str, AfterValidator(_known_verifier)]
 Split = Literal["train", "select", "eval"]
 Language = Literal["en", "fr", "de", "es", "pt", "it", "zh", "ja", "ko", "ru", "ar", "he", "hi", "th"]
 Positive = Annotated[int, Field(gt=0)]
@@ -99,6 +106,7 @@ class Source(Section):
     turns: Literal["last", "all"] = Field("last", description="answers of a conversation that become rows")
     card: str | None = Field(None, description="data card of the source; default: the shipped one of its id or adapter")
     domain: Domain | None = None
+    verifier: Verifier | None = Field(None, description="what verifies all its rows, in place of their domain's")
     split: Split = "train"
     rows: Positive | None = None
 
@@ -200,6 +208,7 @@ class Decontamination(Section):
 class CodeTests(Section):
     """What is done with the tests of code problems beyond the checks."""
 
+    require_solution: bool = Field(True, description="drop code problems without an accepted solution")
     order: bool = Field(False, description="put the cases first that catch most wrong programs")
     mutants: Positive = Field(6, description="small faults put into the accepted solution, to order the cases by")
 

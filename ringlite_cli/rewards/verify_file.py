@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from ringlite_cli.errors import UserError
-from ringlite_cli.problems import Problem, Verdict
-from ringlite_cli.rewards.verifiers import ANSWERLESS, ROUTES, Verifiers, VerifierSettings
+from ringlite_cli.problems import ANSWERLESS, ROUTES, Problem, Verdict
+from ringlite_cli.rewards.verifiers import Verifiers, VerifierSettings
 
 _BATCH = 256
 _DIGEST = 12

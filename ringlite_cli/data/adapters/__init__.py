@@ -54,6 +54,8 @@ _MODULES = {
     "problems": problems,
 }
 ADAPTERS: dict[str, Adapter] = {name: module.read for name, module in _MODULES.items()}
+OPEN_SCHEMAS = (None, "problems", "chat")
+"""Schemas whose rows may lack an answer by intent; a published data set's row without one is faulty."""
 EDUCATION = {
     "gsm8k": "grade school",
     "math": "high school competition",
@@ -93,4 +95,4 @@ def every_turn(adapter: Adapter, row: Raw) -> list[Fields]:
     return chat.every(row) if adapter is chat.read else [adapter(row)]
 
 
-__all__ = ["ADAPTERS", "EDUCATION", "Adapter", "BadRow", "Fields", "choose", "every_turn"]
+__all__ = ["ADAPTERS", "EDUCATION", "OPEN_SCHEMAS", "Adapter", "BadRow", "Fields", "choose", "every_turn"]

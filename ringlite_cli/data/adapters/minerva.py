@@ -1,6 +1,7 @@
 """MinervaMath / OCW courses (arXiv 2206.14858): problem, solution, type (the course), idx, answer.
 
-The answer is a list of accepted forms with line ends; repeated forms become one. Without such a column it is the last box of the solution.
+The answer is a list of accepted forms with line ends; repeated forms become one.
+Without such a column it is the last box of the solution.
 """
 
 from ringlite_cli.data.adapters.fields import Fields, Raw, answer_text, labels, last_boxed, optional_text, text

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ringlite_cli.console import Progress
-from ringlite_cli.problems import Verify
+from ringlite_cli.problems import DOMAINS, Verify
 from ringlite_cli.recipe.engine import Engine
 from ringlite_cli.recipe.schema import CurateStage, Recipe, Responder
 from ringlite_cli.samples import Sampler, SamplingSettings
@@ -65,6 +65,7 @@ def _steps(section: CurateStage) -> "Steps":
         equal_words=section.duplicates.words,
         semantic_duplicates=section.duplicates.semantic,
         semantic_contamination=section.decontamination.semantic,
+        require_solution=section.tests.require_solution,
         order_tests=section.tests.order,
         mutants=section.tests.mutants,
         label_embeddings=section.labels.embeddings,
@@ -119,7 +120,7 @@ def files(context: Context) -> dict[str, Path]:
 
 
 def faults(recipe: Recipe, name: str) -> list[str]:
-    """Sources that name a generator or an adapter which does not exist."""
+    """Sources that name a generator or an adapter which does not exist, or columns without a prompt or a domain."""
     from ringlite_cli.data.adapters import ADAPTERS
     from ringlite_cli.data.generators import GENERATORS
 
@@ -132,6 +133,11 @@ def faults(recipe: Recipe, name: str) -> list[str]:
                 near = difflib.get_close_matches(value, known, 1)
                 hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(known)}"
                 found.append(f"sources.{number}.{key}: no {key} {value!r}; {hint}")
+        if source.columns and not source.domain and "domain" not in source.columns:
+            hint = f"give the source one, as in `domain: math` (of {', '.join(DOMAINS)}), or map a column to `domain`"
+            found.append(f"sources.{number}.columns: they do not say the rows' domain; {hint}")
+        if source.columns and "prompt" not in source.columns:
+            found.append(f"sources.{number}.columns: nothing is mapped to `prompt`; write `prompt: <column>`")
     return found
 
 
