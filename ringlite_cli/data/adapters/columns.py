@@ -1,9 +1,11 @@
 """Any other schema, by a mapping: our field -> column, as in `columns: {prompt: question, answer: final}`.
 
-Fields: prompt (required), answer, trace, thought, tests, entry_point, domain, verifier; other names are labels. A
-column may be a path or a joined text (see expressions.py), a prompt or a trace a conversation (see chats.py).
+Fields: prompt (required), answer, trace, thought, tests, entry_point, domain, verifier, and instruction_id_list with
+kwargs, which make an answer of the route `instructions`; other names are labels. A column may be a path or a joined
+text (see expressions.py), a prompt or a trace a conversation (see chats.py).
 """
 
+import json
 from collections import Counter
 from collections.abc import Mapping
 from difflib import get_close_matches
@@ -18,7 +20,8 @@ from ringlite_cli.data.adapters.thoughts import with_thought
 from ringlite_cli.errors import UserError
 from ringlite_cli.problems import CONTEXT
 
-_FIELDS = ("prompt", "answer", "trace", "thought", "tests", "entry_point", "domain", "verifier")
+_INSTRUCTIONS = ("instruction_id_list", "kwargs")
+_FIELDS = ("prompt", "answer", "trace", "thought", "tests", "entry_point", "domain", "verifier", *_INSTRUCTIONS)
 
 
 class Columns:
@@ -83,6 +86,9 @@ class Columns:
         for name in ("domain", "verifier"):
             if values.get(name) is not None:
                 fields[name] = _plain(values[name], self._columns[name])
+        if values.get(_INSTRUCTIONS[0]):
+            fields["answer"] = json.dumps({name: values.get(name) for name in _INSTRUCTIONS}, ensure_ascii=False)
+            fields.setdefault("verifier", "instructions")
         if "tests" in values:
             entry, starter = values.get("entry_point"), row.get("starter_code")
             fields["tests"] = read_tests(

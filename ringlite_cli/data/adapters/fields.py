@@ -73,7 +73,12 @@ def answer_text(value: Any) -> str | None:
 
 
 def one_answer(value: Any) -> str | None:
-    """As `answer_text`, but a list is one answer of several items, in order: [4, 2] -> "[4, 2]"."""
+    """As `answer_text`, but a list is one answer of several items, in order: [4, 2] -> "[4, 2]".
+
+    An object, or a list of objects, is JSON text: instructions with their arguments, or a judge's rubric.
+    """
+    if isinstance(value, Mapping) or (isinstance(value, list | tuple) and any(isinstance(v, Mapping) for v in value)):
+        return json.dumps(value, ensure_ascii=False)
     if not isinstance(value, list | tuple):
         return answer_text(value)
     items = [one_answer(item) for item in value]

@@ -2,7 +2,7 @@
 
 import json
 
-from ringlite_cli.data.adapters.fields import BadRow, Fields, Raw, answer_text, optional_text, text
+from ringlite_cli.data.adapters.fields import BadRow, Fields, Raw, answer_text, one_answer, optional_text, text
 from ringlite_cli.data.adapters.testcases import read_tests
 from ringlite_cli.data.adapters.thoughts import normal_thoughts
 
@@ -20,9 +20,10 @@ def read(row: Raw) -> Fields:
         raise BadRow(f"'labels' is a {type(labels).__name__}, not an object")
     if row.get("id"):
         labels = {"original_id": row["id"], **labels}
+    answer = row.get("answer")
     fields: Fields = {
         "prompt": text(row, "prompt"),
-        "answer": answer_text(row.get("answer")),
+        "answer": one_answer(answer) if isinstance(answer, dict) else answer_text(answer),
         "tests": read_tests(row.get("tests")),
         "trace": normal_thoughts(optional_text(row, "trace") or "") or None,
         "verifier": optional_text(row, "verifier") or "",
