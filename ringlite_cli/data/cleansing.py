@@ -18,8 +18,8 @@ NO_SOLUTION = "no_accepted_solution"
 
 
 def is_benchmark(row: Row) -> bool:
-    """A held-out row written by people: kept whole, so that scores stay comparable with published ones."""
-    return row.split == "eval" and not row.procedural
+    """A held-out row of a published test set: kept whole, so that scores stay comparable with published ones."""
+    return row.split == "eval" and not row.procedural and not row.split_off
 
 
 def reasons_of(

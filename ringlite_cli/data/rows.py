@@ -66,6 +66,7 @@ class Row:
 
     procedural: made by a generator, so that its neighbours may differ in nothing but numbers.
     bad_trace:  the trace is of use to verify the row, but not to train on; it comes off after verification.
+    split_off:  of a source that curation split; held out, it is no published benchmark and must pass the rules.
     strict:     made or published with an answer or tests, so that one without them is faulty, not for SFT alone.
     verified:   what confirmed the label: "trace", "solution", "answer" (it parses), "models" or "" (nothing yet).
     place:      its position in the features that were measured of its split (features.py).
@@ -81,6 +82,7 @@ class Row:
         "place",
         "procedural",
         "split",
+        "split_off",
         "strict",
         "verified",
     )
@@ -94,6 +96,7 @@ class Row:
         self.split, self.procedural, self.bad_trace, self.verified = split, procedural, bad_trace, verified
         self.place = self.number = -1
         self.strict = procedural
+        self.split_off = False
 
     @property
     def problem(self) -> Problem:

@@ -13,6 +13,7 @@ from ringlite_cli.data.adapters.columns import Columns
 from ringlite_cli.data.readers import RawRow, Unreadable, read_file, read_hub
 from ringlite_cli.data.rows import Drop, Progress, Row, Spool
 from ringlite_cli.data.shards import shards
+from ringlite_cli.data.splitting import split_rows
 from ringlite_cli.data.text import stable_hash
 from ringlite_cli.errors import UserError
 from ringlite_cli.problems import DOMAINS, Problem
@@ -86,6 +87,9 @@ def load_sources(
             loaded.append(_generate(source, Loaded(name, spool=spool), seed, generators, ids))
         else:
             loaded.append(_read(source, Loaded(name, spool=spool), max_unreadable, ids, progress))
+            if isinstance(source.split, dict):
+                folder = spool.path.parent if spool else None
+                split_rows(loaded[-1].rows, source.split, seed, folder=folder, progress=progress)
     return loaded
 
 
@@ -108,7 +112,8 @@ def _unique_name(source: Source, taken: set[str]) -> str:
     """The file name, hub id or generator; where that is taken, with the folder or split before it."""
     path = local_path(source)
     name = source.generator or (path.name if path else source.hub or "")
-    more = [name, f"{path.parent.name}/{name}" if path else f"{source.split}/{name}", f"{source.split}/{name}"]
+    split = "-".join(source.splits)
+    more = [name, f"{path.parent.name}/{name}" if path else f"{split}/{name}", f"{split}/{name}"]
     more += [f"{name}#{n}" for n in range(2, len(taken) + 3)]
     return next(n for n in more if n not in taken)
 
@@ -119,9 +124,10 @@ def _generate(
     generator = generators.get(source.generator or "")
     if generator is None:
         raise UserError(f"no generator {source.generator!r}", where="sources", hint=f"known: {', '.join(generators)}")
-    for index, made in enumerate(generator.generate(source.rows or 0, seed, source.split, source.options)):
+    (split,) = source.splits
+    for index, made in enumerate(generator.generate(source.rows or 0, seed, split, source.options)):
         problem = replace(made, source=loaded.name, index=index, domain=source.domain or made.domain)
-        loaded.add(problem, source.split, ids, procedural=True)
+        loaded.add(problem, split, ids, procedural=True)
     return loaded
 
 
@@ -137,7 +143,7 @@ def _read(source: Source, loaded: Loaded, max_unreadable: float, ids: set[int], 
         problem = Problem(f"{name}:{index}", source.domain or domain, "", source=name, index=index)
         try:
             for made in _problems(problem, raw, adapter, source):
-                loaded.add(made, source.split, ids, strict=source.adapter not in OPEN_SCHEMAS)
+                loaded.add(made, source.splits[0], ids, strict=source.adapter not in OPEN_SCHEMAS)
         except BadRow as error:
             text = raw.text if isinstance(raw, Unreadable) else repr(dict(raw))[:200]
             loaded.unreadable.append(Drop(replace(problem, prompt=_utf8(text)), "unreadable_row", _utf8(str(error))))

@@ -107,16 +107,25 @@ class Source(Section):
     card: str | None = Field(None, description="data card of the source; default: the shipped one of its id or adapter")
     domain: Domain | None = None
     verifier: Verifier | None = Field(None, description="what verifies all its rows, in place of their domain's")
-    split: Split = "train"
+    split: Split | dict[Split, Probability] = Field("train", description="split of all its rows, or shares of several")
     rows: Positive | None = None
 
     @model_validator(mode="after")
     def _one_origin(self) -> "Source":
+        if self.generator and isinstance(self.split, dict):
+            raise ValueError("a generator makes each split apart; name one split, and the generator once for each")
+        if self.split == {}:
+            raise ValueError("split names no split; give shares, as in {train: 0.9, eval: 0.1}")
         if sum(x is not None for x in (self.generator, self.path, self.hub)) != 1:
             raise ValueError("give exactly one of generator, path or hub")
         if self.generator and self.rows is None:
             raise ValueError("a generator needs rows, the number of problems to make")
         return self
+
+    @property
+    def splits(self) -> tuple[Split, ...]:
+        """The splits that its rows go to."""
+        return tuple(self.split) if isinstance(self.split, dict) else (self.split,)
 
     @property
     def name(self) -> str:
