@@ -10,7 +10,7 @@ import pytest
 import ringlite_cli
 
 PACKAGE = Path(ringlite_cli.__file__).parent
-GROUND = {"errors", "problems", "samples", "console", "engine", "freeing", "http_client", "whole"}
+GROUND = {"errors", "problems", "where", "samples", "console", "engine", "freeing", "http_client", "whole"}
 LOW = {"recipe", "runs"}
 ROOMS = {"data", "rewards", "sandbox", "sampling", "evals", "train", "report"}
 ARROWS = {("rewards", "sandbox"), ("train", "c3po"), ("sampling", "c3po")}

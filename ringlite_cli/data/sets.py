@@ -10,9 +10,11 @@ from ringlite_cli.data.text import stable_hash
 from ringlite_cli.errors import UserError
 from ringlite_cli.problems import Problem
 from ringlite_cli.recipe.schema import ProblemSet
+from ringlite_cli.where import labels_there, matches, part_of
 
 PAPER_MIX = {"math": 0.645, "code": 0.255, "science": 0.092, "general": 0.008}
 """Shares of the paper's long-CoT data (§2)."""
+_SHOWN = 2000  # rows whose labels a message names
 
 
 def draw_sets(
@@ -39,9 +41,12 @@ def draw_sets(
             raise UserError(f"disjoint_from names {unknown[0]!r}", where=f"sets.{name}", hint=hint)
         taken = {id(r) for other in wanted.disjoint_from for r in drawn[other]}
         pool = [i for i in facts.pool(wanted) if id(rows[i]) not in taken]
+        if wanted.where:
+            pool = [i for i in pool if matches(rows[i].problem, wanted.where)]
+        names = _parts(pool, wanted, rows, facts)
         pool.sort(key=lambda i: stable_hash(f"{seed}/{name}/{facts.ids[i]}"))
-        asked = _asked(pool, wanted, facts, name, warnings)
-        chosen = pool if asked is None else _take(pool, asked, facts, name, warnings)
+        asked = _asked(pool, wanted, names, name, warnings)
+        chosen = pool if asked is None else _take(pool, asked, names, name, warnings)
         if not chosen:
             raise UserError(f"the set {name!r} is empty", where=f"sets.{name}", hint=facts.why_empty(wanted, losses))
         drawn[name] = [rows[i] for i in chosen]
@@ -52,6 +57,7 @@ class _Facts:
     """What drawing needs of each row, read once."""
 
     def __init__(self, rows: Sequence[Row], seen: Callable[[Row, Problem], None] | None) -> None:
+        self.rows = rows
         self.splits = [r.split for r in rows]
         self.ids, self.domains, self.traced, self.scored = [], [], [], []
         known: dict[str, str] = {}
@@ -79,6 +85,8 @@ class _Facts:
         if alone:
             told.append(f"{alone} of them have nothing to score a response by and are for SFT alone (traces: true)")
         told += losses.told(wanted.split, traces=wanted.traces) if losses else []
+        if wanted.where and here:
+            told.append(f"`where` fits none of them ({labels_there([self.rows[i].problem for i in here[:_SHOWN]])})")
         return "; ".join([*told, "see dropped.jsonl and funnel.json"])
 
 
@@ -92,13 +100,21 @@ def mix_counts(total: int, shares: Mapping[str, float]) -> dict[str, int]:
     return counts
 
 
+def _parts(pool: Sequence[int], wanted: ProblemSet, rows: Sequence[Row], facts: _Facts) -> dict[int, str | None]:
+    """Row -> the part of the set's rows or mix that it belongs to: its domain, or a label's value."""
+    names = list(wanted.rows or wanted.mix or ())
+    if not any("=" in name for name in names):
+        return {i: facts.domains[i] for i in pool}
+    return {i: part_of(rows[i].problem, names) for i in pool}
+
+
 def _asked(
-    pool: Sequence[int], wanted: ProblemSet, facts: _Facts, name: str, warnings: list[str]
+    pool: Sequence[int], wanted: ProblemSet, names: Mapping[int, str | None], name: str, warnings: list[str]
 ) -> dict[str, int] | None:
-    """Rows per domain that the set asks for; None for all. A mix without a total takes as many as its shares allow."""
+    """Rows per part that the set asks for; None for all. A mix without a total takes as many as its shares allow."""
     if wanted.mix is None:
         return dict(wanted.rows) if wanted.rows is not None else None
-    there = Counter(facts.domains[i] for i in pool)
+    there = Counter(names[i] for i in pool)
     whole = sum(wanted.mix.values())
     most = min((int(there[d] * whole / share) for d, share in wanted.mix.items()), default=0)
     total = min(wanted.total or most, most)
@@ -110,12 +126,14 @@ def _asked(
     return mix_counts(total, wanted.mix)
 
 
-def _take(pool: Sequence[int], asked: Mapping[str, int], facts: _Facts, name: str, warnings: list[str]) -> list[int]:
-    left = Counter(asked)
+def _take(
+    pool: Sequence[int], asked: Mapping[str, int], names: Mapping[int, str | None], name: str, warnings: list[str]
+) -> list[int]:
+    left: Counter[str | None] = Counter(asked)
     chosen = []
     for i in pool:
-        if left[facts.domains[i]] > 0:
-            left[facts.domains[i]] -= 1
+        if left[names[i]] > 0:
+            left[names[i]] -= 1
             chosen.append(i)
     for domain, number in asked.items():
         if left[domain] > 0:

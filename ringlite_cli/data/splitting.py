@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from ringlite_cli.data.features import BANDS, Features, measure
 from ringlite_cli.data.rows import Progress, Row
 from ringlite_cli.data.text import stable_hash
+from ringlite_cli.recipe.schema import Split
 
 _LARGE = 0.01
 Keys = NDArray[np.uint64]
@@ -21,7 +22,7 @@ Keys = NDArray[np.uint64]
 
 def split_rows(
     rows: Sequence[Row],
-    shares: Mapping[str, float],
+    shares: Mapping[Split, float],
     seed: int,
     *,
     folder: Path | None = None,

@@ -24,8 +24,14 @@ def _known_verifier(name: str) -> str:
     return name
 
 
+def _known_part(name: str) -> str:
+    return name if "=" in name.strip("= ") else _known_domain(name)
+
+
 Domain = Annotated[str, AfterValidator(_known_domain)]
 Verifier = Annotated[str, AfterValidator(_known_verifier)]
+Part = Annotated[str, AfterValidator(_known_part)]  # of a mix: a domain, or a label and its value ("level=5")
+Condition = list[bool | str | float] | bool | str | float
 Split = Literal["train", "select", "eval"]
 Language = Literal["en", "fr", "de", "es", "pt", "it", "zh", "ja", "ko", "ru", "ar", "he", "hi", "th"]
 Positive = Annotated[int, Field(gt=0)]
@@ -136,8 +142,9 @@ class ProblemSet(Section):
     """A named output of curation, drawn from one split."""
 
     split: Split = "train"
-    rows: dict[Domain, Positive] | None = Field(None, description="rows per domain; default: all that is left")
-    mix: dict[Domain, Probability] | None = Field(None, description="shares per domain, instead of rows (§2)")
+    where: dict[str, Condition] = Field({}, description="label -> accepted values, or [low, high] of a number")
+    rows: dict[Part, Positive] | None = Field(None, description="rows per domain or label; default: all that is left")
+    mix: dict[Part, Probability] | None = Field(None, description="shares per domain or label, instead of rows (§2)")
     total: Positive | None = Field(None, description="rows of a mix; default: as many as the shares allow")
     traces: bool = Field(False, description="only problems with a worked trace (for SFT)")
     disjoint_from: list[str] = Field([], description="sets whose problems may not stand in this one")
@@ -376,7 +383,10 @@ class RlStage(Section):
     freeze_router: bool = Field(False, description="leave the router's weights as they are")
     lora: Lora | None = None
     drop_uninformative: bool = Field(False, description="leave groups with equal rewards out of the selection")
-    domain_mix: dict[Domain, Probability] | None = Field(None, description="share of a step's prompts per domain")
+    domain_mix: dict[Part, Probability] | None = Field(
+        None, description="share of a step's prompts per domain or label"
+    )
+    where: dict[str, Condition] = Field({}, description="label -> accepted values, or [low, high]: prompts to train on")
     router_balance_coef: float = Field(0.0, ge=0, description="alpha_balance (Eq. 6)")
     router_z_loss_coef: float = Field(0.0, ge=0, description="alpha_z (Eq. 6)")
     guard: Guard = Guard()

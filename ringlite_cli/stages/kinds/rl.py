@@ -1,13 +1,16 @@
 """rl: C3PO reinforcement learning from a policy, on one set of problems, rewarded by the verifiers."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from ringlite_cli.errors import UserError
+from ringlite_cli.problems import Problem
 from ringlite_cli.recipe.schema import Recipe, RlStage, VllmServer
 from ringlite_cli.recipe.tracking import tracker_faults
 from ringlite_cli.stages.base import Context, StageKind, StageResult
 from ringlite_cli.stages.calls import call_ranks
 from ringlite_cli.stages.parts.tracking import tracked
+from ringlite_cli.where import labels_there, matches
 
 
 def run(context: Context) -> StageResult:
@@ -19,7 +22,7 @@ def run(context: Context) -> StageResult:
     with context.verifiers() as verify, context.console.progress(context.name, 1) as bar, tracked(context) as trl:
         result = run_rl(
             context.policy(section.policy),
-            context.problems(section.data),
+            chosen(context.problems(section.data), section),
             verify,
             folder,
             steps=section.trl["max_steps"],
@@ -42,9 +45,17 @@ def run(context: Context) -> StageResult:
     )
 
 
+def chosen(problems: Sequence[Problem], section: RlStage) -> list[Problem]:
+    """The problems that the section's `where` lets through. Raises UserError where there are none."""
+    found = [problem for problem in problems if matches(problem, section.where)]
+    if not found:
+        raise UserError("no problem fits", where="where", hint=labels_there(problems))
+    return found
+
+
 def c3po_arguments(section: RlStage) -> dict[str, Any]:
     """The section's own keys, as the trainer takes them."""
-    return section.model_dump(exclude={"kind", "policy", "data", "trl", "guard", "vllm_server"})
+    return section.model_dump(exclude={"kind", "policy", "data", "trl", "guard", "vllm_server", "where"})
 
 
 def faults(recipe: Recipe, name: str) -> list[str]:
