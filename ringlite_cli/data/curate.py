@@ -26,7 +26,7 @@ from ringlite_cli.data.duplicates import drop_duplicates
 from ringlite_cli.data.features import Features, join, measure
 from ringlite_cli.data.labelling import label_rows
 from ringlite_cli.data.losses import Losses, silent_sources
-from ringlite_cli.data.needs import is_for_sft_alone
+from ringlite_cli.data.needs import UNCOMPARED, UNGRADED, is_for_sft_alone
 from ringlite_cli.data.output import read_origins, write_drops, write_provenance
 from ringlite_cli.data.rows import Progress, Row, Sifted, Spool
 from ringlite_cli.data.rules import LANGUAGES
@@ -267,7 +267,8 @@ def _provenance(drawn: Mapping[str, Sequence[Row]], files: Mapping[str, Path]) -
     """
     for name, rows in drawn.items():
         for row, (ident, source, index, domain, traced) in zip(rows, read_origins(files[name]), strict=True):
-            passed = card.passed(domain, traced, is_benchmark(row), bool(row.verified))
+            verified = row.verified not in ("", UNGRADED)
+            passed = card.passed(domain, traced, is_benchmark(row), verified, row.verified not in UNCOMPARED)
             yield name, ident, source, row.split, row.verified or "nothing", passed, index
 
 

@@ -19,6 +19,9 @@ BOXED = ("math", "science", "logic")
 UNGRADED = "none"
 """What `verified_by` says of a row that no verifier has confirmed."""
 
+UNCOMPARED = (UNGRADED, "route")
+"""What `verified_by` says of rows that some rules were not put to."""
+
 _FOR_COMPARISON = frozenset(  # reasons that speak of answers which are compared; no one compares an essay
     {
         "answer_too_long",
@@ -30,6 +33,19 @@ _FOR_COMPARISON = frozenset(  # reasons that speak of answers which are compared
         "open_question",
     }
 )
+FOR_COMPARISON_RULES = (
+    "missing_answer",
+    "missing_tests",
+    "answer_length",
+    "letter_answer",
+    "multiple_choice",
+    "multi_part",
+    "true_or_false",
+    "yes_or_no",
+    "proof_or_open",
+    "final_answer",
+)
+"""The rules that give these reasons, or ask for what only some routes need."""
 _GAPS = frozenset({"missing_answer", "missing_tests"})
 
 
