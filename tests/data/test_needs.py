@@ -171,3 +171,13 @@ def test_dropped_rows_show_their_gold(tmp_path: Path, verify: Verifiers) -> None
     _curate(tmp_path, rows, verify, columns={"prompt": "q", "answer": "a"}, domain="math")
     (dropped,) = read_jsonl(tmp_path / "out" / "dropped.jsonl")
     assert (dropped["answer"], dropped["other_answer"]) == ("7", "7")
+
+
+def test_the_rows_that_the_guide_shows_are_kept(tmp_path: Path, verify: Verifiers) -> None:
+    guide = (Path(__file__).resolve().parents[2] / "docs" / "guide.md").read_text(encoding="utf-8")
+    shown = guide.partition("in ringlite's own fields:\n\n```json\n")[2].partition("\n```\n\nThe judge")[0]
+    rows = [json.loads(line) for line in shown.splitlines()]
+    assert len(rows) == 8
+    result = _curate(tmp_path, rows, verify)
+    assert result.funnel["dropped"] == {}
+    assert result.funnel["verified_by"] == {"answer": 3, "none": 3, "solution": 1, "route": 1}
