@@ -311,15 +311,40 @@ def _first_comment(path: Path) -> str:
 
 @app.command()
 def verify(
-    file: Annotated[Path, typer.Argument(metavar="FILE.jsonl", help="rows with a response and its answer or tests")],
-    out: Annotated[Path, typer.Option(help="where the verdicts go")],
+    file: Annotated[
+        Path | None, typer.Argument(metavar="FILE.jsonl", help="rows with a response, its answer or tests")
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="where the verdicts go")] = None,
+    explain: Annotated[
+        tuple[str, str] | None, typer.Option(metavar="GOLD ANSWER", help="say how two answers are read, and why")
+    ] = None,
+    tolerance: Annotated[float, typer.Option(min=0.0, help="with --explain: relative, as science has it")] = 0.0,
     workers: Annotated[int, typer.Option(min=1)] = 2,
     isolation: Annotated[str, typer.Option(help="least sandbox isolation: full, partial or none")] = "full",
 ) -> None:
     """Verify responses offline: a row in, a verdict out."""
-    from ringlite_cli.stages.commands.verify import verify_rows
+    from ringlite_cli.stages.commands.verify import explained, verify_rows
 
+    if explain:
+        Console().say(explained(*explain, tolerance))
+        return
+    if file is None or out is None:
+        raise UserError("verify needs FILE.jsonl and --out, or --explain GOLD ANSWER")
     verify_rows(file, out, Console(), workers=workers, isolation=isolation)
+
+
+@app.command()
+def rescore(
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="a run folder, or the --out folder of an evaluation")],
+    data: Annotated[list[str], typer.Option(metavar="TASK=FILE", help="a task's local file")] = [],  # noqa: B006
+    workers: Annotated[int | None, typer.Option(min=1, help="processes; default: as the run's recipe says")] = None,
+) -> None:
+    """Verify the stored responses of a run again, by today's verifiers; old verdicts and scores stay as they are."""
+    from ringlite_cli.evals.standalone import read_data_flags
+    from ringlite_cli.stages.commands.rescore import rescore_run
+
+    files = {task: Path(file) for task, file in read_data_flags(data).items()}
+    rescore_run(run, Console(), data=files, workers=workers)
 
 
 @sandbox_app.command(name="bench")

@@ -1,4 +1,7 @@
-"""What a user sees while work goes on: plain lines, warnings, and progress that also reads well in a log file."""
+"""What a user sees while work goes on: plain lines, warnings, and progress that also reads well in a log file.
+
+Every line may quote a model: control characters are shown, never sent.
+"""
 
 import sys
 import time
@@ -9,6 +12,8 @@ from typing import Protocol
 from rich.console import Console as RichConsole
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.progress import Progress as RichProgress
+
+from ringlite_cli.model_text import shown
 
 LOG_EVERY = 15.0  # seconds between progress lines where there is no terminal
 
@@ -28,16 +33,16 @@ class Console:
         self._err = RichConsole(stderr=True, soft_wrap=True, highlight=False)
 
     def say(self, text: str) -> None:
-        self._out.print(text, markup=False)
+        self._out.print(shown(text), markup=False)
 
     def head(self, text: str) -> None:
-        self._out.print(text, style="bold", markup=False)
+        self._out.print(shown(text), style="bold", markup=False)
 
     def warn(self, text: str) -> None:
-        self._err.print(f"warning: {text}", style="yellow", markup=False)
+        self._err.print(f"warning: {shown(text)}", style="yellow", markup=False)
 
     def error(self, text: str) -> None:
-        self._err.print(f"error: {text}", style="red", markup=False)
+        self._err.print(f"error: {shown(text)}", style="red", markup=False)
 
     @contextmanager
     def progress(self, title: str, total: float) -> Iterator[Progress]:
@@ -62,7 +67,7 @@ class _Bar:
         self._bars, self._task = bars, bars.add_task(title, total=total, note="")
 
     def update(self, done: float, total: float | None = None, note: str = "") -> None:
-        self._bars.update(self._task, completed=done, total=total, note=note)
+        self._bars.update(self._task, completed=done, total=total, note=shown(note))
 
 
 class _Lines:
@@ -77,5 +82,5 @@ class _Lines:
             return
         self._printed = now
         self._out.print(
-            f"{self._title} {done:g}/{self._total:g} after {now - self._started:.0f} s {note}", markup=False
+            f"{self._title} {done:g}/{self._total:g} after {now - self._started:.0f} s {shown(note)}", markup=False
         )

@@ -5,8 +5,12 @@ Built on httpx2. Connections are kept open between requests, one pool a process;
 
 import json
 import os
+import time
 from functools import lru_cache
+from math import inf
 from typing import Any
+
+from ringlite_cli.model_text import loads
 
 MOST_BYTES = 1 << 28
 """An answer larger than this is refused: nothing that ringlite asks for is near it."""
@@ -33,10 +37,15 @@ def get_json(url: str, *, key: str = "", timeout: float) -> Any:
     return _call("GET", url, None, key, timeout, MOST_BYTES)
 
 
-def post_json(url: str, body: Any, *, key: str = "", timeout: float, most: int = MOST_BYTES) -> Any:
-    """POST JSON and return the answer's JSON; see get_json. most: bytes that the answer may have."""
+def post_json(
+    url: str, body: Any, *, key: str = "", timeout: float, most: int = MOST_BYTES, within: float = inf
+) -> Any:
+    """POST JSON and return the answer's JSON; see get_json.
+
+    most: bytes that the answer may have. within: seconds until its last byte has to be here.
+    """
     content = json.dumps(body).encode("utf-8", "replace")
-    return _call("POST", url, content, key, timeout, most)
+    return _call("POST", url, content, key, timeout, most, within)
 
 
 def answers(url: str, *, timeout: float) -> bool:
@@ -47,26 +56,31 @@ def answers(url: str, *, timeout: float) -> bool:
         return False
 
 
-def _call(method: str, url: str, content: bytes | None, key: str, timeout: float, most: int) -> Any:
-    status, data = _fetch(method, url, content, key, timeout, most)
+def _call(
+    method: str, url: str, content: bytes | None, key: str, timeout: float, most: int, within: float = inf
+) -> Any:
+    status, data = _fetch(method, url, content, key, timeout, most, within)
     if status >= 400:
         raise Refused(status, data[:300].decode("utf-8", "replace").strip())
     try:
-        return json.loads(data)
+        return loads(data)
     except (ValueError, RecursionError) as error:
         raise NoAnswer(f"the answer is no JSON: {error}") from None
 
 
-def _fetch(method: str, url: str, content: bytes | None, key: str, timeout: float, most: int) -> tuple[int, bytes]:
+def _fetch(
+    method: str, url: str, content: bytes | None, key: str, timeout: float, most: int, within: float = inf
+) -> tuple[int, bytes]:
     """Return (status, body). A connection that the server had closed while it was idle is opened once more."""
     import httpx2
 
     headers = {"Authorization": f"Bearer {key}"} if key else {}
     if content is not None:
         headers["Content-Type"] = "application/json"
+    deadline = time.monotonic() + within
     for last in (False, True):
         try:
-            return _read(method, url, content, headers, timeout, most)
+            return _read(method, url, content, headers, timeout, most, deadline)
         except httpx2.RemoteProtocolError as error:
             if last:
                 raise NoAnswer(_words(error)) from None
@@ -76,7 +90,7 @@ def _fetch(method: str, url: str, content: bytes | None, key: str, timeout: floa
 
 
 def _read(
-    method: str, url: str, content: bytes | None, headers: dict[str, str], timeout: float, most: int
+    method: str, url: str, content: bytes | None, headers: dict[str, str], timeout: float, most: int, deadline: float
 ) -> tuple[int, bytes]:
     with _client(os.getpid()).stream(method, url, content=content, headers=headers, timeout=timeout) as response:
         data = bytearray()
@@ -84,6 +98,8 @@ def _read(
             data += part
             if len(data) > most:
                 raise NoAnswer(f"the answer is larger than {most:,} bytes")
+            if time.monotonic() > deadline:
+                raise NoAnswer("the answer did not end in time")
         return response.status_code, bytes(data)
 
 

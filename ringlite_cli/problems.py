@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from ringlite_cli.errors import UserError
+from ringlite_cli.model_text import loads, remark
 from ringlite_cli.whole import whole
 
 DOMAINS = ("math", "code", "science", "logic", "general")
@@ -53,13 +54,22 @@ class Problem:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What a verifier says of one response. `reward` is 1.0 or 0.0; `verdict` says why."""
+    """What a verifier says of one response. `reward` is 1.0 or 0.0; `verdict` says why, `detail` in some 1,000
+    characters at most.
+    """
 
     verdict: str
     reward: float
     seconds: float = 0.0
     detail: str = ""
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "detail", remark(self.detail))
+
+
+VERDICT_REVISION = 2
+"""Raised by one whenever a verifier may say something else of the same response. Scores of different revisions are not
+compared without a note; `ringlite rescore` verifies stored responses again. 1: before answers were read whole."""
 
 Verify = Callable[[Sequence[tuple[Problem, str]]], list[Verdict]]
 """Verifies (problem, response) pairs, in order. Rooms that need a verifier get one of these passed in."""
@@ -138,7 +148,7 @@ def read_problems(path: Path) -> list[Problem]:
         for row in rows:
             for name in _JSON_FIELDS:
                 value = row.get(name) or None
-                row[name] = json.loads(value) if isinstance(value, str) else value
+                row[name] = loads(value) if isinstance(value, str) else value
             row["labels"] = row.get("labels") or {}
     else:
         rows = []
@@ -149,7 +159,7 @@ def read_problems(path: Path) -> list[Problem]:
         for number, line in enumerate(text.split("\n"), 1):  # text may hold the other line ends of Unicode
             if line.strip():
                 try:
-                    rows.append(json.loads(line))
+                    rows.append(loads(line))
                 except json.JSONDecodeError as error:
                     raise UserError(f"line {number} is not JSON ({error.msg})", where=str(path)) from None
     problems = []

@@ -28,6 +28,7 @@ class Sample:
     counted:       how many they are by an engine that may show none of them; else None.
     truncated:     the length limit cut it before an end token.
     logprob:       sum of the log-probabilities of `token_ids` at temperature 1, in nats; or None.
+    prompt_end:    the last characters of the prompt as the model saw it: they may open a thought; "" if not known.
     entropy:       mean over `token_ids` of the entropy of the full distribution at temperature 1, in nats; or None.
     """
 
@@ -40,6 +41,7 @@ class Sample:
     logprob: float | None = None
     entropy: float | None = None
     counted: int | None = None
+    prompt_end: str = ""
 
     @property
     def tokens(self) -> int:

@@ -10,7 +10,19 @@ import pytest
 import ringlite_cli
 
 PACKAGE = Path(ringlite_cli.__file__).parent
-GROUND = {"errors", "problems", "where", "samples", "console", "engine", "freeing", "http_client", "whole"}
+GROUND = {
+    "errors",
+    "problems",
+    "samples",
+    "console",
+    "engine",
+    "freeing",
+    "http_client",
+    "model_text",
+    "thoughts",
+    "where",
+    "whole",
+}
 LOW = {"recipe", "runs"}
 ROOMS = {"data", "rewards", "sandbox", "sampling", "evals", "train", "report"}
 ARROWS = {("rewards", "sandbox"), ("train", "c3po"), ("sampling", "c3po")}

@@ -65,4 +65,5 @@ def _row(sample: Sample) -> dict[str, Any]:
         "prompt_tokens": sample.prompt_tokens,
         "truncated": sample.truncated,
         "counted": sample.tokens,
+        "prompt_end": sample.prompt_end,
     }

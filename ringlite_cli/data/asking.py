@@ -12,10 +12,11 @@ from typing import Any
 
 from ringlite_cli.data.answers import Answers
 from ringlite_cli.data.rows import Row
-from ringlite_cli.problems import Problem, Verify, chat_messages
+from ringlite_cli.problems import VERDICT_REVISION, Problem, Verify, chat_messages
 from ringlite_cli.recipe.schema import Responder
 from ringlite_cli.runs.files import MetricsWriter, read_jsonl
 from ringlite_cli.samples import Keeping, OnDone, OnProgress, Request, Sample, Sampler
+from ringlite_cli.thoughts import opened_thought, tags_of, with_thought
 
 OpenSampler = Callable[[Responder], Sampler]
 CHARACTERS_PER_TOKEN = 3.5  # of English and LaTeX, for estimates alone
@@ -115,7 +116,10 @@ class Asking:
         self, groups: Sequence[tuple[Row, list[Sample]]], responder: Responder, log: MetricsWriter
     ) -> None:
         pairs = [(row.problem, sample) for row, samples in groups for sample in samples]
-        verdicts = self.verify([(problem, sample.text) for problem, sample in pairs])
+        tags = tags_of(self.verify)
+        opened = [opened_thought(sample.prompt_end, tags) for _, sample in pairs]
+        texts = [with_thought(sample.text, tag) for (_, sample), tag in zip(pairs, opened, strict=True)]
+        verdicts = self.verify([(problem, text) for (problem, _), text in zip(pairs, texts, strict=True)])
         log.extend(
             {
                 "key": sample.problem_id,
@@ -123,12 +127,13 @@ class Asking:
                 "source": problem.source,
                 "index": problem.index,
                 "sample": sample.index,
-                "response": sample.text,
+                "response": text,
                 "verdict": verdict.verdict,
                 "reward": verdict.reward,
+                "revision": VERDICT_REVISION,
                 "truncated": sample.truncated,
             }
-            for (problem, sample), verdict in zip(pairs, verdicts, strict=True)
+            for (problem, sample), text, verdict in zip(pairs, texts, verdicts, strict=True)
         )
 
     def _known(self, responder: Responder) -> defaultdict[str, list[Response]]:

@@ -22,6 +22,7 @@ from ringlite_cli.data.rows import Progress, Row
 from ringlite_cli.data.semantic import embed, embed_rows
 from ringlite_cli.problems import Problem, Verdict
 from ringlite_cli.recipe.schema import Responder
+from ringlite_cli.thoughts import answer_part
 
 LEVELS = tuple(dict.fromkeys(EDUCATION.values()))
 _JSON = re.compile(r"\{[^{}]*\}")
@@ -114,9 +115,9 @@ def _question(problem: Problem) -> Problem:
 
 
 def _said(text: str, problem: Problem) -> dict[str, Any]:
-    """The known labels of a reply's last JSON object."""
+    """The known labels of a reply's last JSON object, thoughts aside."""
     try:
-        reply = json.loads(_JSON.findall(text)[-1])
+        reply = json.loads(_JSON.findall(answer_part(text))[-1])
     except (IndexError, json.JSONDecodeError):
         return {}
     given, level = str(reply.get("class", "")).strip(), str(reply.get("level", "")).strip().lower()
@@ -127,7 +128,9 @@ def _said(text: str, problem: Problem) -> dict[str, Any]:
 
 def _readable(pairs: Sequence[tuple[Problem, str]]) -> list[Verdict]:
     """A reply to a question for labels is right when it holds JSON."""
-    return [Verdict("labels", 1.0) if _JSON.search(text) else Verdict("no labels", 0.0) for _, text in pairs]
+    return [
+        Verdict("labels", 1.0) if _JSON.search(answer_part(text)) else Verdict("no labels", 0.0) for _, text in pairs
+    ]
 
 
 def _put(row: Row, made: dict[str, Any], how: str) -> None:

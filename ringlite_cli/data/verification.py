@@ -19,7 +19,7 @@ from ringlite_cli.data.rules import CODE
 from ringlite_cli.problems import Problem, Verdict, Verify
 
 BATCH = 512
-_BLOCK = re.compile(r"```[^\n]*\n(.*?)```", re.S)
+_BLOCK = re.compile(r"```[^\n`]*+\n(.*?)```", re.S)
 OTHER_SOLUTIONS = "other_solutions"
 """The label under which code problems bring more accepted solutions than their trace."""
 _KINDS = (  # of a verdict on an accepted solution, first match counts

@@ -3,7 +3,7 @@
 A run may be narrowed to one policy, as `RUN:POLICY`; two such sides are compared whatever the policies' names.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +11,14 @@ import numpy as np
 
 from ringlite_cli.errors import UserError
 from ringlite_cli.evals import items, metrics
+from ringlite_cli.evals.revisions import in_words, rescored_files, revisions_of
 from ringlite_cli.runs.catalogue import OF_STAGE, TOTALS, keys, metric, value_of
 from ringlite_cli.runs.files import read_json, read_jsonl
 
 Means = dict[str, float]
 """Problem id -> mean reward of its responses."""
+_Groups = Mapping[str, list[dict[str, Any]]]
+"""Problem id -> its rows."""
 
 
 def compare(run_a: Path, run_b: Path, *, read: int = 0) -> dict[str, Any]:
@@ -28,7 +31,8 @@ def compare(run_a: Path, run_b: Path, *, read: int = 0) -> dict[str, Any]:
     Raises UserError for a folder without responses.
     """
     (folder_a, policy_a), (folder_b, policy_b) = _side(run_a), _side(run_b)
-    rows_a, rows_b = _responses(folder_a, policy_a), _responses(folder_b, policy_b)
+    forms_a, forms_b = _by_revision(folder_a, policy_a), _by_revision(folder_b, policy_b)
+    rows_a, rows_b = dict(forms_a[0]), dict(forms_b[0])
     pairs = _pairs(rows_a, rows_b, (policy_a, policy_b))
     if not pairs:
         raise UserError(
@@ -42,11 +46,15 @@ def compare(run_a: Path, run_b: Path, *, read: int = 0) -> dict[str, Any]:
             notes.append(f"only in {name}: {_names(alone)}")
     scores = []
     for key_a, key_b in pairs:
+        rows_a[key_a], rows_b[key_b] = _alike(_of(key_a, forms_a), _of(key_b, forms_b))
         a, b = _means(rows_a[key_a]), _means(rows_b[key_b])
         ids = items.split_items(a, b)
         key = (key_a[0] if key_a == key_b else f"{key_a[0]} / {key_b[0]}", key_a[1])
         row = _difference(key, a, b) | ids
         row |= {"tokens_a": _tokens(rows_a[key_a]), "tokens_b": _tokens(rows_b[key_b])}
+        row |= {"revisions_a": _revisions(rows_a[key_a]), "revisions_b": _revisions(rows_b[key_b])}
+        if row["revisions_a"] != row["revisions_b"]:
+            notes.append(_unlike(key, row, folder_a, folder_b))
         row["items"] = items.reading(key_a, key_b, ids, rows_a, rows_b, read)
         left_out = len(set(a) ^ set(b))
         if not row["paired"]:
@@ -78,7 +86,7 @@ def as_text(comparison: Mapping[str, Any]) -> str:
         lines.append(
             f"| {row['policy']} | {row['task']} | {a:.1f} | {b:.1f} | {d:+.1f} | [{low:+.1f}, {high:+.1f}] "
             f"| {row['n']} | {len(row['wins'])} | {len(row['losses'])} "
-            f"| {_number(row['tokens_a'])} -> {_number(row['tokens_b'])} | {row['verdict']} |"
+            f"| {_number(row['tokens_a'])} -> {_number(row['tokens_b'])} | {_verdict(row)} |"
         )
     if comparison["training"]:
         lines += ["", f"| stage | last tenth of the steps | unit | {name_a} | {name_b} |", "|---|---|---|---:|---:|"]
@@ -96,6 +104,12 @@ def as_text(comparison: Mapping[str, Any]) -> str:
     for row in comparison["scores"]:
         lines += items.as_text(row, (name_a, name_b))
     return "\n".join([*lines, ""])
+
+
+def _verdict(row: Mapping[str, Any]) -> str:
+    """The verdict on a difference, marked where the two sides were scored by different revisions."""
+    a, b = in_words(row["revisions_a"]), in_words(row["revisions_b"])
+    return str(row["verdict"]) if a == b else f"{row['verdict']} (verdicts of revision {a} / {b})"
 
 
 def is_worse(comparison: Mapping[str, Any]) -> bool:
@@ -118,16 +132,52 @@ def _pairs(a: items.Rows, b: items.Rows, policies: tuple[str | None, str | None]
     return [(one, other) for one in a for other in b if one[1] == other[1]]
 
 
-def _responses(run: Path, policy: str | None) -> items.Rows:
-    """The rows of a run folder (its eval stages) or of a folder with responses.jsonl itself."""
+def _by_revision(run: Path, policy: str | None) -> list[items.Rows]:
+    """The rows of a run as first verified, then as `ringlite rescore` verified them, the newest revision first."""
+    kinds = max((len(rescored_files(file)) for file in _files(run)), default=0)
+    return [_responses(run, policy, None), *(_responses(run, policy, place) for place in range(kinds))]
+
+
+def _of(key: items.Key, forms: Sequence[items.Rows]) -> list[_Groups]:
+    return [form[key] for form in forms if key in form]
+
+
+def _alike(a: Sequence[_Groups], b: Sequence[_Groups]) -> tuple[_Groups, _Groups]:
+    """The rows of both sides that one revision verified, the newest that they share; the first of each for none."""
+    of_a, of_b = ({tuple(_revisions(rows)): rows for rows in reversed(side)} for side in (a, b))
+    shared = [revisions for revisions in of_a if revisions in of_b and len(revisions) == 1]
+    return (of_a[max(shared)], of_b[max(shared)]) if shared else (a[0], b[0])
+
+
+def _revisions(rows: _Groups) -> list[int]:
+    return revisions_of(row for group in rows.values() for row in group)
+
+
+def _unlike(key: items.Key, row: Mapping[str, Any], folder_a: Path, folder_b: Path) -> str:
+    a, b = in_words(row["revisions_a"]), in_words(row["revisions_b"])
+    return (
+        f"{key[0]} on {key[1]}: scored by different revisions of the verdicts, {a} in {folder_a.name} and {b} in "
+        f"{folder_b.name}, so the difference is not the models' alone; `ringlite rescore` verifies a run again"
+    )
+
+
+def _files(run: Path) -> list[Path]:
+    """The files of evaluated responses in a run folder, or the one of a folder that holds it itself."""
+    files = [run / "responses.jsonl"] if (run / "responses.jsonl").is_file() else sorted(run.glob("*/responses.jsonl"))
+    return [file for file in files if not (file.parent / "decision.json").exists()]  # a selection is no evaluation
+
+
+def _responses(run: Path, policy: str | None, rescored: int | None) -> items.Rows:
+    """The rows of a run folder (its eval stages) or of a folder with responses.jsonl itself.
+
+    rescored: None for the rows as they were first verified, 0 for the newest revision beside them, 1 for the next.
+    """
     if not run.is_dir():
         raise UserError("no such run folder", where=str(run), hint="give a folder such as runs/demo")
-    files = [run / "responses.jsonl"] if (run / "responses.jsonl").is_file() else sorted(run.glob("*/responses.jsonl"))
     found: dict[items.Key, dict[str, list[dict[str, Any]]]] = {}
-    for file in files:
-        if (file.parent / "decision.json").exists():
-            continue  # a selection's responses are no evaluation
-        for row in read_jsonl(file):
+    for file in _files(run):
+        forms = rescored_files(file)
+        for row in read_jsonl(file if rescored is None or rescored >= len(forms) else forms[rescored]):
             found.setdefault((row["policy"], row["task"]), {}).setdefault(row["id"], []).append(row)
     if not found:
         raise UserError("no evaluated responses in it", where=str(run), hint="run its eval stage first")

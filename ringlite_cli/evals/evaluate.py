@@ -12,9 +12,11 @@ import numpy as np
 from ringlite_cli.errors import UserError, WorkFailed
 from ringlite_cli.evals import metrics
 from ringlite_cli.evals.responses import Group, ResponseLog, collect, model_key
-from ringlite_cli.problems import DOMAINS, PAPER_SUFFIX, Problem, Verify
+from ringlite_cli.evals.revisions import in_words, revisions_of
+from ringlite_cli.problems import DOMAINS, PAPER_SUFFIX, VERDICT_REVISION, Problem, Verify
 from ringlite_cli.runs.files import write_json
 from ringlite_cli.samples import OnProgress, Progress, Sampler, SamplingSettings
+from ringlite_cli.thoughts import answer_part, with_thought
 
 MakeSampler = Callable[[Path | str, SamplingSettings], Sampler]
 """Loads a policy into an engine: TransformersSampler, for one."""
@@ -98,16 +100,22 @@ def score(groups: Sequence[Group], *, seed: int = 0) -> dict[str, Any]:
         "truncated_fraction": cut,
         "tokens": tokens,
         "verdicts": dict(Counter(row["verdict"] for row in rows).most_common()),
+        "verdict_revision": max(revisions_of(rows), default=VERDICT_REVISION),
     }
     if rows and rows[0]["domain"] != "code":
         votes = _majority(groups)
         result["maj@k"] = float(np.mean(votes))
         result["maj@k_ci95"] = list(metrics.bootstrap(votes, seed=seed))
+    notes = []
     if cut >= CUT_IS_MANY:
-        result["notes"] = [
+        notes.append(
             f"{cut:.0%} of the responses were cut at the length limit: raise max_new_tokens to trust the score"
-        ]
-    return result
+        )
+    if len(mixed := revisions_of(rows)) > 1:
+        notes.append(
+            f"verdicts of revisions {in_words(mixed)} are mixed: `ringlite rescore` verifies all of them again"
+        )
+    return result | ({"notes": notes} if notes else {})
 
 
 def describe(result: Mapping[str, Any]) -> str:
@@ -179,10 +187,12 @@ def resume_key(path: Path | str, settings: SamplingSettings, suffix: Mapping[str
 
 
 def _majority(groups: Sequence[Group]) -> list[float]:
-    return [
-        metrics.maj_at_k([metrics.final_answer(row["response"]) for row in group], [row["reward"] for row in group])
-        for group in groups
-    ]
+    return [metrics.maj_at_k([_answer(row) for row in group], [row["reward"] for row in group]) for group in groups]
+
+
+def _answer(row: Mapping[str, Any]) -> str | None:
+    """Return what a response votes for: its final answer, which stands after its thoughts."""
+    return metrics.final_answer(answer_part(with_thought(row["response"], row.get("thought_opened") or "")))
 
 
 def _check(tasks: Mapping[str, Sequence[Problem]]) -> None:

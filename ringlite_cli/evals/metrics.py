@@ -55,7 +55,7 @@ def final_answer(response: str) -> str | None:
     end = len(response)
     while (start := response.rfind("\\boxed{", 0, end)) >= 0:
         depth, begin = 1, start + len("\\boxed{")
-        for place in range(begin, len(response)):
+        for place in range(begin, end):  # a later box that never closes leaves no brace behind it to close this one
             depth += {"{": 1, "}": -1}.get(response[place], 0)
             if depth == 0:
                 return "".join(response[begin:place].split())

@@ -11,10 +11,11 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from ringlite_cli.problems import Problem, Verdict, Verify, chat_messages
+from ringlite_cli.problems import VERDICT_REVISION, Problem, Verdict, Verify, chat_messages
 from ringlite_cli.runs.files import MetricsWriter, cut_jsonl, read_json, read_jsonl, write_json
 from ringlite_cli.runs.stopping import stop_after
 from ringlite_cli.samples import OnProgress, Request, Sample, Sampler
+from ringlite_cli.thoughts import opened_thought, tags_of, with_thought
 
 Row = dict[str, Any]
 Group = list[Row]
@@ -172,7 +173,11 @@ class _Recorder:
     def _drain(self) -> None:
         with self._lock:
             batch, self._queue = self._queue, []
-        pairs = [(self.problems[r.problem_id][1], s.text) for r, samples, _ in batch for s in samples]
+        pairs = [
+            (self.problems[r.problem_id][1], with_thought(s.text, self._opened(s)))
+            for r, samples, _ in batch
+            for s in samples
+        ]
         verdicts = iter(self.verify(pairs) if pairs else [])
         self.log.append(
             [
@@ -180,6 +185,10 @@ class _Recorder:
                 for r, samples, entropies in batch
             ]
         )
+
+    def _opened(self, sample: Sample) -> str:
+        """Return the tag of the thought that a sample's prompt opened, or ""."""
+        return opened_thought(sample.prompt_end, tags_of(self.verify))
 
     def _row(self, request: Request, sample: Sample, entropy: float | None, verdict: Verdict) -> Row:
         task, problem = self.problems[request.problem_id]
@@ -196,6 +205,8 @@ class _Recorder:
             "tokens": sample.tokens,
             "truncated": sample.truncated,
             "entropy": None if entropy is None else round(entropy, 6),
+            "thought_opened": self._opened(sample),
+            "revision": VERDICT_REVISION,
         }
 
 

@@ -10,6 +10,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validat
 
 from ringlite_cli.problems import DOMAINS, PAPER_SUFFIX, ROUTES
 from ringlite_cli.recipe.engine import Engine
+from ringlite_cli.thoughts import TAGS
 
 
 def _known_domain(name: str) -> str:
@@ -82,7 +83,7 @@ class Rewards(Section):
 
     workers: Positive = 2
     math_timeout: float = Field(5.0, gt=0, description="seconds of wall time a math check may take")
-    code_timeout: float = Field(4.0, gt=0, description="seconds of wall time one test of a program may take")
+    code_timeout: float = Field(4.0, gt=0, description="CPU seconds that one test of a program may take")
     memory_mb: Positive = 512
     science_tolerance: float = Field(0.01, ge=0, description="relative error that a numeric science answer may have")
     isolation: Literal["full", "partial", "none"] = Field("full", description="the least sandbox isolation accepted")
@@ -94,6 +95,10 @@ class Rewards(Section):
     judge_model: str = Field("", description="the model that judges there")
     judge_timeout: float = Field(60.0, gt=0, description="seconds that a judge or a reward model may take")
     reward_model: str = Field("", description="sequence-classification model of the verifier `reward-model`")
+    thought_tags: list[tuple[str, str]] = Field(
+        list(TAGS), description="pairs of tags that open and close a thought; an answer counts after the last one"
+    )
+    answer_in_thought: bool = Field(False, description="whether an answer counts that stands only inside a thought")
 
 
 class Source(Section):
@@ -138,6 +143,10 @@ class Source(Section):
         return str(self.generator or self.hub or self.path)
 
 
+SetName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$")]
+"""A set's name: the name of a file in the stage's folder."""
+
+
 class ProblemSet(Section):
     """A named output of curation, drawn from one split."""
 
@@ -168,6 +177,7 @@ class Responder(Section):
     api_key_env: str = Field("OPENAI_API_KEY", description="environment variable that holds the endpoint's key")
     concurrency: Positive = Field(8, description="requests under way at a time")
     timeout: float = Field(600, gt=0, description="seconds that one request may take")
+    thought_opened: str = Field("", description="the tag of the thought that the endpoint's chat template opens")
     price_in: float = Field(0, ge=0, description="price of a million prompt tokens, for the estimate")
     price_out: float = Field(0, ge=0, description="price of a million response tokens")
     max_new_tokens: Positive = 4096
@@ -239,7 +249,7 @@ class Labels(Section):
 class CurateStage(Section):
     kind: Literal["curate"]
     sources: list[Source] = Field(min_length=1)
-    sets: dict[str, ProblemSet] = Field(min_length=1)
+    sets: dict[SetName, ProblemSet] = Field(min_length=1)
     max_unreadable: float = Field(0.2, ge=0, lt=1, description="share of a source's rows that may be unreadable")
     languages: list[Language] = Field(["en"], min_length=1, description="languages of prompts that are kept")
     workers: Positive | None = Field(None, description="processes for the text steps; default: the cores at hand")

@@ -5,11 +5,13 @@ import hashlib
 from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
+from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from ringlite_cli.errors import WorkFailed
+from ringlite_cli.model_text import shown
 from ringlite_cli.report.blocks import Section
 from ringlite_cli.report.figures import Sheet
 from ringlite_cli.report.load import Run, load_run
@@ -85,7 +87,13 @@ def render_page(
 
 def _environment() -> Environment:
     loader = PackageLoader("ringlite_cli.report", "templates")
-    return Environment(loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    options: dict[str, Any] = {"trim_blocks": True, "lstrip_blocks": True}
+    return Environment(loader=loader, autoescape=True, undefined=StrictUndefined, finalize=_printed, **options)
+
+
+def _printed(value: Any) -> Any:
+    """What a page holds of a value: model text without control characters; markup of our own as it is."""
+    return shown(value) if isinstance(value, str) and not isinstance(value, Markup) else value
 
 
 def _asset(name: str) -> str:

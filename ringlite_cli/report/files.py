@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from ringlite_cli.model_text import loads
+
 Row = dict[str, Any]
 Interval = tuple[float, float]
 
@@ -25,7 +27,7 @@ class Rows:
 def load_json(path: Path) -> Any:
     """The parsed file, or None where it is missing, unreadable or not JSON."""
     try:
-        return json.loads(path.read_text(encoding="utf-8", errors="replace"))
+        return loads(path.read_text(encoding="utf-8", errors="replace"))
     except (OSError, ValueError, RecursionError):
         return None
 
@@ -53,7 +55,7 @@ def _parse(lines: list[bytes], found: Rows) -> None:
         if not line.strip():
             continue
         try:
-            row = json.loads(line.decode("utf-8", errors="replace"))
+            row = loads(line.decode("utf-8", errors="replace"))
         except (ValueError, RecursionError):
             row = None
         if isinstance(row, dict):

@@ -3,35 +3,39 @@
 Paper §3.3: 1 only if every test passes, else 0.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from typing import Any
 
 from ringlite_cli.problems import Verdict
 from ringlite_cli.rewards.extract import last_code_block
+from ringlite_cli.rewards.math import done
 from ringlite_cli.sandbox import Sandbox, SandboxVerdict, Submission
 from ringlite_cli.sandbox.model import SANDBOX_ERROR
 
 
 def verify_code(tests: Mapping[str, Any] | None, response: str, sandbox: Sandbox) -> "Future[Verdict]":
     """The verdict on one response: the sandbox's words, `unparsed` without a code block, `error` when we failed."""
-    future = _CodeFuture(sandbox)
     block = last_code_block(response)
     if tests is None:
-        future.set_result(Verdict("error", 0.0, 0.0, "the problem has no tests"))
-        return future
+        return done("error", "the problem has no tests")
     if block is None:
-        future.set_result(Verdict("unparsed", 0.0, 0.0, "no complete code block"))
-        return future
+        return done("unparsed", "no complete code block")
     note = f"the last of {block.blocks} code blocks" if block.blocks > 1 else ""
+    return in_sandbox(sandbox, Submission(block.code, tests), lambda judged: _as_verdict(judged, note))
+
+
+def in_sandbox(
+    sandbox: Sandbox, submission: Submission, as_verdict: Callable[[SandboxVerdict], Verdict]
+) -> "Future[Verdict]":
+    """The verdict on a submission, on its way. Cancelling it ends the program; the verdict is then an `error`."""
+    future = _CodeFuture(sandbox)
 
     def finish(judged: "Future[SandboxVerdict]") -> None:
-        if judged.cancelled():
-            future.set_result(Verdict("error", 0.0, 0.0, "cancelled"))
-        else:
-            future.set_result(_as_verdict(judged.result(), note))
+        cancelled = judged.cancelled()
+        future.set_result(Verdict("error", 0.0, 0.0, "cancelled") if cancelled else as_verdict(judged.result()))
 
-    future.judged = sandbox.submit(Submission(block.code, tests))
+    future.judged = sandbox.submit(submission)
     future.judged.add_done_callback(finish)
     return future
 

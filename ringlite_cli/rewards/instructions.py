@@ -1,8 +1,9 @@
-"""Verifiable instructions, under the names and arguments of IFEval (arXiv:2311.07911, its 25 types but one).
+"""Verifiable instructions, under the names and arguments of IFEval (arXiv:2311.07911): its 25 types.
 
-`language:response_language` is left out: it takes a language detector, and its verdicts on short texts are guesses.
-Words are runs of letters and digits and sentences end in .!? or their full-width forms; so no tokenizer is needed, and
-counts can differ by a few from other implementations. Every check is linear in the response.
+Each check says what lm-evaluation-harness's checker says of the same response, quirks included, so that scores mean
+what others report: https://github.com/EleutherAI/lm-evaluation-harness/blob/v0.4.13/lm_eval/tasks/ifeval/instructions.py
+Every check is linear in the response: where that checker's pattern takes quadratic time on some text, the same is found
+line by line. Keywords are read as text, not as patterns ("C++" is no error); a dot in them stands for any character.
 """
 
 import json
@@ -10,6 +11,7 @@ import re
 from collections.abc import Callable, Mapping
 
 from ringlite_cli.problems import Verdict
+from ringlite_cli.rewards.english import count_capital_words, has_sentences, language_of
 
 _Check = Callable[..., bool]
 _OPTIONS = ("My answer is yes.", "My answer is no.", "My answer is maybe.")
@@ -34,7 +36,7 @@ def verify_instructions(answer: object, response: str) -> Verdict:
     for name, check, given in checks:
         try:
             followed = check(response, **given)
-        except (TypeError, ValueError, KeyError) as error:
+        except (TypeError, ValueError, KeyError, TimeoutError) as error:
             return Verdict("error", 0.0, 0.0, f"{name}: its arguments do not fit ({error})"[:300])
         if not followed or not response.strip():
             missed.append(name)
@@ -49,110 +51,165 @@ def _compare(count: int, relation: str, bound: int) -> bool:
     return count >= bound if relation == "at least" else count < bound
 
 
-def _words(text: str) -> list[str]:
-    return re.findall(r"\w+(?:['’]\w+)*", text)
+def _pattern(words: str) -> str:
+    """Return a pattern of given words; a dot fits any character, as in the checker that others use."""
+    return re.escape(words).replace(r"\.", ".")
 
 
-def _sentences(text: str) -> list[str]:
-    return [s for s in re.split(r"(?<=[.!?。！？])\s+|(?<=[。！？])", text) if s and s.strip()]
+def _contains(text: str, words: str) -> bool:
+    return re.search(_pattern(words), text, re.IGNORECASE) is not None
 
 
-def _paragraphs(text: str, rule: str) -> list[str]:
-    return [part.strip() for part in re.split(rule, text) if part.strip()]
+def _contains_word(text: str, words: str) -> bool:
+    return re.search(rf"\b{_pattern(words)}\b", text, re.IGNORECASE) is not None
 
 
-def _occurrences(text: str, word: str) -> int:
-    return len(re.findall(re.escape(word), text, re.IGNORECASE))
+def _occurrences(text: str, words: str) -> int:
+    return len(re.findall(_pattern(words.strip()), text, re.IGNORECASE))
 
 
-def _whole_word(text: str, word: str) -> bool:
-    return re.search(rf"(?<!\w){re.escape(word)}(?!\w)", text, re.IGNORECASE) is not None
+def _number_words(text: str) -> int:
+    return len(re.findall(r"\w+", text))
+
+
+def _has_paragraphs(text: str, num_paragraphs: int) -> bool:
+    """Whether *** separates that many paragraphs; only the first and the last part may be empty."""
+    parts = re.split(r"\s?\*\*\*\s?", text)
+    filled = [bool(part.strip()) for part in parts]
+    return all(filled[1:-1]) and sum(filled) == num_paragraphs
+
+
+def _first_word(text: str, num_paragraphs: int, nth_paragraph: int, first_word: str) -> bool:
+    paragraphs = text.split("\n\n")
+    count = sum(bool(paragraph.strip()) for paragraph in paragraphs)
+    if not 1 <= nth_paragraph <= count or count != num_paragraphs:
+        return False
+    words = paragraphs[nth_paragraph - 1].split()
+    word = words[0].lstrip("'").lstrip('"') if words else ""
+    return bool(words) and re.split("[.,?!'\"]", word, maxsplit=1)[0].lower() == first_word.lower()
+
+
+def _placeholders(text: str) -> int:
+    """Count the [...] that open and close on one line."""
+    count = 0
+    for line in text.split("\n"):
+        end = -1
+        while (start := line.find("[", end + 1)) >= 0 and (end := line.find("]", start)) >= 0:
+            count += 1
+    return count
+
+
+def _has_postscript(text: str, postscript_marker: str) -> bool:
+    marker = postscript_marker.strip()
+    pattern = {"P.P.S": r"p\.\s?p\.\s?s", "P.S.": r"p\.\s?s\."}.get(marker, _pattern(marker.lower()))
+    return re.search(pattern, text.lower()) is not None
+
+
+def _bullets(text: str) -> int:
+    """Count the lines that start with - or with one asterisk; a line of a lone asterisk takes the next one in."""
+    lines = [line.lstrip() for line in text.split("\n")]
+    count = sum(line.startswith("-") for line in lines)
+    place = 0
+    while place < len(lines):
+        alone = lines[place] == "*"
+        if alone and place + 1 < len(lines):
+            count, place = count + 1, place + 1
+        elif lines[place].startswith("*") and not alone and lines[place][1] != "*":
+            count += 1
+        place += 1
+    return count
+
+
+def _highlights(text: str) -> int:
+    single = re.findall(r"\*[^\n*]*\*", text)
+    double = re.findall(r"\*\*[^\n*]*\*\*", text)
+    return sum(bool(each.strip("*").strip()) for each in single) + sum(bool(each[2:-2].strip()) for each in double)
+
+
+def _sections(text: str, section_spliter: str) -> int:
+    return len(re.findall(rf"{_pattern(section_spliter.strip())}\s?\d+", text))
 
 
 def _is_json(text: str) -> bool:
-    text = re.sub(r"^```(?:json)?\s*|\s*```$", "", text.strip(), flags=re.IGNORECASE)
+    text = text.strip()
+    for fence in ("```json", "```Json", "```JSON", "```"):
+        text = text.removeprefix(fence)
     try:
-        json.loads(text)
+        json.loads(text.removesuffix("```").strip())
     except (ValueError, RecursionError):
         return False
     return True
 
 
-def _first_word(text: str, num_paragraphs: int, nth_paragraph: int, first_word: str) -> bool:
-    paragraphs = _paragraphs(text, r"\n\n+")
-    if len(paragraphs) != num_paragraphs or not 1 <= nth_paragraph <= len(paragraphs):
-        return False
-    words = _words(paragraphs[nth_paragraph - 1])
-    return bool(words) and words[0].casefold() == first_word.casefold()
+def _has_title(text: str) -> bool:
+    """Whether a line has a title in << >>: from its first << to its last >>."""
+    for line in text.split("\n"):
+        start, end = line.find("<<"), line.rfind(">>")
+        if start >= 0 and end > start + 2 and line[start : end + 2].lstrip("<").rstrip(">").strip():
+            return True
+    return False
 
 
 def _two_responses(text: str) -> bool:
     parts = [part.strip() for part in text.split("******")]
-    return len(parts) == 2 and all(parts) and parts[0] != parts[1]
+    filled = [part for part in parts if part]
+    return all(parts[1:-1]) and len(filled) == 2 and filled[0] != filled[1]
 
 
 def _repeats(text: str, prompt_to_repeat: str) -> bool:
-    return text.strip().casefold().startswith(prompt_to_repeat.strip().casefold())
+    return text.strip().lower().startswith(prompt_to_repeat.strip().lower())
 
 
-def _highlights(text: str) -> int:
-    return len(re.findall(r"\*\*[^\n*]+\*\*|(?<!\*)\*[^\n*]+\*(?!\*)", text))
+def _ends_with(text: str, end_phrase: str) -> bool:
+    return text.strip().strip('"').lower().endswith(end_phrase.strip().lower())
 
 
 def _quoted(text: str) -> bool:
     text = text.strip()
-    return len(text) > 1 and (text[0], text[-1]) in (('"', '"'), ("“", "”"), ("「", "」"))
+    return len(text) > 1 and text[0] == text[-1] == '"'
 
 
-def _capital_words(text: str) -> int:
-    return sum(word.isupper() for word in _words(text))
+def _is_in(text: str, language: str) -> bool:
+    """Whether a text is in that language; a text without any letters counts as followed."""
+    return language_of(text) in (language, None)
 
 
 CHECKS: Mapping[str, _Check] = {
-    "keywords:existence": lambda text, keywords: all(_whole_word(text, w) or w in text for w in keywords),
-    "keywords:forbidden_words": lambda text, forbidden_words: not any(_whole_word(text, w) for w in forbidden_words),
+    "keywords:existence": lambda text, keywords: all(_contains(text, w) for w in keywords),
+    "keywords:forbidden_words": lambda text, forbidden_words: not any(_contains_word(text, w) for w in forbidden_words),
     "keywords:frequency": lambda text, keyword, frequency, relation: _compare(
         _occurrences(text, keyword), relation, frequency
     ),
     "keywords:letter_frequency": lambda text, letter, let_frequency, let_relation: _compare(
-        text.casefold().count(letter.casefold()), let_relation, let_frequency
+        text.lower().count(letter.strip().lower()), let_relation, let_frequency
     ),
+    "language:response_language": _is_in,
     "length_constraints:number_words": lambda text, num_words, relation: _compare(
-        len(_words(text)), relation, num_words
+        _number_words(text), relation, num_words
     ),
     "length_constraints:number_sentences": lambda text, num_sentences, relation: _compare(
-        len(_sentences(text)), relation, num_sentences
+        num_sentences if has_sentences(text, num_sentences) else num_sentences - 1, relation, num_sentences
     ),
-    "length_constraints:number_paragraphs": lambda text, num_paragraphs: (
-        len(_paragraphs(text, r"\s*\*\*\*\s*")) == num_paragraphs
-    ),
+    "length_constraints:number_paragraphs": _has_paragraphs,
     "length_constraints:nth_paragraph_first_word": _first_word,
-    "detectable_content:number_placeholders": lambda text, num_placeholders: (
-        len(re.findall(r"\[[^\[\]\n]+\]", text)) >= num_placeholders
-    ),
-    "detectable_content:postscript": lambda text, postscript_marker: (
-        re.search(rf"^\s*{re.escape(postscript_marker)}", text, re.IGNORECASE | re.MULTILINE) is not None
-    ),
-    "detectable_format:number_bullet_lists": lambda text, num_bullets: (
-        len(re.findall(r"^[ \t]*(?:\*(?!\*)|-)[ \t]*\S", text, re.MULTILINE)) == num_bullets
-    ),
+    "detectable_content:number_placeholders": lambda text, num_placeholders: _placeholders(text) >= num_placeholders,
+    "detectable_content:postscript": _has_postscript,
+    "detectable_format:number_bullet_lists": lambda text, num_bullets: _bullets(text) == num_bullets,
     "detectable_format:constrained_response": lambda text: any(option in text for option in _OPTIONS),
     "detectable_format:number_highlighted_sections": lambda text, num_highlights: _highlights(text) >= num_highlights,
     "detectable_format:multiple_sections": lambda text, section_spliter, num_sections: (
-        len(re.findall(rf"^\W*{re.escape(section_spliter)}\s*\d", text, re.MULTILINE | re.IGNORECASE)) >= num_sections
+        _sections(text, section_spliter) >= num_sections
     ),
     "detectable_format:json_format": _is_json,
-    "detectable_format:title": lambda text: re.search(r"<<[^\n<>]*\S[^\n<>]*>>", text) is not None,
+    "detectable_format:title": _has_title,
     "combination:two_responses": _two_responses,
     "combination:repeat_prompt": _repeats,
-    "startend:end_checker": lambda text, end_phrase: (
-        text.strip().strip('"').casefold().endswith(end_phrase.strip().casefold())
-    ),
+    "startend:end_checker": _ends_with,
     "startend:quotation": _quoted,
     "change_case:capital_word_frequency": lambda text, capital_frequency, capital_relation: _compare(
-        _capital_words(text), capital_relation, capital_frequency
+        count_capital_words(text), capital_relation, capital_frequency
     ),
-    "change_case:english_capital": lambda text: text.isupper(),
-    "change_case:english_lowercase": lambda text: text.islower(),
-    "punctuation:no_comma": lambda text: "," not in text and "，" not in text,
+    "change_case:english_capital": lambda text: text.isupper() and _is_in(text, "en"),
+    "change_case:english_lowercase": lambda text: text.islower() and _is_in(text, "en"),
+    "punctuation:no_comma": lambda text: "," not in text,
 }

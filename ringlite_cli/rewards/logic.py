@@ -8,6 +8,8 @@ from ringlite_cli.rewards.math import CORRECT, ERROR, UNPARSED, WRONG
 from ringlite_cli.rewards.normalise import answer_texts, decimal_of, normalise, plain
 
 _MAX_CHARACTERS = 20_000
+_ARROW = re.compile(r"\\(?:to|rightarrow|longrightarrow|Rightarrow|implies)(?![A-Za-z])|->|=>|→|⇒|⟶")
+_JOINING = ("", "and", "or")
 _MACRO = re.compile(r"\\(?:text|mathrm|textbf|mathbf|texttt|mbox)\s*\{([^{}]*)\}")
 
 
@@ -19,10 +21,12 @@ def verify_logic(answer: object, response: str) -> Verdict:
     golds = answer_texts(answer)
     if not golds:
         return Verdict(ERROR, 0.0, 0.0, "the problem has no gold answer")
-    got = items(boxed)
     if len(boxed) > _MAX_CHARACTERS:
         return Verdict(WRONG, 0.0, 0.0, f"an answer of more than {_MAX_CHARACTERS:,} characters")
+    got = items(boxed)
     wanted = [items(gold) for gold in golds]
+    if (pairs := _pairs_of(answer)) is not None and pairs == _pairs_of(boxed):
+        return Verdict(CORRECT, 1.0)
     if isinstance(answer, str) and len(golds) > 1:
         wanted.append(items(answer))  # a JSON list of words may also be one answer of several words
     if got in wanted:
@@ -32,10 +36,22 @@ def verify_logic(answer: object, response: str) -> Verdict:
 
 def items(text: str) -> list[str]:
     """The items of an answer: "[3, 1, 2]", "3,1,2" and "3 1 2" are three, "yes" is one."""
-    text = normalise(_MACRO.sub(r"\1", text)).replace("\\{", "").replace("\\}", "").casefold()
+    text = _ARROW.sub(" → ", normalise(_MACRO.sub(r"\1", text))).replace("\\{", "").replace("\\}", "").casefold()
     text = re.sub(r"[\[\](){}\"'`]", " ", text).replace("\\", " ")
-    parts = re.split(r"[,;\s]+", text.strip())
-    return [_item(part) for part in parts if part]
+    parts = [part.strip(":") for part in re.split(r"[,;\s]+", text.strip())]
+    return [_item(part) for part in parts if part not in _JOINING]
+
+
+def _pairs_of(answer: object) -> dict[str, str] | None:
+    """{"a": 1} and `a: 1` as names with what they are; None for anything else."""
+    if isinstance(answer, dict):
+        return {str(k).casefold(): _item(str(v).casefold()) for k, v in answer.items()}
+    text = _MACRO.sub(r"\1", str(answer)).replace("\\", "").strip().strip("{}")
+    found = [
+        re.fullmatch(r"\s*[\"']?([^:,\"']{1,60}?)[\"']?\s*:\s*[\"']?([^:,\"']{1,60}?)[\"']?\s*", part)
+        for part in text.split(",")
+    ]
+    return {m[1].casefold(): _item(m[2].casefold()) for m in found if m} if all(found) and len(found) < 200 else None
 
 
 def _item(text: str) -> str:

@@ -1,6 +1,7 @@
-"""Math: the last `\\boxed{}` against the gold answer. Text and plain numbers are decided here, the rest by Math-Verify.
+"""Math: the boxes of the final sentence against the gold answer.
 
-Paper §3.3: Math-Verify, 1 or 0, no format reward.
+Text and plain numbers are decided here, the rest by the reader of whole answers (`reading/`) in a pool of processes.
+Paper §3.3: 1 or 0, no format reward. It names Math-Verify, which takes a lone number out of what it cannot parse.
 """
 
 import math
@@ -8,8 +9,8 @@ import re
 from concurrent.futures import Future
 
 from ringlite_cli.problems import Verdict
-from ringlite_cli.rewards.extract import last_boxed
-from ringlite_cli.rewards.normalise import answer_texts, decimal_of, for_algebra, is_close, squeeze
+from ringlite_cli.rewards.extract import final_boxed
+from ringlite_cli.rewards.normalise import answer_texts, decimal_of, is_close, squeeze
 from ringlite_cli.rewards.pool import MathPool
 from ringlite_cli.rewards.units import read_quantity
 
@@ -24,22 +25,25 @@ def done(verdict: str, detail: str = "", seconds: float = 0.0) -> "Future[Verdic
     return future
 
 
-def verify_math(answer: object, response: str, pool: MathPool) -> "Future[Verdict]":
-    """The verdict on one response. `answer` is text, a number, or a list of alternatives."""
-    boxed = last_boxed(response)
+def verify_math(answer: object, response: str, pool: MathPool, tolerance: float = 0.0) -> "Future[Verdict]":
+    """Return the verdict on one response. answer: text, a number, or a list of alternatives.
+
+    tolerance: relative, of numbers in science; 0 in mathematics.
+    """
+    boxed = final_boxed(response)
     if boxed is None:
         return done(UNPARSED, "no complete \\boxed{}")
     golds = answer_texts(answer)
     if not golds:
         return done(ERROR, "the problem has no gold answer")
-    quick = plain_verdict(golds, boxed)
+    quick = plain_verdict(golds, boxed) if not tolerance else None
     if quick is not None:
         return done(quick, "" if quick == CORRECT else f"expected {golds[0][:80]}, got {boxed[:80]}")
     if not boxed.strip():
         return done(UNPARSED, "an empty \\boxed{}")
     if len(boxed) > MAX_CHARACTERS:
         return done(UNPARSED, f"an answer of more than {MAX_CHARACTERS:,} characters")
-    return pool.submit([for_algebra(gold) for gold in golds], for_algebra(boxed))
+    return pool.submit(golds, boxed, tolerance)
 
 
 _MARKED_UNIT = re.compile(r"\\(?:text|mathrm|textrm|mbox|operatorname)\s*\{|\d\s+[A-Za-z]")
@@ -57,7 +61,6 @@ def _by_units(gold: str, answer: str) -> bool | None:
 
 
 _BASED = re.compile(r"[0-9A-Fa-f]+_\d+\Z")  # 1010_2: in another base it is another answer
-_APART = re.compile(r"-?[\d.]+(?:~[\d.]+)+\Z")  # as `squeeze` writes "1 2"
 
 
 def _same_text(gold: str, key: str) -> bool:
@@ -77,7 +80,7 @@ def plain_verdict(golds: list[str], answer: str) -> str | None:
             if is_close(number, gold_number):
                 return CORRECT
             wrong += 1
-        elif (_BASED.match(key) and _BASED.match(squeeze(gold))) or (_APART.match(key) and gold_number is not None):
+        elif _BASED.match(key) and _BASED.match(squeeze(gold)):
             wrong += 1
         elif (same := _by_units(gold, answer)) is not None:
             if same:

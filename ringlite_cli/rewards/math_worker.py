@@ -1,4 +1,6 @@
-"""A process that compares answers and can be stopped: Math-Verify, reasoning-gym or a reward model. Run as a script.
+"""A process that compares answers and can be stopped: by the reader of answers or a reward model.
+
+Run as a script.
 
 Two processes: this one waits with a clock, a forked child computes. A child that exceeds the time is killed and a
 fresh one forked, in milliseconds, since the import is already paid. Both end when the pipe from the parent closes.
@@ -11,53 +13,19 @@ import select
 import signal
 import sys
 import time
+from pathlib import Path
 from typing import Any
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # run as a script, it imports its own package
 
 _PR_SET_PDEATHSIG = 1
 
 
-def compare(golds: list[str], answer: str) -> tuple[str, str]:
-    """Math-Verify's verdict (correct, wrong or unparsed) and a detail, over the alternatives in `golds`."""
-    from math_verify import ExprExtractionConfig, LatexExtractionConfig, parse, verify
+def compare(golds: list[str], answer: str, tolerance: float = 0.0) -> tuple[str, str]:
+    """Return the reader's verdict (correct, wrong or unparsed) and a detail, over the alternatives in `golds`."""
+    from ringlite_cli.rewards.reading.verdict import judge
 
-    configs = [LatexExtractionConfig(boxed_match_priority=0), ExprExtractionConfig()]
-    options: dict[str, Any] = {"parsing_timeout": None, "raise_on_error": False}
-    parsed = parse(f"$\\boxed{{{answer}}}$", configs, **options) or parse(answer, configs, **options)
-    if not parsed:
-        return "unparsed", f"not an expression: {answer[:80]}"
-    understood = False
-    for gold in golds:
-        target = parse(f"${gold}$", configs, **options) or parse(gold, configs, **options)
-        understood = understood or bool(target)
-        # allow_set_relation_comp: 0 < x < 1 is the interval (0, 1)
-        if target and verify(target, parsed, timeout_seconds=None, raise_on_error=False, allow_set_relation_comp=True):
-            return "correct", ""
-    if not understood:
-        return "wrong", f"the gold answer is not an expression: {golds[0][:80]}"
-    return "wrong", f"expected {golds[0][:80]}, got {answer[:80]}"
-
-
-def gym_score(golds: list[str], answer: str) -> tuple[str, str]:
-    """reasoning-gym's verdict; `golds` is the task's name and its row as JSON."""
-    import reasoning_gym  # type: ignore[import-untyped,import-not-found,unused-ignore]
-
-    scorer, entry = reasoning_gym.get_score_answer_fn(golds[0]), json.loads(golds[1])
-    # A row holds tuples that JSON makes lists, and some scorers compare tuples.
-    score = max(_gym_score(scorer, answer, row) for row in (entry, {**entry, "metadata": _tuples(entry["metadata"])}))
-    return ("correct" if score >= 0.999 else "wrong"), f"{golds[0]} score {score:.3f}"
-
-
-def _gym_score(scorer: Any, answer: str, row: dict[str, Any]) -> float:
-    try:
-        return float(scorer(answer, row))
-    except Exception:  # scorers differ in what they do with an answer that makes no sense
-        return 0.0
-
-
-def _tuples(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _tuples(inner) for key, inner in value.items()}
-    return tuple(_tuples(inner) for inner in value) if isinstance(value, list) else value
+    return judge(golds, answer, tolerance)
 
 
 _MODELS: dict[str, Any] = {}
@@ -92,15 +60,27 @@ def model_score(golds: list[str], answer: str) -> tuple[str, str]:
     return ("correct" if score >= 0.5 else "wrong"), f"score {float(score):.6f}"
 
 
-COMPARISONS = {"math": compare, "gym": gym_score, "model": model_score}
+COMPARISONS: dict[str, Any] = {"math": compare, "model": model_score}
 
 
 def _warm(kind: str) -> None:
     """Loads what is loaded late, once, before children are forked."""
     if kind == "math":
+        _close_sympy()
         compare(["\\frac{1}{2}"], "0.5")
-    elif kind == "gym":
-        import reasoning_gym  # noqa: F401
+
+
+def _close_sympy() -> None:
+    """Keeps sympy's parsers, which evaluate the text they read, to expressions."""
+    import importlib.util
+
+    path = os.path.join(os.path.dirname(__file__), os.pardir, "sandbox", "guest", "closed_eval.py")
+    spec = importlib.util.spec_from_file_location("closed_eval", path)
+    assert spec
+    assert spec.loader
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    module.close_sympy()
 
 
 def _compute(read: int, write: int, memory: int, parent: int, kind: str) -> None:
@@ -115,7 +95,8 @@ def _compute(read: int, write: int, memory: int, parent: int, kind: str) -> None
     for line in os.fdopen(read, "rb"):
         request = json.loads(line)
         try:
-            verdict, detail = COMPARISONS[kind](request["golds"], request["answer"])
+            more = (request.get("tolerance", 0.0),) if kind == "math" else ()
+            verdict, detail = COMPARISONS[kind](request["golds"], request["answer"], *more)
         except MemoryError:
             verdict, detail = "timeout", "out of memory"
         except Exception as error:  # of the comparison, on this answer: it is not a correct one

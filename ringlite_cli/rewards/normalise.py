@@ -133,20 +133,20 @@ def squeeze(text: str) -> str:
 
 
 def is_close(one: Decimal, other: Decimal) -> bool:
-    """Whether two numbers are the same: whole ones exactly, others to a millionth of the second. Of any length."""
+    """Return whether a number is the gold one, `other`: to half its last place, and to a millionth at most.
+
+    A gold number without a decimal point is exact. Of any length.
+    """
     with localcontext(WIDE):
-        slack = abs(other).scaleb(-6) if _fractional(one) or _fractional(other) else Decimal(0)
-        return abs(one - other) <= slack
+        exponent = other.as_tuple().exponent
+        half_place = Decimal(5).scaleb(int(exponent) - 1) if int(exponent) < 0 else Decimal(0)
+        return abs(one - other) <= min(half_place, abs(other).scaleb(-6))
 
 
 def plain(number: Decimal) -> str:
     """One text per value: 2.50 and 2.5 are the same, to the last digit."""
     with localcontext(WIDE):
         return str(number.normalize())
-
-
-def _fractional(number: Decimal) -> bool:
-    return number != number.to_integral_value()
 
 
 def decimal_of(text: str) -> Decimal | None:

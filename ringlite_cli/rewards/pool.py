@@ -1,4 +1,4 @@
-"""A pool of Math-Verify workers: a clock per check, a stuck worker killed, results cached, everything counted."""
+"""A pool of processes that compare answers: a clock per check, a stuck worker killed, results cached, all counted."""
 
 import contextlib
 import json
@@ -20,21 +20,28 @@ _WORKER = Path(__file__).parent / "math_worker.py"
 _START_SECONDS = 120.0
 _CACHE = 65_536
 
-_Key = tuple[tuple[str, ...], str]
+_Key = tuple[tuple[str, ...], str, float]
+_KEPT = ("PATH", "HOME", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "PYTHONPATH", "TMPDIR")
+_KEPT_FOR_MODELS = ("CUDA_VISIBLE_DEVICES", "HF_HOME", "HF_HUB_CACHE", "HF_HUB_OFFLINE", "HF_HUB_DISABLE_TELEMETRY")
+
+
+def worker_environment(kind: str) -> dict[str, str]:
+    """Return what a worker that reads model text gets of the environment: where things lie, and no key or token."""
+    kept = (*_KEPT, *_KEPT_FOR_MODELS) if kind == "model" else _KEPT
+    return {name: os.environ[name] for name in kept if name in os.environ} | {"OMP_NUM_THREADS": "1"}
 
 
 class _Worker:
     """One worker process and the pipes to it."""
 
     def __init__(self, memory_mb: int, kind: str) -> None:
-        env = {**os.environ, "OMP_NUM_THREADS": "1"}
         self._process = subprocess.Popen(
             [sys.executable, "-P", str(_WORKER), str(memory_mb << 20), kind],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             start_new_session=True,  # Ctrl-C is the parent's to handle
-            env=env,
+            env=worker_environment(kind),
         )
         assert self._process.stdin
         assert self._process.stdout
@@ -43,9 +50,11 @@ class _Worker:
             self.close()
             raise OSError(f"the {kind} worker did not start (is its package installed?)")
 
-    def check(self, golds: tuple[str, ...], answer: str, seconds: float) -> tuple[str, str]:
+    def check(self, golds: tuple[str, ...], answer: str, tolerance: float, seconds: float) -> tuple[str, str]:
         """(verdict, detail). Raises OSError when the worker is gone."""
-        line = json.dumps({"golds": golds, "answer": answer, "seconds": seconds}).encode() + b"\n"
+        line = (
+            json.dumps({"golds": golds, "answer": answer, "tolerance": tolerance, "seconds": seconds}).encode() + b"\n"
+        )
         view = memoryview(line)
         while view:
             view = view[os.write(self._to, view) :]
@@ -79,7 +88,7 @@ class _Worker:
 class MathPool:
     """Compares answers in `workers` processes. Workers start at the first check; call from any thread.
 
-    kind: "math" (Math-Verify), "gym" (reasoning-gym's scorers) or "model" (a reward model).
+    kind: "math" (the reader of answers) or "model" (a reward model).
     """
 
     def __init__(self, workers: int = 2, seconds: float = 5.0, memory_mb: int = 2048, kind: str = "math") -> None:
@@ -92,9 +101,12 @@ class MathPool:
         self._closed = False
         self.counts: Counter[str] = Counter()
 
-    def submit(self, golds: list[str], answer: str) -> "Future[Verdict]":
-        """The verdict on `answer` (the content of a box) given the alternatives. Equal questions are asked once."""
-        key = (tuple(golds), answer)
+    def submit(self, golds: list[str], answer: str, tolerance: float = 0.0) -> "Future[Verdict]":
+        """Return the verdict on `answer` (the content of a box) given the alternatives. Equal questions are asked once.
+
+        tolerance: relative, of numbers in science.
+        """
+        key = (tuple(golds), answer, tolerance)
         with self._lock:
             if self._closed:
                 raise RuntimeError("the math pool is closed")

@@ -4,11 +4,11 @@ import math
 from concurrent.futures import Future
 
 from ringlite_cli.problems import Verdict
-from ringlite_cli.rewards.extract import last_boxed
+from ringlite_cli.rewards.extract import final_boxed
 from ringlite_cli.rewards.math import CORRECT, WRONG, done, verify_math
 from ringlite_cli.rewards.normalise import answer_texts
 from ringlite_cli.rewards.pool import MathPool
-from ringlite_cli.rewards.units import Quantity, read_quantity
+from ringlite_cli.rewards.units import Quantity, read_quantity, read_unit
 
 
 def verify_science(answer: object, response: str, pool: MathPool, tolerance: float) -> "Future[Verdict]":
@@ -16,7 +16,7 @@ def verify_science(answer: object, response: str, pool: MathPool, tolerance: flo
 
     Where both have a unit, they are compared in SI; where only one has, its number counts as it stands.
     """
-    boxed = last_boxed(response)
+    boxed = final_boxed(response)
     golds = answer_texts(answer)
     if boxed is not None and golds:
         verdicts = [compare_quantities(gold, boxed, tolerance) for gold in golds]
@@ -24,7 +24,7 @@ def verify_science(answer: object, response: str, pool: MathPool, tolerance: flo
             return done(CORRECT)
         if all(v == WRONG for v in verdicts):
             return done(WRONG, f"expected {golds[0][:80]}, got {boxed[:80]} (tolerance {tolerance:g})")
-    return verify_math(answer, response, pool)
+    return verify_math(answer, response, pool, tolerance)
 
 
 def compare_quantities(gold: str, answer: str, tolerance: float) -> str | None:
@@ -32,6 +32,8 @@ def compare_quantities(gold: str, answer: str, tolerance: float) -> str | None:
     want, got = read_quantity(gold), read_quantity(answer)
     if want is None or got is None:
         return None
+    if want.scale or got.scale:
+        return _compare_temperatures(want, got, tolerance)
     if want.unit and got.unit:
         if want.unit.dimension != got.unit.dimension:
             return WRONG
@@ -41,6 +43,20 @@ def compare_quantities(gold: str, answer: str, tolerance: float) -> str | None:
     plain = _near(want.value, got.value, tolerance)
     ratios = [q.unit for q in (want, got) if q.unit and not any(q.unit.dimension)]  # 25 % is 25, and 0.25
     return _near(_si(want), _si(got), tolerance) if plain == WRONG and ratios else plain
+
+
+_KELVIN = read_unit("K")
+
+
+def _compare_temperatures(want: Quantity, got: Quantity, tolerance: float) -> str:
+    """In the gold answer's scale. A number without a unit counts as it stands."""
+    scales = [q.scale or ("K" if q.unit == _KELVIN else "" if q.unit is None else "?") for q in (want, got)]
+    if "?" in scales:
+        return WRONG
+    if "" in scales or scales[0] == scales[1]:
+        return _near(want.value, got.value, tolerance)
+    celsius = {"C": got.value, "F": (got.value - 32) / 1.8, "K": got.value - 273.15}[scales[1]]
+    return _near(want.value, {"C": celsius, "F": celsius * 1.8 + 32, "K": celsius + 273.15}[scales[0]], tolerance)
 
 
 def _si(quantity: Quantity) -> float:

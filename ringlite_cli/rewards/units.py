@@ -4,11 +4,10 @@ import re
 from dataclasses import dataclass
 from fractions import Fraction
 
+from ringlite_cli.rewards.more_units import from_library
 from ringlite_cli.rewards.normalise import normalise
+from ringlite_cli.rewards.unit import BASE, Unit
 
-Dimension = tuple[Fraction, ...]  # powers of m, kg, s, A, K, mol, cd, rad
-
-_BASE = ["m", "kg", "s", "A", "K", "mol", "cd", "rad"]
 _PREFIXES = {
     "": 1.0, "Y": 1e24, "Z": 1e21, "E": 1e18, "P": 1e15, "T": 1e12, "G": 1e9, "M": 1e6, "k": 1e3, "h": 1e2, "d": 1e-1,
     "c": 1e-2, "m": 1e-3, "u": 1e-6, "μ": 1e-6, "n": 1e-9, "p": 1e-12, "f": 1e-15, "a": 1e-18,
@@ -38,25 +37,25 @@ _UNITS: dict[str, tuple[float, str, bool]] = {
     "joule": (1, "kg m2 s-2", True), "watt": (1, "kg m2 s-3", True), "newton": (1, "kg m s-2", True),
     "volt": (1, "kg m2 s-3 A-1", True), "kelvin": (1, "K", False), "mole": (1, "mol", False),
     "minute": (60, "s", False),
+    "torr": (133.32236842105263, "kg m-1 s-2", False), "mmHg": (133.322387415, "kg m-1 s-2", False),
+    "mph": (0.44704, "m s-1", False), "kph": (1 / 3.6, "m s-1", False), "G": (1e-4, "kg s-2 A-1", False),
+    "Da": (1.66053906660e-27, "kg", True), "hp": (745.69987158227, "kg m2 s-3", False),
+    "gal": (3.785411784e-3, "m3", False), "rpm": (1 / 60, "s-1", False), "Wh": (3600, "kg m2 s-2", True),
 }  # fmt: skip
 _WORD_PREFIXES = {"kilo": 1e3, "mega": 1e6, "giga": 1e9, "centi": 1e-2, "milli": 1e-3, "micro": 1e-6, "nano": 1e-9}
 
 
 @dataclass(frozen=True, slots=True)
-class Unit:
-    """A unit: its factor to SI and the powers of the SI base units."""
-
-    factor: float
-    dimension: Dimension
-
-
-@dataclass(frozen=True, slots=True)
 class Quantity:
-    """A number with its unit (None for a bare number); `integer` when it was written as one."""
+    """A number with its unit (None for a bare number).
+
+    integer: it was written as one. scale: C or F for a temperature of that scale, whose unit is None.
+    """
 
     value: float
     unit: Unit | None
     integer: bool
+    scale: str = ""
 
 
 _NUMBER = re.compile(
@@ -65,6 +64,7 @@ _NUMBER = re.compile(
         (?P<rest>.*)\Z""",
     re.VERBOSE | re.DOTALL,
 )
+_TEMPERATURE = re.compile(r"(?:°|deg(?:rees?)?)\s*(Celsius|Fahrenheit|[CF])|(Celsius|Fahrenheit)", re.IGNORECASE)
 _POWER_OF_TEN = re.compile(r"\s*10\s*\^\s*(?:\{\s*(?P<b>[+-]?\s*\d+)\s*\}|(?P<p>[+-]?\d+))(?P<rest>.*)\Z", re.DOTALL)
 
 
@@ -86,6 +86,8 @@ def read_quantity(text: str) -> Quantity | None:
     rest = _unit_text(groups["rest"])
     if not rest:
         return Quantity(value, None, integer="." not in mantissa and exponent is None)
+    if temperature := _TEMPERATURE.fullmatch(rest):
+        return Quantity(value, None, integer=False, scale=(temperature[1] or temperature[2])[0].upper())
     unit = read_unit(rest)
     return None if unit is None else Quantity(value, unit, integer=False)
 
@@ -108,7 +110,7 @@ def read_unit(text: str) -> Unit | None:
     """`m/s^2`, `kg m s^-2`, `J/(kg K)`; None for what is not made of known units."""
     if len(text) > 100:
         return None
-    factor, dimension, sign, grouped = 1.0, [Fraction(0)] * len(_BASE), 1, False
+    factor, dimension, sign, grouped = 1.0, [Fraction(0)] * len(BASE), 1, False
     place = 0
     while place < len(text):
         character = text[place]
@@ -146,14 +148,14 @@ def _single(name: str) -> Unit | None:
             rest = candidate[len(prefix) :].rstrip("s") or "s"
             if candidate.startswith(prefix) and rest in _UNITS:
                 return _made(rest, scale)
-    return None
+    return from_library(name)
 
 
 def _made(name: str, scale: float) -> Unit:
     factor, powers, _ = _UNITS[name]
-    dimension = [Fraction(0)] * len(_BASE)
+    dimension = [Fraction(0)] * len(BASE)
     for part in powers.split():
         match = re.match(r"([A-Za-z]+)(-?\d+)?", part)
         assert match
-        dimension[_BASE.index(match[1])] += int(match[2] or 1)
+        dimension[BASE.index(match[1])] += int(match[2] or 1)
     return Unit(factor * scale, tuple(dimension))

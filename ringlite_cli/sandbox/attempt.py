@@ -15,9 +15,11 @@ from ringlite_cli.sandbox.jail import Jail
 from ringlite_cli.sandbox.languages import Compiled
 from ringlite_cli.sandbox.model import SandboxSettings, SandboxVerdict, Submission
 from ringlite_cli.sandbox.order import CatchOrder
+from ringlite_cli.sandbox.usage import Bounds
 from ringlite_cli.sandbox.values import show
 
 STDERR_BYTES = 2000
+_TIMES = {"cpu": "CPU time", "wall": "wall time"}
 _JVM_EXIT_MEMORY = 3  # -XX:+ExitOnOutOfMemoryError
 
 
@@ -62,20 +64,23 @@ class Attempt:
     def __init__(self, jail: Jail, submission: Submission, settings: SandboxSettings, memory: Memory) -> None:
         self.jail, self.submission, self.tests = jail, submission, submission.tests
         self.settings, self.memory = settings, memory
-        self.wall = submission.seconds or settings.seconds
+        self.seconds = submission.seconds or settings.seconds
+        self.bounds = Bounds(self.seconds, settings.memory_mb << 20)
+        self.ran = False  # whether the program had a part in what happened
 
     def go(
         self,
         files: RunFiles,
         roles: list[tuple[str, dict[str, str]]],
         enough: Callable[[], bool] | None = None,
-        wall: float | None = None,
+        bounds: Bounds | None = None,
         limits: Mapping[str, int] | None = None,
     ) -> dict[str, Any]:
         """Runs `roles`, each with its files {name inside: name here}, within the settings' limits or those given."""
-        wall = wall or self.wall
+        self.ran = True
+        bounds = bounds or self.bounds
         usual = {
-            "cpu": math.ceil(wall) + 1,
+            "cpu": math.ceil(bounds.cpu) + 1,
             "memory": self.settings.memory_mb << 20,
             "file": self.settings.output_mb << 20,
             "processes": self.settings.processes,
@@ -83,34 +88,39 @@ class Attempt:
         }
         places = {name: place for place, name in enumerate(files.numbers)}
         wanted = [{"role": r, "files": {inner: places[outer] for inner, outer in names.items()}} for r, names in roles]
-        request = {"wall": wall, "limits": {**usual, **(limits or {})}, "roles": wanted}
-        return self.jail.run(request, list(files.numbers.values()), enough)
+        request = {"limits": {**usual, **(limits or {})}, "roles": wanted}
+        reply = self.jail.run(request, list(files.numbers.values()), bounds, enough)
+        if reply["killed"] == "" and reply["cpu"] > bounds.cpu:
+            reply["killed"] = "cpu"  # between two looks, or by the kernel
+        return reply
 
     def failure(self, reply: Mapping[str, Any], files: RunFiles, native: bool = False) -> SandboxVerdict | None:
         """The verdict when the program itself failed; None when it ran to its end."""
         end, settings = reply["children"][0], self.settings
-        facts: dict[str, Any] = {"seconds": reply["wall"], "cpu_seconds": end["cpu"], "memory_bytes": end["rss"]}
+        facts: dict[str, Any] = {"seconds": reply["wall"], "cpu_seconds": reply["cpu"], "memory_bytes": end["rss"]}
         facts["stderr"] = files.tail("stderr", STDERR_BYTES)
         last_line = (facts["stderr"].strip().splitlines() or [""])[-1][:300]
+        code = os.waitstatus_to_exitcode(end["status"])
         if files.size("stdout") >= settings.output_mb << 20 or files.size("stderr") >= settings.output_mb << 20:
             return SandboxVerdict(model.OUTPUT_LIMIT, detail=f"more than {settings.output_mb} MiB", **facts)
-        if reply["killed"] == "wall":
-            return SandboxVerdict(model.TIME_LIMIT, detail="wall time", **facts)
-        if reply["killed"]:
-            return SandboxVerdict(model.SANDBOX_ERROR, detail=f"stopped ({reply['killed']})", **facts)
-        code = os.waitstatus_to_exitcode(end["status"])
         if code == EXIT_COMPILE and not native:
             return SandboxVerdict(model.COMPILE_ERROR, detail=last_line, **facts)
-        if (
-            _native_memory(code, facts["stderr"] + files.tail("stdout", 200)) if native else code == EXIT_MEMORY
-        ) or self.jail.ran_out_of_memory():
+        if reply["killed"] == "memory" or self._out_of_memory(
+            code, facts["stderr"] + files.tail("stdout", 200), native
+        ):
             return SandboxVerdict(model.MEMORY_LIMIT, detail=f"more than {settings.memory_mb} MiB", **facts)
-        if code == -signal.SIGXCPU or (code == -signal.SIGKILL and end["cpu"] > 1.0):
-            return SandboxVerdict(model.TIME_LIMIT, detail="CPU time", **facts)
+        if reply["killed"] in _TIMES:
+            return SandboxVerdict(model.TIME_LIMIT, detail=_TIMES[reply["killed"]], **facts)
+        if reply["killed"]:
+            return SandboxVerdict(model.SANDBOX_ERROR, detail=f"stopped ({reply['killed']})", **facts)
         if code != 0:
             how = _signal_name(-code) if code < 0 else f"exit code {code}"
             return SandboxVerdict(model.RUNTIME_ERROR, detail=last_line or how, **facts)
         return None
+
+    def _out_of_memory(self, code: int, said: str, native: bool) -> bool:
+        told = _native_memory(code, said) if native else code == EXIT_MEMORY
+        return told or self.jail.ran_out_of_memory()
 
     @property
     def wants_prelude(self) -> bool:
@@ -123,8 +133,8 @@ def payload(**content: Any) -> bytes:
 
 
 def accepted(reply: Mapping[str, Any]) -> SandboxVerdict:
-    end = reply["children"][0]
-    return SandboxVerdict(model.ACCEPTED, reply["wall"], cpu_seconds=end["cpu"], memory_bytes=end["rss"])
+    rss = reply["children"][0]["rss"]
+    return SandboxVerdict(model.ACCEPTED, reply["wall"], cpu_seconds=reply["cpu"], memory_bytes=rss)
 
 
 def at_case(verdict: SandboxVerdict, case: int) -> SandboxVerdict:

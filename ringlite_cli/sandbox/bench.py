@@ -1,14 +1,17 @@
 """How many verdicts a second the sandbox gives here, beside bare `subprocess` runs in the same minute."""
 
+import importlib.util
 import subprocess
 import sys
 import threading
 import time
 from concurrent.futures import Future
+from dataclasses import replace
 from typing import Any
 
 from ringlite_cli.sandbox.model import SandboxSettings, SandboxVerdict, Submission
 from ringlite_cli.sandbox.pool import Sandbox
+from ringlite_cli.sandbox.scoring import SCORER_MB, ScorerSandbox, score_submission
 
 PROGRAM = "def total(values):\n    return sum(v * v for v in values)\n"
 TESTS: dict[str, Any] = {
@@ -23,7 +26,8 @@ def bench(settings: SandboxSettings, seconds: float = 5.0) -> dict[str, Any]:
     """Runs a short program over and over for `seconds`, all workers busy.
 
     Returns {"isolation", "workers", "verdicts", "per_second", "p50_ms", "p99_ms" (from submission to verdict, with one
-    submission waiting per worker), "accepted", "subprocess_per_second", "ratio_to_subprocess"}.
+    submission waiting per worker), "accepted", "subprocess_per_second", "ratio_to_subprocess"}, and where
+    reasoning-gym is installed "scored_per_second", answers to its task countdown.
     """
     with Sandbox(settings) as sandbox:
         sandbox.run_many([Submission(PROGRAM, TESTS)] * settings.workers * 2)  # warm up
@@ -41,7 +45,18 @@ def bench(settings: SandboxSettings, seconds: float = 5.0) -> dict[str, Any]:
         "accepted": sum(v.accepted for v in verdicts),
         "subprocess_per_second": bare,
         "ratio_to_subprocess": len(verdicts) / elapsed / bare,
-    }
+    } | _scorer_rate(settings, max(0.5, seconds / 4))
+
+
+def _scorer_rate(settings: SandboxSettings, seconds: float) -> dict[str, float]:
+    if importlib.util.find_spec("reasoning_gym") is None:
+        return {}
+    entry = {"answer": "2*3 + 7", "metadata": {"source_dataset": "countdown", "numbers": [2, 3, 7], "target": 13}}
+    submission = score_submission("countdown", entry, "7 + 3*2")
+    with ScorerSandbox(replace(settings, memory_mb=max(settings.memory_mb, SCORER_MB))) as sandbox:
+        sandbox.run_many([submission] * settings.workers * 2)
+        verdicts, _, elapsed = saturate(sandbox, seconds, submission)
+    return {"scored_per_second": sum(v.accepted for v in verdicts) / elapsed}
 
 
 def saturate(

@@ -6,13 +6,16 @@ from dataclasses import dataclass, field
 
 from ringlite_cli.sandbox import model
 from ringlite_cli.sandbox.attempt import STDERR_BYTES, Attempt, RunFiles, payload
+from ringlite_cli.sandbox.control import Suspected
 from ringlite_cli.sandbox.guest.child import EXIT_COMPILE, EXIT_NO_TOOL
-from ringlite_cli.sandbox.languages import JAVA, PYTHON, RECIPES
+from ringlite_cli.sandbox.languages import JAVA, PYTHON, RECIPES, Recipe
 from ringlite_cli.sandbox.model import SandboxVerdict
 from ringlite_cli.sandbox.sources import Sources, sources_of
+from ringlite_cli.sandbox.usage import Bounds
 from ringlite_cli.sandbox.view import java_tool
 
-_COMPILE_SECONDS, _COMPILE_MB = 30.0, 2048
+_COMPILE_MB = 2048
+_COMPILE_BOUNDS = Bounds(30.0, _COMPILE_MB << 20)
 
 
 @dataclass
@@ -30,6 +33,7 @@ def launch(attempt: Attempt, language: str) -> "Launch | SandboxVerdict":
     if language == PYTHON:
         return Launch("program", payload(program=attempt.submission.program))
     recipe = RECIPES[language]
+    attempt.bounds = _bounds(attempt, recipe)
     sources = sources_of(language, attempt.submission.program, attempt.tests)
     held = attempt.memory.compiled.get(language, sources.key())
     made = _compile(attempt, language, sources) if held is None else held
@@ -48,8 +52,18 @@ def launch(attempt: Attempt, language: str) -> "Launch | SandboxVerdict":
     return Launch("native", payload(name=recipe.program, command=command, environment=environment), made, limits)
 
 
+def _bounds(attempt: Attempt, recipe: Recipe) -> Bounds:
+    """What a program may use: the settings' limits and what the language's own machine takes."""
+    own = recipe.start_seconds + recipe.share_of_cpu * attempt.seconds
+    return Bounds(attempt.seconds + own, (attempt.settings.memory_mb + recipe.more_mb) << 20)
+
+
 def _compile(attempt: Attempt, language: str, sources: Sources) -> bytes | str | SandboxVerdict:
-    """What the compiler made (bytes) or said (text); a verdict where we failed or it took too long."""
+    """What the compiler made (bytes) or said (text); a verdict where it took too much or is missing.
+
+    Raises Suspected where it failed otherwise: a source that fells the compiler is a compile error, a compiler that
+    fails on every source is not.
+    """
     recipe = RECIPES[language]
     command = [*recipe.compile, *sources.files]
     command[0], environment = java_tool("javac") if language == JAVA else (command[0], {})
@@ -62,17 +76,21 @@ def _compile(attempt: Attempt, language: str, sources: Sources) -> bytes | str |
         limits = {"memory": (_COMPILE_MB + recipe.extra_mb) << 20, "file": 64 << 20, "processes": 128}
         roles = [("compile", {each: each for each in files.numbers})]
         with attempt.jail.more_memory(_COMPILE_MB):
-            reply = attempt.go(files, roles, wall=_COMPILE_SECONDS, limits=limits)
+            reply = attempt.go(files, roles, bounds=_COMPILE_BOUNDS, limits=limits)
         said = files.tail("stderr", STDERR_BYTES).strip() + files.tail("stdout", STDERR_BYTES).strip()
         made = files.read("artifact")
     code = os.waitstatus_to_exitcode(reply["children"][0]["status"])
-    if reply["killed"] == "wall":
-        return SandboxVerdict(model.COMPILE_ERROR, reply["wall"], f"the compiler took over {_COMPILE_SECONDS:g} s")
+    if code == EXIT_NO_TOOL:
+        return SandboxVerdict(model.SANDBOX_ERROR, reply["wall"], "no compiler in the jail")
+    if reply["killed"] in ("cpu", "wall"):
+        return SandboxVerdict(model.COMPILE_ERROR, reply["wall"], f"the compiler took over {_COMPILE_BOUNDS.cpu:g} s")
+    if reply["killed"] == "memory" or attempt.jail.ran_out_of_memory():
+        return SandboxVerdict(model.COMPILE_ERROR, reply["wall"], f"the compiler took over {_COMPILE_MB} MiB")
     if code == EXIT_COMPILE:
         return _first_error(said)
     if code != 0 or not made:
-        detail = "no compiler in the jail" if code == EXIT_NO_TOOL else f"the compiler failed: {code} {said[-200:]}"
-        return SandboxVerdict(model.SANDBOX_ERROR, reply["wall"], detail)
+        detail = f"the compiler failed: {code} {said[-200:]}"
+        raise Suspected(SandboxVerdict(model.COMPILE_ERROR, reply["wall"], detail))
     return made
 
 

@@ -15,31 +15,14 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from ringlite_cli.sandbox import usage
 from ringlite_cli.sandbox.cgroup import MemoryGroup
-from ringlite_cli.sandbox.view import (
-    ENVIRONMENT,
-    GUEST,
-    SITE,
-    SUBMISSION_UID,
-    Isolation,
-    find_bwrap,
-    inside,
-    jail_arguments,
-    python,
-)
+from ringlite_cli.sandbox.starting import START_SECONDS, Place, start
+from ringlite_cli.sandbox.view import SITE, Isolation
 
-_ENTER = """
-import os, sys
-register, os.register_at_fork = os.register_at_fork, lambda **_: None
-sys.path.insert(0, {root!r})
-sys.path.append({site!r})
-from guest import zygote
-zygote.main(register)
-"""
-_START_SECONDS = 20.0
 _WARM_MB = 64  # the warm process, its name spaces, page tables
 _FIRST_LOOK_SECONDS, _LOOK_SECONDS = 0.02, 0.2
-_FIRST_FREE_UID = 2_000_000
+_UNWATCHED_SECONDS = 0.1  # most runs end before it, and looking costs more than they do
 
 
 class JailFailed(Exception):
@@ -84,60 +67,20 @@ class Jail:
                 self._remove_folders()
                 raise JailFailed(str(error)) from None
         try:
-            self.facts: dict[str, Any] = self._receive(_START_SECONDS)
+            self.facts: dict[str, Any] = self._receive(START_SECONDS)
         except JailFailed:
             log = self.close()
             raise JailFailed(log or "the jail did not start") from None
+        self._warm = [self._process.pid, *usage.descendants(self._process.pid)][-1]  # its process, seen from here
 
-    def _start(self, theirs: socket.socket, files_mb: int, slot: int) -> subprocess.Popen[bytes]:
-        root = "/ringlite" if self.isolation.level != "none" else str(GUEST.parent)
-        uid = str(SUBMISSION_UID) if self.isolation.user_ids else "-"
-        interpreter = python()[0] if self.isolation.level == "none" else inside(python()[0])
-        inner = [interpreter, "-s", "-S", "-P", "-B", "-c", _ENTER.format(root=root, site=self._site)]
+    def _start(self, theirs: socket.socket, files_mb: int, slot: int) -> "subprocess.Popen[bytes]":
+        joining: list[str] = []
         if self._group is not None:
             self._group.limit(self._memory_mb << 20)
-        inner += [str(theirs.fileno()), uid, str(files_mb << 20), self._scratch or "/tmp"]
+            joining = self._group.join()
+        place = Place(slot, files_mb, self._site, self._scratch, self._packages, joining)
         common: dict[str, Any] = {"stdin": subprocess.DEVNULL, "stdout": self._log, "stderr": self._log}
-        if self.isolation.level == "none":
-            return subprocess.Popen(
-                [*self._joining(), *inner],
-                pass_fds=[theirs.fileno()],
-                env=ENVIRONMENT,
-                cwd="/",
-                start_new_session=True,
-                **common,
-            )
-        outer = jail_arguments(str(find_bwrap()), self.isolation, self._packages)
-        if not self.isolation.user_ids:
-            return subprocess.Popen([*self._joining(), *outer, *inner], pass_fds=[theirs.fileno()], **common)
-        return self._start_with_user_ids(outer, inner, theirs.fileno(), slot, common)
-
-    def _start_with_user_ids(
-        self, outer: list[str], inner: list[str], control: int, slot: int, common: dict[str, Any]
-    ) -> subprocess.Popen[bytes]:
-        """As root: maps a second user id, nobody's on the host, into the jail for the submissions."""
-        info_read, info_write = os.pipe()
-        go_read, go_write = os.pipe()
-        outer = [*outer[:-1], "--info-fd", str(info_write), "--userns-block-fd", str(go_read), "--"]
-        command = [*self._joining(), *outer, *inner]
-        process = subprocess.Popen(command, pass_fds=[control, info_write, go_read], **common)
-        os.close(info_write)
-        os.close(go_read)
-        try:
-            child = _child_pid(info_read)
-            if child is not None:
-                free = _FIRST_FREE_UID + (os.getpid() * 64 + slot) % 1_000_000
-                for kind in ("uid_map", "gid_map"):
-                    Path(f"/proc/{child}/{kind}").write_text(f"0 0 1\n{SUBMISSION_UID} {free} 1\n")
-                os.write(go_write, b"1")
-            return process
-        except OSError:
-            process.kill()
-            process.wait()
-            raise
-        finally:
-            os.close(info_read)
-            os.close(go_write)
+        return start(self.isolation, place, theirs.fileno(), common)
 
     def _linked_packages(self) -> str:
         folder = Path(tempfile.mkdtemp(prefix="ringlite-site-"))
@@ -151,33 +94,46 @@ class Jail:
             shutil.rmtree(self._site, ignore_errors=True)
 
     def run(
-        self, request: dict[str, Any], files: list[int], enough: Callable[[], bool] | None = None
+        self, request: dict[str, Any], files: list[int], bounds: usage.Bounds, enough: Callable[[], bool] | None = None
     ) -> dict[str, Any]:
-        """One run: the zygote's reply. Raises JailFailed when none comes within the wall limit and 5 s.
+        """One run: the zygote's reply, "cpu" in it being the seconds of all its processes as far as they are known.
 
-        enough: asked now and then; the run is ended early when it says so. Raises Cancelled after `cancel`.
+        Raises JailFailed when no reply comes, Cancelled after `cancel`. enough: asked now and then; the run is ended
+        early when it says so.
         """
         if self._group is not None:
             self._group.was_exceeded()  # by an earlier run
+            bounds = usage.Bounds(bounds.cpu)
+        wall = bounds.wall if usage.tells_children() else bounds.blind_wall
         with self._sending:
             if self._called_off:
                 raise Cancelled
             try:
-                socket.send_fds(self._socket, [json.dumps(request).encode()], files)
+                socket.send_fds(self._socket, [json.dumps({**request, "wall": wall}).encode()], files)
             except OSError as error:
                 raise JailFailed(f"the jail is gone ({error})") from None
-        deadline, pause = time.monotonic() + request["wall"] + 5.0, _FIRST_LOOK_SECONDS
-        while enough is not None and not self._ready(pause):
-            if enough():
-                self._send_cancel()
-                enough = None
-            if time.monotonic() > deadline:
-                break
-            pause = min(2 * pause, _LOOK_SECONDS)
-        reply = self._receive(max(1.0, deadline - time.monotonic()))
+        started = time.monotonic()
+        watch = usage.Watch(self._warm, bounds, started) if usage.tells_children() else None
+        self._attend(watch, enough, started, started + wall + 5.0)
+        reply = self._receive(max(1.0, started + wall + 5.0 - time.monotonic()))
         if self._called_off:
             raise Cancelled
-        return reply
+        ended = sum(child["cpu"] for child in reply["children"])
+        return {**reply, "cpu": max(ended, watch.cpu if watch else 0.0)}
+
+    def _attend(
+        self, watch: usage.Watch | None, enough: Callable[[], bool] | None, started: float, deadline: float
+    ) -> None:
+        """Waits for the reply, and stops the run when it has used what it may or when there is `enough` of it."""
+        pause = _FIRST_LOOK_SECONDS
+        while not self._ready(pause) and (now := time.monotonic()) < deadline:
+            reason = "cancel" if enough is not None and enough() else ""
+            if watch is not None and (watch.bounds.memory or now > started + _UNWATCHED_SECONDS):
+                reason = reason or watch.look(now)
+            if reason:
+                return self._send_stop(reason)
+            pause = min(2 * pause, _LOOK_SECONDS)
+        return None
 
     def ran_out_of_memory(self) -> bool:
         """Whether the last run met the memory limit of its control group (where there is one)."""
@@ -191,9 +147,6 @@ class Jail:
         yield
         if self._group is not None:
             self._group.limit(self._memory_mb << 20)
-
-    def _joining(self) -> list[str]:
-        return self._group.join() if self._group is not None else []
 
     def _ready(self, seconds: float) -> bool:
         return bool(select.select([self._socket], [], [], seconds)[0])
@@ -212,16 +165,16 @@ class Jail:
         """Ends the running run, and every later one until `resume`; safe from another thread."""
         with self._sending:
             self._called_off = True
-            self._send_cancel()
+            self._send_stop("cancel")
 
     def resume(self) -> None:
         """Takes runs again after a `cancel`."""
         with self._sending:
             self._called_off = False
 
-    def _send_cancel(self) -> None:
+    def _send_stop(self, reason: str) -> None:
         with contextlib.suppress(OSError):
-            self._socket.send(b'{"cancel": 1}')
+            self._socket.send(json.dumps({"cancel": reason}).encode())
 
     def close(self) -> str:
         """Ends the jail and everything in it; returns what it wrote to its log."""
@@ -241,17 +194,3 @@ class Jail:
         log = self._log.read().decode(errors="replace").strip()
         self._log.close()
         return log
-
-
-def _child_pid(info: int) -> int | None:
-    """The pid that bubblewrap reports on its info pipe; None when it ended without one.
-
-    Reads to the end of the report: bubblewrap dies of a pipe that closes on it, and leaves its child waiting.
-    """
-    text = b""
-    while b"}" not in text:
-        part = os.read(info, 4096) if select.select([info], [], [], _START_SECONDS)[0] else b""
-        if not part:
-            return None
-        text += part
-    return int(json.loads(text)["child-pid"])

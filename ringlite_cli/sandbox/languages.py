@@ -13,7 +13,9 @@ _NAMES = {
     "python": PYTHON, "python3": PYTHON, "py": PYTHON, "": PYTHON,
     "cpp": CPP, "c++": CPP, "cxx": CPP, "cc": CPP, "java": JAVA,
 }  # fmt: skip
-_PUBLIC_CLASS = re.compile(r"^\s*public\s+(?:(?:final|abstract|strictfp)\s+)*class\s+([A-Za-z_$][\w$]*)", re.MULTILINE)
+_PUBLIC_CLASS = re.compile(
+    r"^[ \t]*public\s+(?:(?:final|abstract|strictfp)\s+)*class\s+([A-Za-z_$][\w$]*)", re.MULTILINE
+)
 _CACHE_BYTES = 256 << 20
 
 
@@ -22,7 +24,8 @@ class Recipe:
     """How a language runs. The files' names follow `compile`.
 
     `{memory}` in a command is the memory limit in MiB; `extra_mb` comes on top of it as address space, `more_mb` as
-    memory.
+    memory. The CPU limit grows by `start_seconds` and by `share_of_cpu` of itself: what the language itself takes
+    to start, and for its compiler's and collector's threads.
     """
 
     tool: str
@@ -33,6 +36,8 @@ class Recipe:
     extra_mb: int
     processes: int
     more_mb: int
+    start_seconds: float = 0.0
+    share_of_cpu: float = 0.0
 
 
 # The JVM reserves far more address space than it uses; its heap is what -Xmx bounds.
@@ -49,6 +54,7 @@ RECIPES = {
         "javac",
         ("javac", "-J-Xmx512m", *(f"-J{flag}" for flag in _JVM), "-encoding", "UTF-8", "-nowarn", "-d", "."),
         "*.class", "program.jar", ("java", "-Xmx{memory}m", *_JVM, "-jar", "program.jar"), 2048, 48, 256,
+        start_seconds=0.5, share_of_cpu=0.25,
     ),
 }  # fmt: skip
 

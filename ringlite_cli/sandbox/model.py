@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ringlite_cli.errors import UserError
+from ringlite_cli.model_text import remark
 from ringlite_cli.sandbox.packages import USUAL, site_packages
 
 LEVELS = ("none", "partial", "full")
@@ -34,10 +35,11 @@ VERDICTS = (
 class SandboxSettings:
     """Limits of a run, and how isolated it must be.
 
-    workers: jails that run side by side. seconds: wall time of a run (in mode stdin of each case), also the base of
-    its CPU limit. memory_mb: address space of a process. processes: processes and threads of a run. output_mb: what a
-    run may print. files_mb: what it may keep in its /tmp. isolation: the level below which nothing is run ("full",
-    "partial" or "none"). packages: installed distributions that programs may import, beside the standard library.
+    workers: jails that run side by side. seconds: CPU time of a run (in mode stdin of each case), of all its threads
+    and processes; it may sleep three times as long. memory_mb: address space of a process. processes: processes and
+    threads of a run. output_mb: what a run may print. files_mb: what it may keep in its /tmp. isolation: the level
+    below which nothing is run ("full", "partial" or "none"). packages: installed distributions that programs may
+    import, beside the standard library.
     """
 
     workers: int = 2
@@ -73,7 +75,7 @@ class Submission:
 
     tests: {"mode": "function" | "stdin" | "unit", "language"?, "entry_point"?, "cases"?, "code"?}; a case is
     {"args", "expected"} or {"input", "output"}; `code` is run against the program and must raise nothing.
-    seconds: a wall limit other than the settings'.
+    seconds: a CPU limit other than the settings'.
     """
 
     program: str
@@ -83,7 +85,10 @@ class Submission:
 
 @dataclass(frozen=True, slots=True)
 class SandboxVerdict:
-    """What came of a submission. `failed_case` counts from 0; `seconds` is the wall time of its runs together."""
+    """What came of a submission.
+
+    `failed_case` counts from 0; `seconds` is the wall time of its runs together; `detail` is bounded.
+    """
 
     verdict: str
     seconds: float = 0.0
@@ -92,6 +97,9 @@ class SandboxVerdict:
     cpu_seconds: float = 0.0
     memory_bytes: int = 0
     stderr: str = field(default="", repr=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "detail", remark(self.detail))
 
     @property
     def accepted(self) -> bool:

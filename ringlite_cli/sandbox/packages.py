@@ -4,6 +4,9 @@ import functools
 from collections.abc import Iterable
 from importlib.metadata import PackageNotFoundError, distribution
 
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
 from ringlite_cli.errors import UserError
 
 USUAL = ("sortedcontainers", "numpy")
@@ -26,6 +29,19 @@ def site_packages(names: Iterable[str]) -> dict[str, str]:
             )
         places |= found or {}
     return places
+
+
+def with_requirements(name: str) -> tuple[str, ...]:
+    """A distribution and all that it requires here, extras aside. Raises PackageNotFoundError."""
+    found, waiting = set[str](), [name]
+    while waiting:
+        each = canonicalize_name(waiting.pop())
+        if each in found:
+            continue
+        found.add(each)
+        wanted = map(Requirement, distribution(each).requires or ())
+        waiting += [need.name for need in wanted if need.marker is None or need.marker.evaluate({"extra": ""})]
+    return tuple(sorted(found))
 
 
 @functools.cache

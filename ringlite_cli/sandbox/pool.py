@@ -10,9 +10,18 @@ from types import TracebackType
 
 from ringlite_cli.errors import UserError
 from ringlite_cli.sandbox.attempt import Memory
+from ringlite_cli.sandbox.control import Suspected, control
 from ringlite_cli.sandbox.jail import Cancelled, Jail, JailFailed
 from ringlite_cli.sandbox.ladder import probe
-from ringlite_cli.sandbox.model import LEVELS, SANDBOX_ERROR, SandboxSettings, SandboxVerdict, Submission
+from ringlite_cli.sandbox.model import (
+    LEVELS,
+    MEMORY_LIMIT,
+    RUNTIME_ERROR,
+    SANDBOX_ERROR,
+    SandboxSettings,
+    SandboxVerdict,
+    Submission,
+)
 from ringlite_cli.sandbox.packages import site_packages
 from ringlite_cli.sandbox.runs import judge_submission
 from ringlite_cli.sandbox.view import Isolation
@@ -42,7 +51,8 @@ def require_isolation(level: str) -> Isolation:
 class Sandbox:
     """Runs submissions in jails. A context manager; its methods may be called from any thread.
 
-    A jail starts when its worker gets its first job, and is replaced when it breaks; the job is then run once more.
+    A jail starts when its worker gets its first job, and is replaced when it breaks; the job is then run once more. A
+    job that breaks its jail again has failed, unless a known-good program fails too: that alone is a `sandbox error`.
     Raises UserError at construction where the machine's isolation is below the settings'.
     """
 
@@ -138,21 +148,47 @@ class Sandbox:
     def _judge(
         self, jail: Jail | None, submission: Submission, future: "Future[SandboxVerdict]", slot: int
     ) -> tuple[SandboxVerdict, Jail | None]:
-        reason = ""
+        """The verdict, and the jail for the next job. What fails twice is the program's fault or ours."""
+        suspected = SandboxVerdict(RUNTIME_ERROR)
         for _ in range(2):
             try:
                 jail = jail or self._new_jail(slot)
-                return self._judge_in(jail, submission, future), jail
+                return self._judge_in(jail, submission, future, self._memory), jail
             except Cancelled:
                 return SandboxVerdict(SANDBOX_ERROR, detail=CANCELLED), jail
-            except JailFailed as error:
-                reason = str(error)
-            except Exception as error:  # ours: a verdict, so that training goes on, and counted
-                reason = f"{type(error).__name__}: {error}"
-            if jail is not None:
-                jail.close()
-                jail = None
-        return SandboxVerdict(SANDBOX_ERROR, detail=reason), None
+            except Suspected as fault:
+                suspected = fault.verdict
+                break
+            except Exception as error:  # the jail's end or the judge's
+                filled = jail is not None and jail.ran_out_of_memory()
+                detail = str(error) if isinstance(error, JailFailed) else f"{type(error).__name__}: {error}"
+                suspected = SandboxVerdict(RUNTIME_ERROR, detail=detail[:300])
+            _closed(jail)
+            jail = None
+            if filled:
+                return SandboxVerdict(MEMORY_LIMIT, detail="it filled its jail's memory"), None
+        _closed(jail)
+        return self._blame(suspected, submission, future, slot), None
+
+    def _blame(
+        self, suspected: SandboxVerdict, submission: Submission, future: "Future[SandboxVerdict]", slot: int
+    ) -> SandboxVerdict:
+        """The suspected verdict if a known-good program passes in a fresh jail, else `sandbox error`."""
+        jail: Jail | None = None
+        reason = suspected.detail
+        try:
+            jail = self._new_jail(slot)
+            found = self._judge_in(jail, control(submission.tests), future, Memory())
+            if found.accepted:
+                return suspected
+            reason = f"{reason}; a known-good program fails too: {found.verdict} {found.detail}"
+        except Cancelled:
+            reason = CANCELLED
+        except Exception as error:
+            reason = f"{reason}; a known-good program fails too: {error}"
+        finally:
+            _closed(jail)
+        return SandboxVerdict(SANDBOX_ERROR, detail=reason)
 
     def _new_jail(self, slot: int) -> Jail:
         """A jail whose runs may take, all processes together, what one may, with its files and output."""
@@ -160,14 +196,21 @@ class Sandbox:
         together = settings.memory_mb + settings.files_mb + 2 * settings.output_mb
         return Jail(self.isolation, settings.files_mb, slot, together, site_packages(settings.packages))
 
-    def _judge_in(self, jail: Jail, submission: Submission, future: "Future[SandboxVerdict]") -> SandboxVerdict:
+    def _judge_in(
+        self, jail: Jail, submission: Submission, future: "Future[SandboxVerdict]", memory: Memory
+    ) -> SandboxVerdict:
         with self._lock:
             if self._closed:
                 raise Cancelled
             self._running[future] = jail
         try:
-            return judge_submission(jail, submission, self.settings, self._memory)
+            return judge_submission(jail, submission, self.settings, memory)
         finally:
             with self._lock:
                 del self._running[future]
             jail.resume()
+
+
+def _closed(jail: Jail | None) -> None:
+    if jail is not None:
+        jail.close()

@@ -19,7 +19,11 @@ from ringlite_cli.sandbox.unit_mode import judge_unit
 
 
 def judge_submission(jail: Jail, submission: Submission, settings: SandboxSettings, memory: Memory) -> SandboxVerdict:
-    """Runs one submission in `jail` to a verdict. Raises JailFailed when the jail breaks, Cancelled when called off."""
+    """Runs one submission in `jail` to a verdict.
+
+    Raises JailFailed when the jail breaks, Cancelled when called off, Suspected or any other exception when the judge
+    fails once the program has run: `pool` finds out whose fault that is.
+    """
     mode = submission.tests.get("mode")
     named = submission.tests.get("language")
     language = language_of(named)
@@ -36,6 +40,8 @@ def judge_submission(jail: Jail, submission: Submission, settings: SandboxSettin
             return judge_stdin(attempt, language)
         return judge_function(attempt, language) if mode == "function" else judge_unit(attempt, language)
     except (KeyError, TypeError, AttributeError, ValueError) as error:
+        if attempt.ran:
+            raise
         return SandboxVerdict(model.SANDBOX_ERROR, detail=f"the tests are not in the form of mode {mode}: {error!r}")
 
 
@@ -47,6 +53,12 @@ def _fault(tests: Mapping[str, Any], mode: object) -> str:
     cases = tests.get("cases")
     if not isinstance(cases, list | tuple) or not cases or not all(isinstance(case, Mapping) for case in cases):
         return "'cases' is no list of cases"
+    if not all({"any_of", "expected", "output"} & set(case) for case in cases):
+        return "a case has no 'expected', 'output' or 'any_of'"
+    if mode == "stdin" and not all("input" in case for case in cases):
+        return "a case has no 'input'"
+    if mode == "function" and not all("args" in case for case in cases):
+        return "a case has no 'args'"
     if mode == "function" and not (isinstance(tests.get("entry_point"), str) and tests["entry_point"]):
         return "no name in 'entry_point'"
     return ""

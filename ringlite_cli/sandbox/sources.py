@@ -24,11 +24,12 @@ _DRIVERS = Path(__file__).parent / "drivers"
 _NODES = ("ListNode", "TreeNode")
 _JAVA_DRIVER, JAVA_TESTS = "RingliteDriver", "RingliteTests"
 _JAVA_IMPORTS = "import java.util.*; import java.util.function.*; import java.util.stream.*; import java.math.*; "
-_NOT_CODE = re.compile(r"//[^\n]*|/\*.*?\*/|\"(?:\\.|[^\"\\\n])*\"|'(?:\\.|[^'\\\n])*'", re.DOTALL)
+# Linear in whatever a program holds: an open comment goes to the end, an open string to the line's end.
+_NOT_CODE = re.compile(r"//[^\n]*|/\*.*?(?:\*/|\Z)|\"(?:\\.|[^\"\\\n])*+\"?|'(?:\\.|[^'\\\n]){0,12}+'", re.DOTALL)
 _MACRO = re.compile(r"(?:#|%:)[ \t]*define[ \t]+(\w+)")
 _INCLUDE = re.compile(r"^[ \t]*#[ \t]*include[^\n]*$", re.MULTILINE)
-_CPP_MAIN = re.compile(r"\bint\s+main\s*\(([^)]*)\)\s*(\{)")
-_PACKAGE = re.compile(r"^\s*package\s+[\w.]+\s*;", re.MULTILINE)
+_CPP_MAIN = re.compile(r"\bint\s+main\s*\(([^)]{0,500})\)\s*(\{)")
+_PACKAGE = re.compile(r"^[ \t]*package\s+[\w.]+\s*;", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,7 @@ import json
 import os
 import secrets
 from contextlib import ExitStack
+from dataclasses import replace
 
 from ringlite_cli.sandbox import model
 from ringlite_cli.sandbox.attempt import STDERR_BYTES, Attempt, RunFiles, accepted, payload
@@ -64,11 +65,18 @@ def _told(attempt: Attempt, how: Launch, language: str, word: str) -> tuple[Sand
 
 
 def _python(attempt: Attempt) -> SandboxVerdict:
+    """The verdict of the tests; where they can't judge, it is their fault only if an empty program meets the same."""
+    verdict = _tested(attempt, attempt.submission.program, attempt.wants_prelude)
+    if verdict.verdict == model.SANDBOX_ERROR and _tested(attempt, "", False).verdict != model.SANDBOX_ERROR:
+        return replace(verdict, verdict=model.RUNTIME_ERROR)
+    return verdict
+
+
+def _tested(attempt: Attempt, program: str, prelude: bool) -> SandboxVerdict:
     """Runs the test code in one process against the program in another."""
-    prelude = attempt.wants_prelude
     with ExitStack() as stack:
         files = RunFiles(stack, {})
-        files.add("program", payload(program=attempt.submission.program, prelude=prelude))
+        files.add("program", payload(program=program, prelude=prelude))
         files.add("tests", payload(tests=attempt.tests["code"], prelude=prelude))
         for name in ("stdout", "stderr", "result"):
             files.add(name)
@@ -79,7 +87,7 @@ def _python(attempt: Attempt) -> SandboxVerdict:
             outcome = json.loads(files.read("result"))
         except ValueError:
             outcome = {"outcome": "gone", "detail": "the tests did not finish"}
-        if outcome["outcome"] == "passed":
+        if outcome["outcome"] == "passed" and not reply["killed"]:
             return accepted(reply)
         if outcome["outcome"] in _OUTCOMES:
             return SandboxVerdict(_OUTCOMES[outcome["outcome"]], reply["wall"], outcome["detail"])

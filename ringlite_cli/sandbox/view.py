@@ -19,7 +19,8 @@ _ROOT_CAPS = ("CAP_SYS_ADMIN", "CAP_SETUID", "CAP_SETGID", "CAP_KILL")
 class Isolation:
     """A rung of the ladder that works here. `missing` says what keeps it from being full.
 
-    memory_group: one memory limit holds for all processes of a run together.
+    user_ids: runs are another user than this process. memory_group: the kernel holds one memory limit for all
+    processes of a run together; without it they are counted up to 50 times a second.
     """
 
     level: str
@@ -30,7 +31,7 @@ class Isolation:
 
     def __str__(self) -> str:
         said = [f"missing: {', '.join(self.missing)}"] if self.missing else []
-        said += [] if self.memory_group else ["no control group: the memory limit is each process's, not the run's"]
+        said += [] if self.memory_group else ["no control group: a run's memory is measured now and then"]
         return self.level + (f" ({'; '.join(said)})" if said else "")
 
 
@@ -90,6 +91,8 @@ def jail_arguments(bwrap: str, isolation: Isolation, packages: Mapping[str, str]
     for folder in sorted({prefix, str(Path(binary).parent.parent), *java_folders()}):
         if not folder.startswith("/usr/") and folder not in ("/usr", "/"):
             args += _bind(folder, inside(folder))
+    for folder in package_folders():
+        args += ["--perms", "0755", "--tmpfs", inside(folder), "--remount-ro", inside(folder)]
     for name, path in packages.items():
         args += _bind(path, f"{SITE}/{name}")
     if binary != inside(binary):  # found by its place, it needs its library by name
@@ -110,9 +113,24 @@ def jail_arguments(bwrap: str, isolation: Isolation, packages: Mapping[str, str]
     return [*args, "--remount-ro", "/dev", "--remount-ro", "/", "--chdir", "/", "--"]
 
 
+def open_to_others(path: str) -> bool:
+    """Whether any user may run a file and read what lies beside it, as a Python's library."""
+    places = [Path(path), *Path(path).parents, Path(python()[1]) / "lib"]
+    return all(place.stat().st_mode & 0o001 for place in places if place.exists())
+
+
 def inside(path: str) -> str:
     """Where a path of the host is in the jail: itself, but for /tmp, which is every run's own."""
     return "/host" + path if path.startswith("/tmp/") else path
+
+
+@functools.cache
+def package_folders() -> tuple[str, ...]:
+    """Where installed packages lie in what a jail shows of the host; they are hidden there."""
+    binary, prefix = python()
+    roots = {"/usr", "/usr/local", prefix, str(Path(binary).parent.parent)}
+    found = {folder for root in roots for folder in Path(root).glob("lib*/python*/*-packages")}
+    return tuple(sorted({os.path.realpath(folder) for folder in found if folder.is_dir()}))
 
 
 @functools.cache

@@ -61,6 +61,8 @@ def test_scores_and_responses_are_written_per_policy_and_task(policies: dict[str
         "tokens",
         "truncated",
         "entropy",
+        "thought_opened",
+        "revision",
     ]
     assert list(rows[0]) == fields
     for policy, tasks in scores.items():

@@ -115,7 +115,6 @@ LEFT_OUT = [
     ("theoremqa", {"Question": "?", "Answer": "1", "Picture": {"bytes": "x"}}),
     ("codeforces", CODEFORCES | {"generated_checker": "import sys"}),
     ("codeforces", CODEFORCES | {"official_tests_complete": False}),
-    ("ifeval", IFEVAL | {"instruction_id_list": ["language:response_language"]}),
     ("aime25", {"problem": "?", "answer": "not a number"}),
 ]
 

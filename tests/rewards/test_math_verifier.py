@@ -18,6 +18,13 @@ def verify():
         yield opened
 
 
+SLOW = tuple(
+    ", ".join(rf"\sin(\sqrt{{x+{n}}})^{{{n}}}\arctan(x^{{{n}}}+{last})" for n in order)
+    for order, last in ((range(2, 55), 1), (range(54, 1, -1), 2))
+)
+"""Two lists that differ in every item, of which each is compared with each at many points: a minute of work."""
+
+
 def verdict(verify, gold, response, domain="math"):
     return verify([(Problem("p", domain, "?", answer=gold), response)])[0].verdict
 
@@ -92,7 +99,7 @@ def test_hostile_answers_end_in_time_and_the_pool_goes_on(verify, answer):
 @pytest.mark.slow
 def test_a_hang_is_killed_counted_and_its_verdict_remembered():
     with Verifiers(VerifierSettings(workers=2, math_timeout=0.5)) as verify:
-        hang = (Problem("p", "math", "?", answer="5"), box("9^{9^{9^{9^{9}}}}"))
+        hang = (Problem("p", "math", "?", answer=SLOW[0]), box(SLOW[1]))
         fine = [(Problem("p", "math", "?", answer=rf"\frac{{{n}}}{{7}}"), box(f"{n}/7")) for n in range(1, 30)]
         verdicts = verify([hang, *fine, hang])
         assert [v.verdict for v in verdicts] == ["timeout", *["correct"] * 29, "timeout"]
@@ -107,7 +114,7 @@ def test_workers_end_when_the_owner_is_killed_in_the_middle_of_a_hang():
         "from ringlite_cli.rewards.pool import MathPool\n"
         "p = MathPool(1, seconds=60.0)\n"
         "print(p.submit(['1/3'], '2/6').result().verdict, flush=True)\n"
-        "p.submit(['5'], '9^{9^{9^{9^{9}}}}').result()\n"
+        f"p.submit([{SLOW[0]!r}], {SLOW[1]!r}).result()\n"
     )
     owner = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True)
     assert owner.stdout

@@ -1,53 +1,20 @@
-"""Routes other than the domain's own: reasoning-gym, instructions, a judge, a reward model."""
+"""Routes other than the domain's own: instructions, a judge, a reward model."""
 
-import contextlib
-import http.server
 import json
-import threading
-import time
 
 import pytest
 
 from ringlite_cli.errors import UserError
 from ringlite_cli.problems import Problem
 from ringlite_cli.rewards import Verifiers, VerifierSettings
-from ringlite_cli.rewards.gym import is_installed
 from ringlite_cli.rewards.instructions import CHECKS, verify_instructions
-
-needs_gym = pytest.mark.skipif(not is_installed(), reason="reasoning-gym is not installed")
-
-
-@needs_gym
-@pytest.mark.slow
-def test_reasoning_gym_scores_its_own_tasks():
-    import reasoning_gym
-
-    pairs, wanted = [], []
-    for task in ("countdown", "mini_sudoku", "rearc", "maze", "leg_counting"):
-        row = reasoning_gym.create_dataset(task, size=1, seed=3)[0]
-        entry = json.dumps({"answer": row["answer"], "metadata": row["metadata"]}, default=str)
-        problem = Problem(task, "logic", row["question"], answer=entry, verifier="logic-gym")
-        pairs += [(problem, f"<answer>{row['answer']}</answer>"), (problem, "<answer>no idea</answer>"), (problem, "?")]
-        wanted += ["correct", "wrong", "unparsed"]
-    with Verifiers(VerifierSettings(workers=1, math_timeout=20.0)) as verify:
-        verdicts = verify(pairs)
-        broken = verify([(Problem("p", "logic", "?", answer="{}", verifier="logic-gym"), "<answer>1</answer>")])
-    assert [v.verdict for v in verdicts] == wanted
-    assert broken[0].verdict == "error"
-
-
-def test_reasoning_gym_missing_is_said_with_how_to_get_it(monkeypatch):
-    monkeypatch.setattr("ringlite_cli.rewards.gym.is_installed", lambda: False)
-    problem = Problem("p", "logic", "?", answer='{"metadata": {"source_dataset": "x"}}', verifier="logic-gym")
-    with Verifiers(VerifierSettings(workers=1)) as verify, pytest.raises(UserError, match="pip install reasoning-gym"):
-        verify([(problem, "<answer>1</answer>")])
-
 
 FOLLOWED = [
     ("punctuation:no_comma", {}, "No pause at all", "One, two"),
+    ("language:response_language", {"language": "fr"}, "Le train part à six heures", "The train leaves at six o'clock"),
     ("length_constraints:number_words", {"num_words": 3, "relation": "at least"}, "a b c", "a b"),
     ("length_constraints:number_words", {"num_words": 3, "relation": "less than"}, "a b", "a b c"),
-    ("length_constraints:number_sentences", {"num_sentences": 2, "relation": "at least"}, "A b. C!", "A b."),
+    ("length_constraints:number_sentences", {"num_sentences": 2, "relation": "at least"}, "One is. Two!", "One is."),
     ("length_constraints:number_paragraphs", {"num_paragraphs": 2}, "a\n***\nb", "a\n\nb"),
     ("length_constraints:nth_paragraph_first_word", {"num_paragraphs": 2, "nth_paragraph": 2, "first_word": "Then"},
      "First.\n\nthen, second.", "First.\n\nSecond."),
@@ -93,74 +60,6 @@ def test_every_instruction_is_tested():
 )  # fmt: skip
 def test_broken_instructions_are_our_error(answer):
     assert verify_instructions(answer, "text").verdict == "error"
-
-
-@pytest.mark.slow
-def test_instructions_are_linear_in_a_megabyte():
-    started = time.monotonic()
-    for name, arguments, _, _ in FOLLOWED:
-        for text in ("a " * 500_000, "*" * 500_000, "[" * 500_000, "<" * 500_000, ". " * 300_000):
-            verify_instructions({"instruction_id_list": [name], "kwargs": [arguments]}, text)
-    assert time.monotonic() - started < 60
-
-
-class _Server(http.server.BaseHTTPRequestHandler):
-    reply, wait = "7", 0.0
-
-    def do_POST(self):
-        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-        self.server.asked.append((self.path, body["model"], body["messages"][0]["content"]))
-        time.sleep(self.server.wait)
-        content = json.dumps({"choices": [{"message": {"content": self.server.reply}}]}).encode()
-        with contextlib.suppress(OSError):  # the client may be gone by then
-            self.send_response(200)
-            self.end_headers()
-            self.wfile.write(content)
-
-    def log_message(self, *_):
-        pass
-
-
-@pytest.fixture
-def server():
-    opened = http.server.ThreadingHTTPServer(("127.0.0.1", 0), _Server)
-    opened.asked, opened.reply, opened.wait = [], "7", 0.0
-    thread = threading.Thread(target=opened.serve_forever, daemon=True)
-    thread.start()
-    yield opened
-    opened.shutdown()
-    opened.server_close()
-
-
-def judged(server, response="An essay.", seconds=10.0):
-    url = f"http://127.0.0.1:{server.server_address[1]}/v1"
-    settings = VerifierSettings(workers=1, judge_url=url, judge_model="m", judge_timeout=seconds)
-    with Verifiers(settings) as verify:
-        return verify([(Problem("p", "general", "Write.", verifier="judge"), response)])[0]
-
-
-def test_a_judge_grades(server):
-    verdict = judged(server)
-    assert (verdict.verdict, verdict.reward) == ("correct", 0.7)
-    path, model, content = server.asked[0]
-    assert (path, model) == ("/v1/chat/completions", "m")
-    assert "An essay." in content
-
-
-@pytest.mark.parametrize(
-    ("reply", "verdict", "reward"), [("2.5", "wrong", 0.25), ("10", "correct", 1.0), ("good", "error", 0.0)]
-)
-def test_a_judges_words(server, reply, verdict, reward):
-    server.reply = reply
-    given = judged(server)
-    assert (given.verdict, given.reward) == (verdict, reward)
-
-
-def test_a_slow_or_absent_judge_is_an_error_and_never_a_wrong(server):
-    server.wait = 3.0
-    assert judged(server, seconds=0.3).verdict == "error"
-    server.server_close()
-    assert judged(server).verdict == "error"
 
 
 @pytest.mark.parametrize("route", ["judge", "reward-model"])

@@ -24,7 +24,7 @@ from ringlite_cli.rewards.units import read_quantity
         ("5", r"5 \mathrm{~m/s}", "correct"),
         ("36 km/h", r"10 \frac{\text{m}}{\text{s}}", "correct"),
         (r"10 \text{ m/s}^2", r"10\,\mathrm{m\,s^{-2}}", "correct"),
-        ("1 kWh", "3.6 MJ", None),
+        ("1 kWh", "3.6 MJ", "correct"),
         ("4.2 J/(kg K)", "4.2 J kg^-1 K^-1", "correct"),
         (r"41.8^\circ", "0.7295", "wrong"),
         (r"180^\circ", r"180 \text{ degrees}", None),

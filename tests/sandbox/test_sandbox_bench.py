@@ -1,5 +1,6 @@
 """The benchmark's numbers are those of real runs."""
 
+import importlib.util
 import os
 
 import pytest
@@ -15,3 +16,5 @@ def test_bench_accepts_every_run():
     assert numbers["accepted"] == numbers["verdicts"] > 0
     assert numbers["ratio_to_subprocess"] == pytest.approx(numbers["per_second"] / numbers["subprocess_per_second"])
     assert 0 < numbers["p50_ms"] <= numbers["p99_ms"]
+    if importlib.util.find_spec("reasoning_gym"):
+        assert numbers["scored_per_second"] > 0

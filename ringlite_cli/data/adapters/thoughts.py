@@ -1,17 +1,13 @@
 """Thoughts in one notation: `<think>...</think>` before the answer, whatever tags the source writes."""
 
-OPEN, CLOSE = "<think>", "</think>"
+from ringlite_cli.thoughts import TAGS
 
-_PAIRS = (  # (opens, closes) as published traces have them
-    ("<|begin_of_thought|>", "<|end_of_thought|>"),
-    ("<thinking>", "</thinking>"),
-    ("<thought>", "</thought>"),
-    ("<reasoning>", "</reasoning>"),
+OPEN, CLOSE = TAGS[0]
+
+_PAIRS = (  # beside the usual ones, those that only published traces have
+    *TAGS[1:],
     ("<reflection>", "</reflection>"),
     ("<|thinking|>", "<|/thinking|>"),
-    ("<seed:think>", "</seed:think>"),
-    ("[THINK]", "[/THINK]"),
-    ("◁think▷", "◁/think▷"),
     ("<|channel|>analysis<|message|>", "<|end|>"),
 )
 _ANSWER_PAIRS = (  # tags around what follows the thought

@@ -4,6 +4,7 @@ import re
 
 from ringlite_cli.data.rules.registry import Family
 from ringlite_cli.problems import Problem
+from ringlite_cli.thoughts import answer_part
 
 TRACES = Family("trace", [])
 
@@ -53,9 +54,7 @@ def final_answer(problem: Problem) -> str | None:
 
 
 def _has_final(domain: str, trace: str) -> bool:
-    after = trace.rpartition("</think>")[2] if "<think>" in trace else trace
-    if "<think>" in trace and "</think>" not in trace:
-        return False
+    after = answer_part(trace)
     return bool(_BLOCK.search(after)) if domain == "code" else "\\boxed{" in after or "\\boxed " in after
 
 

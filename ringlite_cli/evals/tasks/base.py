@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ringlite_cli.errors import UserError
+from ringlite_cli.model_text import loads
 from ringlite_cli.problems import PAPER_SUFFIX, Problem, read_problems
 
 Row = Mapping[str, Any]
@@ -132,9 +133,9 @@ def read_rows(path: Path) -> list[dict[str, Any]]:
         raise UserError(f"cannot be read ({error})", where=str(path)) from None
     try:
         if text.lstrip().startswith("["):
-            rows = json.loads(text)
+            rows = loads(text)
         else:
-            rows = [json.loads(line) for line in text.split("\n") if line.strip()]
+            rows = [loads(line) for line in text.split("\n") if line.strip()]
     except json.JSONDecodeError as error:
         raise UserError(f"neither a JSON list nor JSONL ({error})", where=str(path)) from None
     if not all(isinstance(row, dict) for row in rows):

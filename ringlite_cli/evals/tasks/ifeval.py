@@ -1,11 +1,10 @@
 """IFEval: prompts with instructions that a program can check, such as a number of words or no commas.
 
-source:   google/IFEval, split train (541 prompts, of which those that ask for a language are left out), Apache-2.0
+source:   google/IFEval, split train (541 prompts), Apache-2.0
 revision: the newest; no commit is pinned
 paper:    Zhou et al. 2023, arXiv 2311.07911
 prompt:   as it stands, zero-shot, no suffix
-verifier: instructions: every instruction of the prompt must be followed ("prompt-level strict"); words and
-          sentences are counted without a tokenizer, which can differ by a few from the original
+verifier: instructions: every instruction of the prompt must be followed ("prompt-level strict")
 k:        1
 """
 
@@ -13,13 +12,9 @@ import json
 
 from ringlite_cli.evals.tasks.base import Parts, Row, Task
 
-_NEEDS_DETECTOR = "language:response_language"
 
-
-def _problem(row: Row) -> Parts | None:
+def _problem(row: Row) -> Parts:
     names = list(row["instruction_id_list"])
-    if _NEEDS_DETECTOR in names:
-        return None
     return Parts(row["prompt"], json.dumps({"instruction_id_list": names, "kwargs": list(row["kwargs"])}))
 
 

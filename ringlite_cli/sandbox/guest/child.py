@@ -2,7 +2,7 @@
 
 Roles: `program` (a whole program, stdin to stdout), `calls` (call a function on each case, write what it returned),
 `serve` (hold the program and answer the tests' calls), `test` (run the tests against a served program), `check` (run
-the tests' own checker on answers), `compile` and `native` (C++ and Java).
+the tests' own checker on answers), `score` (an answer by a scorer), `compile` and `native` (C++ and Java).
 Exit codes are labels for the judge; a submission that forges one only chooses how it fails.
 """
 
@@ -21,7 +21,7 @@ import types
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from . import lock, native, peer, testing, wire
+from . import lock, native, peer, scoring, testing, wire
 
 EXIT_HARNESS, EXIT_GONE, EXIT_MEMORY, EXIT_RAISED = 70, 71, 97, 1
 EXIT_COMPILE, EXIT_NO_TOOL = native.EXIT_COMPILE, native.EXIT_NO_TOOL
@@ -58,10 +58,13 @@ def _warm_up() -> None:
     json.loads(json.dumps({"op": "call", "args": [{"~": "name", "id": "f"}, [1, "a"]], "named": {}}))
 
 
-def main(role: str, limits: Mapping[str, int], files: dict[str, int], uid: int | None, folder: str) -> None:
+def main(
+    role: str, limits: Mapping[str, int], files: dict[str, int], uid: int | None, folder: str, reads_all: bool = False
+) -> None:
     """Plays `role` in `folder` and never returns.
 
     `files`: open files by name (payload, stdin, stdout, stderr, result, link, artifact).
+    `reads_all`: see `lock.drop_privileges`.
     """
     os.setsid()
     os.chdir(folder)
@@ -75,7 +78,9 @@ def main(role: str, limits: Mapping[str, int], files: dict[str, int], uid: int |
         lowest = keep + 1
     os.closerange(lowest, 65536)
     lock.set_limits(limits)
-    lock.drop_privileges(uid)
+    lock.drop_privileges(uid, reads_all)
+    if os.getpid() != 1:  # without a PID name space of its own
+        lock.keep_signals_inside()
     gc.enable()
     _finish(ROLES[role], marshal.loads(payload), files)
 
@@ -226,6 +231,7 @@ ROLES: dict[str, _Role] = {
     "serve": _serve,
     "test": _test,
     "check": _check,
+    "score": scoring.score,
     "compile": native.compile_source,
     "native": native.run_native,
 }

@@ -6,7 +6,9 @@ allows only with CAP_SYS_ADMIN. A child has no capability and no way to one (no 
 
 The system call filter is a list of what no submission needs: other name spaces, mounting, tracing, kernel keys,
 shared memory that outlives a process, sockets other than AF_UNIX (AF_VSOCK would leave the machine past any network
-name space). Numbers are Linux's, x86-64 and arm64 (arch/x86/entry/syscalls/syscall_64.tbl, asm-generic/unistd.h).
+name space), and what would tell a run of the one before it: names and cookies that the kernel counts up for sockets,
+and which pages of a file are in memory. Numbers are Linux's, x86-64 and arm64 (arch/x86/entry/syscalls/syscall_64.tbl,
+asm-generic/unistd.h).
 """
 
 import ctypes
@@ -20,7 +22,10 @@ libc = ctypes.CDLL(None, use_errno=True)
 
 CLONE_NEWPID = 0x20000000
 _CLONE_NEW_ANY = 0x7E020080  # all CLONE_NEW* flags, time name space included
-_PR_SET_DUMPABLE, _PR_SET_SECCOMP, _PR_SET_NO_NEW_PRIVS, _PR_CAP_AMBIENT = 4, 22, 38, 47
+_PR_SET_DUMPABLE, _PR_SET_KEEPCAPS, _PR_SET_SECCOMP, _PR_SET_CHILD_SUBREAPER = 4, 8, 22, 36
+_PR_SET_NO_NEW_PRIVS, _PR_CAP_AMBIENT = 38, 47
+_CAP_DAC_READ_SEARCH = 1 << 2
+_LANDLOCK_CREATE, _LANDLOCK_RESTRICT, _LANDLOCK_SCOPES = 444, 446, 3
 TMPFS_FLAGS = 2 | 4  # nosuid, nodev
 MNT_DETACH = 2
 _EPERM, _EACCES, _ENOSYS = 1, 13, 38
@@ -40,6 +45,11 @@ _DENIED = {
     "io_uring_register": (427, 427), "open_tree": (428, 428), "move_mount": (429, 429), "fsopen": (430, 430),
     "fsconfig": (431, 431), "fsmount": (432, 432), "fspick": (433, 433), "pidfd_getfd": (438, 438),
     "process_madvise": (440, 440), "mount_setattr": (442, 442), "memfd_secret": (447, 447),
+    "msgsnd": (69, 189), "msgrcv": (70, 188), "semtimedop": (220, 192), "mq_unlink": (241, 181), "kcmp": (312, 272),
+    "sync": (162, 81), "syncfs": (306, 267), "fanotify_init": (300, 262), "io_setup": (206, 0), "swapoff": (168, 225),
+    "migrate_pages": (256, 238), "move_pages": (279, 239), "lookup_dcookie": (212, 18), "quotactl_fd": (443, 443),
+    "statmount": (457, 457), "listmount": (458, 458), "mincore": (27, 232), "cachestat": (451, 451),
+    "fadvise64": (221, 223), "readahead": (187, 213),
 }  # fmt: skip
 # name: ((x86-64, arm64), which argument, the only value allowed): what the warm process itself does
 _ALLOWED_AS = {
@@ -49,6 +59,14 @@ _ALLOWED_AS = {
     "mount": ((165, 40), 3, TMPFS_FLAGS, _EPERM),
     "umount2": ((166, 39), 1, MNT_DETACH, _EPERM),
 }
+# name: ((x86-64, arm64), which argument, the values refused)
+_DENIED_AS = {
+    "bind": ((49, 200), 2, (2,)),  # a name that the kernel makes up
+    "setsockopt": ((54, 208), 2, (16, 76)),  # SO_PASSCRED, SO_PASSPIDFD: they bind likewise
+    "getsockopt": ((55, 209), 2, (57, 71)),  # SO_COOKIE, SO_NETNS_COOKIE
+    "madvise": ((28, 233), 2, (20, 21)),  # MADV_COLD, MADV_PAGEOUT
+}
+_PREADV2 = (327, 286)  # it can ask what is in memory; libc falls back where it is missing
 _ARCHES = {"x86_64": (0xC000003E, 0), "aarch64": (0xC00000B7, 1)}
 _CLONE = (56, 220)
 _CLONE3 = 435
@@ -77,6 +95,11 @@ def filter_program() -> bytes | None:
     for numbers, argument, value, error in _ALLOWED_AS.values():
         ops += [_op(_JEQ, 0, 4, numbers[column]), _op(_LOAD, 0, 0, 16 + 8 * argument), _op(_JEQ, 0, 1, value)]
         ops += [_op(_RET, 0, 0, _ALLOW), _op(_RET, 0, 0, _ERRNO | error)]
+    for numbers, argument, values in _DENIED_AS.values():
+        ops += [_op(_JEQ, 0, 2 + 2 * len(values), numbers[column]), _op(_LOAD, 0, 0, 16 + 8 * argument)]
+        ops += [op for v in values for op in (_op(_JEQ, 0, 1, v), _op(_RET, 0, 0, _ERRNO | _EPERM))]
+        ops += [_op(_RET, 0, 0, _ALLOW)]
+    ops += [_op(_JEQ, 0, 1, _PREADV2[column]), _op(_RET, 0, 0, _ERRNO | _ENOSYS)]
     ops += [_op(_RET, 0, 0, _ALLOW)]
     return b"".join(ops)
 
@@ -102,14 +125,21 @@ def share_group(gid: int) -> None:
     os.setresgid(gid, gid, gid)
 
 
-def drop_privileges(uid: int | None) -> None:
-    """Becomes `uid`, which gives up every capability (capabilities(7)), or gives them up by name. Raises OSError."""
+def drop_privileges(uid: int | None, reads_all: bool = False) -> None:
+    """Becomes `uid`, which gives up every capability (capabilities(7)), or gives them up by name. Raises OSError.
+
+    reads_all: keeps the one to read closed folders, for an interpreter that lies in one.
+    """
+    kept = _CAP_DAC_READ_SEARCH if uid is not None and reads_all else 0
     if uid is not None:
+        if kept:
+            libc.prctl(_PR_SET_KEEPCAPS, 1, 0, 0, 0)
         os.setresuid(uid, uid, uid)
-        return
+        if not kept:
+            return
     libc.prctl(_PR_CAP_AMBIENT, 4, 0, 0, 0)
     header = (ctypes.c_uint32 * 2)(0x20080522, 0)
-    if libc.capset(header, (ctypes.c_uint32 * 6)()) != 0:
+    if libc.capset(header, (ctypes.c_uint32 * 6)(kept, kept)) != 0:
         raise OSError(ctypes.get_errno(), "capset")
 
 
@@ -139,6 +169,31 @@ def filter_calls() -> None:
         raise OSError(ctypes.get_errno(), "no_new_privs")
     if _FPROG is not None and libc.prctl(_PR_SET_SECCOMP, 2, ctypes.byref(_FPROG), 0, 0) != 0:
         raise OSError(ctypes.get_errno(), "seccomp")
+
+
+_MOUNT_FLAGS = {2: 2, 4: 4, 8: 8, 1024: 1024, 2048: 2048, 4096: 1 << 21}  # of statvfs(3): of mount(2)
+
+
+def make_read_only(path: str) -> bool:
+    """Makes a mount read-only, its other flags as they were. Devices stay writable, but their times can't be set."""
+    held = os.statvfs(path).f_flag
+    flags = sum(flag for bit, flag in _MOUNT_FLAGS.items() if held & bit) | 1 | 32 | 4096  # read-only, remount, bind
+    return libc.mount(None, path.encode(), None, flags, None) == 0
+
+
+def adopt_orphans() -> None:
+    """From now on, what a child of this process leaves behind becomes a child of this process."""
+    libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+
+
+def keep_signals_inside() -> None:
+    """From here on this process and its children signal nobody else, nor use their abstract sockets, where the kernel
+    has it (Landlock since Linux 6.12); elsewhere nothing happens.
+    """
+    number = libc.syscall(_LANDLOCK_CREATE, struct.pack("=QQQ", 0, 0, _LANDLOCK_SCOPES), 24, 0)
+    if number >= 0:
+        libc.syscall(_LANDLOCK_RESTRICT, number, 0)
+        os.close(number)
 
 
 def undumpable() -> None:

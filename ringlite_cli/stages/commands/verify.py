@@ -28,6 +28,13 @@ def verify_rows(file: Path, out: Path, console: Console, *, workers: int, isolat
     console.say(f"verdicts: {out}")
 
 
+def explained(gold: str, answer: str, tolerance: float) -> str:
+    """Return how a gold answer and an answer are read, and whether they are the same."""
+    from ringlite_cli.rewards.reading.verdict import explain
+
+    return explain(gold, answer, tolerance)
+
+
 def sandbox_bench_text(seconds: float, workers: int) -> str:
     """What the sandbox reaches on this machine, a line per figure."""
     from ringlite_cli.sandbox.bench import bench

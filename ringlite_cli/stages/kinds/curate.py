@@ -44,16 +44,19 @@ def run(context: Context) -> StageResult:
     verify.forget()
     if models:
         models.asking.answers.forget()
-    others = {file.partition(".")[0].lower(): file for file in _TRAIL}
-    others["provenance"] = "provenance.parquet"
     rows_in, out = result.funnel["rows_in"], result.funnel["out"]
     return StageResult(
-        outputs=result.sets | {name: context.folder / file for name, file in others.items()},
+        outputs=result.sets | {name: context.folder / file for name, file in _others().items()},
         rows={name: counts["rows"] for name, counts in result.funnel["sets"].items()} | {"dropped": rows_in - out},
         metrics=result.funnel,
         summary=f"{out:,} of {rows_in:,} rows kept",
         warning="; ".join(result.warnings),
     )
+
+
+def _others() -> dict[str, str]:
+    """The outputs beside the sets: name -> file."""
+    return {file.partition(".")[0].lower(): file for file in (*_TRAIL, "provenance.parquet")}
 
 
 def _steps(section: CurateStage) -> "Steps":
@@ -120,13 +123,14 @@ def files(context: Context) -> dict[str, Path]:
 
 
 def faults(recipe: Recipe, name: str) -> list[str]:
-    """Sources that name a generator or an adapter which does not exist, or columns without a prompt or a domain."""
+    """Names of generators, adapters and sets that can't be, and columns without a prompt or a domain."""
     from ringlite_cli.data.adapters import ADAPTERS
     from ringlite_cli.data.generators import GENERATORS
 
     section = recipe.stages[name]
     assert isinstance(section, CurateStage)
-    found = []
+    taken = sorted(section.sets.keys() & (set(_others()) | {"verdicts"}))
+    found = [f"sets.{each}: curation has another output of that name; name the set otherwise" for each in taken]
     for number, source in enumerate(section.sources):
         for key, value, known in (("generator", source.generator, GENERATORS), ("adapter", source.adapter, ADAPTERS)):
             if value is not None and value not in known:

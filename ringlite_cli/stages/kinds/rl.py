@@ -14,15 +14,18 @@ from ringlite_cli.where import labels_there, matches
 
 
 def run(context: Context) -> StageResult:
+    from ringlite_cli.rewards.gym import require_scorers
     from ringlite_cli.train.rl.run import run_rl
 
     section: RlStage = context.section
     recipe, folder = context.recipe, context.folder
+    problems = chosen(context.problems(section.data), section)
+    require_scorers(problems)
     call_ranks(context.run, context.name)
     with context.verifiers() as verify, context.console.progress(context.name, 1) as bar, tracked(context) as trl:
         result = run_rl(
             context.policy(section.policy),
-            chosen(context.problems(section.data), section),
+            problems,
             verify,
             folder,
             steps=section.trl["max_steps"],

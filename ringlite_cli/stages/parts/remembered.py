@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from ringlite_cli.problems import Problem, Verdict, Verify
+from ringlite_cli.problems import VERDICT_REVISION, Problem, Verdict, Verify
 from ringlite_cli.runs.files import MetricsWriter, read_jsonl
+from ringlite_cli.thoughts import Tags, tags_of
 
 _OURS = ("error", "sandbox error")
 """Verdicts that speak of the verifier and not of the response: asked again."""
@@ -20,6 +21,11 @@ class Remembered:
         self._verify, self._path = verify, folder / "verdicts.jsonl"
         self._known = {row.pop("key"): Verdict(**row) for row in read_jsonl(self._path)}
         self._log = MetricsWriter(self._path)
+
+    @property
+    def thought_tags(self) -> Tags:
+        """The tags of thoughts that the verifier knows."""
+        return tags_of(self._verify)
 
     def __call__(self, pairs: Sequence[tuple[Problem, str]]) -> list[Verdict]:
         keys = [_key(problem, response) for problem, response in pairs]
@@ -38,6 +44,14 @@ class Remembered:
 
 def _key(problem: Problem, response: str) -> str:
     """What a verdict depends on."""
-    parts = [problem.domain, problem.verifier, problem.prompt, problem.answer, problem.tests, response]
+    parts = [
+        VERDICT_REVISION,
+        problem.domain,
+        problem.verifier,
+        problem.prompt,
+        problem.answer,
+        problem.tests,
+        response,
+    ]
     text = json.dumps(parts, sort_keys=True, ensure_ascii=False)
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:32]

@@ -13,6 +13,7 @@ from typing import Any
 
 from ringlite_cli.errors import RingliteError, WorkFailed
 from ringlite_cli.problems import Problem, Verdict, Verify
+from ringlite_cli.thoughts import with_thought
 
 NO_VERDICT = ("error", "sandbox error")
 """Verdicts that speak of the verifier and not of the response."""
@@ -24,7 +25,9 @@ class VerifiedReward:
 
     __name__ = "verified"  # the name TRL logs it under
 
-    def __init__(self, problems: Sequence[Problem], verify: Verify) -> None:
+    def __init__(self, problems: Sequence[Problem], verify: Verify, thought_opened: str = "") -> None:
+        """thought_opened: the tag of the thought that the chat template opens at the end of every prompt, or ""."""
+        self.thought_opened = thought_opened
         self._problems: Mapping[str, Problem] = {problem.id: problem for problem in problems}
         self._verify = verify
         self._early: defaultdict[tuple[str, str], list[Any]] = defaultdict(list)
@@ -34,6 +37,7 @@ class VerifiedReward:
         start = getattr(self._verify, "start", None)
         if start is None or problem_id not in self._problems:
             return
+        response = with_thought(response, self.thought_opened)
         try:
             batch = start([(self._problems[problem_id], response)])
         except Exception:  # the call meets the same fault, and says what it is
@@ -60,7 +64,8 @@ class VerifiedReward:
         Logs the column `verdict`, `reward_seconds/<domain>` where the verifier tells them, and where some were started
         ahead, the share of the verdicts that were there already, `reward_overlap`.
         """
-        pairs = [(self._problems[name], _text(c)) for name, c in zip(problem_id, completions, strict=True)]
+        texts = [with_thought(_text(completion), self.thought_opened) for completion in completions]
+        pairs = [(self._problems[name], text) for name, text in zip(problem_id, texts, strict=True)]
         early = [self._take(problem.id, response) for problem, response in pairs]
         ready = sum(batch is not None and batch.futures[0].done() for batch in early)
         try:

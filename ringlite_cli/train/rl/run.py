@@ -18,9 +18,10 @@ from ringlite_cli.c3po.schedule import Kind
 from ringlite_cli.errors import Diverged, UserError
 from ringlite_cli.freeing import import_apart
 from ringlite_cli.models import register
-from ringlite_cli.problems import PAPER_SUFFIX, Problem, Verify, chat_messages
+from ringlite_cli.problems import PAPER_SUFFIX, VERDICT_REVISION, Problem, Verify, chat_messages
 from ringlite_cli.recipe.schema import Guard, VllmServer
 from ringlite_cli.runs.files import MetricsWriter, read_jsonl
+from ringlite_cli.thoughts import TAGS, Tags, opened_thought, tags_of
 from ringlite_cli.train.base_model import compute_dtype, is_mixture
 from ringlite_cli.train.engine.own_server import is_own
 from ringlite_cli.train.engine.start import Watch, end_generation, generation_for, phase_stats
@@ -259,6 +260,19 @@ def _mean_prompt_tokens(tokenizer: Any, conversations: Sequence[list[dict[str, s
     return sum(map(len, ids)) / len(ids)
 
 
+def opened_by_template(tokenizer: Any, options: Mapping[str, Any], tags: Tags = TAGS) -> str:
+    """Return the tag of the thought that the chat template opens where the response begins, or "".
+
+    options: trl.chat_template_kwargs, which may switch thinking off. Also "" where the closing tag is a special token:
+    TRL leaves those out of a response, so that nobody could see the thought end.
+    """
+    talk = [{"role": "user", "content": "1 + 1 = ?"}]
+    text = tokenizer.apply_chat_template(talk, add_generation_prompt=True, tokenize=False, **options)
+    opened = opened_thought(str(text), tags)
+    closing = dict(tags).get(opened)
+    return "" if closing in tokenizer.all_special_tokens else opened
+
+
 def _trainer(
     policy: Path,
     tokenizer: Any,
@@ -276,14 +290,17 @@ def _trainer(
 
     from ringlite_cli.train.rl.reward import VerifiedReward
 
+    opened = opened_by_template(tokenizer, args.chat_template_kwargs or {}, tags_of(verify))
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")  # TRL would send some when it starts
     trainer = import_apart("ringlite_cli.train.rl.trainer").C3POTrainer(
         model=str(policy),
-        reward_funcs=VerifiedReward(problems, verify),
+        reward_funcs=VerifiedReward(problems, verify, opened),
         args=args,
         train_dataset=Dataset.from_list(rows),
         processing_class=tokenizer,
-        on_rollout=rollouts_file.extend,
+        on_rollout=lambda made: rollouts_file.extend(
+            row | {"thought_opened": opened, "revision": VERDICT_REVISION} for row in made
+        ),
         rollout_func=rollout_func,
         prompts=source,
         peft_config=lora_config(lora),

@@ -1,0 +1,123 @@
+"""The verdict on an answer: both sides read whole and compared, or compared as text."""
+
+import re
+from functools import lru_cache
+
+from ringlite_cli.rewards.reading.answers import read
+from ringlite_cli.rewards.reading.forms import Form, Items
+from ringlite_cli.rewards.reading.same import Rules, same
+from ringlite_cli.rewards.reading.spelling import spell
+from ringlite_cli.rewards.reading.tokens import Unread
+
+READ_AS_TEXT = "read: text"
+_STYLE = re.compile(
+    r"\\(?:text|textrm|textbf|textit|texttt|mbox|mathrm|mathbf|mathit|operatorname|ce|rm|bf)(?![A-Za-z])\*?"
+)
+_SPACING = re.compile(r"\\(?:left|right|big|Big|displaystyle|quad|qquad)(?![A-Za-z])|\\[,;:! ]|[\s~{}\"]|_")
+_NOON = re.compile(r"(?<![A-Za-z])([APap])\.?\s?[Mm](?![A-Za-z])\.?")
+_LETTERS = "ABCDEFGHIJK"
+_ONE_LETTER = re.compile(r"\(?([A-Za-z])\)?\Z")
+_OPTION = re.compile(
+    r"(?:(?:the\s+)?(?:correct\s+)?(?:option|choice|answer)(?:\s+is)?\s*:?\s*)?\(?([A-Za-z])(?:\)|[.:](?=\s)|\Z)", re.I
+)
+_APART = re.compile(r"(?<=\d)\s+(?=\d)")  # "1 2" is not 12
+_WORD = re.compile(r"[A-Za-z]{3,}")
+
+
+def judge(golds: list[str], answer: str, tolerance: float = 0.0) -> tuple[str, str]:
+    """Return (correct, wrong or unparsed; a detail) for an answer beside the accepted ones.
+
+    tolerance: relative, of numbers; 0 in mathematics. An answer that is not read whole is compared as text, and the
+    detail says `read: text`.
+    """
+    details = []
+    for gold in golds:
+        equal, how = compare(gold, answer, tolerance)
+        if equal:
+            return "correct", how
+        details.append(how)
+    detail = f"expected {golds[0][:80]}, got {answer[:80]}"
+    return "wrong", f"{READ_AS_TEXT}; {detail}" if READ_AS_TEXT in details else detail
+
+
+def compare(gold: str, answer: str, tolerance: float = 0.0) -> tuple[bool, str]:
+    """Return whether two answers are the same, and `read: text` where one of them was not read whole."""
+    wanted, got = _form(gold), _form(answer)
+    how = READ_AS_TEXT if isinstance(wanted, str) or isinstance(got, str) else ""
+    if (key := text_key(gold)) and key == text_key(answer):
+        return True, how
+    if (letter := choice_of(gold)) and (said := choice_of(answer, whole=False)):
+        return letter == said, ""
+    if isinstance(wanted, str) or isinstance(got, str):
+        return False, how
+    try:
+        return same(wanted, got, Rules(tolerance)), ""
+    except (Unread, RecursionError):
+        return False, READ_AS_TEXT
+
+
+def fault_of_gold(gold: str) -> str:
+    """Return why a gold answer is not read as a whole, or ''. Such an answer can be compared as text alone."""
+    found = _form(gold)
+    return found if isinstance(found, str) else ""
+
+
+def explain(gold: str, answer: str, tolerance: float = 0.0) -> str:
+    """Return how both answers are read and whether they are the same, for a person."""
+    lines = []
+    for name, text in (("gold", gold), ("answer", answer)):
+        found = _form(text)
+        lines.append(f"{name}: {text}")
+        lines.append(
+            f"  read as {described(found)}" if not isinstance(found, str) else f"  not read whole ({found}): text"
+        )
+    verdict, detail = judge([gold], answer, tolerance)
+    return "\n".join([*lines, f"verdict: {verdict}" + (f" ({detail})" if detail else "")])
+
+
+def described(form: Form) -> str:
+    """Return the kind of a form in words."""
+    kind = type(form).__name__.strip("_").lower()
+    if isinstance(form, Items):
+        inside = ", ".join(described(item) for item in form.items[:6])
+        more = " ..." if len(form.items) > 6 else ""
+        return f"{len(form.items)} items {form.brackets or 'without brackets'} ({inside}{more})"
+    words = getattr(form, "words", "")
+    return {"value": "a value", "relation": "a relation", "words": "words", "numbers": "a named set"}.get(
+        kind, f"a {kind}"
+    ) + (f" with the unit or words {words!r}" if words else "")
+
+
+@lru_cache(maxsize=4096)
+def _form(text: str) -> Form | str:
+    """The form of a text, or why there is none."""
+    try:
+        return read(text)
+    except Unread as error:
+        return str(error) or "not understood"
+    except (ValueError, ArithmeticError, IndexError, KeyError, TypeError) as error:
+        return f"{type(error).__name__}: {error}"
+
+
+def text_key(text: str) -> str:
+    """Return a text without styles, spacing and quotes; words in small letters."""
+    text = _NOON.sub(lambda m: m[1].lower() + "m", _STYLE.sub("", spell(text)))
+    plain = _SPACING.sub("", _APART.sub("|", text))
+    return _WORD.sub(lambda m: m[0].lower() if m[0] in (m[0].upper(), m[0].capitalize()) else m[0], plain)
+
+
+def choice_of(text: str, *, whole: bool = True) -> str:
+    """Return the letter of a multiple choice as a capital, or ''.
+
+    (b) and B are letters; `(b) because ...` is one where the text need not be it whole.
+    """
+    plain = re.sub(
+        r"\s+", " ", _STYLE.sub("", spell(text)).replace("{", "").replace("}", "").replace("\\ ", " ")
+    ).strip()
+    if found := _ONE_LETTER.match(plain):
+        bracketed = plain.startswith("(") or found[1].isupper()
+        return found[1].upper() if bracketed and found[1].upper() in _LETTERS else ""
+    if whole:
+        return ""
+    found = _OPTION.match(plain)
+    return found[1].upper() if found and found[1].upper() in _LETTERS else ""

@@ -1,0 +1,119 @@
+"""What the processes of a run use, read from /proc on this side: CPU time and memory, and when that is too much."""
+
+import functools
+import os
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+_TICK = 1.0 / os.sysconf("SC_CLK_TCK")
+_PAGE = os.sysconf("SC_PAGE_SIZE")
+_UTIME, _CSTIME, _RSS = 11, 14, 21  # fields of /proc/PID/stat behind the name
+PATIENCE, AT_MOST = 3.0, 30.0
+"""How often its time limit a run may sleep, and last in all. Between them lies what waits for a core: a machine with
+eight times more runs than cores takes eight times as long for each.
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """What a run may use. cpu: seconds of all its threads and processes. memory: their bytes, 0 for no such limit."""
+
+    cpu: float
+    memory: int = 0
+
+    @property
+    def asleep(self) -> float:
+        """Seconds that a run may spend without using a core."""
+        return PATIENCE * self.cpu + 1.0
+
+    @property
+    def wall(self) -> float:
+        """Seconds that a run may last."""
+        return AT_MOST * self.cpu + 5.0
+
+    @property
+    def blind_wall(self) -> float:
+        """Seconds that a run may last where nothing tells whether it sleeps or waits for a core."""
+        return 10.0 * self.cpu + 5.0
+
+
+class Watch:
+    """The processes below one process, from a run's start on. `look` says which bound the run has passed."""
+
+    def __init__(self, root: int, bounds: Bounds, started: float) -> None:
+        self.root, self.bounds = root, bounds
+        self.cpu = 0.0
+        self._alive, self._lost = 0.0, 0.0
+        self._looked, self._asleep = started, 0.0
+
+    def look(self, now: float) -> str:
+        """ "cpu", "wall" or "memory" when the run must end, else "". now: of time.monotonic()."""
+        processes = descendants(self.root)
+        stats = {pid: found for pid in processes if (found := _stat(pid))}
+        self._count(sum(cpu for cpu, _ in stats.values()), now)
+        if self.cpu > self.bounds.cpu:
+            return "cpu"
+        if self._asleep > self.bounds.asleep:
+            return "wall"
+        if self.bounds.memory and sum(rss for _, rss in stats.values()) > self.bounds.memory:
+            return "memory" if sum(_own_memory(pid) for pid in stats) > self.bounds.memory else ""
+        return ""
+
+    def _count(self, alive: float, now: float) -> None:
+        """Time falls out of the sum with a process that nobody waited for: it is kept here."""
+        self._lost += max(0.0, self._alive - alive)
+        self._alive = alive
+        cpu = alive + self._lost
+        if cpu <= self.cpu:
+            self._asleep += now - self._looked
+        self.cpu, self._looked = max(cpu, self.cpu), now
+
+
+def descendants(pid: int) -> list[int]:
+    """The processes that a process started, theirs, and so on; empty where /proc does not tell."""
+    found: list[int] = []
+    waiting = [pid]
+    while waiting:
+        below = _children(waiting.pop())
+        found += below
+        waiting += below
+    return found
+
+
+@functools.cache
+def tells_children() -> bool:
+    """Whether /proc here tells the children of a process."""
+    return Path(f"/proc/{os.getpid()}/task/{os.getpid()}/children").exists()
+
+
+def _children(pid: int) -> list[int]:
+    below: list[int] = []
+    with suppress(OSError):
+        for task in os.listdir(f"/proc/{pid}/task"):
+            with suppress(OSError):
+                below += map(int, Path(f"/proc/{pid}/task/{task}/children").read_bytes().split())
+    return below
+
+
+def _stat(pid: int) -> tuple[float, int] | None:
+    """CPU seconds, of children that were waited for too, and resident bytes."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()
+    except OSError:
+        return None
+    return sum(map(int, fields[_UTIME : _CSTIME + 1])) * _TICK, int(fields[_RSS]) * _PAGE
+
+
+def _own_memory(pid: int) -> int:
+    """Bytes of a process, its share of pages that several have; without files where that is not told."""
+    try:
+        told = Path(f"/proc/{pid}/smaps_rollup").read_text()
+        return next(int(line.split()[1]) << 10 for line in told.splitlines() if line.startswith("Pss:"))
+    except (OSError, StopIteration):
+        pass
+    try:
+        _, resident, shared, *_ = map(int, Path(f"/proc/{pid}/statm").read_text().split())
+    except (OSError, ValueError):
+        return 0
+    return (resident - shared) * _PAGE

@@ -1,0 +1,243 @@
+"""`ringlite rescore`: the stored responses of a run, verified again by today's verifiers, beside the old verdicts."""
+
+import json
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ringlite_cli.console import Console, Progress
+from ringlite_cli.errors import UserError
+from ringlite_cli.evals.revisions import rescored_folder, revisions_of
+from ringlite_cli.problems import VERDICT_REVISION, Verify
+from ringlite_cli.recipe.schema import Rewards
+from ringlite_cli.runs.files import finite, read_json, read_jsonl, write_json, write_jsonl
+from ringlite_cli.runs.folder import lock_run
+from ringlite_cli.runs.manifest import Manifest, read_manifest
+from ringlite_cli.stages.base import open_verifiers
+from ringlite_cli.stages.parts.stored_problems import FindProblem, of_evaluation, of_pass_rates, of_set, of_tasks
+from ringlite_cli.thoughts import with_thought
+from ringlite_cli.whole import whole
+
+Row = dict[str, Any]
+_BATCH = 256
+_OURS = ("error", "sandbox error")  # verdicts that say nothing of the response
+FILES = {"eval": "responses.jsonl", "select": "responses.jsonl", "rl": "rollouts.jsonl", "curate": "asked.jsonl"}
+"""The stored responses of each kind of stage that has some."""
+
+
+@dataclass(frozen=True)
+class Stored:
+    """A file of stored responses. find: the problem of a row, None where it is not known any more."""
+
+    name: str
+    file: Path
+    find: FindProblem
+    rewards: Rewards
+
+
+@dataclass
+class Tally:
+    """What rescoring a file came to; rewards of 1 and more count as right."""
+
+    rows: int = 0
+    unknown: int = 0
+    unsure: int = 0
+    moves: Counter[str] = field(default_factory=Counter)
+
+    def line(self) -> str:
+        """Return the numbers in words."""
+        changes = ", ".join(f"{count:,} {move}" for move, count in sorted(self.moves.items())) or "no reward changed"
+        more = f"; {self.unknown:,} of problems that are not there any more, kept as they were" if self.unknown else ""
+        more += f"; {self.unsure:,} without a verdict (our error), kept as they were" if self.unsure else ""
+        return f"{self.rows:,} responses: {changes}{more}"
+
+
+def rescore_run(
+    run: Path, console: Console, *, data: Mapping[str, Path] | None = None, workers: int | None = None
+) -> None:
+    """Verify the stored responses of a run folder, or of a folder of `ringlite eval --model --out`, again.
+
+    data: files of tasks, as `ringlite eval --data` takes them. Raises UserError where there is nothing stored, before
+    anything is written.
+    """
+    if not run.is_dir():
+        raise UserError("no such run folder", where=str(run), hint="give a folder such as runs/demo")
+    found = list(_stored(run, dict(data or {})))
+    if not found:
+        raise UserError("no stored responses in it", where=str(run), hint="run a stage that samples first")
+    with lock_run(run):
+        for stored in found:
+            rewards = stored.rewards if workers is None else stored.rewards.model_copy(update={"workers": workers})
+            with open_verifiers(rewards) as verify, console.progress(f"rescore {stored.name}", 1) as bar:
+                tally = Tally()
+                rows = _write_rows(stored, rescored_rows(stored, verify, tally, bar))
+            console.say(f"{stored.name}: {tally.line()}")
+            for line in _write_summary(stored, rows):
+                console.say(f"  {line}")
+            console.say(f"  written: {rescored_folder(stored.file.parent)}")
+
+
+def _stored(run: Path, data: Mapping[str, Path]) -> Iterator[Stored]:
+    if (run / "responses.jsonl").is_file():  # of `ringlite eval --model`
+        yield Stored(run.name, run / "responses.jsonl", of_tasks(read_jsonl(run / "responses.jsonl"), data), Rewards())
+        return
+    for path in sorted(run.glob("*/manifest.json")):
+        manifest = read_manifest(path.parent)
+        if manifest is None or manifest.kind not in FILES:
+            continue
+        file = path.parent / FILES[manifest.kind]
+        if file.is_file() and file.stat().st_size:
+            rewards = Rewards.model_validate(manifest.recipe.get("rewards") or {})
+            yield Stored(manifest.stage, file, _finder(run, manifest, data), rewards)
+
+
+def _finder(run: Path, manifest: Manifest, data: Mapping[str, Path]) -> FindProblem:
+    makers: Mapping[str, Callable[[], FindProblem]] = {
+        "eval": lambda: of_evaluation(run, manifest, data),
+        "select": lambda: of_set(run, manifest.recipe["data"], "id"),
+        "rl": lambda: of_set(run, manifest.recipe["data"], "prompt_id"),
+        "curate": lambda: of_pass_rates(run, manifest),
+    }
+    return makers[manifest.kind]()
+
+
+def rescored_rows(stored: Stored, verify: Verify, tally: Tally, bar: Progress) -> Iterator[Row]:
+    """Give the rows of a file with today's verdicts, a batch in memory at a time; what changed goes into `tally`.
+
+    Each row keeps its old verdict, reward and revision under `was`. Rows that can't be verified stay as they are.
+    """
+    size = stored.file.stat().st_size
+    for batch, done in _batches(stored.file):
+        problems = [stored.find(row) for row in batch]
+        pairs = [(p, _response(row)) for p, row in zip(problems, batch, strict=True) if p is not None]
+        verdicts = iter(verify(pairs) if pairs else [])
+        for problem, row in zip(problems, batch, strict=True):
+            verdict = next(verdicts) if problem is not None else None
+            tally.rows += 1
+            tally.unknown += verdict is None
+            tally.unsure += verdict is not None and verdict.verdict in _OURS
+            if verdict is None or verdict.verdict in _OURS:
+                yield row
+                continue
+            if move := _move(row.get("reward"), verdict.reward):
+                tally.moves[move] += 1
+            yield _changed(row, verdict.verdict, verdict.reward)
+        bar.update(done, size, f"{tally.rows:,} responses")
+
+
+def _batches(file: Path) -> Iterator[tuple[list[Row], int]]:
+    """The rows of a JSONL file in batches, each with the bytes read so far; a torn last line is left out."""
+    batch, done = list[Row](), 0
+    with file.open("rb") as lines:
+        for line in lines:
+            done += len(line)
+            if line.strip() and line.endswith(b"\n"):
+                batch.append(json.loads(line))
+            if len(batch) == _BATCH:
+                yield batch, done
+                batch = []
+    if batch:
+        yield batch, done
+
+
+def _response(row: Row) -> str:
+    return with_thought(str(row["response"]), row.get("thought_opened") or "")
+
+
+def _changed(row: Row, verdict: str, reward: float) -> Row:
+    was = {name: row.get(name) for name in ("verdict", "reward")} | {"revision": revisions_of([row])[0]}
+    return row | {"verdict": verdict, "reward": reward, "revision": VERDICT_REVISION, "was": row.get("was", was)}
+
+
+def _move(before: float | None, after: float) -> str:
+    names = {(False, True): "wrong before and right now", (True, False): "right before and wrong now"}
+    return names.get(((before or 0) >= 1, after >= 1), "" if before == after else "of another reward")
+
+
+def _write_rows(stored: Stored, rows: Iterator[Row]) -> list[Row]:
+    """Write the rescored rows as they come; return of each what the summaries need."""
+    kept = []
+    with (
+        whole(rescored_folder(stored.file.parent) / stored.file.name) as partial,
+        partial.open("w", encoding="utf-8") as out,
+    ):
+        for row in rows:
+            out.write(json.dumps(finite(row), ensure_ascii=False) + "\n")
+            scored = stored.file.name == "responses.jsonl"  # votes and scores read whole rows
+            kept.append(row if scored else {name: row[name] for name in _SUMMED if name in row})
+    return kept
+
+
+_SUMMED = ("domain", "model", "source", "index", "reward", "was")
+
+
+def _write_summary(stored: Stored, rows: Sequence[Row]) -> list[str]:
+    """Write what follows from the rescored rows; return lines that say how scores moved."""
+    folder = rescored_folder(stored.file.parent)
+    if stored.file.name == "responses.jsonl":
+        return _write_scores(stored, folder, rows)
+    if stored.file.name == "asked.jsonl":
+        return _write_pass_rates(folder, rows)
+    rewards = _by(rows, lambda row: str(row["domain"]))
+    lines = [f"{domain}: mean reward {_shift(group)}" for domain, group in sorted(rewards.items())]
+    write_json(folder / "rewards.json", {domain: _means(group) for domain, group in sorted(rewards.items())})
+    return lines
+
+
+def _write_scores(stored: Stored, folder: Path, rows: Sequence[Row]) -> list[str]:
+    """scores.json as the evaluation wrote it, of the new verdicts; `data` and harness scores are taken over."""
+    from ringlite_cli.evals.evaluate import score
+
+    path = stored.file.parent / "scores.json"
+    old = read_json(path) if path.is_file() else {}
+    flat = bool(old) and "avg@k" in next(iter(old.values()))  # `ringlite eval --model` has one policy, unnamed
+    scores: dict[str, dict[str, Any]] = {}
+    lines = []
+    for (policy, task), group in _by(rows, lambda row: (row["policy"], row["task"])).items():
+        before = (old if flat else old.get(policy, {})).get(task, {})
+        if not any("was" in row for row in group):
+            scores.setdefault(policy, {})[task] = before
+            continue
+        made = score(list(_by(group, lambda row: str(row["id"])).values()))
+        scores.setdefault(policy, {})[task] = made | ({"data": before["data"]} if "data" in before else {})
+        lines.append(f"{policy} on {task}: {_shift(group)}")
+    write_json(folder / "scores.json", next(iter(scores.values())) if flat else scores)
+    return lines
+
+
+def _write_pass_rates(folder: Path, rows: Sequence[Row]) -> list[str]:
+    """pass_rates.jsonl: a row per problem and model, with its rate before and now."""
+    groups = _by(rows, lambda row: (row["model"], row["source"], row["index"]))
+    made = [
+        {"model": model, "source": source, "index": index, **_means(group)}
+        for (model, source, index), group in groups.items()
+    ]
+    write_jsonl(folder / "pass_rates.jsonl", made)
+    return [f"{model}: {_shift(group)}" for model, group in _by(rows, lambda row: str(row["model"])).items()]
+
+
+def _by(rows: Sequence[Row], key: Callable[[Row], Any]) -> dict[Any, list[Row]]:
+    groups: dict[Any, list[Row]] = {}
+    for row in rows:
+        groups.setdefault(key(row), []).append(row)
+    return groups
+
+
+def _means(rows: Sequence[Row]) -> dict[str, Any]:
+    """The mean reward before and now, over the responses that had one."""
+    old = [row.get("was", row)["reward"] for row in rows]
+    before = [reward for reward in old if reward is not None]
+    now = [row["reward"] for row in rows if row["reward"] is not None]
+    return {
+        "before": sum(before) / len(before) if before else None,
+        "now": sum(now) / len(now) if now else None,
+        "responses": len(rows),
+    }
+
+
+def _shift(rows: Sequence[Row]) -> str:
+    means = _means(rows)
+    before, now = (f"{100 * x:.1f} %" if x is not None else "none" for x in (means["before"], means["now"]))
+    return f"{before} -> {now}"

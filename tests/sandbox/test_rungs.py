@@ -1,0 +1,135 @@
+"""What holds on each rung of the ladder, and on machines with an odd kernel."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from ringlite_cli.sandbox import Sandbox, SandboxSettings, Submission, isolation_level, ladder, packages
+from ringlite_cli.sandbox.guest import lock
+from ringlite_cli.sandbox.view import Isolation, inside
+
+pytestmark = pytest.mark.skipif(isolation_level().level != "full", reason=f"isolation here is {isolation_level()}")
+ROOT = os.geteuid() == 0
+RUNGS = {
+    "full": Isolation("full", ladder.ALL_NAMESPACES, ROOT),
+    "no network name space": Isolation("partial", ("pid", "ipc", "uts"), ROOT),
+    "no PID name space": Isolation("partial", ("net", "ipc", "uts"), ROOT),
+    "no name spaces": Isolation("partial", (), ROOT),
+    "none": Isolation("none", (), ROOT),
+}
+
+
+def answer(rung, monkeypatch, body, runs=1):
+    """What `def f()` with this body returns on the last of some runs in one jail: its text."""
+    monkeypatch.setattr("ringlite_cli.sandbox.pool.require_isolation", lambda level: RUNGS[rung])
+    program = "import os, sys, time\ndef f():\n" + "\n".join(f"    {line}" for line in body.splitlines())
+    tests = {"mode": "function", "entry_point": "f", "cases": [{"args": [], "expected": "never"}]}
+    with Sandbox(SandboxSettings(workers=1, seconds=2.0, isolation="none")) as sandbox:
+        judged = [sandbox.run(Submission(program, tests)) for _ in range(runs)][-1]
+    assert judged.verdict == "wrong answer", judged
+    return judged.detail.partition(", got ")[2]
+
+
+def scopes_signals():
+    """Whether this kernel's Landlock keeps signals inside: then runs need no user id of their own for that."""
+    return lock.libc.syscall(444, None, 0, 1) >= 6
+
+
+@pytest.mark.parametrize("rung", RUNGS)
+def test_a_run_cannot_signal_the_processes_outside(rung, monkeypatch):
+    if not ROOT and not scopes_signals():
+        pytest.skip("a user without privileges has one user id")
+    body = f"found = []\nfor pid in (os.getppid(), {os.getpid()}, 1):\n"
+    body += "    try: found.append((pid != os.getpid() and pid > 0 and os.kill(pid, 0)) is None)\n"
+    body += "    except OSError: pass\nreturn any(found)"
+    assert answer(rung, monkeypatch, body) == "False"
+
+
+@pytest.mark.parametrize("rung", RUNGS)
+def test_a_run_cannot_read_the_environment_of_this_process(rung, monkeypatch):
+    if not ROOT:
+        pytest.skip("a user without privileges has one user id")
+    body = f"try: return len(open('/proc/{os.getpid()}/environ').read())\nexcept OSError: return None"
+    assert answer(rung, monkeypatch, body) == "None"
+
+
+@pytest.mark.parametrize("rung", RUNGS)
+def test_a_run_is_nobody_on_the_host_and_cannot_signal_this_process(rung, monkeypatch):
+    if not ROOT:
+        pytest.skip("a user without privileges has one user id")
+    body = f"try: os.kill({os.getpid()}, 0)\nexcept OSError as e: return e.errno, os.getuid(), os.geteuid()\nreturn 0"
+    told = answer(rung, monkeypatch, body)
+    assert told.startswith(("(1, ", "(3, ", "[1, ", "[3, ")), told  # not permitted, or no such process
+    assert " 0" not in told
+
+
+@pytest.mark.skipif(not ROOT, reason="a user without privileges has one user id")
+def test_every_kind_of_rung_is_first_tried_with_a_user_id_of_its_own():
+    first = {rung.namespaces: rung.user_ids for rung in reversed(ladder._rungs())}
+    assert len(first) >= 5
+    assert all(first.values())
+
+
+@pytest.mark.parametrize("rung", RUNGS)
+def test_a_run_cannot_write_what_root_owns(rung, monkeypatch, tmp_path):
+    if not ROOT:
+        pytest.skip("a user without privileges owns what it owns")
+    (tmp_path / "kept").write_text("kept")
+    body = f"try: open({str(tmp_path / 'kept')!r}, 'w').write('x')\nexcept OSError as e: return type(e).__name__"
+    assert "Error" in answer(rung, monkeypatch, body)
+    assert (tmp_path / "kept").read_text() == "kept"
+
+
+@pytest.mark.parametrize("rung", RUNGS)
+def test_a_run_leaves_no_process_and_no_file_in_its_folder(rung, monkeypatch):
+    if rung.startswith("no ") and not ROOT:
+        pytest.skip("without PID name spaces and a user id of its own a run can leave processes")
+    body = "n = len(os.listdir('.'))\nopen('left', 'w').close()\nif os.fork() == 0:\n    os.setsid()\n"
+    body += "    if os.fork() == 0: time.sleep(987654)\n    os._exit(0)\nos.wait()\nreturn n"
+    assert answer(rung, monkeypatch, body, runs=2) == "0"
+    told = [Path(f"/proc/{pid}/cmdline") for pid in os.listdir("/proc") if pid.isdigit()]
+    assert not [path for path in told if path.exists() and b"guest import zygote" in path.read_bytes()]
+
+
+@pytest.mark.parametrize("rung", [name for name in RUNGS if name != "none"])
+def test_only_listed_packages_are_visible(rung, monkeypatch):
+    places = [root + "/lib*/python*/*-packages/*" for root in ("/usr", "/usr/local", inside(sys.base_prefix))]
+    body = f"import glob\nfound = [each for place in {places!r} for each in glob.glob(place)]\n"
+    body += "return found, sorted(n for n in os.listdir('/site') if not n.endswith(('.dist-info', '.libs')))"
+    told = answer(rung, monkeypatch, body)
+    listed = sorted(n for n in packages.site_packages(packages.USUAL) if not n.endswith((".dist-info", ".libs")))
+    assert told.replace("(", "[").replace(")", "]") == f"[[], {listed!r}]"
+
+
+ODD = """
+import ctypes, os
+from ringlite_cli.sandbox import usage
+from ringlite_cli.sandbox.guest import lock
+setns = lock._ALLOWED_AS["setns"][0][lock._ARCHES[lock.platform.machine()][1]]
+refuse = [lock._op(0x20, 0, 0, 0), lock._op(0x15, 0, 1, setns), lock._op(6, 0, 0, lock._ERRNO | 38)]
+program = b"".join([*refuse, lock._op(6, 0, 0, lock._ALLOW)])
+assert lock.libc.prctl(38, 1, 0, 0, 0) == 0
+assert lock.libc.prctl(22, 2, ctypes.byref(lock._Fprog(len(program) // 8, program)), 0, 0) == 0
+from ringlite_cli.sandbox import Sandbox, SandboxSettings, Submission, isolation_level
+tests = {"mode": "stdin", "cases": [{"input": "21", "output": "42"}]}
+with Sandbox(SandboxSettings(workers=1, isolation="none")) as sandbox:
+    judged, jails = [], set()
+    for _ in range(4):
+        judged.append(sandbox.run(Submission("print(int(input()) * 2)", tests)).verdict)
+        jails.add(usage.descendants(os.getpid())[-1])
+print(len(jails), isolation_level().level, *isolation_level().missing, *judged, sep="; ")
+"""
+
+
+@pytest.mark.slow
+def test_where_a_process_cannot_come_back_from_a_pid_name_space_runs_go_on():
+    """A kernel that lets a process make PID name spaces, but not return from one, has it fork only once."""
+    done = subprocess.run([sys.executable, "-c", ODD], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    jails, level, *rest = done.stdout.strip().split("; ")
+    assert (jails, level) == ("1", "partial")
+    assert "a PID name space per run" in rest
+    assert rest[-4:] == ["accepted"] * 4

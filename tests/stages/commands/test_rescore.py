@@ -1,0 +1,168 @@
+"""`ringlite rescore`: stored responses verified again, the new beside the old, and `compare` that tells them apart."""
+
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from ringlite_cli.cli import app
+from ringlite_cli.console import Console
+from ringlite_cli.errors import UserError
+from ringlite_cli.evals.compare import as_text, compare
+from ringlite_cli.problems import VERDICT_REVISION, Problem, write_problems
+from ringlite_cli.runs.files import read_json, read_jsonl, write_json, write_jsonl
+from ringlite_cli.runs.manifest import Manifest
+from ringlite_cli.stages.commands.rescore import rescore_run
+
+PROBLEMS = [Problem(f"p{i}", "math", f"What is {i} + 1?", str(i + 1), source="s", index=i) for i in range(3)]
+NEW = f"rescored/revision-{VERDICT_REVISION}"
+REWARDS = {"workers": 1}
+QUIET = Console()
+
+
+def manifest(run: Path, stage: str, kind: str, recipe: dict, outputs: dict | None = None, metrics: dict | None = None):
+    (run / stage).mkdir(parents=True, exist_ok=True)
+    Manifest(
+        stage, kind, "done", "f", 1, recipe | {"rewards": REWARDS}, [], outputs=outputs or {}, metrics=metrics or {}
+    ).write(run / stage)
+
+
+def row(problem: Problem, response: str, reward: float, **more):
+    verdict = "correct" if reward else "wrong"
+    return {"id": problem.id, "domain": "math", "prompt": problem.prompt, "response": response, "verdict": verdict,
+            "reward": reward, "tokens": 5, "truncated": False} | more  # fmt: skip
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Path:
+    """A run of four stages whose verdicts are of the first revision: thoughts were paid."""
+    folder = tmp_path / "run"
+    (folder / "curate").mkdir(parents=True)
+    write_problems(folder / "curate" / "math.parquet", PROBLEMS)
+    outputs = {"math": {"path": "curate/math.parquet", "digest": "sha256:0", "rows": 3}}
+    manifest(folder, "curate", "curate", {}, outputs)
+    inside, after = "<think>\\boxed{1}", "<think>so</think>\\boxed{2}"
+    asked = [
+        {"key": "a", "model": "m", "source": "s", "index": 0, "sample": 0, "response": inside, "verdict": "correct",
+         "reward": 1.0, "truncated": False},
+        {"key": "b", "model": "m", "source": "gone", "index": 7, "sample": 0, "response": after, "verdict": "wrong",
+         "reward": 0.0, "truncated": False},
+    ]  # fmt: skip
+    write_jsonl(folder / "curate" / "asked.jsonl", asked)
+    manifest(folder, "eval", "eval", {"tasks": ["curate.math"], "revisions": {}, "limit": None})
+    responses = [
+        row(PROBLEMS[0], inside, 1.0, policy="rl", task="math", sample=0),
+        row(PROBLEMS[1], after, 1.0, policy="rl", task="math", sample=0),
+        row(PROBLEMS[2], "\\boxed{3}", 0.0, policy="rl", task="math", sample=0),
+    ]
+    write_jsonl(folder / "eval" / "responses.jsonl", responses)
+    write_json(folder / "eval" / "scores.json", {"rl": {"math": {"avg@k": 2 / 3, "data": {"digest": "x"}}}})
+    manifest(folder, "select", "select", {"data": "curate.math"})
+    write_json(folder / "select" / "decision.json", {})
+    write_jsonl(
+        folder / "select" / "responses.jsonl", [row(PROBLEMS[0], inside, 1.0, policy="c1", task="select", sample=0)]
+    )
+    manifest(folder, "rl-math", "rl", {"data": "curate.math"})
+    rollouts = [
+        row(PROBLEMS[0], "\\boxed{1}", 1.0, prompt_id="p0", step=1, thought_opened="<think>"),
+        row(PROBLEMS[1], "\\boxed{2}", None, prompt_id="p1", step=1),
+        row(PROBLEMS[2], "\\boxed{3}", 1.0, prompt_id="p2", step=2) | {"prompt": "another prompt"},
+    ]
+    write_jsonl(folder / "rl-math" / "rollouts.jsonl", rollouts)
+    return folder
+
+
+def files(folder: Path) -> dict[Path, bytes]:
+    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file() and path.name != ".lock"}
+
+
+def test_every_kind_of_stored_response_is_verified_again_and_nothing_old_is_touched(run):
+    before = files(run)
+    done = CliRunner().invoke(app, ["rescore", str(run)])
+    assert done.exit_code == 0, done.output
+    after = files(run)
+    assert {path: after[path] for path in before} == before
+    assert all(NEW in str(path) for path in after.keys() - before.keys())
+
+    rows = read_jsonl(run / "eval" / NEW / "responses.jsonl")
+    assert [r["reward"] for r in rows] == [0.0, 1.0, 1.0]
+    assert rows[0]["was"] == {"verdict": "correct", "reward": 1.0, "revision": 1}
+    assert {r["revision"] for r in rows} == {VERDICT_REVISION}
+    score = read_json(run / "eval" / NEW / "scores.json")["rl"]["math"]
+    assert score["avg@k"] == pytest.approx(2 / 3)
+    assert score["verdict_revision"] == VERDICT_REVISION
+    assert score["data"] == {"digest": "x"}
+
+    assert read_json(run / "select" / NEW / "scores.json")["c1"]["select"]["avg@k"] == 0.0
+
+    rollouts = read_jsonl(run / "rl-math" / NEW / "rollouts.jsonl")
+    assert [r["reward"] for r in rollouts] == [0.0, 1.0, 1.0]
+    assert "was" not in rollouts[2]  # its prompt is not that of the set any more
+    assert read_json(run / "rl-math" / NEW / "rewards.json")["math"]["responses"] == 3
+
+    assert read_jsonl(run / "curate" / NEW / "pass_rates.jsonl") == [
+        {"model": "m", "source": "s", "index": 0, "before": 1.0, "now": 0.0, "responses": 1},
+        {"model": "m", "source": "gone", "index": 7, "before": 0.0, "now": 0.0, "responses": 1},
+    ]
+    assert "1 right before and wrong now, 1 wrong before and right now" in done.output
+    assert "1 of problems that are not there any more" in done.output
+
+
+def test_rescoring_twice_is_the_same_as_once(run):
+    rescore_run(run, QUIET)
+    once = files(run)
+    rescore_run(run, QUIET)
+    assert files(run) == once
+
+
+def test_compare_takes_one_revision_of_both_and_marks_two(run, tmp_path):
+    other = tmp_path / "other"
+    manifest(other, "eval", "eval", {"tasks": ["curate.math"]})
+    rows = read_jsonl(run / "eval" / "responses.jsonl")
+    write_jsonl(other / "eval" / "responses.jsonl", [r | {"revision": VERDICT_REVISION} for r in rows])
+    marked = compare(run, other)
+    assert "different revisions of the verdicts, 1 in run and 2 in other" in " ".join(marked["notes"])
+    assert f"(verdicts of revision 1 / {VERDICT_REVISION})" in as_text(marked)
+    rescore_run(run, QUIET)
+    same = compare(run, other)
+    assert not any("revision" in note for note in same["notes"])
+    (score,) = same["scores"]
+    assert (score["revisions_a"], score["revisions_b"]) == ([VERDICT_REVISION], [VERDICT_REVISION])
+    assert (score["wins"], score["losses"]) == (["p0"], ["p2"])
+    assert "(verdicts of" not in as_text(same)
+
+
+def test_old_runs_are_compared_with_each_other_as_before(run):
+    (score,) = compare(run, run)["scores"]
+    assert (score["revisions_a"], score["verdict"]) == ([1], "no difference shown")
+
+
+def test_the_folder_of_an_evaluation_without_a_recipe(tmp_path):
+    data = tmp_path / "mine.jsonl"
+    write_jsonl(data, [{"id": "q", "domain": "math", "prompt": "1 + 1?", "answer": "2"}])
+    out = tmp_path / "out"
+    out.mkdir()
+    write_jsonl(out / "responses.jsonl", [row(Problem("q", "math", "1 + 1?"), "</think>\\boxed{2}", 0.0,
+                                              policy="model", task="mine", sample=0)])  # fmt: skip
+    write_json(out / "scores.json", {"mine": {"avg@k": 0.0}})
+    done = CliRunner().invoke(app, ["rescore", str(out), "--data", f"mine={data}"])
+    assert done.exit_code == 0, done.output
+    assert read_json(out / NEW / "scores.json")["mine"]["avg@k"] == 1.0
+    assert read_json(out / "scores.json")["mine"]["avg@k"] == 0.0
+
+
+def test_nothing_to_rescore_is_told_before_anything_is_written(tmp_path):
+    with pytest.raises(UserError, match="no such run"):
+        rescore_run(tmp_path / "none", QUIET)
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(UserError, match="no stored responses"):
+        rescore_run(tmp_path / "empty", QUIET)
+    assert list((tmp_path / "empty").iterdir()) == []
+
+
+def test_a_set_that_is_gone_is_told_with_its_name(run):
+    (run / "curate" / "manifest.json").unlink()
+    before = files(run)
+    with pytest.raises(UserError, match=r"curate\.math"):
+        rescore_run(run, QUIET)
+    assert files(run) == before
