@@ -10,13 +10,14 @@ from typing import Any, Protocol
 
 from ringlite_cli.data.adapters import EDUCATION, OPEN_SCHEMAS, Adapter, BadRow, Fields, choose, every_turn
 from ringlite_cli.data.adapters.columns import Columns
+from ringlite_cli.data.needs import BOXED
 from ringlite_cli.data.readers import RawRow, Unreadable, read_file, read_hub
 from ringlite_cli.data.rows import Drop, Progress, Row, Spool
 from ringlite_cli.data.shards import shards
 from ringlite_cli.data.splitting import split_rows
 from ringlite_cli.data.text import stable_hash
 from ringlite_cli.errors import UserError
-from ringlite_cli.problems import DOMAINS, Problem
+from ringlite_cli.problems import DOMAINS, Problem, route
 from ringlite_cli.recipe.schema import Source
 
 MAX_UNREADABLE = 0.2
@@ -180,9 +181,21 @@ def _problem(blank: Problem, fields: Fields, source: Source) -> Problem:
         problem.labels.setdefault("education", EDUCATION[source.adapter])
     if problem.domain not in DOMAINS:
         raise BadRow(f"unknown domain {problem.domain!r}; known: {', '.join(DOMAINS)}")
+    if route(problem) in BOXED and _is_object(problem.answer):
+        raise BadRow("the answer is a dict")
     if not _is_utf8(problem):
         raise BadRow("a lone surrogate, which UTF-8 can't hold")
     return problem
+
+
+def _is_object(answer: str | None) -> bool:
+    """Whether an answer is JSON text of an object, which only some routes read."""
+    if not (answer or "").startswith('{"'):
+        return False
+    try:
+        return isinstance(json.loads(answer or ""), dict)
+    except ValueError:
+        return False
 
 
 def _is_utf8(problem: Problem) -> bool:
