@@ -72,7 +72,10 @@ VERDICT_REVISION = 2
 compared without a note; `ringlite rescore` verifies stored responses again. 1: before answers were read whole."""
 
 Verify = Callable[[Sequence[tuple[Problem, str]]], list[Verdict]]
-"""Verifies (problem, response) pairs, in order. Rooms that need a verifier get one of these passed in."""
+"""Verifies (problem, response) pairs, in order. Rooms that need a verifier get one of these passed in.
+
+A response whose prompt opened a thought comes with the tag before it (`ringlite_cli.thoughts.with_thought`).
+"""
 
 
 def route(problem: Problem) -> str:

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING
 from ringlite_cli.data.needs import is_for_sft_alone, lacks, problem_reason, trace_reason
 from ringlite_cli.data.rows import Drop, Row, Sifted
 from ringlite_cli.data.rules import LANGUAGES
-from ringlite_cli.data.rules.language import other_language
+from ringlite_cli.data.rules.language import language_of
 from ringlite_cli.data.rules.repair import MENDABLE, mended_tests
+from ringlite_cli.data.solutions import READ, last_result
 from ringlite_cli.problems import Problem
 
 if TYPE_CHECKING:
@@ -23,12 +24,17 @@ def is_benchmark(row: Row) -> bool:
 
 
 def reasons_of(
-    problem: Problem, benchmark: bool, languages: Sequence[str], strict: bool = False
+    problem: Problem, benchmark: bool, languages: Sequence[str], core: str | None = None, strict: bool = False
 ) -> tuple[str | None, str | None]:
-    """Why the problem is out, and why its trace is; None for what is fine."""
+    """Why the problem is out, and why its trace is; None for what is fine.
+
+    core: the prompt without what its source's prompts share, which may be in another language than the problem.
+    strict: see `needs.problem_reason`.
+    """
     if benchmark:
         return _unscorable(problem), None
-    reason = other_language(problem, languages) or problem_reason(problem, strict=strict)
+    known = language_of(problem.prompt if core is None else core) in languages
+    reason = problem_reason(problem, strict=strict) if known else "other_language"
     return reason, None if reason else trace_reason(problem)
 
 
@@ -47,23 +53,29 @@ def cleanse(
     sifted = Sifted()
     for row in rows:
         if features is None:
-            reason, of_trace = reasons_of(row.problem, is_benchmark(row), languages, row.strict)
+            reason, of_trace = reasons_of(row.problem, is_benchmark(row), languages, strict=row.strict)
         else:
             reason, of_trace = features.reasons[row.place], features.trace_reasons[row.place]
         if reason in MENDABLE and not row.procedural and (tests := mended_tests(row.problem)):
             row.change(tests=tests)
             sifted.mended.append((row, reason or ""))
-            reason, of_trace = reasons_of(row.problem, is_benchmark(row), languages, row.strict)
+            reason, of_trace = reasons_of(row.problem, is_benchmark(row), languages, strict=row.strict)
         if reason == NO_SOLUTION and not require_solution:
             reason = None
         if reason or (of_trace and (row.procedural or is_for_sft_alone(row.problem))):
             sifted.drops.append(Drop(row, reason or of_trace or ""))
             continue
-        if of_trace:
+        if of_trace == "trace_no_final_answer" and _states_a_value(row.problem):
+            row.unboxed = True  # verification weighs what it arrives at
+        elif of_trace:
             sifted.traces_stripped.append((row, of_trace))
             _take_trace_off(row)
         sifted.kept.append(row)
     return sifted
+
+
+def _states_a_value(problem: Problem) -> bool:
+    return (problem.verifier or problem.domain) in READ and last_result(problem.trace or "") is not None
 
 
 def _take_trace_off(row: Row) -> None:

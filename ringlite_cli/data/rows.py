@@ -68,6 +68,7 @@ class Row:
     bad_trace:  the trace is of use to verify the row, but not to train on; it comes off after verification.
     split_off:  of a source that curation split; held out, it is no published benchmark and must pass the rules.
     strict:     made or published with an answer or tests, so that one without them is faulty, not for SFT alone.
+    unboxed:    the trace has no box; verification reads its result in another form, and gives it one or takes it off.
     verified:   what confirmed the label: "trace", "solution", "answer" (it parses), "models" or "" (nothing yet).
     place:      its position in the features that were measured of its split (features.py).
     number:     its position among all rows that were loaded.
@@ -84,6 +85,7 @@ class Row:
         "split",
         "split_off",
         "strict",
+        "unboxed",
         "verified",
     )
 
@@ -97,6 +99,7 @@ class Row:
         self.place = self.number = -1
         self.strict = procedural
         self.split_off = False
+        self.unboxed = False
 
     @property
     def problem(self) -> Problem:
@@ -197,7 +200,8 @@ class Sifted:
     """What a step of curation leaves: rows that go on, rows that are out, and what was taken off rows that stay.
 
     traces_stripped, mended: rows that lost their trace, or cases of their tests, and why.
-    doubtful: held-out rows that stay although the verifier rejects what their source gives, and why.
+    doubtful: rows that stay although something speaks against their answer, and what: held-out rows that the verifier
+      rejects, and others where the recipe keeps them.
     ran: (source, "passed" or how it failed) -> accepted solutions that were run, those of rows that are out too.
     notes: what else the funnel should say.
     """

@@ -14,6 +14,7 @@ from ringlite_cli.data.needs import BOXED
 from ringlite_cli.data.readers import RawRow, Unreadable, read_file, read_hub
 from ringlite_cli.data.rows import Drop, Progress, Row, Spool
 from ringlite_cli.data.shards import shards
+from ringlite_cli.data.solutions import answer_of, without_unit
 from ringlite_cli.data.splitting import split_rows
 from ringlite_cli.data.text import stable_hash
 from ringlite_cli.errors import UserError
@@ -179,6 +180,10 @@ def _problem(blank: Problem, fields: Fields, source: Source) -> Problem:
     problem = replace(blank, **fields)
     if source.adapter in EDUCATION:
         problem.labels.setdefault("education", EDUCATION[source.adapter])
+    if problem.answer and (bare := without_unit(problem.answer)) != problem.answer:
+        problem = replace(problem, answer=bare)
+    if answer := answer_of(problem):
+        problem = replace(problem, answer=answer, labels={**problem.labels, "answer_from": "trace"})
     if problem.domain not in DOMAINS:
         raise BadRow(f"unknown domain {problem.domain!r}; known: {', '.join(DOMAINS)}")
     if route(problem) in BOXED and _is_object(problem.answer):

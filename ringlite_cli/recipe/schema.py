@@ -221,7 +221,7 @@ class Distill(Section):
 class Duplicates(Section):
     """How copies are found beyond equal text."""
 
-    words: bool = Field(True, description="drop rows equal in words and numbers though signs or answers differ")
+    words: bool = Field(False, description="drop rows equal in words and numbers though signs or answers differ")
     semantic: Probability | None = Field(None, description="cosine from which two prompts are one (extra `semantic`)")
 
 
@@ -254,6 +254,9 @@ class CurateStage(Section):
     languages: list[Language] = Field(["en"], min_length=1, description="languages of prompts that are kept")
     workers: Positive | None = Field(None, description="processes for the text steps; default: the cores at hand")
     duplicates: Duplicates = Duplicates()
+    doubtful: Literal["drop", "keep"] = Field(
+        "drop", description="rows whose answer something speaks against; kept ones are labelled `doubtful` and listed"
+    )
     decontamination: Decontamination = Decontamination()
     tests: CodeTests = CodeTests()
     difficulty: Difficulty | None = None

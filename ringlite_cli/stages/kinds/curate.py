@@ -1,6 +1,7 @@
 """curate: from raw sources to verified, disjoint sets with a funnel, the dropped rows and a data card."""
 
 import difflib
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -37,7 +38,7 @@ def run(context: Context) -> StageResult:
             seed=context.recipe.seed,
             generators=GENERATORS,
             max_unreadable=section.max_unreadable,
-            steps=_steps(section),
+            steps=_steps(section, context.recipe.prompt_suffix),
             models=models,
             progress=lambda step, done, total: bar.update(done, total, step),
         )
@@ -59,13 +60,15 @@ def _others() -> dict[str, str]:
     return {file.partition(".")[0].lower(): file for file in (*_TRAIL, "provenance.parquet")}
 
 
-def _steps(section: CurateStage) -> "Steps":
+def _steps(section: CurateStage, suffix: Mapping[str, str]) -> "Steps":
     from ringlite_cli.data.curate import Steps
 
     return Steps(
         languages=section.languages,
         workers=section.workers,
         equal_words=section.duplicates.words,
+        keep_doubtful=section.doubtful == "keep",
+        prompt_suffix=suffix,
         semantic_duplicates=section.duplicates.semantic,
         semantic_contamination=section.decontamination.semantic,
         require_solution=section.tests.require_solution,
@@ -152,7 +155,7 @@ STAGE = StageKind(
     artifacts={
         "<set>": "a set of problems, parquet",
         "dropped": "every dropped row with its reason",
-        "doubtful": "held-out rows that stay though the verifier rejects what their source gives",
+        "doubtful": "rows that stay though something speaks against their answer",
         "funnel": "counts by reason, source and domain",
         "card": "the data card of the produced sets",
         "provenance": "where each row of each set came from, and what it passed",

@@ -21,13 +21,14 @@ from ringlite_cli.models import register
 from ringlite_cli.problems import PAPER_SUFFIX, VERDICT_REVISION, Problem, Verify, chat_messages
 from ringlite_cli.recipe.schema import Guard, VllmServer
 from ringlite_cli.runs.files import MetricsWriter, read_jsonl
-from ringlite_cli.thoughts import TAGS, Tags, opened_thought, tags_of
+from ringlite_cli.thoughts import tags_of
 from ringlite_cli.train.base_model import compute_dtype, is_mixture
 from ringlite_cli.train.engine.own_server import is_own
 from ringlite_cli.train.engine.start import Watch, end_generation, generation_for, phase_stats
 from ringlite_cli.train.guard.attempts import with_rollbacks
 from ringlite_cli.train.guard.history import History
 from ringlite_cli.train.resume.checkpoints import check_ranks, drop_unsound, go_back_to, last_checkpoint, start_afresh
+from ringlite_cli.train.rl.opened_thoughts import opened_by_template
 from ringlite_cli.train.rl.prompts import DifficultySource, draw_prompts
 from ringlite_cli.train.rl.row_layout import row_layout
 from ringlite_cli.train.rl.trl_config import lora_config, rl_config, trl_value
@@ -258,19 +259,6 @@ def _mean_prompt_tokens(tokenizer: Any, conversations: Sequence[list[dict[str, s
     texts = tokenizer.apply_chat_template(some, add_generation_prompt=True, tokenize=False)
     ids = tokenizer(texts, add_special_tokens=False)["input_ids"]
     return sum(map(len, ids)) / len(ids)
-
-
-def opened_by_template(tokenizer: Any, options: Mapping[str, Any], tags: Tags = TAGS) -> str:
-    """Return the tag of the thought that the chat template opens where the response begins, or "".
-
-    options: trl.chat_template_kwargs, which may switch thinking off. Also "" where the closing tag is a special token:
-    TRL leaves those out of a response, so that nobody could see the thought end.
-    """
-    talk = [{"role": "user", "content": "1 + 1 = ?"}]
-    text = tokenizer.apply_chat_template(talk, add_generation_prompt=True, tokenize=False, **options)
-    opened = opened_thought(str(text), tags)
-    closing = dict(tags).get(opened)
-    return "" if closing in tokenizer.all_special_tokens else opened
 
 
 def _trainer(
