@@ -24,6 +24,7 @@ UNCOMPARED = (UNGRADED, "route")
 
 _FOR_COMPARISON = frozenset(  # reasons that speak of answers which are compared; no one compares an essay
     {
+        "answer_is_prose",
         "answer_too_long",
         "multiple_choice",
         "multi_part",
@@ -37,6 +38,7 @@ FOR_COMPARISON_RULES = (
     "missing_answer",
     "missing_tests",
     "answer_length",
+    "prose_answer",
     "letter_answer",
     "multiple_choice",
     "multi_part",

@@ -73,6 +73,8 @@ def test_rules_on_answers_that_are_compared_hold_for_no_others(prompt: str) -> N
     assert problem_reason(_problem(prompt=prompt, answer="7")) in ("proof", "open_question", "true_false")
     assert problem_reason(_problem(prompt=prompt, verifier="judge", domain="general", answer="x " * 200)) is None
     assert problem_reason(_problem(prompt=prompt, trace="Because.")) is None
+    said = "The reply has to be kind, has to be brief and may not promise anything to the guest."
+    assert problem_reason(_problem(verifier="judge", answer=said)) is None
     assert problem_reason(_problem(prompt="Hi", verifier="judge")) == "prompt_too_short"
 
 
