@@ -3,6 +3,7 @@
 import marshal
 import math
 import os
+import re
 import signal
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
@@ -125,7 +126,7 @@ class Attempt:
     @property
     def wants_prelude(self) -> bool:
         """LeetCode's convention: a `class Solution` is written without its imports."""
-        return "class Solution" in self.submission.program
+        return re.search(r"^[ \t]*class\s+Solution\b", self.submission.program, re.MULTILINE) is not None
 
 
 def payload(**content: Any) -> bytes:

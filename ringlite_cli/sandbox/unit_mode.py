@@ -66,18 +66,19 @@ def _told(attempt: Attempt, how: Launch, language: str, word: str) -> tuple[Sand
 
 def _python(attempt: Attempt) -> SandboxVerdict:
     """The verdict of the tests; where they can't judge, it is their fault only if an empty program meets the same."""
-    verdict = _tested(attempt, attempt.submission.program, attempt.wants_prelude)
-    if verdict.verdict == model.SANDBOX_ERROR and _tested(attempt, "", False).verdict != model.SANDBOX_ERROR:
+    verdict = _tested(attempt, attempt.submission.program)
+    if verdict.verdict == model.SANDBOX_ERROR and _tested(attempt, "").verdict != model.SANDBOX_ERROR:
         return replace(verdict, verdict=model.RUNTIME_ERROR)
     return verdict
 
 
-def _tested(attempt: Attempt, program: str, prelude: bool) -> SandboxVerdict:
+def _tested(attempt: Attempt, program: str) -> SandboxVerdict:
     """Runs the test code in one process against the program in another."""
     with ExitStack() as stack:
         files = RunFiles(stack, {})
-        files.add("program", payload(program=program, prelude=prelude))
-        files.add("tests", payload(tests=attempt.tests["code"], prelude=prelude))
+        files.add("program", payload(program=program))
+        entry = str(attempt.tests.get("entry_point") or "")
+        files.add("tests", payload(tests=attempt.tests["code"], entry_point=entry))
         for name in ("stdout", "stderr", "result"):
             files.add(name)
         serve = {"payload": "program", "stdout": "stdout", "stderr": "stderr"}

@@ -8,6 +8,7 @@ Exit codes are labels for the judge; a submission that forges one only chooses h
 
 import atexit
 import builtins
+import contextlib
 import gc
 import io
 import json
@@ -139,10 +140,14 @@ _MAIN = types.ModuleType("__main__")
 
 
 def load(source: str, *, prelude: bool) -> dict[str, Any]:
-    """Runs a program as `__main__`; returns its globals. Ends the process with EXIT_COMPILE for a syntax error."""
+    """Runs a program as `__main__`; returns its globals. Ends the process with EXIT_COMPILE for a syntax error.
+
+    prelude: it may use LeetCode's names. They lie below its globals, as built-in names do: they are not its own.
+    """
     space = _MAIN.__dict__
+    space["__file__"] = PROGRAM_FILE
     if prelude:
-        _prelude(space)
+        space["__builtins__"] = vars(builtins) | _prelude(source)
     try:
         code = compile(source, PROGRAM_FILE, "exec", dont_inherit=True)
     except (SyntaxError, ValueError, OverflowError, RecursionError, MemoryError) as error:
@@ -156,8 +161,14 @@ def load(source: str, *, prelude: bool) -> dict[str, Any]:
 _STARS = "typing collections math heapq bisect itertools functools string operator random datetime"
 
 
-def _prelude(space: dict[str, Any]) -> None:
+def _prelude(source: str = "") -> dict[str, Any]:
     """What LeetCode's own runner imports for a `class Solution`, with its list and tree nodes."""
+    space: dict[str, Any] = {}
+    if "Sorted" in source:
+        with contextlib.suppress(ImportError):
+            sorted_ones = __import__("sortedcontainers")
+            space |= {name: getattr(sorted_ones, name) for name in ("SortedList", "SortedDict", "SortedSet")}
+            space |= {"SortedKeyList": sorted_ones.SortedKeyList}
     for name in _STARS.split():
         module = __import__(name)
         for public in getattr(module, "__all__", None) or [n for n in vars(module) if not n.startswith("_")]:
@@ -169,6 +180,7 @@ def _prelude(space: dict[str, Any]) -> None:
         space[thing.__name__] = thing
     space["is_same_list"] = lambda a, b: wire.list_values(a) == wire.list_values(b)
     space["is_same_tree"] = lambda a, b: wire.tree_values(a) == wire.tree_values(b)
+    return space
 
 
 def _program(payload: dict[str, Any], files: dict[str, int]) -> None:
@@ -210,15 +222,14 @@ def _check(payload: dict[str, Any], files: dict[str, int]) -> None:
 
 def _serve(payload: dict[str, Any], files: dict[str, int]) -> None:
     link = peer.Peer(files["link"])
-    space = load(payload["program"], prelude=payload["prelude"])
-    peer.serve(link, space)
+    asked = link.receive()
+    space = load(payload["program"], prelude=asked.get("leetcode") is True)
+    peer.serve(link, space, [str(name) for name in asked.get("used", [])])
 
 
 def _test(payload: dict[str, Any], files: dict[str, int]) -> None:
-    space = _MAIN.__dict__  # where unittest.main looks for cases
-    if payload["prelude"]:
-        _prelude(space)
-    outcome = testing.run_tests(peer.Peer(files["link"]), payload["tests"], space)
+    space, link = _MAIN.__dict__, peer.Peer(files["link"])  # where unittest.main looks for cases
+    outcome = testing.run_tests(link, payload["tests"], space, payload["entry_point"], _prelude)
     os.write(files["result"], json.dumps(outcome).encode())
     if outcome["outcome"] == "gone":
         os._exit(EXIT_GONE)
