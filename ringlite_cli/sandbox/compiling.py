@@ -67,7 +67,7 @@ def _compile(attempt: Attempt, language: str, sources: Sources) -> bytes | str |
     recipe = RECIPES[language]
     command = [*recipe.compile, *sources.files]
     command[0], environment = java_tool("javac") if language == JAVA else (command[0], {})
-    content = {"sources": sources.files, "start": sources.start, "command": command, "product": recipe.product}
+    content = {"sources": sources.files, "start": sources.start, "prefer": sources.prefer, "command": command, "product": recipe.product}
     with ExitStack() as stack:
         files = RunFiles(stack, {})
         files.add("payload", payload(environment=environment, **content))

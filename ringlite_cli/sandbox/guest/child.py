@@ -6,6 +6,7 @@ the tests' own checker on answers), `score` (an answer by a scorer), `compile` a
 Exit codes are labels for the judge; a submission that forges one only chooses how it fails.
 """
 
+import _sitebuiltins
 import atexit
 import builtins
 import contextlib
@@ -36,8 +37,14 @@ def prepare() -> None:
     `__main__` are made here, harness modules leave sys.modules here, and the functions below are called until they
     are specialised (PEP 659).
     """
-    sys.stdin = io.TextIOWrapper(io.BufferedReader(io.FileIO(0, closefd=False)), "utf-8", "replace")
-    sys.stdout, sys.stderr = _writer(1, "surrogateescape"), _writer(2, "backslashreplace")
+    sys.stdin = io.TextIOWrapper(io.BufferedReader(_file(0, "r", "<stdin>")), "utf-8", "replace")
+    sys.stdin.mode = "r"  # type: ignore[attr-defined]
+    sys.stdout, sys.stderr = _writer(1, "surrogateescape", "<stdout>"), _writer(2, "backslashreplace", "<stderr>")
+    sys.__stdin__, sys.__stdout__, sys.__stderr__ = sys.stdin, sys.stdout, sys.stderr  # type: ignore[misc]
+    for name in ("exit", "quit"):
+        setattr(builtins, name, _sitebuiltins.Quitter(name, "Ctrl-D (i.e. EOF)"))
+    builtins.help, builtins.copyright = _sitebuiltins._Helper(), ""  # type: ignore[attr-defined]
+    sys.set_int_max_str_digits(0)  # as judges with an older Python have it
     sys.argv = [PROGRAM_FILE]
     sys.path[:] = [p for p in sys.path if not p.startswith("/ringlite")]
     sys.modules["random"].seed(0)  # the same verdict every time
@@ -86,8 +93,28 @@ def main(
     _finish(ROLES[role], marshal.loads(payload), files)
 
 
-def _writer(number: int, errors: str) -> io.TextIOWrapper:
-    return io.TextIOWrapper(io.BufferedWriter(io.FileIO(number, "w", closefd=False)), "utf-8", errors)
+def _file(number: int, mode: str, name: str) -> io.FileIO:
+    file = io.FileIO(number, mode, closefd=False)
+    file.name = name  # type: ignore[assignment]
+    return file
+
+
+def _writer(number: int, errors: str, name: str) -> io.TextIOWrapper:
+    made = io.TextIOWrapper(io.BufferedWriter(_file(number, "w", name)), "utf-8", errors)
+    made.mode = "w"  # type: ignore[misc]
+    return made
+
+
+def _flush_all() -> None:
+    """Writes out what streams still hold: the process's first ones, those in their place, files left open."""
+    for stream in (sys.stdout, sys.__stdout__):
+        if stream is not None and not stream.closed:
+            stream.flush()
+    texts = [stream for stream in gc.get_objects() if type(stream) is io.TextIOWrapper]
+    for stream in (*texts, *(kept for kept in gc.get_objects() if type(kept) is io.BufferedWriter)):
+        with contextlib.suppress(Exception):
+            if not stream.closed and stream.writable():
+                stream.flush()
 
 
 def _read(file: int) -> bytes:
@@ -107,7 +134,7 @@ def _finish(play: "_Role", payload: dict[str, Any], files: dict[str, int]) -> No
             threading._shutdown()  # type: ignore[attr-defined]
         finally:
             atexit._run_exitfuncs()
-            sys.stdout.flush()
+            _flush_all()
     except SystemExit as stop:
         code = stop.code if isinstance(stop.code, int) else int(stop.code is not None)
         if isinstance(stop.code, str):

@@ -9,6 +9,7 @@ import collections
 import datetime
 import decimal
 import fractions
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -62,6 +63,11 @@ def _pack_special(value: Any, other: Callable[[Any], dict[str, Any]] | None) -> 
         return _tag("complex", [value.real, value.imag])
     if type(value) in _BY_TEXT:
         return _tag(type(value).__name__, value.isoformat() if hasattr(value, "isoformat") else str(value))
+    if type(value).__module__ == "numpy" and (numpy := sys.modules.get("numpy")) is not None:
+        if isinstance(value, numpy.generic):
+            return pack(value.item(), other)
+        if isinstance(value, numpy.ndarray):
+            return _tag("ndarray", [str(value.dtype), pack(value.tolist(), other)])
     linked = _linked(value, other)
     if linked is not None:
         return linked
@@ -101,6 +107,17 @@ def unpack(value: Any, other: Callable[[dict[str, Any]], Any] | None = None) -> 
     return other(value)
 
 
+def _array(pair: Any, other: Any) -> Any:
+    """A numpy array of numbers or texts; the plain list where it holds anything else, or there is no numpy."""
+    name, values = pair[0], unpack(pair[1], other)
+    if not isinstance(name, str) or name.rstrip("0123456789") not in ("int", "uint", "float", "bool", "complex", "<U"):
+        return values
+    try:
+        return __import__("numpy").array(values, dtype=name)
+    except ImportError:
+        return values
+
+
 def _many(make: Callable[[Any], Any]) -> Callable[[Any, Any], Any]:
     return lambda items, other: make([unpack(v, other) for v in items])
 
@@ -120,6 +137,7 @@ _UNPACK: dict[str, Callable[[Any, Any], Any]] = {
     "bytes": lambda text, _: bytes.fromhex(text),
     "bytearray": lambda text, _: bytearray.fromhex(text),
     "complex": lambda pair, _: complex(*pair),
+    "ndarray": _array,
     "ListNode": lambda values, other: list_node([unpack(v, other) for v in values]),
     "TreeNode": lambda values, other: tree_node([unpack(v, other) for v in values]),
     **{kind.__name__: _from_text(make) for kind, make in _BY_TEXT.items()},
