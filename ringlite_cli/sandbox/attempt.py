@@ -82,7 +82,8 @@ class Attempt:
         bounds = bounds or self.bounds
         usual = {
             "cpu": math.ceil(bounds.cpu) + 1,
-            "memory": self.settings.memory_mb << 20,
+            "memory": self._address_space(),
+            "stack": self.settings.memory_mb << 20,
             "file": self.settings.output_mb << 20,
             "processes": self.settings.processes,
             "files": 64,
@@ -122,6 +123,10 @@ class Attempt:
     def _out_of_memory(self, code: int, said: str, native: bool) -> bool:
         told = _native_memory(code, said) if native else code == EXIT_MEMORY
         return told or self.jail.ran_out_of_memory()
+
+    def _address_space(self) -> int:
+        """The memory limit, and as much again for a stack that a program asks for; what it uses is watched."""
+        return (self.settings.memory_mb << 20) * (2 if "stack_size(" in self.submission.program else 1)
 
     @property
     def wants_prelude(self) -> bool:

@@ -118,6 +118,8 @@ def _same_token(expected: str, actual: str, tolerance: float | None) -> bool:
     if not any(c in expected for c in ".eE"):  # an integer must be that integer
         return False
     places = _places(expected)
+    if places and not expected.partition(".")[2].strip("0") and "." not in actual:
+        return float(expected) == float(actual)  # 2.0 and 2
     if places is None or places > _EXACT_PLACES:
         return _close(float(expected), float(actual), RELATIVE)
     if places == _places(actual):  # as many digits: the last may be rounded otherwise only where it is beyond 1e-6

@@ -43,7 +43,7 @@ class Recipe:
 
 # The JVM reserves far more address space than it uses; its heap is what -Xmx bounds.
 _JVM = (
-    "-Xss64m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-XX:-UsePerfData", "-XX:ReservedCodeCacheSize=64m",
+    "-Xss256m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-XX:-UsePerfData", "-XX:ReservedCodeCacheSize=64m",
     "-XX:CompressedClassSpaceSize=64m", "-XX:+ExitOnOutOfMemoryError", "-Xshare:auto",
 )  # fmt: skip
 RECIPES = {
@@ -54,7 +54,8 @@ RECIPES = {
     JAVA: Recipe(
         "javac",
         ("javac", "-J-Xmx512m", *(f"-J{flag}" for flag in _JVM), "-encoding", "UTF-8", "-nowarn", "-d", "."),
-        "*.class", "program.jar", ("java", "-Xmx{memory}m", "-DONLINE_JUDGE=true", *_JVM, "-jar", "program.jar"), 2048, 48, 256,
+        "*.class", "program.jar",
+        ("java", "-Xmx{memory}m", "-DONLINE_JUDGE=true", *_JVM, "-jar", "program.jar"), 8192, 48, 256,
         start_seconds=0.5, share_of_cpu=0.25,
     ),
 }  # fmt: skip

@@ -3,13 +3,15 @@
 import json
 import os
 import secrets
+from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import replace
+from typing import Any
 
 from ringlite_cli.sandbox import model
 from ringlite_cli.sandbox.attempt import STDERR_BYTES, Attempt, RunFiles, accepted, payload
 from ringlite_cli.sandbox.compiling import Launch, launch, native_files
-from ringlite_cli.sandbox.languages import JAVA, PYTHON, RECIPES
+from ringlite_cli.sandbox.languages import CPP, JAVA, PYTHON, RECIPES, language_of
 from ringlite_cli.sandbox.model import SandboxVerdict
 from ringlite_cli.sandbox.sources import JAVA_TESTS, names_in
 
@@ -38,7 +40,12 @@ def _compiled(attempt: Attempt, language: str) -> SandboxVerdict:
     if forged or again.verdict == model.SANDBOX_ERROR:
         detail = "it passes where the tests must fail" if forged else again.detail
         return SandboxVerdict(model.WRONG_ANSWER if forged else model.SANDBOX_ERROR, verdict.seconds, detail)
-    return verdict
+    return replace(verdict, detail="the tests shared a process with the program: not for training")
+
+
+def shares_process(tests: Mapping[str, Any] | None) -> bool:
+    """Whether these tests would run in the program's own process, where a pass can be forged."""
+    return tests is not None and tests.get("mode") == "unit" and language_of(tests.get("language")) in (CPP, JAVA)
 
 
 def _word(odd: bool) -> str:

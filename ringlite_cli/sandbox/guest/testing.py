@@ -15,7 +15,8 @@ def run_tests(
     """Runs the tests' source against the served program, and the tests that it defines and nobody ran.
 
     entry_point: the one name that the tests take from the program, where they say it. leetcode: makes the names that
-    tests for a `class Solution` have. Returns {"outcome", "detail"}; outcome is passed, failed (an assertion), raised (an exception that reached the
+    tests for a `class Solution` have.
+    Returns {"outcome", "detail"}; outcome is passed, failed (an assertion), raised (an exception that reached the
     tests' top), gone (the program's process ended) or broken (the tests are not Python, import what is not there, or
     ask nothing of the program).
     """

@@ -7,8 +7,9 @@ import types
 from dataclasses import dataclass, field
 
 MODULES = frozenset(
-    "bisect cmath collections contextlib copy datetime decimal fractions functools heapq io itertools json math "
-    "operator os random re statistics string sys time typing unittest".split()
+    {"bisect", "cmath", "collections", "contextlib", "copy", "datetime", "decimal", "fractions", "functools", "heapq"}
+    | {"io", "itertools", "json", "math", "operator", "os", "random", "re", "statistics", "string", "sys", "time"}
+    | {"typing", "unittest"}
 )
 # Functions that HumanEval's prompts define and its tests call (openai/human-eval, tasks 32, 38 and 50).
 _HUMANEVAL = """

@@ -63,14 +63,9 @@ def _pack_special(value: Any, other: Callable[[Any], dict[str, Any]] | None) -> 
         return _tag("complex", [value.real, value.imag])
     if type(value) in _BY_TEXT:
         return _tag(type(value).__name__, value.isoformat() if hasattr(value, "isoformat") else str(value))
-    if type(value).__module__ == "numpy" and (numpy := sys.modules.get("numpy")) is not None:
-        if isinstance(value, numpy.generic):
-            return pack(value.item(), other)
-        if isinstance(value, numpy.ndarray):
-            return _tag("ndarray", [str(value.dtype), pack(value.tolist(), other)])
-    linked = _linked(value, other)
+    linked = _numpy(value, other) or _linked(value, other)
     if linked is not None:
-        return linked
+        return linked[0] if isinstance(linked, list) else linked
     if other is not None:
         return other(value)
     raise Unsendable(f"a value of type {type(value).__name__} is not data")
@@ -105,6 +100,18 @@ def unpack(value: Any, other: Callable[[dict[str, Any]], Any] | None = None) -> 
     if other is None:
         raise Unsendable(f"unknown tag {tag!r}")
     return other(value)
+
+
+def _numpy(value: Any, other: Callable[[Any], dict[str, Any]] | None) -> Any:
+    """A numpy number, as Python's own in a list of one, or an array with its type; None for anything else."""
+    numpy = sys.modules.get("numpy")
+    if type(value).__module__ != "numpy" or numpy is None:
+        return None
+    if isinstance(value, numpy.generic):
+        return [pack(value.item(), other)]
+    if isinstance(value, numpy.ndarray):
+        return _tag("ndarray", [str(value.dtype), pack(value.tolist(), other)])
+    return None
 
 
 def _array(pair: Any, other: Any) -> Any:

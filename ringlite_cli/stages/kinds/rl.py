@@ -1,8 +1,10 @@
 """rl: C3PO reinforcement learning from a policy, on one set of problems, rewarded by the verifiers."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from ringlite_cli.errors import UserError
+from ringlite_cli.problems import Problem
 from ringlite_cli.recipe.schema import Recipe, RlStage, VllmServer
 from ringlite_cli.recipe.tracking import tracker_faults
 from ringlite_cli.stages.base import Context, StageKind, StageResult
@@ -17,6 +19,7 @@ def run(context: Context) -> StageResult:
     section: RlStage = context.section
     recipe, folder, problems = context.recipe, context.folder, context.problems(context.section.data)
     require_scorers(problems)
+    _refuse_shared_process(problems)
     call_ranks(context.run, context.name)
     with context.verifiers() as verify, context.console.progress(context.name, 1) as bar, tracked(context) as trl:
         result = run_rl(
@@ -42,6 +45,19 @@ def run(context: Context) -> StageResult:
         metrics={"steps": result.steps},
         summary=f"{result.steps} steps, {tokens['trained']:,} of {tokens['generated']:,} tokens trained",
     )
+
+
+def _refuse_shared_process(problems: Sequence[Problem]) -> None:
+    """Raises UserError where tests would share a process with a program: such tests can be passed unsolved."""
+    from ringlite_cli.sandbox.unit_mode import shares_process
+
+    unsound = [problem.id for problem in problems if shares_process(problem.tests)]
+    if unsound:
+        raise UserError(
+            f"{len(unsound)} problems, as {unsound[0]!r}, have C++ or Java tests of mode unit, which can be forged",
+            where="data",
+            hint="give their tests as cases of mode function or stdin, or leave them out; eval takes them",
+        )
 
 
 def c3po_arguments(section: RlStage) -> dict[str, Any]:
