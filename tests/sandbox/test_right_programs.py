@@ -18,10 +18,12 @@ PYTHON = {
     "t.start()\nt.join()",
 }
 CPP = {
-    "C++20": "#include <bits/stdc++.h>\nint main() { std::vector<int> v{6, 9}; std::ranges::sort(v); std::cout << v[0]; }",
+    "C++20": "#include <bits/stdc++.h>\nint main() { std::vector<int> v{6, 9}; "
+    "std::ranges::sort(v); std::cout << v[0]; }",
     "judge": '#include <cstdio>\nint main() {\n#ifdef ONLINE_JUDGE\nputs("6");\n#endif\n}',
     "threads": '#include <thread>\n#include <cstdio>\nint main() { std::thread t([] { puts("6"); }); t.join(); }',
-    "depth": "#include <cstdio>\n#include <cstring>\nint f(int n) { char b[100]; memset(b, n, 100); return n ? f(n - 1) + "
+    "depth": "#include <cstdio>\n#include <cstring>\nint f(int n) { char b[100]; memset(b, n, 100); "
+    "return n ? f(n - 1) + "
     'b[n % 100] * 0 : 6; }\nint main() { printf("%d", f(1000000)); }',
 }
 JAVA = {

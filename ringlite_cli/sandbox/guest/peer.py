@@ -330,7 +330,7 @@ class Tests:
         if not callable(value):
             raise wire.Unsendable(f"cannot hand a {type(value).__name__} to the program")
         if getattr(builtins, getattr(value, "__name__", ""), None) is value:
-            return {"~": "builtin", "id": value.__name__}  # the program has its own
+            return {"~": "builtin", "id": getattr(value, "__name__", "")}  # the program has its own
         self.exported.append(value)
         return {"~": "callable", "id": len(self.exported) - 1}
 
@@ -377,8 +377,9 @@ class Tests:
     def bind(self, name: str, kind: str) -> Any:
         """What `name` of the program is to the tests: data by value, an exception class, or a Remote."""
         if name in self.uses.exceptions:
-            self.exceptions[name] = _Named(name, (Raised,), {"tests": self})
-            return self.exceptions[name]
+            own: Any = _Named(name, (Raised,), {"tests": self})
+            self.exceptions[name] = own
+            return own
         if name in self.uses.classes or kind == "callable":
             wired = {"~": "name", "id": name, "type": kind}
             return Remote(self, wired, is_class=name in self.uses.classes)
