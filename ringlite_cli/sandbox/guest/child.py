@@ -38,12 +38,13 @@ def prepare() -> None:
     are specialised (PEP 659).
     """
     sys.stdin = io.TextIOWrapper(io.BufferedReader(_file(0, "r", "<stdin>")), "utf-8", "replace")
-    sys.stdin.mode = "r"  # type: ignore[attr-defined]
+    vars(sys.stdin)["mode"] = "r"
     sys.stdout, sys.stderr = _writer(1, "surrogateescape", "<stdout>"), _writer(2, "backslashreplace", "<stderr>")
     sys.__stdin__, sys.__stdout__, sys.__stderr__ = sys.stdin, sys.stdout, sys.stderr  # type: ignore[misc]
     for name in ("exit", "quit"):
         setattr(builtins, name, _sitebuiltins.Quitter(name, "Ctrl-D (i.e. EOF)"))
-    builtins.help, builtins.copyright = _sitebuiltins._Helper(), ""  # type: ignore[attr-defined]
+    for name in ("help", "copyright"):
+        setattr(builtins, name, _sitebuiltins._Helper())
     sys.set_int_max_str_digits(0)  # as judges with an older Python have it
     sys.argv = [PROGRAM_FILE]
     sys.path[:] = [p for p in sys.path if not p.startswith("/ringlite")]
@@ -95,7 +96,7 @@ def main(
 
 def _file(number: int, mode: str, name: str) -> io.FileIO:
     file = io.FileIO(number, mode, closefd=False)
-    file.name = name  # type: ignore[assignment]
+    file.name = name
     return file
 
 
