@@ -1,6 +1,7 @@
 """C++ and Java programs: compiled in the jail once per source, and how they are started."""
 
 import os
+import re
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 
@@ -44,8 +45,11 @@ def launch(attempt: Attempt, language: str) -> "Launch | SandboxVerdict":
         return SandboxVerdict(model.COMPILE_ERROR, detail=made)
     command = [part.replace("{memory}", str(attempt.settings.memory_mb)) for part in recipe.run]
     command[0], environment = java_tool("java") if language == JAVA else (command[0], {})
+    threads = language == JAVA or re.search(r"thread|std::async|\basync\(", attempt.submission.program)
     limits = {
         "memory": (attempt.settings.memory_mb + recipe.extra_mb) << 20,
+        # a stack of this size is set aside for each thread of a program that starts some
+        "stack": min(attempt.settings.memory_mb, 16 if threads else attempt.settings.memory_mb) << 20,
         "processes": attempt.settings.processes + recipe.processes,
         "file": max(attempt.settings.output_mb << 20, len(made)),
     }
@@ -67,13 +71,24 @@ def _compile(attempt: Attempt, language: str, sources: Sources) -> bytes | str |
     recipe = RECIPES[language]
     command = [*recipe.compile, *sources.files]
     command[0], environment = java_tool("javac") if language == JAVA else (command[0], {})
-    content = {"sources": sources.files, "start": sources.start, "command": command, "product": recipe.product}
+    content = {
+        "sources": sources.files,
+        "start": sources.start,
+        "prefer": sources.prefer,
+        "command": command,
+        "product": recipe.product,
+    }
     with ExitStack() as stack:
         files = RunFiles(stack, {})
         files.add("payload", payload(environment=environment, **content))
         for each in ("stdout", "stderr", "artifact"):
             files.add(each)
-        limits = {"memory": (_COMPILE_MB + recipe.extra_mb) << 20, "file": 64 << 20, "processes": 128}
+        limits = {
+            "memory": (_COMPILE_MB + recipe.extra_mb) << 20,
+            "file": 64 << 20,
+            "processes": 128,
+            "stack": 16 << 20,
+        }
         roles = [("compile", {each: each for each in files.numbers})]
         with attempt.jail.more_memory(_COMPILE_MB):
             reply = attempt.go(files, roles, bounds=_COMPILE_BOUNDS, limits=limits)

@@ -1,6 +1,8 @@
 """Compares what a program answered with what was expected, as online judges do. Pure functions, on the host's side."""
 
+import fractions
 import math
+import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -8,6 +10,8 @@ from ringlite_cli.sandbox.values import Members, same_members, text_key
 
 RELATIVE, ABSOLUTE = 1e-6, 1e-9
 _OF_AN_INTEGER = 1e-6
+_EXACT_PLACES = 3  # up to here a decimal is taken to be exact: money, a version
+_NUMBER = re.compile(r"[+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d{1,4})?|[+-]?(?:nan|inf|infinity)", re.IGNORECASE)
 Comparison = Callable[[Any, Any], bool]
 CHECKERS = ("tokens", "unordered")
 
@@ -49,7 +53,7 @@ def output_comparison(tests: Mapping[str, Any]) -> Comparison | None:
     """How outputs are compared: by line, by token, or as lines in any order; None where the tests bring a checker."""
     if brings_checker(tests):
         return None
-    tolerance, checker = _tolerance(tests), tests.get("checker")
+    tolerance, checker = _token_tolerance(tests), tests.get("checker")
     if checker == "tokens":
         return lambda expected, actual: _same_line(expected, actual, tolerance)
     if checker == "unordered":
@@ -59,6 +63,10 @@ def output_comparison(tests: Mapping[str, Any]) -> Comparison | None:
 
 def _tolerance(tests: Mapping[str, Any]) -> float:
     return float(tests.get("tolerance") or RELATIVE)
+
+
+def _token_tolerance(tests: Mapping[str, Any]) -> float | None:
+    return float(tests["tolerance"]) if tests.get("tolerance") else None
 
 
 def _same_in_any_order(expected: Any, actual: Any, tolerance: float) -> bool:
@@ -74,8 +82,12 @@ def _sorted_lines(text: str) -> str:
     return "\n".join(sorted(_lines(text)))
 
 
-def same_output(expected: str, actual: str, tolerance: float = RELATIVE) -> bool:
-    """Whether two outputs agree: white space at line ends and blank lines at the end aside, numbers in tolerance."""
+def same_output(expected: str, actual: str, tolerance: float | None = None) -> bool:
+    """Whether two outputs agree: white space at line ends and blank lines at the end aside, numbers in tolerance.
+
+    Without a tolerance of the tests, an integer is that integer, and a number with a point has a millionth, relative,
+    but never as much as its last digit shows where it has few: 1234567.89 is not 1234567.00, nor 1.10 the version 1.1.
+    """
     if expected.rstrip() == actual.rstrip():
         return True
     want, got = _lines(expected), _lines(actual)
@@ -91,20 +103,39 @@ def _lines(text: str) -> list[str]:
     return lines
 
 
-def _same_line(expected: str, actual: str, tolerance: float) -> bool:
+def _same_line(expected: str, actual: str, tolerance: float | None) -> bool:
     want, got = expected.split(), actual.split()
     return len(want) == len(got) and all(_same_token(a, b, tolerance) for a, b in zip(want, got, strict=True))
 
 
-def _same_token(expected: str, actual: str, tolerance: float) -> bool:
+def _same_token(expected: str, actual: str, tolerance: float | None) -> bool:
     if expected == actual:
         return True
+    if not _NUMBER.fullmatch(expected) or not _NUMBER.fullmatch(actual):
+        return False
+    if tolerance is not None:
+        return _close(float(expected), float(actual), tolerance)
     if not any(c in expected for c in ".eE"):  # an integer must be that integer
         return False
-    try:
-        return _close(float(expected), float(actual), tolerance)
-    except ValueError:
-        return False
+    places = _places(expected)
+    if places and not expected.partition(".")[2].strip("0") and "." not in actual:
+        return float(expected) == float(actual)  # 2.0 and 2
+    if places is None or places > _EXACT_PLACES:
+        return _close(float(expected), float(actual), RELATIVE)
+    if places == _places(actual):  # as many digits: the last may be rounded otherwise only where it is beyond 1e-6
+        return float(expected) == float(actual) or _close_digits(expected, actual, places)
+    return (_places(actual) or 0) > places and _close_digits(expected, actual, places)
+
+
+def _places(token: str) -> int | None:
+    """Digits after the point; None in scientific notation."""
+    return None if "e" in token.lower() else len(token.partition(".")[2])
+
+
+def _close_digits(expected: str, actual: str, places: int) -> bool:
+    """Within a millionth, and within half of what the last digit shows."""
+    one, other = float(expected), float(actual)
+    return _close(one, other, RELATIVE) and abs(one - other) <= 0.5 * 10.0**-places
 
 
 def _close(expected: float, actual: float, tolerance: float) -> bool:
@@ -135,7 +166,7 @@ def same_value(expected: Any, actual: Any, tolerance: float = RELATIVE) -> bool:
         return (math.isnan(expected) and math.isnan(actual)) or _close(expected, actual, tolerance)
     if isinstance(expected, int) and isinstance(actual, float):
         if tolerance == RELATIVE:
-            return math.isclose(expected, actual, rel_tol=0.0, abs_tol=_OF_AN_INTEGER)
+            return math.isfinite(actual) and abs(fractions.Fraction(actual) - expected) <= _OF_AN_INTEGER
         return _close(expected, actual, tolerance)
     return (type(expected) is type(actual) and bool(expected == actual)) or _same_kin(expected, actual)
 

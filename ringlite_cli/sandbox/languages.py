@@ -14,8 +14,9 @@ _NAMES = {
     "cpp": CPP, "c++": CPP, "cxx": CPP, "cc": CPP, "java": JAVA,
 }  # fmt: skip
 _PUBLIC_CLASS = re.compile(
-    r"^[ \t]*public\s+(?:(?:final|abstract|strictfp)\s+)*class\s+([A-Za-z_$][\w$]*)", re.MULTILINE
+    r"\bpublic\s+(?:(?:final|abstract|strictfp|sealed)\s+)*(?:class|interface|enum|record)\s+([A-Za-z_$][\w$]*)"
 )
+_NOT_CODE = re.compile(r"//[^\n]*|/\*.*?(?:\*/|\Z)|\"(?:\\.|[^\"\\\n])*+\"?|'(?:\\.|[^'\\\n]){0,12}+'", re.DOTALL)
 _CACHE_BYTES = 256 << 20
 
 
@@ -42,18 +43,19 @@ class Recipe:
 
 # The JVM reserves far more address space than it uses; its heap is what -Xmx bounds.
 _JVM = (
-    "-Xss64m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-XX:-UsePerfData", "-XX:ReservedCodeCacheSize=64m",
+    "-Xss256m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-XX:-UsePerfData", "-XX:ReservedCodeCacheSize=64m",
     "-XX:CompressedClassSpaceSize=64m", "-XX:+ExitOnOutOfMemoryError", "-Xshare:auto",
 )  # fmt: skip
 RECIPES = {
     CPP: Recipe(
-        "g++", ("g++", "-std=gnu++17", "-O2", "-pipe", "-w", "-o", "program"),
+        "g++", ("g++", "-std=gnu++20", "-DONLINE_JUDGE", "-O2", "-pipe", "-w", "-o", "program"),
         "program", "program", ("./program",), 16, 0, 0,
     ),
     JAVA: Recipe(
         "javac",
         ("javac", "-J-Xmx512m", *(f"-J{flag}" for flag in _JVM), "-encoding", "UTF-8", "-nowarn", "-d", "."),
-        "*.class", "program.jar", ("java", "-Xmx{memory}m", *_JVM, "-jar", "program.jar"), 2048, 48, 256,
+        "*.class", "program.jar",
+        ("java", "-Xmx{memory}m", "-DONLINE_JUDGE=true", *_JVM, "-jar", "program.jar"), 8192, 48, 256,
         start_seconds=0.5, share_of_cpu=0.25,
     ),
 }  # fmt: skip
@@ -72,8 +74,18 @@ def has_compiler(language: str) -> bool:
 
 def java_class(source: str) -> str:
     """The name that a Java file must have: its public class's, else Main."""
-    found = _PUBLIC_CLASS.search(source)
-    return found[1] if found else "Main"
+    code, depth, at = code_only(source), 0, 0
+    for found in _PUBLIC_CLASS.finditer(code):
+        depth += code.count("{", at, found.start()) - code.count("}", at, found.start())
+        at = found.start()
+        if depth == 0:  # not a class within a class
+            return found[1]
+    return "Main"
+
+
+def code_only(text: str) -> str:
+    """`text` of the same length in which comments, strings and characters are blank."""
+    return _NOT_CODE.sub(lambda found: re.sub(r"[^\n]", " ", found[0]), text)
 
 
 class Compiled:

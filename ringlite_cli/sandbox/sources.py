@@ -18,14 +18,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ringlite_cli.sandbox.languages import CPP, java_class
+from ringlite_cli.sandbox.languages import CPP, code_only, java_class
 
 _DRIVERS = Path(__file__).parent / "drivers"
 _NODES = ("ListNode", "TreeNode")
 _JAVA_DRIVER, JAVA_TESTS = "RingliteDriver", "RingliteTests"
 _JAVA_IMPORTS = "import java.util.*; import java.util.function.*; import java.util.stream.*; import java.math.*; "
 # Linear in whatever a program holds: an open comment goes to the end, an open string to the line's end.
-_NOT_CODE = re.compile(r"//[^\n]*|/\*.*?(?:\*/|\Z)|\"(?:\\.|[^\"\\\n])*+\"?|'(?:\\.|[^'\\\n]){0,12}+'", re.DOTALL)
 _MACRO = re.compile(r"(?:#|%:)[ \t]*define[ \t]+(\w+)")
 _INCLUDE = re.compile(r"^[ \t]*#[ \t]*include[^\n]*$", re.MULTILINE)
 _CPP_MAIN = re.compile(r"\bint\s+main\s*\(([^)]{0,500})\)\s*(\{)")
@@ -38,10 +37,11 @@ class Sources:
 
     files: dict[str, str]
     start: str = ""
+    prefer: str = ""  # of several classes with a `main`
 
     def key(self) -> str:
         """What the compiler's outcome depends on."""
-        return "\0".join((self.start, *(part for item in self.files.items() for part in item)))
+        return "\0".join((self.start, self.prefer, *(part for item in self.files.items() for part in item)))
 
 
 @functools.cache
@@ -56,13 +56,9 @@ def sources_of(language: str, program: str, tests: Mapping[str, Any]) -> Sources
         build["unit"] = lambda: _cpp_tests(program, str(tests["code"]))
         return Sources({"main.cpp": build[tests["mode"]]()})
     if tests["mode"] == "stdin":
-        return Sources({f"{java_class(program)}.java": program})
+        program = _without_package(program)
+        return Sources({f"{java_class(program)}.java": program}, prefer=java_class(program))
     return _java(program, str(tests["code"]) if tests["mode"] == "unit" else "")
-
-
-def code_only(text: str) -> str:
-    """`text` of the same length in which comments, strings and characters are blank."""
-    return _NOT_CODE.sub(lambda found: re.sub(r"[^\n]", " ", found[0]), text)
 
 
 def _defines(program: str, name: str) -> bool:
@@ -112,14 +108,20 @@ def _closing_brace(code: str, opening: int) -> int:
 
 
 def _java(program: str, tests: str) -> Sources:
-    program = _PACKAGE.sub("", program, count=1)
+    program = _without_package(program)
     files = {f"{name}.java": _driver(f"{name}.java") for name in (*_NODES, _JAVA_DRIVER)}
     files = {name: text for name, text in files.items() if not _defines(program, name.removesuffix(".java"))}
     own = java_class(program)
     files[f"{own}.java"] = _JAVA_IMPORTS + program
     if tests:
-        files[f"{JAVA_TESTS}.java"] = _JAVA_IMPORTS + _java_tests(_PACKAGE.sub("", tests, count=1))
+        files[f"{JAVA_TESTS}.java"] = _JAVA_IMPORTS + _java_tests(_without_package(tests))
     return Sources(files, _JAVA_DRIVER)
+
+
+def _without_package(source: str) -> str:
+    """Java source without its package line: all files of a program lie in one folder."""
+    found = _PACKAGE.search(code_only(source))
+    return source if found is None else source[: found.start()] + source[found.end() :]
 
 
 def java_classes(program: str) -> list[str]:

@@ -99,11 +99,16 @@ final class RingliteDriver {
                 Object result = method.invoke(Modifier.isStatic(method.getModifiers()) ? null : fresh(holder), given);
                 if (method.getReturnType() == void.class) result = given.length == 0 ? null : given[0];
                 StringBuilder line = new StringBuilder();
-                write(result, line);
+                if (result == null && isNode(method.getReturnType())) line.append("[]"); // as an empty list is given
+                else write(result, line);
                 return line.toString();
             }
         }
         throw unfit;
+    }
+
+    private static boolean isNode(Class<?> kind) {
+        return kind.getSimpleName().equals("ListNode") || kind.getSimpleName().equals("TreeNode");
     }
 
     private static Object fresh(Class<?> kind, Object... nothing) throws Exception {

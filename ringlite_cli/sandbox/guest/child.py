@@ -6,8 +6,10 @@ the tests' own checker on answers), `score` (an answer by a scorer), `compile` a
 Exit codes are labels for the judge; a submission that forges one only chooses how it fails.
 """
 
+import _sitebuiltins
 import atexit
 import builtins
+import contextlib
 import gc
 import io
 import json
@@ -35,8 +37,15 @@ def prepare() -> None:
     `__main__` are made here, harness modules leave sys.modules here, and the functions below are called until they
     are specialised (PEP 659).
     """
-    sys.stdin = io.TextIOWrapper(io.BufferedReader(io.FileIO(0, closefd=False)), "utf-8", "replace")
-    sys.stdout, sys.stderr = _writer(1, "surrogateescape"), _writer(2, "backslashreplace")
+    sys.stdin = io.TextIOWrapper(io.BufferedReader(_file(0, "r", "<stdin>")), "utf-8", "replace")
+    vars(sys.stdin)["mode"] = "r"
+    sys.stdout, sys.stderr = _writer(1, "surrogateescape", "<stdout>"), _writer(2, "backslashreplace", "<stderr>")
+    sys.__stdin__, sys.__stdout__, sys.__stderr__ = sys.stdin, sys.stdout, sys.stderr  # type: ignore[misc]
+    for name in ("exit", "quit"):
+        setattr(builtins, name, _sitebuiltins.Quitter(name, "Ctrl-D (i.e. EOF)"))
+    for name in ("help", "copyright"):
+        setattr(builtins, name, _sitebuiltins._Helper())
+    sys.set_int_max_str_digits(0)  # as judges with an older Python have it
     sys.argv = [PROGRAM_FILE]
     sys.path[:] = [p for p in sys.path if not p.startswith("/ringlite")]
     sys.modules["random"].seed(0)  # the same verdict every time
@@ -85,8 +94,28 @@ def main(
     _finish(ROLES[role], marshal.loads(payload), files)
 
 
-def _writer(number: int, errors: str) -> io.TextIOWrapper:
-    return io.TextIOWrapper(io.BufferedWriter(io.FileIO(number, "w", closefd=False)), "utf-8", errors)
+def _file(number: int, mode: str, name: str) -> io.FileIO:
+    file = io.FileIO(number, mode, closefd=False)
+    file.name = name
+    return file
+
+
+def _writer(number: int, errors: str, name: str) -> io.TextIOWrapper:
+    made = io.TextIOWrapper(io.BufferedWriter(_file(number, "w", name)), "utf-8", errors)
+    made.mode = "w"  # type: ignore[misc]
+    return made
+
+
+def _flush_all() -> None:
+    """Writes out what streams still hold: the process's first ones, those in their place, files left open."""
+    for stream in (sys.stdout, sys.__stdout__):
+        if stream is not None and not stream.closed:
+            stream.flush()
+    texts = [stream for stream in gc.get_objects() if type(stream) is io.TextIOWrapper]
+    for stream in (*texts, *(kept for kept in gc.get_objects() if type(kept) is io.BufferedWriter)):
+        with contextlib.suppress(Exception):
+            if not stream.closed and stream.writable():
+                stream.flush()
 
 
 def _read(file: int) -> bytes:
@@ -106,7 +135,7 @@ def _finish(play: "_Role", payload: dict[str, Any], files: dict[str, int]) -> No
             threading._shutdown()  # type: ignore[attr-defined]
         finally:
             atexit._run_exitfuncs()
-            sys.stdout.flush()
+            _flush_all()
     except SystemExit as stop:
         code = stop.code if isinstance(stop.code, int) else int(stop.code is not None)
         if isinstance(stop.code, str):
@@ -139,10 +168,14 @@ _MAIN = types.ModuleType("__main__")
 
 
 def load(source: str, *, prelude: bool) -> dict[str, Any]:
-    """Runs a program as `__main__`; returns its globals. Ends the process with EXIT_COMPILE for a syntax error."""
+    """Runs a program as `__main__`; returns its globals. Ends the process with EXIT_COMPILE for a syntax error.
+
+    prelude: it may use LeetCode's names. They lie below its globals, as built-in names do: they are not its own.
+    """
     space = _MAIN.__dict__
+    space["__file__"] = PROGRAM_FILE
     if prelude:
-        _prelude(space)
+        space["__builtins__"] = vars(builtins) | _prelude(source)
     try:
         code = compile(source, PROGRAM_FILE, "exec", dont_inherit=True)
     except (SyntaxError, ValueError, OverflowError, RecursionError, MemoryError) as error:
@@ -156,8 +189,14 @@ def load(source: str, *, prelude: bool) -> dict[str, Any]:
 _STARS = "typing collections math heapq bisect itertools functools string operator random datetime"
 
 
-def _prelude(space: dict[str, Any]) -> None:
+def _prelude(source: str = "") -> dict[str, Any]:
     """What LeetCode's own runner imports for a `class Solution`, with its list and tree nodes."""
+    space: dict[str, Any] = {}
+    if "Sorted" in source:
+        with contextlib.suppress(ImportError):
+            sorted_ones = __import__("sortedcontainers")
+            space |= {name: getattr(sorted_ones, name) for name in ("SortedList", "SortedDict", "SortedSet")}
+            space |= {"SortedKeyList": sorted_ones.SortedKeyList}
     for name in _STARS.split():
         module = __import__(name)
         for public in getattr(module, "__all__", None) or [n for n in vars(module) if not n.startswith("_")]:
@@ -169,6 +208,7 @@ def _prelude(space: dict[str, Any]) -> None:
         space[thing.__name__] = thing
     space["is_same_list"] = lambda a, b: wire.list_values(a) == wire.list_values(b)
     space["is_same_tree"] = lambda a, b: wire.tree_values(a) == wire.tree_values(b)
+    return space
 
 
 def _program(payload: dict[str, Any], files: dict[str, int]) -> None:
@@ -210,15 +250,14 @@ def _check(payload: dict[str, Any], files: dict[str, int]) -> None:
 
 def _serve(payload: dict[str, Any], files: dict[str, int]) -> None:
     link = peer.Peer(files["link"])
-    space = load(payload["program"], prelude=payload["prelude"])
-    peer.serve(link, space)
+    asked = link.receive()
+    space = load(payload["program"], prelude=asked.get("leetcode") is True)
+    peer.serve(link, space, [str(name) for name in asked.get("used", [])])
 
 
 def _test(payload: dict[str, Any], files: dict[str, int]) -> None:
-    space = _MAIN.__dict__  # where unittest.main looks for cases
-    if payload["prelude"]:
-        _prelude(space)
-    outcome = testing.run_tests(peer.Peer(files["link"]), payload["tests"], space)
+    space, link = _MAIN.__dict__, peer.Peer(files["link"])  # where unittest.main looks for cases
+    outcome = testing.run_tests(link, payload["tests"], space, payload["entry_point"], _prelude)
     os.write(files["result"], json.dumps(outcome).encode())
     if outcome["outcome"] == "gone":
         os._exit(EXIT_GONE)

@@ -19,6 +19,7 @@ def run(context: Context) -> StageResult:
     recipe, folder = context.recipe, context.folder
     problems = chosen(context.problems(section.data), section)
     require_scorers(problems)
+    _refuse_shared_process(problems)
     call_ranks(context.run, context.name)
     with context.verifiers() as verify, context.console.progress(context.name, 1) as bar, tracked(context) as trl:
         result = run_rl(
@@ -46,6 +47,19 @@ def chosen(problems: Sequence[Problem], section: RlStage) -> list[Problem]:
     if not found:
         raise UserError("no problem fits", where="where", hint=labels_there(problems))
     return found
+
+
+def _refuse_shared_process(problems: Sequence[Problem]) -> None:
+    """Raises UserError where tests would share a process with a program: such tests can be passed unsolved."""
+    from ringlite_cli.sandbox.unit_mode import shares_process
+
+    unsound = [problem.id for problem in problems if shares_process(problem.tests)]
+    if unsound:
+        raise UserError(
+            f"{len(unsound)} problems, as {unsound[0]!r}, have C++ or Java tests of mode unit, which can be forged",
+            where="data",
+            hint="give their tests as cases of mode function or stdin, or leave them out; eval takes them",
+        )
 
 
 def faults(recipe: Recipe, name: str) -> list[str]:
