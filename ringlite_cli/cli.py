@@ -296,6 +296,9 @@ def verify(
     tolerance: Annotated[float, typer.Option(min=0.0, help="with --explain: relative, as science has it")] = 0.0,
     workers: Annotated[int, typer.Option(min=1)] = 2,
     isolation: Annotated[str, typer.Option(help="least sandbox isolation: full, partial or none")] = "full",
+    trust_compiled_tests: Annotated[
+        bool, typer.Option(help="run C++ and Java tests of mode unit, though a program can forge their end")
+    ] = False,
 ) -> None:
     """Verify responses offline: a row in, a verdict out."""
     from ringlite_cli.stages.commands.verify import explained, verify_rows
@@ -305,7 +308,7 @@ def verify(
         return
     if file is None or out is None:
         raise UserError("verify needs FILE.jsonl and --out, or --explain GOLD ANSWER")
-    verify_rows(file, out, Console(), workers=workers, isolation=isolation)
+    verify_rows(file, out, Console(), workers=workers, isolation=isolation, trust_compiled_tests=trust_compiled_tests)
 
 
 @app.command()

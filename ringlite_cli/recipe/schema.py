@@ -81,6 +81,9 @@ class Rewards(Section):
         ["sortedcontainers", "numpy"],
         description="installed packages that programs in the sandbox may import; these two where they are installed",
     )
+    trust_compiled_tests: bool = Field(
+        False, description="run C++ and Java tests of mode unit in eval, though a program can forge their end"
+    )
     judge_url: str = Field("", description="OpenAI-compatible address, with /v1, of the verifier `judge`")
     judge_model: str = Field("", description="the model that judges there")
     judge_timeout: float = Field(60.0, gt=0, description="seconds that a judge or a reward model may take")

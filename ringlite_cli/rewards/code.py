@@ -12,10 +12,24 @@ from ringlite_cli.rewards.extract import last_code_block
 from ringlite_cli.rewards.math import done
 from ringlite_cli.sandbox import Sandbox, SandboxVerdict, Submission
 from ringlite_cli.sandbox.model import SANDBOX_ERROR
+from ringlite_cli.sandbox.unit_mode import shares_process
+
+REFUSED = "refused"
+_SHARED = (
+    "C++ and Java tests of mode unit share a process with the program, which can forge their end: give cases of mode "
+    "function or stdin, or set trust_compiled_tests"
+)
 
 
-def verify_code(tests: Mapping[str, Any] | None, response: str, sandbox: Sandbox) -> "Future[Verdict]":
-    """The verdict on one response: the sandbox's words, `unparsed` without a code block, `error` when we failed."""
+def verify_code(
+    tests: Mapping[str, Any] | None, response: str, sandbox: Sandbox, *, trust_compiled_tests: bool = False
+) -> "Future[Verdict]":
+    """Return the verdict on one response: the sandbox's words, `unparsed` without a code block, `error` if we failed.
+
+    Tests that share a process with the program are `refused`, unless trust_compiled_tests.
+    """
+    if shares_process(tests) and not trust_compiled_tests:
+        return done(REFUSED, _SHARED)
     block = last_code_block(response)
     if tests is None:
         return done("error", "the problem has no tests")

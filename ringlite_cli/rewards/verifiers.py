@@ -44,6 +44,7 @@ class VerifierSettings:
     packages: installed distributions that programs may import.
     thought_tags: pairs of tags that open and close a thought. answer_in_thought: whether an answer counts that stands
     only inside a thought; instructions and the judge look at what stands after thoughts in any case.
+    trust_compiled_tests: run C++ and Java tests of mode unit, which share a process with the program.
     """
 
     workers: int = 2
@@ -60,6 +61,7 @@ class VerifierSettings:
     packages: Sequence[str] = USUAL
     thought_tags: Tags = TAGS
     answer_in_thought: bool = False
+    trust_compiled_tests: bool = False
 
     def sandbox(self) -> SandboxSettings:
         """The sandbox's part of these settings. Raises UserError for values that cannot be."""
@@ -196,7 +198,12 @@ class Verifiers:
         if route == "science":
             return verify_science(problem.answer, response, self._math, self.settings.science_tolerance)
         if route == "code":
-            return verify_code(problem.tests, response, self._code_sandbox())
+            return verify_code(
+                problem.tests,
+                response,
+                self._code_sandbox(),
+                trust_compiled_tests=self.settings.trust_compiled_tests,
+            )
         if route == "logic-gym":
             return verify_gym(problem.answer, response, self._scorer_sandbox())
         if route == "judge":

@@ -7,7 +7,9 @@ from ringlite_cli.console import Console
 from ringlite_cli.errors import UserError
 
 
-def verify_rows(file: Path, out: Path, console: Console, *, workers: int, isolation: str) -> None:
+def verify_rows(
+    file: Path, out: Path, console: Console, *, workers: int, isolation: str, trust_compiled_tests: bool = False
+) -> None:
     """Verifies a JSONL file of responses and prints what came out."""
     from ringlite_cli.rewards.verifiers import VerifierSettings
     from ringlite_cli.rewards.verify_file import slowest, verify_file
@@ -16,7 +18,7 @@ def verify_rows(file: Path, out: Path, console: Console, *, workers: int, isolat
         raise UserError("no such file", where=str(file))
     if isolation not in ("full", "partial", "none"):
         raise UserError(f"{isolation!r} is not full, partial or none", where="--isolation")
-    settings = VerifierSettings(workers=workers, isolation=isolation)
+    settings = VerifierSettings(workers=workers, isolation=isolation, trust_compiled_tests=trust_compiled_tests)
     with console.progress("verify", 1) as bar:
         counts = verify_file(file, out, settings, bar.update, console.say)
     for verdict, count in sorted(counts.items(), key=lambda item: -item[1]):
