@@ -45,11 +45,20 @@ class Rules:
 def same(gold: Form, answer: Form, rules: Rules = Rules()) -> bool:
     """Return whether an answer is the gold one. Both were read whole."""
     bound = gold.quantified | answer.quantified
+    if _joined_apart(gold, answer):
+        return False
     if _is_bracketed(gold) or _is_bracketed(answer):
         return any(_same(a, b, rules, bound) for a in _alone(gold) for b in _alone(answer)) or _same_spread(
             gold, answer, rules, bound
         )
     return _same_spread(gold, answer, rules, bound)
+
+
+def _joined_apart(gold: Form, answer: Form) -> bool:
+    """Whether one joins symbols by "and", the other by "or": P and Q is not P or Q; numbers are listed either way."""
+    if not isinstance(gold, Items) or not isinstance(answer, Items) or {gold.joiner, answer.joiner} != {"and", "or"}:
+        return False
+    return all(isinstance(i, Value) and i.node.kind == "sym" for form in (gold, answer) for i in form.items)
 
 
 def _same_spread(gold: Form, answer: Form, rules: Rules, bound: frozenset[str]) -> bool:
@@ -123,11 +132,18 @@ def _read_loosely(gold: Node, answer: Node) -> list[tuple[Node, Node]]:
     pairs = []
     for kind in ("pct", "deg"):
         if (gold.kind == kind) != (answer.kind == kind):
+            if answer.kind == "pct" and not _at_least_one(gold):
+                continue  # a share, and not a number of percent
             one = gold.args[0] if gold.kind == kind else gold
             two = answer.args[0] if answer.kind == kind else answer
             if kind == "pct" or not any(n.kind == "sym" for tree in (one, two) for n in tree.walk()):
                 pairs.append((one, two))
     return pairs
+
+
+def _at_least_one(node: Node) -> bool:
+    value = exact(node) if not node.symbols() else None
+    return value is None or abs(value) >= 1
 
 
 def _is_without_base(gold: Node, answer: Node) -> bool:
