@@ -20,6 +20,9 @@ DOMAINS = ("math", "code", "science", "logic", "general")
 PAPER_SUFFIX = "Please reason step by step, and put your final answer within \\boxed{}."
 """What the paper appends to math and science prompts (§3.3)."""
 
+DEFAULT_SUFFIX = {"math": PAPER_SUFFIX, "science": PAPER_SUFFIX}
+"""Domain -> text after its prompts, where a recipe does not say."""
+
 
 @dataclass(frozen=True, slots=True)
 class Problem:
@@ -64,7 +67,10 @@ VERDICT_REVISION = 2
 compared without a note; `ringlite rescore` verifies stored responses again. 1: before answers were read whole."""
 
 Verify = Callable[[Sequence[tuple[Problem, str]]], list[Verdict]]
-"""Verifies (problem, response) pairs, in order. Rooms that need a verifier get one of these passed in."""
+"""Verifies (problem, response) pairs, in order. Rooms that need a verifier get one of these passed in.
+
+A response whose prompt opened a thought comes with the tag before it (`ringlite_cli.thoughts.with_thought`).
+"""
 
 
 def chat_messages(problem: Problem, suffix: Mapping[str, str]) -> list[dict[str, str]]:

@@ -17,15 +17,17 @@ _LABELS = 24  # rows of a label's table
 _OTHER_REASONS = {
     "unreadable_row": "the row could not be read, or is not of the source's schema",
     "unparseable_answer": "the verifier does not accept the gold answer as an answer to itself",
-    "answer_disagrees": "the verifier finds another answer in the worked trace than the gold answer",
+    "answer_disagrees": "the worked trace or solution arrives at another answer than the gold",
     "solution_dependency": "the accepted solution imports what the sandbox has not",
     "solution_time": "the accepted solution takes longer than the sandbox allows",
     "solution_memory": "the accepted solution needs more memory than the sandbox allows",
     "solution_wrong": "the accepted solution fails a test",
     "solution_error": "the accepted solution or its tests raise an error",
     "duplicate_exact": "the same problem as another row, but for white space, case, punctuation or LaTeX dress",
-    "duplicate_near": "the same label, numbers and operators as another row and near in words; or all but a few words",
+    "duplicate_near": "the same label, numbers and operators as another row, and nearly the same words and question",
     "duplicate_words": "the same words and numbers as another row; signs, operators or the answer differ",
+    "conflicting_answers": "the same text as another row with another answer, and nothing says which is right",
+    "answer_unreachable": "a response that gives this answer in its natural form would not be rewarded",
     "duplicate_semantic": "the same label, and a prompt that the embedding model takes for the same",
     "no_agreement": "no model ever gives the gold answer, and no worked solution confirms it",
     "never_solved": "no model ever solves it",
@@ -54,9 +56,20 @@ def render(funnel: Mapping[str, Any], drops: Sequence[Drop], *, seed: int) -> st
             "## Traces taken off rows that stayed\n",
             _table(("reason", "rows"), [(k, f"{v:,}") for k, v in funnel["traces_stripped"].items()]),
         ]
+    if shared := funnel.get("boilerplate"):
+        parts += ["## What the prompts of a source share\n", "Left out where rows are compared.\n", _shared(shared)]
     parts += _tables(funnel)
     parts += ["## Examples\n", _examples(drops), "## Rules\n", _rules()]
     return "\n".join(parts)
+
+
+def _shared(shared: Mapping[str, Any]) -> str:
+    rows = [
+        (source, t["where"], f"{100 * t['share']:.0f} %", _short(t["text"]), f"{told['taken_off']:,}")
+        for source, told in shared.items()
+        for t in told["texts"]
+    ]
+    return _table(("source", "at its", "of its rows", "text", "prompts that lost it (the suffix says it)"), rows)
 
 
 def _tables(funnel: Mapping[str, Any]) -> list[str]:
@@ -69,8 +82,9 @@ def _tables(funnel: Mapping[str, Any]) -> list[str]:
         parts += ["## Accepted solutions that were run\n", _table(("source", "passed", "failed"), rows)]
     if doubts := funnel.get("doubtful"):
         told_of = [(source, ", ".join(f"{why} {n}" for why, n in counts.items())) for source, counts in doubts.items()]
-        parts += ["## Held-out rows that stay, though the verifier rejects what the source gives\n"]
-        parts += ["No response to these can be relied on to score; doubtful.jsonl lists them.\n"]
+        parts += ["## Rows that stay, though something speaks against their answer\n"]
+        parts += ["Held-out rows that the verifier rejects, and others where `doubtful: keep` says so; "]
+        parts += ["doubtful.jsonl lists them.\n"]
         parts += [_table(("source", "rows"), told_of)]
     if told := funnel.get("distill"):
         parts += ["## Traces of a teacher\n", f"{told['kept']:,} of {told['asked']:,} problems have one now.\n"]

@@ -7,8 +7,9 @@ from ringlite_cli.data.rows import Drop, Row, Sifted
 from ringlite_cli.data.rules import LANGUAGES, PROBLEM_FAMILIES, TRACES
 from ringlite_cli.data.rules.answers import missing_answer
 from ringlite_cli.data.rules.code import missing_tests
-from ringlite_cli.data.rules.language import other_language
+from ringlite_cli.data.rules.language import language_of
 from ringlite_cli.data.rules.repair import MENDABLE, mended_tests
+from ringlite_cli.data.solutions import READ, last_result
 from ringlite_cli.problems import Problem
 
 if TYPE_CHECKING:
@@ -20,11 +21,16 @@ def is_benchmark(row: Row) -> bool:
     return row.split == "eval" and not row.procedural
 
 
-def reasons_of(problem: Problem, benchmark: bool, languages: Sequence[str]) -> tuple[str | None, str | None]:
-    """Why the problem is out, and why its trace is; None for what is fine."""
+def reasons_of(
+    problem: Problem, benchmark: bool, languages: Sequence[str], core: str | None = None
+) -> tuple[str | None, str | None]:
+    """Why the problem is out, and why its trace is; None for what is fine.
+
+    core: the prompt without what its source's prompts share, which may be in another language than the problem.
+    """
     if benchmark:
         return _unscorable(problem), None
-    reason = other_language(problem, languages)
+    reason = None if language_of(problem.prompt if core is None else core) in languages else "other_language"
     for family in PROBLEM_FAMILIES:
         reason = reason or family.reason(problem)
     return reason, None if reason else TRACES.reason(problem)
@@ -49,11 +55,17 @@ def cleanse(rows: Sequence[Row], features: "Features | None" = None, languages: 
         if reason or (trace_reason and row.procedural):
             sifted.drops.append(Drop(row, reason or trace_reason or ""))
             continue
-        if trace_reason:
+        if trace_reason == "trace_no_final_answer" and _states_a_value(row.problem):
+            row.unboxed = True  # verification weighs what it arrives at
+        elif trace_reason:
             sifted.traces_stripped.append((row, trace_reason))
             _take_trace_off(row)
         sifted.kept.append(row)
     return sifted
+
+
+def _states_a_value(problem: Problem) -> bool:
+    return (problem.verifier or problem.domain) in READ and last_result(problem.trace or "") is not None
 
 
 def _take_trace_off(row: Row) -> None:

@@ -9,6 +9,7 @@ import shutil
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ import numpy as np
 
 from ringlite_cli.data import card, funnel
 from ringlite_cli.data.asking import Asking
+from ringlite_cli.data.boilerplate import Boilerplate, find_boilerplate
 from ringlite_cli.data.cards import card_warnings
 from ringlite_cli.data.cleansing import cleanse, is_benchmark
 from ringlite_cli.data.decontaminate import decontaminate
@@ -25,8 +27,8 @@ from ringlite_cli.data.duplicates import drop_duplicates
 from ringlite_cli.data.features import Features, join, measure
 from ringlite_cli.data.labelling import label_rows
 from ringlite_cli.data.output import read_origins, write_drops, write_provenance
-from ringlite_cli.data.rows import Progress, Row, Sifted, Spool
-from ringlite_cli.data.rules import LANGUAGES
+from ringlite_cli.data.rows import Drop, Progress, Row, Sifted, Spool
+from ringlite_cli.data.rules import LANGUAGES, unworded
 from ringlite_cli.data.semantic import (
     drop_semantic_duplicates,
     embed_rows,
@@ -36,7 +38,7 @@ from ringlite_cli.data.semantic import (
 from ringlite_cli.data.sets import draw_sets
 from ringlite_cli.data.sources import MAX_UNREADABLE, GeneratorLike, load_sources
 from ringlite_cli.data.suites import order_tests
-from ringlite_cli.data.verification import run_aside, verify_rows
+from ringlite_cli.data.verification import Doubts, doubted, run_aside, same_answers, verify_rows
 from ringlite_cli.problems import Verify, write_problems
 from ringlite_cli.recipe.schema import Difficulty, Distill, ProblemSet, Responder, Source
 from ringlite_cli.runs.files import write_json, write_text
@@ -63,7 +65,10 @@ class Steps:
 
     languages: Sequence[str] = LANGUAGES
     workers: int | None = None
-    equal_words: bool = True
+    equal_words: bool = False
+    keep_doubtful: bool = False
+    doubts: Doubts | None = None
+    prompt_suffix: Mapping[str, str] = field(default_factory=dict)
     semantic_duplicates: float | None = None
     semantic_contamination: float | None = None
     order_tests: bool = False
@@ -102,7 +107,7 @@ def curate(
     trail (dropped.jsonl, funnel.json, CARD.md) is on disk by then, to see why.
     """
     steps = replace(steps or Steps(), progress=progress)
-    warnings = [*warnings, *card_warnings(sources)]
+    warnings = [*warnings, *card_warnings(sources), *unworded(steps.languages)]
     if steps.semantic_duplicates or steps.semantic_contamination or steps.label_embeddings:
         model_folder()  # its absence shows now, not after an hour
     shutil.rmtree(out_dir / _SPOOL, ignore_errors=True)
@@ -112,7 +117,7 @@ def curate(
         loaded = load_sources(sources, seed=seed, generators=generators, max_unreadable=max_unreadable, spool=spool)
         rows = [row for source in loaded for row in source.rows]
         sifted = sift(rows, verify, steps, folder=out_dir / _SPOOL)
-        notes = _ask(sifted, models) | _label(sifted.kept, steps, models)
+        notes = sifted.notes | _ask(sifted, models) | _label(sifted.kept, steps, models)
         sifted.drops[:0] = [drop for source in loaded for drop in source.unreadable]
         return _finish(sifted, sets, out_dir, seed, warnings, notes)
     finally:
@@ -127,34 +132,71 @@ def sift(rows: Sequence[Row], verify: Verify, steps: Steps, folder: Path | None 
     """
     for number, row in enumerate(rows):
         row.number = number
+    boilerplate = find_boilerplate(rows)
     held = _Held()
-    all_of = Sifted()
+    all_of = Sifted(notes=_shared_texts(rows, boilerplate, steps.prompt_suffix))
     for split in PRECEDENCE:
         here = [r for r in rows if r.split == split]
         if not here:
             continue
         features = measure(
-            here, languages=steps.languages, folder=folder, workers=steps.workers, progress=steps.progress
+            here,
+            languages=steps.languages,
+            folder=folder,
+            workers=steps.workers,
+            progress=steps.progress,
+            boilerplate=boilerplate,
         )
         apart = decontaminate(here, held.rows, features, held.features)
         apart = _then(apart, _leaks(apart.kept, features, held, steps))
         clean = cleanse(apart.kept, features, steps.languages)
-        verified = verify_rows(clean.kept, verify, steps.progress)
+        verified = verify_rows(
+            clean.kept, verify, steps.progress, doubts=steps.doubts, keep_doubtful=steps.keep_doubtful
+        )
         if steps.order_tests:
             order_tests(verified.kept, verify, steps.mutants, steps.progress)
         benchmarks = [r for r in verified.kept if is_benchmark(r)]
         others = [r for r in verified.kept if not is_benchmark(r)]
-        single = drop_duplicates(others, features, words=steps.equal_words)
+        single = drop_duplicates(
+            others,
+            features,
+            words=steps.equal_words,
+            agree=partial(same_answers, verify),
+            keep_conflicts=steps.keep_doubtful,
+        )
+        for doubt in single.doubtful:
+            _mark_doubtful(doubt)
+        all_of.doubtful += single.doubtful
         single = _then(single, _copies(single.kept, features, steps))
         held.add(benchmarks + single.kept, features if split != PRECEDENCE[-1] else None)
         all_of.drops += apart.drops + clean.drops + verified.drops + single.drops
-        all_of.traces_stripped += clean.traces_stripped
+        all_of.traces_stripped += clean.traces_stripped + verified.traces_stripped
         all_of.mended += clean.mended
         all_of.doubtful += verified.doubtful
         all_of.ran += verified.ran + run_aside(apart.drops + clean.drops, verify)
     all_of.kept = sorted(held.rows, key=lambda r: r.number)
     all_of.drops.sort(key=lambda d: d.number)
     return all_of
+
+
+def _shared_texts(rows: Sequence[Row], boilerplate: Boilerplate, suffix: Mapping[str, str]) -> dict[str, Any]:
+    """Take off prompts what the recipe's suffix says again; for the funnel, what each source's prompts share."""
+    cut: Counter[str] = Counter()
+    echoing = {source for source in boilerplate.shared if boilerplate.echoes(source, suffix.values())}
+    for row in rows if echoing else ():
+        problem = row.problem
+        if row.procedural or problem.source not in echoing:
+            continue
+        prompt = boilerplate.without_echo(problem.prompt, problem.source, suffix.get(problem.domain, ""))
+        if prompt != problem.prompt:
+            row.change(prompt=prompt)
+            cut[problem.source] += 1
+    return {"boilerplate": {s: {"texts": t, "taken_off": cut[s]} for s, t in boilerplate.counts.items()}}
+
+
+def _mark_doubtful(doubt: Drop) -> None:
+    assert isinstance(doubt.subject, Row)
+    doubt.subject.problem = doubted(doubt.subject.problem, doubt.reason)
 
 
 def _ask(sifted: Sifted, models: Models | None) -> dict[str, Any]:

@@ -83,7 +83,7 @@ def solutions(ran: Mapping[tuple[str, str], int]) -> dict[str, Any]:
 
 
 def doubtful(rows: Sequence[Drop]) -> dict[str, dict[str, int]]:
-    """Per source, the held-out rows that stay although the verifier rejects what the source gives, by reason."""
+    """Per source, the rows that stay although something speaks against their answer, by reason."""
     counts: dict[str, Counter[str]] = {}
     for row in rows:
         counts.setdefault(row.source, Counter())[row.reason] += 1

@@ -1,7 +1,6 @@
 """Loads the sources of a recipe: local files, hub data sets (or the local files that stand in for them), generators."""
 
 import json
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -10,13 +9,14 @@ from typing import Any, Protocol
 from ringlite_cli.data.adapters import EDUCATION, Adapter, BadRow, choose
 from ringlite_cli.data.readers import RawRow, Unreadable, read_file, read_hub
 from ringlite_cli.data.rows import Drop, Row, Spool
+from ringlite_cli.data.solutions import answer_of, without_unit
 from ringlite_cli.data.text import stable_hash
+from ringlite_cli.data_folder import data_folder
 from ringlite_cli.errors import UserError
 from ringlite_cli.problems import DOMAINS, Problem
 from ringlite_cli.recipe.schema import Source
 
 MAX_UNREADABLE = 0.2
-DATA_VARIABLE = "RINGLITE_DATA"
 
 
 class GeneratorLike(Protocol):
@@ -85,8 +85,8 @@ def local_path(source: Source) -> Path | None:
     """The file that a source is read from; None where the hub is asked, for want of a stand-in."""
     if source.path:
         return Path(source.path).expanduser()
-    folder = os.environ.get(DATA_VARIABLE)
-    stand_in = Path(folder).expanduser() / source.local if folder and source.local else None
+    folder = data_folder()
+    stand_in = folder / source.local if folder and source.local else None
     return stand_in if stand_in and stand_in.is_file() else None
 
 
@@ -144,6 +144,10 @@ def _problem(blank: Problem, raw: RawRow, adapter: Adapter, source: Source) -> P
     problem = replace(blank, **fields)
     if source.adapter in EDUCATION:
         problem.labels.setdefault("education", EDUCATION[source.adapter])
+    if problem.answer and (bare := without_unit(problem.answer)) != problem.answer:
+        problem = replace(problem, answer=bare)
+    if answer := answer_of(problem):
+        problem = replace(problem, answer=answer, labels={**problem.labels, "answer_from": "trace"})
     if problem.domain not in DOMAINS:
         raise BadRow(f"unknown domain {problem.domain!r}; known: {', '.join(DOMAINS)}")
     if not _is_utf8(problem):

@@ -4,7 +4,6 @@ import contextlib
 import json
 import os
 import select
-import shutil
 import signal
 import socket
 import subprocess
@@ -43,16 +42,17 @@ class Jail:
         slot: int = 0,
         memory_mb: int = 0,
         packages: Mapping[str, str] | None = None,
+        scorers: bool = False,
     ) -> None:
         """memory_mb: of all processes of a run together, where a control group can be had; 0 for no such limit.
 
-        packages: name -> path of what programs may import beside the standard library.
+        packages: name -> path of what programs may import beside the standard library. scorers: load reasoning-gym's.
         """
-        self._packages = packages or {}
+        self._packages, self._scorers = packages or {}, scorers
         self.isolation = isolation
         self._group, self._memory_mb = (MemoryGroup.make(slot) if memory_mb else None), memory_mb + _WARM_MB
         self._log = tempfile.TemporaryFile()  # noqa: SIM115  (closed by `close`)
-        self._scratch = tempfile.mkdtemp(prefix="ringlite-") if isolation.level == "none" else ""
+        self._scratch = _scratch() if isolation.level == "none" else ""
         self._site = self._linked_packages() if isolation.level == "none" else SITE
         self._sending = threading.Lock()
         self._called_off = False
@@ -78,20 +78,23 @@ class Jail:
         if self._group is not None:
             self._group.limit(self._memory_mb << 20)
             joining = self._group.join()
-        place = Place(slot, files_mb, self._site, self._scratch, self._packages, joining)
+        place = Place(slot, files_mb, self._site, self._scratch, self._packages, joining, self._scorers)
         common: dict[str, Any] = {"stdin": subprocess.DEVNULL, "stdout": self._log, "stderr": self._log}
         return start(self.isolation, place, theirs.fileno(), common)
 
     def _linked_packages(self) -> str:
         folder = Path(tempfile.mkdtemp(prefix="ringlite-site-"))
+        folder.chmod(0o755)
         for name, path in self._packages.items():
+            (folder / name).parent.mkdir(exist_ok=True)
             (folder / name).symlink_to(path)
         return str(folder)
 
     def _remove_folders(self) -> None:
+        """Removes folders of level `none`, by tools that neither depth nor a closed folder stops."""
         if self.isolation.level == "none":
-            shutil.rmtree(self._scratch, ignore_errors=True)
-            shutil.rmtree(self._site, ignore_errors=True)
+            for command in (["chmod", "-R", "u+rwX"], ["rm", "-rf"]):
+                subprocess.run([*command, "--", self._scratch, self._site], stderr=subprocess.DEVNULL, check=False)
 
     def run(
         self, request: dict[str, Any], files: list[int], bounds: usage.Bounds, enough: Callable[[], bool] | None = None
@@ -194,3 +197,10 @@ class Jail:
         log = self._log.read().decode(errors="replace").strip()
         self._log.close()
         return log
+
+
+def _scratch() -> str:
+    """A folder for the folders of runs, which a run may pass but not list."""
+    folder = tempfile.mkdtemp(prefix="ringlite-")
+    os.chmod(folder, 0o711)
+    return folder

@@ -1,8 +1,10 @@
 """Installed packages that programs in a jail may import: which they are, and where their files lie."""
 
 import functools
+import os
 from collections.abc import Iterable
 from importlib.metadata import PackageNotFoundError, distribution
+from pathlib import Path
 
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
@@ -50,5 +52,17 @@ def _files(name: str) -> dict[str, str] | None:
         installed = distribution(name)
     except (PackageNotFoundError, ValueError):
         return None
-    tops = {file.parts[0] for file in installed.files or ()} - {"..", "__pycache__"}
-    return {top: str(installed.locate_file(top)) for top in sorted(tops)}
+    own: dict[str, set[str]] = {}
+    for file in installed.files or ():
+        own.setdefault(file.parts[0], set()).update(file.parts[1:2])
+    places: dict[str, str] = {}
+    for top in sorted(own.keys() - {"..", "__pycache__"}):
+        places |= _own_part(Path(str(installed.locate_file(top))), own[top])
+    return places
+
+
+def _own_part(top: Path, own: set[str]) -> dict[str, str]:
+    """A distribution's part of a folder: all of it, or what is its own where others have installed there too."""
+    if top.is_dir() and set(os.listdir(top)) - own - {"__pycache__"}:
+        return {f"{top.name}/{each}": str(top / each) for each in sorted(own) if (top / each).exists()}
+    return {top.name: str(top)} if top.exists() else {}

@@ -39,7 +39,7 @@ class Place:
 
     slot: its number in this process. site: the folder of packages, inside. scratch: the folder for runs, "" in a jail
     that mounts its own. packages: name -> path of what programs may import. joining: the start of a command line that
-    joins a control group.
+    joins a control group. scorers: load reasoning-gym's.
     """
 
     slot: int
@@ -48,6 +48,7 @@ class Place:
     scratch: str
     packages: Mapping[str, str]
     joining: list[str]
+    scorers: bool = False
 
 
 def start(isolation: Isolation, place: Place, control: int, common: dict[str, Any]) -> "subprocess.Popen[bytes]":
@@ -61,9 +62,9 @@ def start(isolation: Isolation, place: Place, control: int, common: dict[str, An
     root = "/ringlite" if jailed else str(GUEST.parent)
     interpreter = inside(python()[0]) if jailed else python()[0]
     inner = [interpreter, "-s", "-S", "-P", "-B", "-c", _ENTER.format(root=root, site=place.site)]
-    inner += [str(control), uid, str(place.files_mb << 20), place.scratch or "/tmp", "0"]
+    inner += [str(control), uid, str(place.files_mb << 20), place.scratch or "/tmp"]
+    inner += [str(int(not jailed and not open_to_others(interpreter))), *(["scorers"] if place.scorers else [])]
     if not jailed:
-        inner[-1] = str(int(not open_to_others(interpreter)))
         outside: dict[str, Any] = {"env": ENVIRONMENT, "cwd": "/", "start_new_session": True}
         return subprocess.Popen([*place.joining, *inner], pass_fds=[control], **outside, **common)
     outer = jail_arguments(str(find_bwrap()), isolation, place.packages)

@@ -54,3 +54,25 @@ def test_datetime_is_the_module_for_a_leetcode_solution():
     program = "class Solution:\n    def f(self): return datetime.date(2019, 8, 31).strftime('%A'), str(timedelta(1))"
     with Sandbox(SandboxSettings(workers=1, seconds=20, isolation="none")) as sandbox:
         assert sandbox.run(returns(program, ["Saturday", "1 day, 0:00:00"])).verdict == "accepted"
+
+
+def test_of_a_shared_folder_only_the_listed_distribution_s_part_is_shown(tmp_path, monkeypatch):
+    for name, part in (("ours-of-two", "ours"), ("theirs-of-two", "theirs")):
+        (tmp_path / "shared_by_two" / part).mkdir(parents=True)
+        (tmp_path / "shared_by_two" / part / "__init__.py").write_text("value = 5")
+        info = tmp_path / f"{name.replace('-', '_')}-1.dist-info"
+        info.mkdir()
+        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1\n")
+        (info / "RECORD").write_text(
+            f"shared_by_two/{part}/__init__.py,,\n{info.name}/METADATA,,\n{info.name}/RECORD,,\n"
+        )
+    monkeypatch.syspath_prepend(tmp_path)
+    places = site_packages(("ours-of-two",))
+    assert sorted(places) == ["ours_of_two-1.dist-info", "shared_by_two/ours"]
+    assert places["shared_by_two/ours"] == str(tmp_path / "shared_by_two" / "ours")
+    program = "import os, shared_by_two.ours as ours\ndef f(): return ours.value, os.listdir(ours.__path__[0] + '/..')"
+    for level in ("none", isolation_level().level):
+        settings = SandboxSettings(workers=1, seconds=20, packages=("ours-of-two",), isolation=level)
+        with Sandbox(settings) as sandbox:
+            judged = sandbox.run(returns(program, [5, ["ours"]]))
+            assert judged.accepted or (level == "none" and "theirs" in judged.detail), judged

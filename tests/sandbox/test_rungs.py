@@ -9,6 +9,7 @@ import pytest
 
 from ringlite_cli.sandbox import Sandbox, SandboxSettings, Submission, isolation_level, ladder, packages
 from ringlite_cli.sandbox.guest import lock
+from ringlite_cli.sandbox.languages import has_compiler
 from ringlite_cli.sandbox.view import Isolation, inside
 
 pytestmark = pytest.mark.skipif(isolation_level().level != "full", reason=f"isolation here is {isolation_level()}")
@@ -102,6 +103,38 @@ def test_only_listed_packages_are_visible(rung, monkeypatch):
     told = answer(rung, monkeypatch, body)
     listed = sorted(n for n in packages.site_packages(packages.USUAL) if not n.endswith((".dist-info", ".libs")))
     assert told.replace("(", "[").replace(")", "]") == f"[[], {listed!r}]"
+
+
+DOUBLE = {
+    "python": "import tempfile\nwith tempfile.TemporaryFile() as f: print(int(input()) * 2)",
+    "cpp": '#include <cstdio>\nint main() { int n; scanf("%d", &n); printf("%d", 2 * n); }',
+    "java": "public class Main { public static void main(String[] none) {\n"
+    "System.out.println(2 * new java.util.Scanner(System.in).nextInt()); } }",
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("rung", RUNGS)
+def test_programs_of_each_language_run_on_each_rung(rung, monkeypatch):
+    monkeypatch.setattr("ringlite_cli.sandbox.pool.require_isolation", lambda level: RUNGS[rung])
+    with Sandbox(SandboxSettings(workers=1, isolation="none")) as sandbox:
+        for language in filter(has_compiler, DOUBLE):
+            tests = {"mode": "stdin", "language": language, "cases": [{"input": "21", "output": "42"}]}
+            judged = sandbox.run(Submission(DOUBLE[language], tests))
+            assert judged.accepted, (language, judged)
+
+
+@pytest.mark.slow
+def test_a_folder_too_deep_to_remove_harms_no_later_run(monkeypatch, tmp_path):
+    monkeypatch.setattr("ringlite_cli.sandbox.pool.require_isolation", lambda level: RUNGS["none"])
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    tmp_path.chmod(0o755)
+    tests = {"mode": "stdin", "cases": [{"input": "", "output": "42"}]}
+    deep = "import os\nfor _ in range(3000): os.mkdir('d'); os.chdir('d')\nos.chmod('.', 0)\nprint(42)"
+    with Sandbox(SandboxSettings(workers=1, isolation="none")) as sandbox:
+        assert [sandbox.run(Submission(deep, tests)).verdict for _ in range(2)] == ["accepted"] * 2
+        assert len(os.listdir(tmp_path)) <= 2  # one jail's
+    assert not os.listdir(tmp_path)
 
 
 ODD = """

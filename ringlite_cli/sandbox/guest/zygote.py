@@ -21,7 +21,7 @@ import time
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from . import child, lock
+from . import child, lock, scoring
 
 PRELOAD = """
 encodings.idna array bisect collections copy dataclasses datetime decimal enum fractions functools heapq io itertools
@@ -245,28 +245,37 @@ def _children() -> list[int]:
 
 
 def _remove(folder: str) -> None:
-    """Removes a folder and what is in it, as far as this process may; opened first where its owner has closed it."""
-    with contextlib.suppress(OSError):
+    """Removes a folder and what is in it, as far as this process may; opened first where its owner has closed it.
+
+    What lies too deep stays until the jail is closed; no run can list the folder that it lies in.
+    """
+    with contextlib.suppress(OSError, RecursionError):
         os.chmod(folder, 0o700)
+        _open_folders(folder)
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _open_folders(folder: str) -> None:
     for place, folders, _ in os.walk(folder):
         for path in (os.path.join(place, name) for name in folders):
             if not os.path.islink(path):  # what it leads to is not the run's
                 with contextlib.suppress(OSError):
                     os.chmod(path, 0o700)
-    shutil.rmtree(folder, ignore_errors=True)
 
 
 def main(register_at_fork: Callable[..., None]) -> None:
     """Entry point: argv is the control socket's number, the child's user id or '-', /tmp bytes, the folder that
-    programs run in (/tmp in a jail), and "1" where they may read closed folders.
+    programs run in (/tmp in a jail), "1" where they may read closed folders, and "scorers" in a jail for these.
 
     Up to here `os.register_at_fork` did nothing: modules ask to be mended in every child, for threads that this process
     does not have and random seeds that shall stay as they are. From here on it is itself, for the programs.
     """
-    number, uid, tmp_bytes, folder, reads_all = sys.argv[1:6]
+    number, uid, tmp_bytes, folder, reads_all, *more = sys.argv[1:]
     os.environ.pop("LD_BIND_NOW", None)
     for name in PRELOAD.split():
         __import__(name)
+    if "scorers" in more:
+        scoring.warm()
     os.register_at_fork = register_at_fork
     sys.setrecursionlimit(1000)
     control = socket.socket(fileno=int(number))

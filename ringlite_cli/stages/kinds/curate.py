@@ -1,7 +1,7 @@
 """curate: from raw sources to verified, disjoint sets with a funnel, the dropped rows and a data card."""
 
 import difflib
-import os
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from ringlite_cli.console import Progress
 from ringlite_cli.problems import Verify
 from ringlite_cli.recipe.engine import Engine
-from ringlite_cli.recipe.schema import CurateStage, Recipe, Responder, Source
+from ringlite_cli.recipe.schema import CurateStage, Recipe, Responder
 from ringlite_cli.samples import Sampler, SamplingSettings
 from ringlite_cli.stages.base import Context, StageKind, StageResult
 from ringlite_cli.stages.parts.remembered import Remembered
@@ -38,7 +38,7 @@ def run(context: Context) -> StageResult:
             seed=context.recipe.seed,
             generators=GENERATORS,
             max_unreadable=section.max_unreadable,
-            steps=_steps(section),
+            steps=_steps(section, context.recipe.prompt_suffix),
             models=models,
             progress=lambda step, done, total: bar.update(done, total, step),
         )
@@ -60,13 +60,15 @@ def _others() -> dict[str, str]:
     return {file.partition(".")[0].lower(): file for file in (*_TRAIL, "provenance.parquet")}
 
 
-def _steps(section: CurateStage) -> "Steps":
+def _steps(section: CurateStage, suffix: Mapping[str, str]) -> "Steps":
     from ringlite_cli.data.curate import Steps
 
     return Steps(
         languages=section.languages,
         workers=section.workers,
         equal_words=section.duplicates.words,
+        keep_doubtful=section.doubtful == "keep",
+        prompt_suffix=suffix,
         semantic_duplicates=section.duplicates.semantic,
         semantic_contamination=section.decontamination.semantic,
         order_tests=section.tests.order,
@@ -109,17 +111,11 @@ def _open_sampler(responder: Responder, *, engine: Engine, seed: int) -> Sampler
     return open_sampler(str(responder.path), settings, engine, responder.dtype)
 
 
-def local_file(source: Source) -> Path | None:
-    """The file that a source is read from, where it is a file: its path, or the stand-in under $RINGLITE_DATA."""
-    if source.path:
-        return Path(source.path)
-    root = os.environ.get("RINGLITE_DATA")
-    stand_in = Path(root) / source.local if root and source.local else None
-    return stand_in if stand_in and stand_in.is_file() else None
-
-
 def files(context: Context) -> dict[str, Path]:
-    found = {source.name: local_file(source) for source in context.section.sources}
+    """The files that sources are read from, where they are files."""
+    from ringlite_cli.data.sources import local_path
+
+    found = {source.name: local_path(source) for source in context.section.sources}
     return {f"source/{name}": path for name, path in found.items() if path}
 
 
@@ -148,7 +144,7 @@ STAGE = StageKind(
     artifacts={
         "<set>": "a set of problems, parquet",
         "dropped": "every dropped row with its reason",
-        "doubtful": "held-out rows that stay though the verifier rejects what their source gives",
+        "doubtful": "rows that stay though something speaks against their answer",
         "funnel": "counts by reason, source and domain",
         "card": "the data card of the produced sets",
         "provenance": "where each row of each set came from, and what it passed",

@@ -1,0 +1,34 @@
+"""What all sections of a recipe share: unknown keys are refused, and values do not change."""
+
+from typing import Annotated, Any, Self
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+
+from ringlite_cli.errors import RecipeErrors
+from ringlite_cli.problems import DOMAINS
+from ringlite_cli.recipe.fault_messages import fault_message
+
+
+def _known_domain(name: str) -> str:
+    if name not in DOMAINS:
+        raise ValueError(f"{name!r} is not a domain; domains are {', '.join(DOMAINS)}")
+    return name
+
+
+Domain = Annotated[str, AfterValidator(_known_domain)]
+Positive = Annotated[int, Field(gt=0)]
+Probability = Annotated[float, Field(gt=0, le=1)]
+
+
+class Section(BaseModel):
+    """A part of a recipe."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    @classmethod
+    def made(cls, **keys: Any) -> Self:
+        """Return the section with these keys. Raises RecipeErrors (a UserError) with every fault of them."""
+        try:
+            return cls(**keys)
+        except ValidationError as error:
+            raise RecipeErrors([fault_message(each, cls) for each in error.errors()]) from None
