@@ -180,6 +180,8 @@ def _without_comment(tokens: list[Token]) -> list[Token]:
         depth += {"close": 1, "open": -1}.get(tokens[place].kind, 0)
         if depth == 0:
             inside = tokens[place + 1 : -1]
+            if place and len(inside) == 1 and inside[0].kind == "word":  # 99 (screws)
+                return tokens if inside[0].text.lower() in _CONDITIONAL | set(_MANY) else tokens[:place]
             remark = len(inside) > 1 and all(t.kind in ("word", "sym", "and", "or", "-") for t in inside)
             wordy = sum(t.kind == "word" for t in inside) * 2 > len(inside)
             return tokens[:place] if remark and wordy else tokens

@@ -291,9 +291,10 @@ class _Parser:
                 words.append(token.text)
 
     def _fraction(self) -> Node:
+        start = self.place
         top, bottom = self._argument(), self._argument()
-        if _is_differential(top) and _is_differential(bottom):
-            raise Unread("a derivative")
+        if _is_differential(top) and _is_differential(bottom):  # one symbol: its d is no factor that cancels
+            return Node("sym", name="derivative " + "".join(t.text for t in self.tokens[start : self.place]))
         return Node("div", (top, bottom))
 
     def _argument(self) -> Node:

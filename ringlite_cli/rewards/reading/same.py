@@ -398,11 +398,27 @@ def _same_relation(gold: Form, answer: Form, rules: Rules, bound: frozenset[str]
         if not isinstance(bare, Relation):
             names = one[1] or two[1]
             return _same(one[2], two[2], rules, bound | frozenset(names) | _parameter(one[2], two[2], names))
+    if isinstance(gold, Value) and isinstance(answer, Relation) and _states_a_result(answer):
+        return _same(gold, answer.sides[-1], rules, bound)
     if not isinstance(gold, Relation) or not isinstance(answer, Relation):
         return _same_equation(gold, answer)
     if gold.signs == answer.signs and len(gold.sides) == len(answer.sides) and set(gold.signs) - {"="}:
         return all(_same(a, b, rules, bound) for a, b in zip(gold.sides, answer.sides, strict=True))
     return _same_equation(gold, answer)
+
+
+def _states_a_result(answer: Relation) -> bool:
+    """Whether an equation tells what a sum of letters, an angle or a calculation comes to: a + b = 7, 3 + 4 = 7."""
+    left, right = answer.sides[0], answer.sides[-1]
+    if set(answer.signs) != {"="} or not isinstance(left, Value) or not isinstance(right, Value) or left.words:
+        return False
+    node = left.node
+    if right.node.symbols():
+        return False
+    if not node.symbols():
+        return bool(same_value(node, right.node))
+    angle = node.kind == "mul" and node.args[0].name in ("angle", "triangle")
+    return angle or (node.kind == "add" and all(term.kind == "sym" for term in node.args))
 
 
 def _parameter(one: Form, two: Form, names: tuple[str, ...]) -> frozenset[str]:

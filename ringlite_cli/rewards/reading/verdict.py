@@ -4,7 +4,7 @@ import re
 from functools import lru_cache
 
 from ringlite_cli.rewards.reading.answers import read
-from ringlite_cli.rewards.reading.forms import Form, Items
+from ringlite_cli.rewards.reading.forms import Form, Items, Words
 from ringlite_cli.rewards.reading.same import Rules, same
 from ringlite_cli.rewards.reading.spelling import spell
 from ringlite_cli.rewards.reading.tokens import Unread
@@ -67,6 +67,12 @@ def fault_of_gold(gold: str) -> str:
     """Return why a gold answer is not read as a whole, or ''. Such an answer can be compared as text alone."""
     found = _form(gold)
     return found if isinstance(found, str) else ""
+
+
+def is_sentence(gold: str) -> bool:
+    """Return whether a gold answer is several words and no number, which a response would hardly repeat."""
+    found = _form(gold)
+    return isinstance(found, Words) and len(found.text.split()) > 1
 
 
 def explain(gold: str, answer: str, tolerance: float = 0.0) -> str:
