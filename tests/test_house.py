@@ -21,6 +21,7 @@ GROUND = {
     "http_client",
     "model_text",
     "thoughts",
+    "where",
     "whole",
 }
 LOW = {"recipe", "runs"}

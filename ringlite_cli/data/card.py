@@ -6,6 +6,7 @@ from functools import cache
 from typing import Any
 
 from ringlite_cli.data.labels import MSC
+from ringlite_cli.data.needs import FOR_COMPARISON_RULES
 from ringlite_cli.data.rows import Drop
 from ringlite_cli.data.rules import RULES
 from ringlite_cli.data.text import collapse
@@ -96,6 +97,9 @@ def _tables(funnel: Mapping[str, Any]) -> list[str]:
             f"## Pass rates of {_short(name)}, all problems asked\n",
             _table(("pass rate", "rows"), _pairs(counts)),
         ]
+    for name, values in funnel.get("pass_rates_by_label", {}).items():
+        rows = [(_short(value), f"{told['rows']:,}", f"{told['pass_rate']:.2f}") for value, told in values.items()]
+        parts += [f"## Pass rates by {name}\n", _table((name, "rows", "mean pass rate"), rows[:_LABELS])]
     for name, counts in funnel.get("labels", {}).items():
         if name == "pass_rate":
             counts = dict(sorted(counts.items()))
@@ -114,14 +118,15 @@ def _pairs(counts: Mapping[str, int]) -> list[tuple[str, str]]:
 
 
 @cache
-def passed(domain: str, traced: bool, benchmark: bool, verified: bool = True) -> str:
+def passed(domain: str, traced: bool, benchmark: bool, verified: bool = True, compared: bool = True) -> str:
     """The names of the rules and steps that such a row was put to and passed, with spaces between."""
     if benchmark:
         steps = ["missing_answer" if domain != "code" else "missing_tests", "contamination"]
         return " ".join([*steps, "verification"] if verified else steps)
     skip = {"code"} if domain != "code" else set()
     skip |= set() if traced else {"trace"}
-    rules = [rule.name for rule in RULES if rule.family not in skip]
+    skipped = () if compared else FOR_COMPARISON_RULES
+    rules = [rule.name for rule in RULES if rule.family not in skip and rule.name not in skipped]
     return " ".join([*rules, "contamination", "verification", "duplicates"])
 
 

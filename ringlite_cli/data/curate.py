@@ -18,6 +18,7 @@ import numpy as np
 from ringlite_cli.data import card, funnel
 from ringlite_cli.data.asking import Asking
 from ringlite_cli.data.boilerplate import Boilerplate, find_boilerplate
+from ringlite_cli.data.by_route import check_by_route
 from ringlite_cli.data.cards import card_warnings
 from ringlite_cli.data.cleansing import cleanse, is_benchmark
 from ringlite_cli.data.decontaminate import decontaminate
@@ -26,6 +27,8 @@ from ringlite_cli.data.distill import distill
 from ringlite_cli.data.duplicates import drop_duplicates
 from ringlite_cli.data.features import Features, join, measure
 from ringlite_cli.data.labelling import label_rows
+from ringlite_cli.data.losses import Losses, silent_sources
+from ringlite_cli.data.needs import UNCOMPARED, UNGRADED, is_for_sft_alone
 from ringlite_cli.data.output import read_origins, write_drops, write_provenance
 from ringlite_cli.data.rows import Drop, Progress, Row, Sifted, Spool
 from ringlite_cli.data.rules import LANGUAGES, unworded
@@ -71,6 +74,7 @@ class Steps:
     prompt_suffix: Mapping[str, str] = field(default_factory=dict)
     semantic_duplicates: float | None = None
     semantic_contamination: float | None = None
+    require_solution: bool = True
     order_tests: bool = False
     mutants: int = 6
     label_embeddings: bool = False
@@ -114,11 +118,14 @@ def curate(
     out_dir.mkdir(parents=True, exist_ok=True)
     spool = Spool(out_dir / _SPOOL / "rows")
     try:
-        loaded = load_sources(sources, seed=seed, generators=generators, max_unreadable=max_unreadable, spool=spool)
+        loaded = load_sources(
+            sources, seed=seed, generators=generators, max_unreadable=max_unreadable, spool=spool, progress=progress
+        )
         rows = [row for source in loaded for row in source.rows]
         sifted = sift(rows, verify, steps, folder=out_dir / _SPOOL)
         notes = sifted.notes | _ask(sifted, models) | _label(sifted.kept, steps, models)
         sifted.drops[:0] = [drop for source in loaded for drop in source.unreadable]
+        warnings += silent_sources({source.name: source.rows for source in loaded}, sifted)
         return _finish(sifted, sets, out_dir, seed, warnings, notes)
     finally:
         spool.close()
@@ -149,10 +156,11 @@ def sift(rows: Sequence[Row], verify: Verify, steps: Steps, folder: Path | None 
         )
         apart = decontaminate(here, held.rows, features, held.features)
         apart = _then(apart, _leaks(apart.kept, features, held, steps))
-        clean = cleanse(apart.kept, features, steps.languages)
-        verified = verify_rows(
-            clean.kept, verify, steps.progress, doubts=steps.doubts, keep_doubtful=steps.keep_doubtful
-        )
+        clean = cleanse(apart.kept, features, steps.languages, require_solution=steps.require_solution)
+        routed, rest = check_by_route(clean.kept, verify, steps.progress)
+        verified = verify_rows(rest, verify, steps.progress, doubts=steps.doubts, keep_doubtful=steps.keep_doubtful)
+        verified.kept += routed.kept
+        verified.drops += routed.drops
         if steps.order_tests:
             order_tests(verified.kept, verify, steps.mutants, steps.progress)
         benchmarks = [r for r in verified.kept if is_benchmark(r)]
@@ -200,15 +208,21 @@ def _mark_doubtful(doubt: Drop) -> None:
 
 
 def _ask(sifted: Sifted, models: Models | None) -> dict[str, Any]:
-    """Pass rates, then traces; what came of them, for the funnel."""
+    """Pass rates, then traces; what came of them, for the funnel. Rows that nothing scores are not asked."""
     notes: dict[str, Any] = {}
-    if models and models.difficulty:
-        rated = by_pass_rate(sifted.kept, models.difficulty, models.asking)
-        sifted.kept = rated.kept
+    if not models or not (models.difficulty or models.distill):
+        return notes
+    alone = [r for r in sifted.kept if is_for_sft_alone(r.problem)]
+    unasked = {id(r) for r in alone}
+    scored = [r for r in sifted.kept if id(r) not in unasked]
+    if models.difficulty:
+        rated = by_pass_rate(scored, models.difficulty, models.asking)
+        scored = rated.kept
+        sifted.kept = sorted([*scored, *alone], key=lambda r: r.number)
         sifted.drops += rated.drops
         notes |= rated.notes
-    if models and models.distill:
-        notes["distill"] = distill(sifted.kept, models.distill, models.asking)
+    if models.distill:
+        notes["distill"] = distill(scored, models.distill, models.asking)
     return notes
 
 
@@ -271,7 +285,9 @@ def _finish(
     """Draws the sets and writes everything."""
     trail = _Trail(out_dir, sifted, seed, notes)
     try:
-        drawn, more = draw_sets(sifted.kept, sets, seed, trail.counted.add)
+        drawn, more = draw_sets(
+            sifted.kept, sets, seed, trail.counted.add, Losses(sifted.drops, sifted.traces_stripped)
+        )
     except Exception:
         trail.write({}, warnings)
         raise
@@ -291,7 +307,8 @@ def _provenance(drawn: Mapping[str, Sequence[Row]], files: Mapping[str, Path]) -
     """
     for name, rows in drawn.items():
         for row, (ident, source, index, domain, traced) in zip(rows, read_origins(files[name]), strict=True):
-            passed = card.passed(domain, traced, is_benchmark(row), bool(row.verified))
+            verified = row.verified not in ("", UNGRADED)
+            passed = card.passed(domain, traced, is_benchmark(row), verified, row.verified not in UNCOMPARED)
             yield name, ident, source, row.split, row.verified or "nothing", passed, index
 
 

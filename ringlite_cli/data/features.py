@@ -29,7 +29,7 @@ GRAM = 8
 BANDS, BAND_ROWS = 16, 4  # two texts that share 0.7 of their word pairs meet in a band 99 times of 100, 0.85: always
 CHUNK = 2000
 PARALLEL_FROM = 20_000  # rows below which starting processes costs more than it saves
-BENCHMARK, PROCEDURAL = 1, 2
+BENCHMARK, PROCEDURAL, STRICT = 1, 2, 4
 
 
 @dataclass
@@ -170,7 +170,7 @@ class _GramFile:
 
 
 def _flags(row: Row) -> int:
-    return BENCHMARK * is_benchmark(row) + PROCEDURAL * row.procedural
+    return BENCHMARK * is_benchmark(row) + PROCEDURAL * row.procedural + STRICT * row.strict
 
 
 def _chunks(rows: Sequence[Row]) -> Iterator[Sequence[Row]]:
@@ -213,7 +213,10 @@ def _of(problems: Sequence[Problem], flags: Sequence[int], context: "_Context") 
     kinds = Kinds()
     vocabulary = Vocabulary.of(words)
     asked = zip(problems, flags, cores, strict=True)
-    reasons = [reasons_of(p, bool(f & BENCHMARK), context.languages, core) for p, f, (core, _) in asked]
+    reasons = [
+        reasons_of(p, bool(f & BENCHMARK), context.languages, core, strict=bool(f & STRICT))
+        for p, f, (core, _) in asked
+    ]
     return Features(
         hashes(collapse(p.prompt) for p in problems),
         hashes("\x1f".join(w) for w in words),

@@ -67,6 +67,8 @@ class Row:
     procedural: made by a generator, so that its neighbours may differ in nothing but numbers.
     bad_trace:  the trace is of use to verify the row, but not to train on; it comes off after verification.
     unboxed:    the trace has no box; verification reads its result in another form, and gives it one or takes it off.
+    split_off:  of a source that curation split; held out, it is no published benchmark and must pass the rules.
+    strict:     made or published with an answer or tests, so that one without them is faulty, not for SFT alone.
     verified:   what confirmed the label: "trace", "solution", "answer" (it parses), "models" or "" (nothing yet).
     place:      its position in the features that were measured of its split (features.py).
     number:     its position among all rows that were loaded.
@@ -81,6 +83,8 @@ class Row:
         "place",
         "procedural",
         "split",
+        "split_off",
+        "strict",
         "unboxed",
         "verified",
     )
@@ -94,6 +98,8 @@ class Row:
         self.split, self.procedural, self.bad_trace, self.verified = split, procedural, bad_trace, verified
         self.place = self.number = -1
         self.unboxed = False
+        self.strict = procedural
+        self.split_off = False
 
     @property
     def problem(self) -> Problem:
@@ -171,7 +177,10 @@ class Drop:
             "domain": p.domain,
             "reason": self.reason,
             "prompt": p.prompt,
+            "answer": p.answer,
         }
+        if p.tests:
+            row["tests"] = p.tests
         if self.detail:
             row["detail"] = self.detail
         if other is not None:
@@ -180,6 +189,7 @@ class Drop:
                 "other_source": other.source,
                 "other_index": other.index,
                 "other_prompt": other.prompt,
+                "other_answer": other.answer,
                 "score": None if self.score is None else round(self.score, 4),
             }
         return row

@@ -14,7 +14,7 @@ from ringlite_cli.errors import RecipeErrors, UserError
 from ringlite_cli.recipe.batch_plan import CPU_ROW_TOKENS, BatchPlan, Scope, resolve_batch
 from ringlite_cli.recipe.budget_schedule import BudgetSchedule, Kind
 from ringlite_cli.recipe.guard import Guard
-from ringlite_cli.recipe.section import Domain, Positive, Probability, Section
+from ringlite_cli.recipe.section import Condition, Part, Positive, Probability, Section
 from ringlite_cli.recipe.tracking import tracker_faults
 from ringlite_cli.recipe.trl_fields import check_trl, trl_default
 
@@ -141,7 +141,10 @@ class RlSettings(C3POSettings):
 
     sampling: Literal["shuffle", "difficulty"] = Field("shuffle", description="how a step's prompts are drawn")
     rest_rollouts: int = Field(8, ge=0, description="rollouts that a solved prompt rests for (sampling: difficulty)")
-    domain_mix: dict[Domain, Probability] | None = Field(None, description="share of a step's prompts per domain")
+    domain_mix: dict[Part, Probability] | None = Field(
+        None, description="share of a step's prompts per domain or label"
+    )
+    where: dict[str, Condition] = Field({}, description="label -> accepted values, or [low, high]: prompts to train on")
     lora: Lora | None = Field(None, description="train an adapter instead of the weights; default: the weights")
     guard: Guard | None = Field(Guard(), description="signs of collapse that are looked for; null: none")
     sync_tolerance: float = Field(0.1, gt=0, description="nats per token that vllm may differ by after a weight sync")

@@ -130,7 +130,7 @@ def _reference_fault(recipe: Recipe, name: str, reference: Reference) -> str | N
 
 
 def _set_faults(stage: CurateStage) -> Iterator[str]:
-    splits = {source.split for source in stage.sources}
+    splits = {split for source in stage.sources for split in source.splits}
     earlier: list[str] = []
     for name, wanted in stage.sets.items():
         if wanted.split not in splits:

@@ -5,6 +5,7 @@ import os
 import re
 import sys
 from collections.abc import Collection, Sequence
+from glob import has_magic, iglob
 from pathlib import Path
 from typing import Any
 
@@ -104,7 +105,12 @@ def _resolve_files(recipe: Recipe, folder: Path, skip: Collection[str]) -> tuple
 
 def _find_file(name: str, folder: Path) -> str | None:
     given = Path(os.path.expandvars(name)).expanduser()
-    return next((str(path) for path in (given, folder / given) if path.is_file()), None)
+    return next((str(path) for path in (given, folder / given) if _is_there(path)), None)
+
+
+def _is_there(path: Path) -> bool:
+    """Whether a path names a file or a folder, or a pattern that some file matches."""
+    return path.exists() or (has_magic(str(path)) and any(iglob(str(path), recursive=True)))
 
 
 class _Loader(yaml.SafeLoader):

@@ -6,18 +6,27 @@ checked in `graph.py`, and TRL's own fields in `trl_fields.py`.
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
-from ringlite_cli.problems import DEFAULT_SUFFIX
+from ringlite_cli.problems import DEFAULT_SUFFIX, ROUTES
 from ringlite_cli.recipe.c3po import RlSettings
 from ringlite_cli.recipe.endpoint import EndpointSettings
 from ringlite_cli.recipe.engine import Engine
 from ringlite_cli.recipe.evaluation import EvalSettings
-from ringlite_cli.recipe.section import Domain, Positive, Probability, Section
+from ringlite_cli.recipe.section import Condition, Domain, Part, Positive, Probability, Section
 from ringlite_cli.recipe.trl_fields import trl_default
 from ringlite_cli.thoughts import TAGS
 
 Dtype = Literal["float32", "bfloat16", "auto"]
+
+
+def _known_verifier(name: str) -> str:
+    if name not in ROUTES:
+        raise ValueError(f"{name!r} is not a verifier; verifiers are {', '.join(ROUTES)}")
+    return name
+
+
+Verifier = Annotated[str, AfterValidator(_known_verifier)]
 Split = Literal["train", "select", "eval"]
 Language = Literal["en", "fr", "de", "es", "pt", "it", "zh", "ja", "ko", "ru", "ar", "he", "hi", "th"]
 
@@ -87,26 +96,37 @@ class Source(Section):
 
     generator: str | None = Field(None, description="name of a generator, which makes the problems")
     options: dict[str, Any] = Field({}, description="settings of the generator")
-    path: str | None = Field(None, description="local json, jsonl, csv or parquet (gz too)")
+    path: str | None = Field(None, description="json, jsonl, csv, parquet or arrow file (gz too), folder or glob")
     hub: str | None = Field(None, description="Hugging Face data set id")
     revision: str | None = Field(None, description="full commit of the hub data set; without it a warning")
     subset: str | None = Field(None, description="configuration of the hub data set")
-    hub_split: str = Field("train", description="split of the hub data set that is read")
-    local: str | None = Field(None, description="file under $RINGLITE_DATA that stands in for the hub id")
+    hub_split: str = Field("train", description="split of the hub data set, or of a folder that holds several")
+    local: str | None = Field(None, description="file or folder under $RINGLITE_DATA that stands in for the hub id")
     adapter: str | None = Field(None, description="a known schema (gsm8k, math, ...); default: ringlite's own fields")
-    columns: dict[str, str] = Field({}, description="our field -> column of the file, for any other schema")
+    columns: dict[str, str] = Field({}, description="our field -> column, path or joined text, for any other schema")
+    turns: Literal["last", "all"] = Field("last", description="answers of a conversation that become rows")
     card: str | None = Field(None, description="data card of the source; default: the shipped one of its id or adapter")
     domain: Domain | None = Field(None, description="domain of every row; default: as the rows or the adapter say")
-    split: Split = Field("train", description="what the rows are for; no problem stands in two splits")
+    verifier: Verifier | None = Field(None, description="what verifies all its rows, in place of their domain's")
+    split: Split | dict[Split, Probability] = Field("train", description="split of all its rows, or shares of several")
     rows: Positive | None = Field(None, description="rows to make, or to read at most; default: all of a file")
 
     @model_validator(mode="after")
     def _one_origin(self) -> "Source":
+        if self.generator and isinstance(self.split, dict):
+            raise ValueError("a generator makes each split apart; name one split, and the generator once for each")
+        if self.split == {}:
+            raise ValueError("split names no split; give shares, as in {train: 0.9, eval: 0.1}")
         if sum(x is not None for x in (self.generator, self.path, self.hub)) != 1:
             raise ValueError("give exactly one of generator, path or hub")
         if self.generator and self.rows is None:
             raise ValueError("a generator needs rows, the number of problems to make")
         return self
+
+    @property
+    def splits(self) -> tuple[Split, ...]:
+        """The splits that its rows go to."""
+        return tuple(self.split) if isinstance(self.split, dict) else (self.split,)
 
     @property
     def name(self) -> str:
@@ -121,8 +141,9 @@ class ProblemSet(Section):
     """A named output of curation, drawn from one split."""
 
     split: Split = Field("train", description="the split that the rows are drawn from")
-    rows: dict[Domain, Positive] | None = Field(None, description="rows per domain; default: all that is left")
-    mix: dict[Domain, Probability] | None = Field(None, description="shares per domain, instead of rows (§2)")
+    where: dict[str, Condition] = Field({}, description="label -> accepted values, or [low, high] of a number")
+    rows: dict[Part, Positive] | None = Field(None, description="rows per domain or label; default: all that is left")
+    mix: dict[Part, Probability] | None = Field(None, description="shares per domain or label, instead of rows (§2)")
     total: Positive | None = Field(None, description="rows of a mix; default: as many as the shares allow")
     traces: bool = Field(False, description="only problems with a worked trace (for SFT)")
     disjoint_from: list[str] = Field([], description="sets whose problems may not stand in this one")
@@ -199,6 +220,7 @@ class Decontamination(Section):
 class CodeTests(Section):
     """What is done with the tests of code problems beyond the checks."""
 
+    require_solution: bool = Field(True, description="drop code problems without an accepted solution")
     order: bool = Field(False, description="put the cases first that catch most wrong programs")
     mutants: Positive = Field(6, description="small faults put into the accepted solution, to order the cases by")
 

@@ -15,7 +15,15 @@ def _known_domain(name: str) -> str:
     return name
 
 
+def _known_part(name: str) -> str:
+    return name if "=" in name.strip("= ") else _known_domain(name)
+
+
 Domain = Annotated[str, AfterValidator(_known_domain)]
+Part = Annotated[str, AfterValidator(_known_part)]
+"""A part of a mix: a domain, or a label and its value ("level=5")."""
+Condition = list[bool | str | float] | bool | str | float
+"""What a label must be: a value, several, or [low, high] of a number."""
 Positive = Annotated[int, Field(gt=0)]
 Probability = Annotated[float, Field(gt=0, le=1)]
 

@@ -163,3 +163,15 @@ def test_a_source_is_found_beside_its_recipe(recipe, tmp_path: Path) -> None:
     (tmp_path / "rows.jsonl").write_text("{}\n")
     loaded = load_recipe(recipe(GOOD, ("generator: arithmetic, rows: 100", "path: rows.jsonl")))
     assert loaded.stages["curate"].sources[0].path == str(tmp_path / "rows.jsonl")
+
+
+@pytest.mark.parametrize("name", ["shards", "shards/*.jsonl", "**/part*.jsonl"])
+def test_a_source_may_be_a_folder_or_a_glob_beside_the_recipe(tmp_path: Path, name: str) -> None:
+    (tmp_path / "shards").mkdir()
+    (tmp_path / "shards" / "part-0.jsonl").write_text("{}\n")
+    (tmp_path / "r.yaml").write_text(
+        f"name: r\nmodel: {{path: x}}\nstages:\n  curate:\n    kind: curate\n"
+        f'    sources: [{{path: "{name}"}}]\n    sets: {{all: {{}}}}\n'
+    )
+    stage = load_recipe(str(tmp_path / "r.yaml")).stages["curate"]
+    assert stage.sources[0].path == str(tmp_path / name)  # type: ignore[union-attr]

@@ -111,14 +111,14 @@ def _problems(recipe: Recipe, name: str) -> int | None:
     wanted = curate.sets[artifact]
     if wanted.rows:
         return sum(wanted.rows.values())
-    rows = [source.rows for source in curate.sources if source.split == wanted.split]
+    rows = [source.rows for source in curate.sources if wanted.split in source.splits]
     return sum(count or 0 for count in rows) if all(rows) else None
 
 
 def _curate_lines(section: CurateStage) -> Iterator[str]:
     for source in section.sources:
         rows = f"{source.rows:,} rows" if source.rows else "all rows"
-        yield f"source {source.name} ({source.split}): {rows}"
+        yield f"source {source.name} ({', '.join(source.splits)}): {rows}"
     for name, wanted in section.sets.items():
         rows = ", ".join(f"{d} {n:,}" for d, n in wanted.rows.items()) if wanted.rows else "all that is left"
         yield f"set {name} ({wanted.split}): {rows}"

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ringlite_cli.console import Progress
-from ringlite_cli.problems import Verify
+from ringlite_cli.problems import DOMAINS, Verify
 from ringlite_cli.recipe.engine import Engine
 from ringlite_cli.recipe.schema import CurateStage, Recipe, Responder
 from ringlite_cli.samples import Sampler, SamplingSettings
@@ -73,6 +73,7 @@ def _steps(section: CurateStage, suffix: Mapping[str, str]) -> "Steps":
         prompt_suffix=suffix,
         semantic_duplicates=section.duplicates.semantic,
         semantic_contamination=section.decontamination.semantic,
+        require_solution=section.tests.require_solution,
         order_tests=section.tests.order,
         mutants=section.tests.mutants,
         label_embeddings=section.labels.embeddings,
@@ -114,15 +115,20 @@ def _open_sampler(responder: Responder, *, engine: Engine, seed: int) -> Sampler
 
 
 def files(context: Context) -> dict[str, Path]:
-    """The files that sources are read from, where they are files."""
-    from ringlite_cli.data.sources import local_path
+    from ringlite_cli.data.sources import local_files
 
-    found = {source.name: local_path(source) for source in context.section.sources}
-    return {f"source/{name}": path for name, path in found.items() if path}
+    found: dict[str, Path] = {}
+    for source in context.section.sources:
+        paths = local_files(source)
+        for path in paths:
+            found[
+                f"source/{source.name}" if len(paths) == 1 else f"source/{source.name}/{path.parent.name}/{path.name}"
+            ] = path
+    return found
 
 
 def faults(recipe: Recipe, name: str) -> list[str]:
-    """Sources that name a generator or an adapter which does not exist, sets named as another output is."""
+    """Names of generators, adapters and sets that can't be, and columns without a prompt or a domain."""
     from ringlite_cli.data.adapters import ADAPTERS
     from ringlite_cli.data.generators import GENERATORS
 
@@ -136,6 +142,11 @@ def faults(recipe: Recipe, name: str) -> list[str]:
                 near = difflib.get_close_matches(value, known, 1)
                 hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(known)}"
                 found.append(f"sources.{number}.{key}: no {key} {value!r}; {hint}")
+        if source.columns and not source.domain and "domain" not in source.columns:
+            hint = f"give the source one, as in `domain: math` (of {', '.join(DOMAINS)}), or map a column to `domain`"
+            found.append(f"sources.{number}.columns: they do not say the rows' domain; {hint}")
+        if source.columns and "prompt" not in source.columns:
+            found.append(f"sources.{number}.columns: nothing is mapped to `prompt`; write `prompt: <column>`")
     return found
 
 

@@ -1,9 +1,14 @@
 """rl: C3PO reinforcement learning from a policy, on one set of problems, rewarded by the verifiers."""
 
+from collections.abc import Sequence
+
+from ringlite_cli.errors import UserError
+from ringlite_cli.problems import Problem
 from ringlite_cli.recipe.schema import Recipe, RlStage
 from ringlite_cli.stages.base import Context, StageKind, StageResult
 from ringlite_cli.stages.calls import call_ranks
 from ringlite_cli.stages.parts.tracking import tracked
+from ringlite_cli.where import labels_there, matches
 
 
 def run(context: Context) -> StageResult:
@@ -11,7 +16,8 @@ def run(context: Context) -> StageResult:
     from ringlite_cli.train.rl.run import Hooks, ModelOptions, run_rl
 
     section: RlStage = context.section
-    recipe, folder, problems = context.recipe, context.folder, context.problems(context.section.data)
+    recipe, folder = context.recipe, context.folder
+    problems = chosen(context.problems(section.data), section)
     require_scorers(problems)
     call_ranks(context.run, context.name)
     with context.verifiers() as verify, context.console.progress(context.name, 1) as bar, tracked(context) as trl:
@@ -32,6 +38,14 @@ def run(context: Context) -> StageResult:
         metrics={"steps": result.steps},
         summary=f"{result.steps} steps, {tokens['trained']:,} of {tokens['generated']:,} tokens trained",
     )
+
+
+def chosen(problems: Sequence[Problem], section: RlStage) -> list[Problem]:
+    """The problems that the section's `where` lets through. Raises UserError where there are none."""
+    found = [problem for problem in problems if matches(problem, section.where)]
+    if not found:
+        raise UserError("no problem fits", where="where", hint=labels_there(problems))
+    return found
 
 
 def faults(recipe: Recipe, name: str) -> list[str]:
