@@ -62,8 +62,10 @@ def _others() -> dict[str, str]:
 
 def _steps(section: CurateStage, suffix: Mapping[str, str]) -> "Steps":
     from ringlite_cli.data.curate import Steps
+    from ringlite_cli.rewards.golds import gold_fault
 
     return Steps(
+        doubts=gold_fault,
         languages=section.languages,
         workers=section.workers,
         equal_words=section.duplicates.words,
