@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import IO, Any, cast
 
 from ringlite_cli.errors import UserError
-from ringlite_cli.model_text import loads
 
 FORMATS = ("jsonl", "json", "csv", "parquet", "arrow")
 WHOLE_JSON = 64 << 20  # bytes of a JSON list that are read at once; a longer one is streamed
@@ -101,7 +100,7 @@ def _skip_line(file: IO[bytes]) -> None:
 
 def _json_line(line: bytes, number: int) -> RawRow:
     try:
-        value = loads(line.decode("utf-8-sig"))
+        value = json.loads(line.decode("utf-8-sig"))
     except UnicodeDecodeError as error:
         return Unreadable(f"line {number} is not UTF-8 ({error.reason} at byte {error.start})", repr(line[:200]))
     except json.JSONDecodeError as error:
@@ -130,7 +129,7 @@ def _read_json(path: Path) -> Iterator[RawRow]:
 
 def _whole_json(path: Path, data: bytes) -> Iterator[RawRow]:
     try:
-        value = loads(data.decode("utf-8-sig"))
+        value = json.loads(data.decode("utf-8-sig"))
     except UnicodeDecodeError as error:
         raise UserError(f"not UTF-8 (byte {error.start})", where=str(path), hint="save it as UTF-8") from None
     except json.JSONDecodeError as error:

@@ -3,6 +3,7 @@
 import difflib
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 from ringlite_cli.recipe.schema import CurateStage, EvalStage, Recipe, RlProbe, RlStage, SelectStage, SftStage, Stage
 
@@ -32,28 +33,33 @@ def references(stage: Stage) -> Iterator[Reference]:
     """The references that a stage's section makes; a task that is a benchmark's name is none."""
     if isinstance(stage, SftStage):
         yield from _set_references("data", stage.data)
-        if stage.policy:
+        if isinstance(stage.policy, str) and stage.policy:
             yield Reference("policy", stage.policy, None, ("sft", "select", "rl"))
     elif isinstance(stage, SelectStage):
-        if stage.candidates:
+        if isinstance(stage.candidates, str) and stage.candidates:
             yield Reference("candidates", stage.candidates, None, ("sft",))
         yield from _set_references("data", stage.data)
         if isinstance(stage.rl_probe, RlProbe):
             yield from _set_references("rl_probe.data", stage.rl_probe.data)
     elif isinstance(stage, RlStage):
-        if stage.policy:
+        if isinstance(stage.policy, str) and stage.policy:
             yield Reference("policy", stage.policy, None, ("sft", "select", "rl"))
         yield from _set_references("data", stage.data)
     elif isinstance(stage, EvalStage):
-        for policy in stage.policies or ():
+        for policy in _texts(stage.policies):
             if policy != BASE:
                 yield Reference("policies", policy, None, ("sft", "select", "rl"))
-        yield from _set_references("tasks", *filter(is_set, stage.tasks or ()))
+        yield from _set_references("tasks", *filter(is_set, _texts(stage.tasks)))
+
+
+def _texts(values: Any) -> list[str]:
+    """The names in a list; of a stage with faults, the list may be something else."""
+    return [value for value in values if isinstance(value, str)] if isinstance(values, list | tuple) else []
 
 
 def _set_references(key: str, *names: str) -> Iterator[Reference]:
     """References to sets; of a stage with faults, a name may be None."""
-    for text in filter(None, names):
+    for text in filter(None, _texts(names)):
         stage, _, artifact = text.partition(".")
         yield Reference(key, stage, artifact, ("curate",))
 
@@ -62,7 +68,7 @@ def parents(recipe: Recipe, name: str) -> list[str]:
     """The stages whose outputs a stage reads, in the recipe's order."""
     named = {reference.stage for reference in references(recipe.stages[name])}
     stage = recipe.stages[name]
-    if isinstance(stage, EvalStage) and BASE in (stage.policies or ()):
+    if isinstance(stage, EvalStage) and BASE in _texts(stage.policies):
         named |= {other for other, section in recipe.stages.items() if section.kind == "sft" and not section.policy}
     return [other for other in recipe.stages if other in named]
 
@@ -94,7 +100,7 @@ def graph_faults(recipe: Recipe, *, unsound: Collection[str] = (), unknown: Coll
                 faults.append(f"stages.{name}.{reference.key}: {fault}")
         if isinstance(stage, CurateStage) and name not in unsound:
             faults += [f"stages.{name}.{fault}" for fault in _set_faults(stage)]
-        if isinstance(stage, EvalStage) and BASE in (stage.policies or ()) and not unknown and not _has_base(recipe):
+        if isinstance(stage, EvalStage) and BASE in _texts(stage.policies) and not unknown and not _has_base(recipe):
             faults.append(f"stages.{name}.policies: {BASE!r} is the model before SFT, but no sft stage prepares it")
     if not faults:
         stuck = [n for n in recipe.stages if n not in run_order(recipe)]
