@@ -38,7 +38,7 @@ $(READY): pyproject.toml constraints.txt
 # Beside a GPU vLLM brings the torch that it is built for; elsewhere its CPU build leaves torch and all else as they are
 setup-vllm: setup
 	if $(BIN)/python -c 'import sys, torch; sys.exit(not torch.cuda.is_available())'; \
-	then $(BIN)/python -m pip install -q 'vllm>=0.22,<0.32'; \
+	then $(BIN)/python -m pip install -q "$$($(BIN)/python -c 'from ringlite_cli.engine import requirement; print(requirement())')"; \
 	else $(BIN)/python -m pip install -q --no-deps -r constraints-vllm.txt; fi
 	$(BIN)/python -c 'import sys; from ringlite_cli.engine import fault_of, vllm_version; sys.exit(fault_of(vllm_version()) or None)'
 

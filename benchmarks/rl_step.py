@@ -79,7 +79,8 @@ def _in_process(side: str, model: str, options: argparse.Namespace) -> list[Row]
 
 
 def _ours(options: argparse.Namespace) -> list[Row]:
-    from ringlite_cli.train.rl.run import run_rl
+    from ringlite_cli.recipe.c3po import RlSettings
+    from ringlite_cli.train.rl.run import Hooks, ModelOptions, run_rl
 
     with _verifiers() as verify, tempfile.TemporaryDirectory() as scratch:
         rows: list[Row] = []
@@ -88,13 +89,15 @@ def _ours(options: argparse.Namespace) -> list[Row]:
             _problems(options),
             verify,
             Path(scratch),
-            prompts_per_step=options.prompts,
-            steps=options.steps + WARM,
-            trl=_shared(options),
-            token_budget=options.budget,
-            dtype="bfloat16" if _cuda() else "float32",
-            sync_tolerance=0.5,
-            on_step=rows.append,
+            RlSettings(
+                prompts_per_step=options.prompts,
+                token_budget=options.budget,
+                sync_tolerance=0.5,
+                guard=None,
+                trl={**_shared(options), "max_steps": options.steps + WARM},
+            ),
+            model=ModelOptions("bfloat16" if _cuda() else "float32"),
+            hooks=Hooks(rows.append),
         )
     for row in rows:
         print({name: row[name] for name in _PARTS if name in row}, file=sys.stderr)

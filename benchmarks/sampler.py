@@ -17,6 +17,7 @@ from pathlib import Path
 from ringlite_cli.evals.evaluate import DEFAULT_SUFFIX, evaluate
 from ringlite_cli.evals.tasks import load_task
 from ringlite_cli.problems import Problem, chat_messages
+from ringlite_cli.recipe.evaluation import EvalSettings
 from ringlite_cli.recipe.load import load_recipe
 from ringlite_cli.rewards import Verifiers, VerifierSettings
 from ringlite_cli.samples import Request, SamplingSettings
@@ -82,10 +83,12 @@ def eval_speed(
         load,
         verify,
         out,
-        k=1,
-        max_new_tokens=settings.max_new_tokens,
-        temperature=settings.temperature,
-        top_p=settings.top_p,
+        EvalSettings(
+            samples=1,
+            max_new_tokens=settings.max_new_tokens,
+            temperature=settings.temperature,
+            top_p=settings.top_p,
+        ),
         seed=settings.seed,
     )
     return float(scores["policy"]["gsm8k"]["tokens"] / (time.monotonic() - started - loading))

@@ -84,22 +84,23 @@ def run(options: argparse.Namespace, policy: Path, algorithm: str, seed: int) ->
     """One run's summary, of as many steps as it got through."""
     from ringlite_cli.data.generators import GENERATORS
     from ringlite_cli.errors import WorkFailed
+    from ringlite_cli.recipe.c3po import RlSettings
     from ringlite_cli.rewards.verifiers import Verifiers, VerifierSettings
     from ringlite_cli.runs.files import read_jsonl
-    from ringlite_cli.train.rl.run import run_rl
+    from ringlite_cli.train.rl.run import ModelOptions, run_rl
 
     problems = list(GENERATORS["arithmetic"].generate(options.problems, 17))
     trl = {"num_generations": options.group, "max_completion_length": options.longest, "learning_rate": options.lr}
     trl |= {"beta": 0.0, "warmup_steps": 0, "adam_beta2": 0.99, "save_strategy": "no"}
+    trl |= {"max_steps": options.steps}
     batch = {"prompts_per_step": options.prompts, "token_budget": options.budget, "row_tokens": 1024}
+    chosen = RlSettings(algorithm=algorithm, guard=None, trl=trl, **batch)
     started = time.monotonic()
     with tempfile.TemporaryDirectory() as folder, Verifiers(VerifierSettings(isolation="none")) as verify:
         failed = ""
         try:
-            run_rl(
-                policy, problems, verify, Path(folder), steps=options.steps, seed=seed, algorithm=algorithm,
-                prompt_suffix={}, trl=trl, **batch,
-            )  # fmt: skip
+            model = ModelOptions(prompt_suffix={})
+            run_rl(policy, problems, verify, Path(folder), chosen, seed=seed, model=model)
         except WorkFailed as error:
             failed = str(error)
         rows = read_jsonl(Path(folder) / "metrics.jsonl")

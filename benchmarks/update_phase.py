@@ -191,19 +191,22 @@ def make_trainer(case: Row, size: Row, plan: list[list[int]]) -> tuple[Any, int 
         from ringlite_cli.train.rl.config import C3POConfig
         from ringlite_cli.train.rl.trainer import C3POTrainer
 
-        trainer = C3POTrainer(args=C3POConfig(**fields, token_budget=budget), **options)
+        fields |= {"prompts_per_step": size["responses"] // GROUP, "token_budget": budget}
+        trainer = C3POTrainer(args=C3POConfig(**fields), **options)
     trainer.remove_callback(PrinterCallback)
     return trainer, None if case["kind"] == "stock" else budget
 
 
 def automatic_layout(case: Row, size: Row, budget: int) -> tuple[int, bool]:
     """Rows and gradient checkpointing as a run chooses them from this device's memory."""
-    from ringlite_cli.c3po.plan import resolve_batch
+    from ringlite_cli.recipe.c3po import C3POSettings
     from ringlite_cli.train.rl.row_layout import row_layout
 
     longest = size["prompt"] + size["longest"]
     layout = row_layout(Path(case["model"]), {}, longest, row_tokens=None)
-    batch = resolve_batch(size["responses"] // GROUP, GROUP, budget, layout.row_tokens, size["prompt"])
+    settings = C3POSettings(prompts_per_step=size["responses"] // GROUP, token_budget=budget)
+    tokens = {"mean_prompt_tokens": size["prompt"], "row_tokens": layout.row_tokens}
+    batch = settings.batch(GROUP, size["longest"], **tokens)
     return batch.rows, layout.gradient_checkpointing
 
 

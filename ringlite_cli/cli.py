@@ -9,8 +9,8 @@ import typer
 
 from ringlite_cli.console import Console
 from ringlite_cli.errors import UserError, WorkFailed
+from ringlite_cli.recipe.evaluation import EvalSettings
 from ringlite_cli.recipe.load import find_recipe, shipped_experiments, shipped_recipes
-from ringlite_cli.recipe.schema import Recipe
 from ringlite_cli.stages.commands.check import load_checked
 from ringlite_cli.stages.kinds import KINDS
 
@@ -33,6 +33,7 @@ HoursOption = Annotated[
     float | None, typer.Option("--max-hours", help="stop, saved, before so much time is over", min=0.001)
 ]
 RUNS = Path("runs")
+_EVAL = EvalSettings.model_fields
 
 
 @app.command()
@@ -46,46 +47,11 @@ def run(
     max_hours: HoursOption = None,
 ) -> None:
     """Run a recipe; fresh stages are skipped, an interrupted one goes on."""
-    from ringlite_cli.stages.walk.pipeline import choose_stages
+    from ringlite_cli.stages.commands.run import run_stages
+    from ringlite_cli.stages.walk.pipeline import Walk, choose_stages
 
     loaded = load_checked(recipe, changes)
-    _walk(loaded, choose_stages(loaded, first, last), runs_dir, fresh, max_hours)
-
-
-def _walk(recipe: Recipe, stages: list[str], runs_dir: Path, fresh: bool, max_hours: float | None) -> None:
-    """Runs stages and writes the report, also when a stage fails or is stopped."""
-    from ringlite_cli.stages.calls import is_follower
-    from ringlite_cli.stages.walk.pipeline import Walk, run_pipeline
-    from ringlite_cli.stages.walk.ranks import follow
-
-    console, folder = Console(), runs_dir / recipe.name
-    if is_follower():
-        follow(recipe, folder)
-        return
-    try:
-        run_pipeline(recipe, folder, Walk(stages, fresh, max_hours), console)
-    except Exception:
-        _report_quietly(folder)
-        raise
-    console.say(f"report: {_report(folder)}")
-
-
-def _report(folder: Path) -> Path:
-    from ringlite_cli.report import write_report
-    from ringlite_cli.stages.walk.failures import as_failure
-
-    try:
-        return write_report(folder)
-    except OSError as error:
-        raise as_failure(error, folder) or error from None
-
-
-def _report_quietly(folder: Path) -> None:
-    """The report of a run that ended badly is a courtesy: its own failure must not hide the first one."""
-    try:
-        _report(folder)
-    except Exception:
-        return
+    run_stages(loaded, Walk(choose_stages(loaded, first, last), fresh, max_hours), runs_dir, Console())
 
 
 def _one_stage(
@@ -98,13 +64,16 @@ def _one_stage(
     max_hours: float | None,
 ) -> Path:
     """Runs the stage of a kind (`stage` names it where there are several; default: the first); returns its folder."""
+    from ringlite_cli.stages.commands.run import run_stages
+    from ringlite_cli.stages.walk.pipeline import Walk
+
     loaded = load_checked(recipe, changes)
     names = [name for name, section in loaded.stages.items() if section.kind == kind]
     if not names:
         raise UserError(f"the recipe has no {kind} stage", where=recipe, hint=f"stages are {', '.join(loaded.stages)}")
     if stage is not None and stage not in names:
         raise UserError(f"no {kind} stage {stage!r}", where=recipe, hint=f"it has {', '.join(names)}")
-    _walk(loaded, [stage or names[0]], runs_dir, fresh, max_hours)
+    run_stages(loaded, Walk([stage or names[0]], fresh, max_hours), runs_dir, Console())
     return runs_dir / loaded.name / (stage or names[0])
 
 
@@ -184,9 +153,11 @@ def evaluate(
         int | None, typer.Option(min=1, help="with --model: responses a problem (default: the task's)")
     ] = None,
     limit: Annotated[int | None, typer.Option(min=1, help="with --model: problems a task")] = None,
-    max_new_tokens: Annotated[int, typer.Option(min=1, help="with --model: length limit of a response")] = 32_768,
-    temperature: Annotated[float, typer.Option(min=0.0, help="with --model")] = 1.0,
-    top_p: Annotated[float, typer.Option(min=0.0, max=1.0, help="with --model")] = 0.95,
+    max_new_tokens: Annotated[int, typer.Option(min=1, help="with --model: length limit of a response")] = _EVAL[
+        "max_new_tokens"
+    ].default,
+    temperature: Annotated[float, typer.Option(min=0.0, help="with --model")] = _EVAL["temperature"].default,
+    top_p: Annotated[float, typer.Option(min=0.0, max=1.0, help="with --model")] = _EVAL["top_p"].default,
     seed: Annotated[int, typer.Option(min=0, help="with --model")] = 17,
     out: Annotated[
         Path | None, typer.Option(help="with --model: where scores.json and responses.jsonl go; default: eval/MODEL")
@@ -207,9 +178,11 @@ def evaluate(
     evaluate_model(
         str(model), names, {name: Path(file) for name, file in _pairs("--data", data, "NAME=FILE").items()},
         out or Path("eval", re.sub(r"[^A-Za-z0-9._-]+", "-", str(model)).strip("-.") or "model"), Console(),
-        engine=Engine(name="server", url=url) if url else Engine(),
-        revisions=_pairs("--revision", revisions, "TASK=COMMIT"),
-        k=k, limit=limit, max_new_tokens=max_new_tokens, temperature=temperature, top_p=top_p, seed=seed,
+        EvalSettings.made(
+            samples=k, limit=limit, max_new_tokens=max_new_tokens, temperature=temperature, top_p=top_p,
+            revisions=_pairs("--revision", revisions, "TASK=COMMIT"),
+        ),
+        engine=Engine(name="server", url=url) if url else Engine(), seed=seed,
     )  # fmt: skip
 
 
@@ -249,7 +222,9 @@ def status(run: Annotated[Path, typer.Argument(metavar="RUN", help="a run folder
 @app.command()
 def report(run: Annotated[Path, typer.Argument(metavar="RUN", help="a run folder, such as runs/demo")]) -> None:
     """Write RUN/report.html, one self-contained file."""
-    Console().say(str(_report(run)))
+    from ringlite_cli.stages.commands.run import report_of
+
+    Console().say(str(report_of(run)))
 
 
 @app.command()
@@ -322,7 +297,7 @@ def verify(
     workers: Annotated[int, typer.Option(min=1)] = 2,
     isolation: Annotated[str, typer.Option(help="least sandbox isolation: full, partial or none")] = "full",
     trust_compiled_tests: Annotated[
-        bool, typer.Option(help="run C++ and Java test code, which shares the program's process and can be fooled")
+        bool, typer.Option(help="run C++ and Java tests of mode unit, though a program can forge their end")
     ] = False,
 ) -> None:
     """Verify responses offline: a row in, a verdict out."""

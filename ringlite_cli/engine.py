@@ -24,6 +24,11 @@ def vllm_version() -> str | None:
     return None
 
 
+def requirement(package: str = "vllm") -> str:
+    """Return what pip is asked for: `vllm>=0.22,<0.33`."""
+    return f"{package}>={_dotted(OLDEST)},<{_dotted((NEWEST[0], NEWEST[1] + 1))}"
+
+
 def fault_of(version: str | None) -> str:
     """What is wrong with a version of vLLM for ringlite; empty where nothing is."""
     if version is None:

@@ -17,8 +17,19 @@ from ringlite_cli.whole import whole
 
 DOMAINS = ("math", "code", "science", "logic", "general")
 
+CONTEXT = "context"
+"""The label that holds the turns before a prompt: a list of {"role", "content"}."""
+
+ROUTES = ("math", "science", "logic", "code", "logic-gym", "instructions", "judge", "reward-model")
+"""The verifiers there are: a problem names one, or goes by its domain."""
+ANSWERLESS = ("code", "judge", "reward-model")
+"""Those that need no gold answer."""
+
 PAPER_SUFFIX = "Please reason step by step, and put your final answer within \\boxed{}."
 """What the paper appends to math and science prompts (§3.3)."""
+
+DEFAULT_SUFFIX = {"math": PAPER_SUFFIX, "science": PAPER_SUFFIX}
+"""Domain -> text after its prompts, where a recipe does not say."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,13 +75,25 @@ VERDICT_REVISION = 2
 compared without a note; `ringlite rescore` verifies stored responses again. 1: before answers were read whole."""
 
 Verify = Callable[[Sequence[tuple[Problem, str]]], list[Verdict]]
-"""Verifies (problem, response) pairs, in order. Rooms that need a verifier get one of these passed in."""
+"""Verifies (problem, response) pairs, in order. Rooms that need a verifier get one of these passed in.
+
+A response whose prompt opened a thought comes with the tag before it (`ringlite_cli.thoughts.with_thought`).
+"""
+
+
+def route(problem: Problem) -> str:
+    """The name of the verifier that a problem asks for: its own, else its domain's; it may be none of `ROUTES`."""
+    return problem.verifier or problem.domain
 
 
 def chat_messages(problem: Problem, suffix: Mapping[str, str]) -> list[dict[str, str]]:
-    """The conversation that asks for a response; `suffix` maps a domain to the text appended to its prompts."""
+    """The conversation that asks for a response; `suffix` maps a domain to the text appended to its prompts.
+
+    The turns before the prompt, a system prompt among them, are the label `context`.
+    """
     tail = suffix.get(problem.domain, "")
-    return [{"role": "user", "content": f"{problem.prompt}\n{tail}" if tail else problem.prompt}]
+    asked = {"role": "user", "content": f"{problem.prompt}\n{tail}" if tail else problem.prompt}
+    return [*problem.labels.get(CONTEXT, ()), asked]
 
 
 _JSON_FIELDS = ("tests", "labels")

@@ -6,7 +6,8 @@ import torch
 from safetensors.torch import load_file
 
 from ringlite_cli.problems import Problem, Verdict
-from ringlite_cli.train.rl.run import run_rl
+from ringlite_cli.recipe.c3po import RlSettings
+from ringlite_cli.train.rl.run import Hooks, ModelOptions, run_rl
 
 PROBLEMS = [
     Problem(
@@ -23,6 +24,17 @@ def verify(pairs):
     return [Verdict(*(("correct", 1.0) if text.count("w1") % 2 else ("wrong", 0.0))) for _, text in pairs]
 
 
+def train(
+    policy, problems, verifier, out, *, steps, trl, on_step=None, rollout_func=None, seed=17, resume=True,
+    dtype="float32", prompt_suffix=None, **keys,
+):  # fmt: skip
+    """run_rl by plain keys: those of RlSettings, and TRL's fields in `trl`."""
+    model = ModelOptions(dtype) if prompt_suffix is None else ModelOptions(dtype, prompt_suffix=prompt_suffix)
+    settings = RlSettings.made(**{"guard": None, **keys}, trl={**trl, "max_steps": steps})
+    hooks = Hooks(on_step, rollout_func)
+    return run_rl(policy, problems, verifier, out, settings, seed=seed, model=model, hooks=hooks, resume=resume)
+
+
 def rl(policy, out, verifier=verify, trl=None, **options):
     numbers = {
         "prompts_per_step": 4,
@@ -34,7 +46,7 @@ def rl(policy, out, verifier=verify, trl=None, **options):
         "prompt_suffix": {},
         **options,
     }
-    return run_rl(policy, PROBLEMS, verifier, out, trl=TRL | (trl or {}), **numbers)
+    return train(policy, PROBLEMS, verifier, out, trl=TRL | (trl or {}), **numbers)
 
 
 def weights(folder: Path) -> dict[str, torch.Tensor]:

@@ -1,6 +1,7 @@
 """vLLM missing, too old and too new are faults that a user can mend, found before anything is loaded."""
 
 import os
+from pathlib import Path
 
 import pytest
 
@@ -13,6 +14,13 @@ from ringlite_cli.stages.parts.samplers import open_sampler, open_samplers
 @pytest.mark.parametrize("version", ["0.22.0", "0.25.1+cu130", "0.31.4", "0.32.0"])
 def test_versions_that_trl_drives(version: str) -> None:
     assert engine.fault_of(version) == ""
+
+
+def test_what_pip_is_asked_for_is_what_is_accepted() -> None:
+    assert engine.requirement() == "vllm>=0.22,<0.33"
+    makefile = (Path(__file__).parents[1] / "Makefile").read_text()
+    assert "engine import requirement" in makefile
+    assert "vllm>=" not in makefile
 
 
 @pytest.mark.parametrize(

@@ -11,9 +11,9 @@ import ringlite_cli
 
 PACKAGE = Path(ringlite_cli.__file__).parent
 GROUND = {
+    "data_folder",
     "errors",
     "problems",
-    "prompt_code",
     "samples",
     "console",
     "engine",
@@ -21,6 +21,7 @@ GROUND = {
     "http_client",
     "model_text",
     "thoughts",
+    "where",
     "whole",
 }
 LOW = {"recipe", "runs"}

@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import rl_runs
 
 from ringlite_cli.engine import fault_of, vllm_version
 from ringlite_cli.problems import Problem, Verdict
-from ringlite_cli.train.rl.run import run_rl
 
 FAULT = fault_of(vllm_version())
 with_vllm = pytest.mark.skipif(bool(FAULT), reason=f"{FAULT}; `make setup-vllm` installs it")
@@ -43,7 +43,7 @@ def train(
         "generation_kwargs": generation_kwargs,
     }
     batch = {"prompts_per_step": 4, "steps": steps, "token_budget": 64, "row_tokens": 256}
-    run_rl(policy, PROBLEMS, verifier or verify, out, trl=trl, **batch, **own)
+    rl_runs.train(policy, PROBLEMS, verifier or verify, out, trl=trl, **batch, **own)
     return [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
 
 

@@ -8,9 +8,8 @@ responses, because arrival order would favour short ones and prompt order would 
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
 
-Cut = Literal["exact", "whole"]
+from ringlite_cli.recipe.c3po import Cut
 
 
 @dataclass(frozen=True, slots=True, order=True)

@@ -6,12 +6,11 @@ here the entropy is subtracted, as in TRL.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import torch
 from torch import Tensor
 
-Algorithm = Literal["c3po", "grpo", "dapo", "dr_grpo"]
+from ringlite_cli.recipe.c3po import Algorithm
 
 
 def token_weights(algorithm: Algorithm, lengths: Sequence[int]) -> list[float]:

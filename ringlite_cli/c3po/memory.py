@@ -7,7 +7,6 @@ FREE = 0.1
 """Share of the memory that is left alone, for the head's tiles and for rows that are longer than the mean."""
 LONGEST_ROW = 131_072
 """Past this a row gains nothing, and its kernels come near 32-bit indices."""
-CPU_ROW_TOKENS = 2048
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ from functools import cache
 from typing import Any
 
 from ringlite_cli.data.labels import MSC
+from ringlite_cli.data.needs import FOR_COMPARISON_RULES
 from ringlite_cli.data.rows import Drop
 from ringlite_cli.data.rules import RULES
 from ringlite_cli.data.text import collapse
@@ -17,15 +18,17 @@ _LABELS = 24  # rows of a label's table
 _OTHER_REASONS = {
     "unreadable_row": "the row could not be read, or is not of the source's schema",
     "unparseable_answer": "the verifier does not accept the gold answer as an answer to itself",
-    "answer_disagrees": "the verifier finds another answer in the worked trace than the gold answer",
+    "answer_disagrees": "the worked trace or solution arrives at another answer than the gold",
     "solution_dependency": "the accepted solution imports what the sandbox has not",
     "solution_time": "the accepted solution takes longer than the sandbox allows",
     "solution_memory": "the accepted solution needs more memory than the sandbox allows",
     "solution_wrong": "the accepted solution fails a test",
     "solution_error": "the accepted solution or its tests raise an error",
     "duplicate_exact": "the same problem as another row, but for white space, case, punctuation or LaTeX dress",
-    "duplicate_near": "the same label, numbers and operators as another row and near in words; or all but a few words",
+    "duplicate_near": "the same label, numbers and operators as another row, and nearly the same words and question",
     "duplicate_words": "the same words and numbers as another row; signs, operators or the answer differ",
+    "conflicting_answers": "the same text as another row with another answer, and nothing says which is right",
+    "answer_unreachable": "a response that gives this answer in its natural form would not be rewarded",
     "duplicate_semantic": "the same label, and a prompt that the embedding model takes for the same",
     "no_agreement": "no model ever gives the gold answer, and no worked solution confirms it",
     "never_solved": "no model ever solves it",
@@ -54,9 +57,20 @@ def render(funnel: Mapping[str, Any], drops: Sequence[Drop], *, seed: int) -> st
             "## Traces taken off rows that stayed\n",
             _table(("reason", "rows"), [(k, f"{v:,}") for k, v in funnel["traces_stripped"].items()]),
         ]
+    if shared := funnel.get("boilerplate"):
+        parts += ["## What the prompts of a source share\n", "Left out where rows are compared.\n", _shared(shared)]
     parts += _tables(funnel)
     parts += ["## Examples\n", _examples(drops), "## Rules\n", _rules()]
     return "\n".join(parts)
+
+
+def _shared(shared: Mapping[str, Any]) -> str:
+    rows = [
+        (source, t["where"], f"{100 * t['share']:.0f} %", _short(t["text"]), f"{told['taken_off']:,}")
+        for source, told in shared.items()
+        for t in told["texts"]
+    ]
+    return _table(("source", "at its", "of its rows", "text", "prompts that lost it (the suffix says it)"), rows)
 
 
 def _tables(funnel: Mapping[str, Any]) -> list[str]:
@@ -69,8 +83,9 @@ def _tables(funnel: Mapping[str, Any]) -> list[str]:
         parts += ["## Accepted solutions that were run\n", _table(("source", "passed", "failed"), rows)]
     if doubts := funnel.get("doubtful"):
         told_of = [(source, ", ".join(f"{why} {n}" for why, n in counts.items())) for source, counts in doubts.items()]
-        parts += ["## Held-out rows that stay, though the verifier rejects what the source gives\n"]
-        parts += ["No response to these can be relied on to score; doubtful.jsonl lists them.\n"]
+        parts += ["## Rows that stay, though something speaks against their answer\n"]
+        parts += ["Held-out rows that the verifier rejects, and others where `doubtful: keep` says so; "]
+        parts += ["doubtful.jsonl lists them.\n"]
         parts += [_table(("source", "rows"), told_of)]
     if told := funnel.get("distill"):
         parts += ["## Traces of a teacher\n", f"{told['kept']:,} of {told['asked']:,} problems have one now.\n"]
@@ -82,6 +97,9 @@ def _tables(funnel: Mapping[str, Any]) -> list[str]:
             f"## Pass rates of {_short(name)}, all problems asked\n",
             _table(("pass rate", "rows"), _pairs(counts)),
         ]
+    for name, values in funnel.get("pass_rates_by_label", {}).items():
+        rows = [(_short(value), f"{told['rows']:,}", f"{told['pass_rate']:.2f}") for value, told in values.items()]
+        parts += [f"## Pass rates by {name}\n", _table((name, "rows", "mean pass rate"), rows[:_LABELS])]
     for name, counts in funnel.get("labels", {}).items():
         if name == "pass_rate":
             counts = dict(sorted(counts.items()))
@@ -100,14 +118,15 @@ def _pairs(counts: Mapping[str, int]) -> list[tuple[str, str]]:
 
 
 @cache
-def passed(domain: str, traced: bool, benchmark: bool, verified: bool = True) -> str:
+def passed(domain: str, traced: bool, benchmark: bool, verified: bool = True, compared: bool = True) -> str:
     """The names of the rules and steps that such a row was put to and passed, with spaces between."""
     if benchmark:
         steps = ["missing_answer" if domain != "code" else "missing_tests", "contamination"]
         return " ".join([*steps, "verification"] if verified else steps)
     skip = {"code"} if domain != "code" else set()
     skip |= set() if traced else {"trace"}
-    rules = [rule.name for rule in RULES if rule.family not in skip]
+    skipped = () if compared else FOR_COMPARISON_RULES
+    rules = [rule.name for rule in RULES if rule.family not in skip and rule.name not in skipped]
     return " ".join([*rules, "contamination", "verification", "duplicates"])
 
 

@@ -9,6 +9,7 @@ import shutil
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,8 @@ import numpy as np
 
 from ringlite_cli.data import card, funnel
 from ringlite_cli.data.asking import Asking
+from ringlite_cli.data.boilerplate import Boilerplate, find_boilerplate
+from ringlite_cli.data.by_route import check_by_route
 from ringlite_cli.data.cards import card_warnings
 from ringlite_cli.data.cleansing import cleanse, is_benchmark
 from ringlite_cli.data.decontaminate import decontaminate
@@ -24,9 +27,11 @@ from ringlite_cli.data.distill import distill
 from ringlite_cli.data.duplicates import drop_duplicates
 from ringlite_cli.data.features import Features, join, measure
 from ringlite_cli.data.labelling import label_rows
+from ringlite_cli.data.losses import Losses, silent_sources
+from ringlite_cli.data.needs import UNCOMPARED, UNGRADED, is_for_sft_alone
 from ringlite_cli.data.output import read_origins, write_drops, write_provenance
-from ringlite_cli.data.rows import Progress, Row, Sifted, Spool
-from ringlite_cli.data.rules import LANGUAGES
+from ringlite_cli.data.rows import Drop, Progress, Row, Sifted, Spool
+from ringlite_cli.data.rules import LANGUAGES, unworded
 from ringlite_cli.data.semantic import (
     drop_semantic_duplicates,
     embed_rows,
@@ -36,7 +41,7 @@ from ringlite_cli.data.semantic import (
 from ringlite_cli.data.sets import draw_sets
 from ringlite_cli.data.sources import MAX_UNREADABLE, GeneratorLike, load_sources
 from ringlite_cli.data.suites import order_tests
-from ringlite_cli.data.verification import run_aside, verify_rows
+from ringlite_cli.data.verification import Doubts, doubted, run_aside, same_answers, verify_rows
 from ringlite_cli.problems import Verify, write_problems
 from ringlite_cli.recipe.schema import Difficulty, Distill, ProblemSet, Responder, Source
 from ringlite_cli.runs.files import write_json, write_text
@@ -63,9 +68,13 @@ class Steps:
 
     languages: Sequence[str] = LANGUAGES
     workers: int | None = None
-    equal_words: bool = True
+    equal_words: bool = False
+    keep_doubtful: bool = False
+    doubts: Doubts | None = None
+    prompt_suffix: Mapping[str, str] = field(default_factory=dict)
     semantic_duplicates: float | None = None
     semantic_contamination: float | None = None
+    require_solution: bool = True
     order_tests: bool = False
     mutants: int = 6
     label_embeddings: bool = False
@@ -102,18 +111,21 @@ def curate(
     trail (dropped.jsonl, funnel.json, CARD.md) is on disk by then, to see why.
     """
     steps = replace(steps or Steps(), progress=progress)
-    warnings = [*warnings, *card_warnings(sources)]
+    warnings = [*warnings, *card_warnings(sources), *unworded(steps.languages)]
     if steps.semantic_duplicates or steps.semantic_contamination or steps.label_embeddings:
         model_folder()  # its absence shows now, not after an hour
     shutil.rmtree(out_dir / _SPOOL, ignore_errors=True)
     out_dir.mkdir(parents=True, exist_ok=True)
     spool = Spool(out_dir / _SPOOL / "rows")
     try:
-        loaded = load_sources(sources, seed=seed, generators=generators, max_unreadable=max_unreadable, spool=spool)
+        loaded = load_sources(
+            sources, seed=seed, generators=generators, max_unreadable=max_unreadable, spool=spool, progress=progress
+        )
         rows = [row for source in loaded for row in source.rows]
         sifted = sift(rows, verify, steps, folder=out_dir / _SPOOL)
-        notes = _ask(sifted, models) | _label(sifted.kept, steps, models)
+        notes = sifted.notes | _ask(sifted, models) | _label(sifted.kept, steps, models)
         sifted.drops[:0] = [drop for source in loaded for drop in source.unreadable]
+        warnings += silent_sources({source.name: source.rows for source in loaded}, sifted)
         return _finish(sifted, sets, out_dir, seed, warnings, notes)
     finally:
         spool.close()
@@ -127,28 +139,46 @@ def sift(rows: Sequence[Row], verify: Verify, steps: Steps, folder: Path | None 
     """
     for number, row in enumerate(rows):
         row.number = number
+    boilerplate = find_boilerplate(rows)
     held = _Held()
-    all_of = Sifted()
+    all_of = Sifted(notes=_shared_texts(rows, boilerplate, steps.prompt_suffix))
     for split in PRECEDENCE:
         here = [r for r in rows if r.split == split]
         if not here:
             continue
         features = measure(
-            here, languages=steps.languages, folder=folder, workers=steps.workers, progress=steps.progress
+            here,
+            languages=steps.languages,
+            folder=folder,
+            workers=steps.workers,
+            progress=steps.progress,
+            boilerplate=boilerplate,
         )
         apart = decontaminate(here, held.rows, features, held.features)
         apart = _then(apart, _leaks(apart.kept, features, held, steps))
-        clean = cleanse(apart.kept, features, steps.languages)
-        verified = verify_rows(clean.kept, verify, steps.progress)
+        clean = cleanse(apart.kept, features, steps.languages, require_solution=steps.require_solution)
+        routed, rest = check_by_route(clean.kept, verify, steps.progress)
+        verified = verify_rows(rest, verify, steps.progress, doubts=steps.doubts, keep_doubtful=steps.keep_doubtful)
+        verified.kept += routed.kept
+        verified.drops += routed.drops
         if steps.order_tests:
             order_tests(verified.kept, verify, steps.mutants, steps.progress)
         benchmarks = [r for r in verified.kept if is_benchmark(r)]
         others = [r for r in verified.kept if not is_benchmark(r)]
-        single = drop_duplicates(others, features, words=steps.equal_words)
+        single = drop_duplicates(
+            others,
+            features,
+            words=steps.equal_words,
+            agree=partial(same_answers, verify),
+            keep_conflicts=steps.keep_doubtful,
+        )
+        for doubt in single.doubtful:
+            _mark_doubtful(doubt)
+        all_of.doubtful += single.doubtful
         single = _then(single, _copies(single.kept, features, steps))
         held.add(benchmarks + single.kept, features if split != PRECEDENCE[-1] else None)
         all_of.drops += apart.drops + clean.drops + verified.drops + single.drops
-        all_of.traces_stripped += clean.traces_stripped
+        all_of.traces_stripped += clean.traces_stripped + verified.traces_stripped
         all_of.mended += clean.mended
         all_of.doubtful += verified.doubtful
         all_of.ran += verified.ran + run_aside(apart.drops + clean.drops, verify)
@@ -157,16 +187,42 @@ def sift(rows: Sequence[Row], verify: Verify, steps: Steps, folder: Path | None 
     return all_of
 
 
+def _shared_texts(rows: Sequence[Row], boilerplate: Boilerplate, suffix: Mapping[str, str]) -> dict[str, Any]:
+    """Take off prompts what the recipe's suffix says again; for the funnel, what each source's prompts share."""
+    cut: Counter[str] = Counter()
+    echoing = {source for source in boilerplate.shared if boilerplate.echoes(source, suffix.values())}
+    for row in rows if echoing else ():
+        problem = row.problem
+        if row.procedural or problem.source not in echoing:
+            continue
+        prompt = boilerplate.without_echo(problem.prompt, problem.source, suffix.get(problem.domain, ""))
+        if prompt != problem.prompt:
+            row.change(prompt=prompt)
+            cut[problem.source] += 1
+    return {"boilerplate": {s: {"texts": t, "taken_off": cut[s]} for s, t in boilerplate.counts.items()}}
+
+
+def _mark_doubtful(doubt: Drop) -> None:
+    assert isinstance(doubt.subject, Row)
+    doubt.subject.problem = doubted(doubt.subject.problem, doubt.reason)
+
+
 def _ask(sifted: Sifted, models: Models | None) -> dict[str, Any]:
-    """Pass rates, then traces; what came of them, for the funnel."""
+    """Pass rates, then traces; what came of them, for the funnel. Rows that nothing scores are not asked."""
     notes: dict[str, Any] = {}
-    if models and models.difficulty:
-        rated = by_pass_rate(sifted.kept, models.difficulty, models.asking)
-        sifted.kept = rated.kept
+    if not models or not (models.difficulty or models.distill):
+        return notes
+    alone = [r for r in sifted.kept if is_for_sft_alone(r.problem)]
+    unasked = {id(r) for r in alone}
+    scored = [r for r in sifted.kept if id(r) not in unasked]
+    if models.difficulty:
+        rated = by_pass_rate(scored, models.difficulty, models.asking)
+        scored = rated.kept
+        sifted.kept = sorted([*scored, *alone], key=lambda r: r.number)
         sifted.drops += rated.drops
         notes |= rated.notes
-    if models and models.distill:
-        notes["distill"] = distill(sifted.kept, models.distill, models.asking)
+    if models.distill:
+        notes["distill"] = distill(scored, models.distill, models.asking)
     return notes
 
 
@@ -229,7 +285,9 @@ def _finish(
     """Draws the sets and writes everything."""
     trail = _Trail(out_dir, sifted, seed, notes)
     try:
-        drawn, more = draw_sets(sifted.kept, sets, seed, trail.counted.add)
+        drawn, more = draw_sets(
+            sifted.kept, sets, seed, trail.counted.add, Losses(sifted.drops, sifted.traces_stripped)
+        )
     except Exception:
         trail.write({}, warnings)
         raise
@@ -249,7 +307,8 @@ def _provenance(drawn: Mapping[str, Sequence[Row]], files: Mapping[str, Path]) -
     """
     for name, rows in drawn.items():
         for row, (ident, source, index, domain, traced) in zip(rows, read_origins(files[name]), strict=True):
-            passed = card.passed(domain, traced, is_benchmark(row), bool(row.verified))
+            verified = row.verified not in ("", UNGRADED)
+            passed = card.passed(domain, traced, is_benchmark(row), verified, row.verified not in UNCOMPARED)
             yield name, ident, source, row.split, row.verified or "nothing", passed, index
 
 

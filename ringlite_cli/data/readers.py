@@ -1,4 +1,4 @@
-"""Raw rows out of json, jsonl, csv and parquet files (gz too), and out of hub data sets.
+"""Raw rows out of json, jsonl, csv and parquet files (gz too), Arrow files of `datasets`, and hub data sets.
 
 A row that can't be read comes out as an `Unreadable`, in its place, so that it is counted and never lost.
 """
@@ -15,9 +15,8 @@ from pathlib import Path
 from typing import IO, Any, cast
 
 from ringlite_cli.errors import UserError
-from ringlite_cli.model_text import loads
 
-FORMATS = ("jsonl", "json", "csv", "parquet")
+FORMATS = ("jsonl", "json", "csv", "parquet", "arrow")
 WHOLE_JSON = 64 << 20  # bytes of a JSON list that are read at once; a longer one is streamed
 LONGEST_LINE = 64 << 20  # bytes of a line of JSON, above which it is set aside
 _LONGEST_FIELD = 1 << 27  # csv refuses fields above 128 KiB unless told
@@ -42,9 +41,8 @@ def read_file(path: Path) -> Iterator[RawRow]:
     if not path.is_file():
         where = "a folder" if path.is_dir() else "no such file"
         raise UserError(where, where=str(path), hint=f"name a {', '.join(FORMATS)} file (.gz too)")
-    suffix = (path.with_suffix("") if path.suffix == ".gz" else path).suffix.lstrip(".").lower()
-    reader = _READERS.get(suffix)
-    if reader is None or (suffix == "parquet" and path.suffix == ".gz"):
+    reader = _READERS.get(format_of(path) or "")
+    if reader is None:
         raise UserError(
             f"can't read {path.name}", where=str(path), hint=f"known formats: {', '.join(FORMATS)} (.gz too)"
         )
@@ -52,6 +50,15 @@ def read_file(path: Path) -> Iterator[RawRow]:
         yield from reader(path)
     except (gzip.BadGzipFile, zlib.error, EOFError) as error:
         raise UserError(f"broken gzip file ({error})", where=str(path), hint="fetch it again") from None
+
+
+def format_of(path: Path) -> str | None:
+    """The format that a file's name says; None for one that is not known."""
+    zipped = path.suffix.lower() == ".gz"
+    suffix = (path.with_suffix("") if zipped else path).suffix.lstrip(".").lower()
+    if suffix not in _READERS or (zipped and suffix in _NEVER_ZIPPED):
+        return None
+    return suffix
 
 
 def read_hub(hub: str, *, revision: str | None, subset: str | None, split: str) -> Iterator[RawRow]:
@@ -93,7 +100,7 @@ def _skip_line(file: IO[bytes]) -> None:
 
 def _json_line(line: bytes, number: int) -> RawRow:
     try:
-        value = loads(line.decode("utf-8-sig"))
+        value = json.loads(line.decode("utf-8-sig"))
     except UnicodeDecodeError as error:
         return Unreadable(f"line {number} is not UTF-8 ({error.reason} at byte {error.start})", repr(line[:200]))
     except json.JSONDecodeError as error:
@@ -122,7 +129,7 @@ def _read_json(path: Path) -> Iterator[RawRow]:
 
 def _whole_json(path: Path, data: bytes) -> Iterator[RawRow]:
     try:
-        value = loads(data.decode("utf-8-sig"))
+        value = json.loads(data.decode("utf-8-sig"))
     except UnicodeDecodeError as error:
         raise UserError(f"not UTF-8 (byte {error.start})", where=str(path), hint="save it as UTF-8") from None
     except json.JSONDecodeError as error:
@@ -209,6 +216,31 @@ def _read_parquet(path: Path) -> Iterator[RawRow]:
         raise UserError(f"not a readable parquet file ({error})", where=str(path), hint="fetch it again") from None
 
 
+def _read_arrow(path: Path) -> Iterator[RawRow]:
+    """The rows of an Arrow file as `datasets` writes them (a stream), or of one in Arrow's file format."""
+    import pyarrow as pa
+
+    try:
+        with pa.memory_map(str(path)) as source:
+            for batch in _arrow_batches(source):
+                for start in range(0, batch.num_rows, 1024):
+                    yield from _batch_rows(batch.slice(start, 1024))
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError, OSError) as error:
+        raise UserError(f"not a readable Arrow file ({error})", where=str(path), hint="save it again") from None
+
+
+def _arrow_batches(source: Any) -> Iterator[Any]:
+    import pyarrow as pa
+
+    try:
+        stream = pa.ipc.open_stream(source)
+    except pa.ArrowInvalid:
+        file = pa.ipc.open_file(source)
+        yield from (file.get_batch(i) for i in range(file.num_record_batches))
+        return
+    yield from stream
+
+
 def _batch_rows(batch: Any) -> list[RawRow]:
     """The rows of an Arrow batch; those with text that is not UTF-8 come out as unreadable."""
     try:
@@ -227,4 +259,6 @@ _READERS: dict[str, Callable[[Path], Iterator[RawRow]]] = {
     "json": _read_json,
     "csv": _read_csv,
     "parquet": _read_parquet,
+    "arrow": _read_arrow,
 }
+_NEVER_ZIPPED = ("parquet", "arrow")

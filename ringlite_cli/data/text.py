@@ -6,7 +6,6 @@ space, sentence punctuation and the parts of LaTeX that only change how a formul
 
 import json
 import re
-import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
@@ -14,28 +13,53 @@ from hashlib import blake2b
 import numpy as np
 from numpy.typing import NDArray
 
+from ringlite_cli.data.notation import common
 from ringlite_cli.problems import Problem
 
 _SPACE = re.compile(r"\s+")
 _UNSPACED = "\u3040-\u30ff\u3400-\u9fff"  # scripts without spaces between words: each sign is a token
 _PUNCTUATION = ".,;:?'\"`$\\{}~&|_‘’“”…#@"
 _TOKEN = re.compile(rf"\d+(?:\.\d+)?|[{_UNSPACED}]|[^\W\d_{_UNSPACED}]+|[^\s\w{re.escape(_PUNCTUATION)}]")
-_LATEX_LOOK = re.compile(
-    r"\\[\[\]()]|[\^_]\{\}"
-    r"|\\(?:left|right|displaystyle|limits|quad|qquad|text|textbf|mathrm|mathbf|mbox|rm|bf|[,;:!> ])(?![a-z])"
-)
-_SAME_COMMAND = {
+_SAME = {  # commands, signs and number words that mean the same
     "dfrac": "frac",
     "tfrac": "frac",
     "dbinom": "binom",
     "leq": "le",
+    "leqslant": "le",
+    "geqslant": "ge",
+    "cfrac": "frac",
     "geq": "ge",
     "neq": "ne",
     "ldots": "dots",
     "cdots": "dots",
+    "cdot": "times",
+    "*": "times",
+    "degree": "circ",
+    "lt": "<",
+    "gt": ">",
+    "two": "2",
+    "three": "3",
+    "four": "4",
+    "five": "5",
+    "six": "6",
+    "seven": "7",
+    "eight": "8",
+    "nine": "9",
+    "ten": "10",
+    "eleven": "11",
+    "twelve": "12",
+    "twenty": "20",
+    "thirty": "30",
+    "hundred": "100",
+    "thousand": "1000",
 }
 _ANSWER_DRESS = re.compile(r"\\(?:left|right|text|textbf|mathrm|mathbf|mbox|[,;:!])(?![a-z])|[$,]")
-_WORD_OPERATORS = frozenset({"times", "cdot", "div", "le", "ge", "lt", "gt", "ne", "sqrt", "frac", "binom"})
+_WORD_OPERATORS = frozenset(
+    {"times", "div", "le", "ge", "ne", "sqrt", "frac", "binom", "half", "third", "quarter", "twice"}
+)
+_AFTER_A_LETTER_LIST = "is are be and or equals has such if in to was divides does as can must for of"
+_AFTER_A_LETTER = frozenset(_AFTER_A_LETTER_LIST.split())
+_UNSPACED_SIGN = re.compile(f"[{_UNSPACED}]")
 
 
 def collapse(text: str) -> str:
@@ -45,14 +69,11 @@ def collapse(text: str) -> str:
 
 def tokens(text: str) -> list[str]:
     """Words (case folded), numbers and operators, in order; punctuation and the look of formulas are gone."""
-    text = unicodedata.normalize("NFKC", text) if not text.isascii() else text
-    if "\\" in text or "{}" in text:
-        text = _LATEX_LOOK.sub(" ", text)
-    found: list[str] = _TOKEN.findall(text.casefold())
+    found: list[str] = _TOKEN.findall(common(text).casefold())
     if "!" in text:
         found = _factorials(found)
-    if not _SAME_COMMAND.keys().isdisjoint(found):
-        found = [_SAME_COMMAND.get(t, t) for t in found]
+    if not _SAME.keys().isdisjoint(found):
+        found = [_SAME.get(t, t) for t in found]
     return found
 
 
@@ -69,19 +90,29 @@ class Kinds(dict[str, bool]):
     """Whether a token is a number, operator or single letter, and so part of the signature; found out once each."""
 
     def __missing__(self, token: str) -> bool:
-        self[token] = kind = len(token) == 1 or not token.isalpha() or token in _WORD_OPERATORS
+        single = len(token) == 1 and not _UNSPACED_SIGN.match(token)
+        self[token] = kind = single or not token.isalpha() or token in _WORD_OPERATORS
         return kind
 
 
 def signature(words: Sequence[str], kinds: Kinds | None = None) -> tuple[str, ...]:
     """The numbers, operators and single letters among tokens, in order: problems that differ here are different.
 
-    A hyphen between two words is spelling, not subtraction. `kinds` may be shared between the texts of a batch.
+    A hyphen between two words is spelling, not subtraction, and an "a" before a word is an article. `kinds` may be
+    shared between the texts of a batch.
     """
     kinds = Kinds() if kinds is None else kinds
     if "-" in words:
         words = [t for place, t in enumerate(words) if t != "-" or not _is_hyphen(words, place)]
+    if "a" in words:
+        words = [t for place, t in enumerate(words) if t != "a" or not _is_article(words, place)]
     return tuple(filter(kinds.__getitem__, words))
+
+
+def _is_article(words: Sequence[str], place: int) -> bool:
+    after = words[place + 1] if place + 1 < len(words) else ""
+    before = words[place - 1] if place else "the"
+    return len(after) > 1 and after.isalpha() and after not in _AFTER_A_LETTER and (len(before) > 1 or before == ",")
 
 
 def numbers(words: Sequence[str]) -> list[str]:

@@ -1,6 +1,7 @@
 """Answer verification by agreement with the worked solution (PAPER §2, phase 2, where no model is given).
 
-A trace must satisfy the verifier that will reward responses; an accepted solution must pass its tests in the sandbox;
+A trace must satisfy the verifier that will reward responses; a worked solution without a box must arrive at the gold
+(solutions.py), and gets the box; an accepted solution must pass its tests in the sandbox;
 an answer without a trace must at least agree with itself, or no response could ever be rewarded.
 """
 
@@ -9,14 +10,18 @@ import json
 import re
 import sys
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
 
 from ringlite_cli.data.cleansing import is_benchmark
 from ringlite_cli.data.rows import Drop, Progress, Row, Sifted
 from ringlite_cli.data.rules import CODE
+from ringlite_cli.data.solutions import Evidence, weigh, with_box
 from ringlite_cli.problems import Problem, Verdict, Verify
+
+Doubts = Callable[[Problem], str | None]
+"""Tells why no natural response to a problem would be rewarded; None or "" where one would be."""
 
 BATCH = 512
 _BLOCK = re.compile(r"```[^\n`]*+\n(.*?)```", re.S)
@@ -31,8 +36,18 @@ _KINDS = (  # of a verdict on an accepted solution, first match counts
 )
 
 
-def verify_rows(rows: Sequence[Row], verify: Verify, progress: Progress | None = None) -> Sifted:
+def verify_rows(
+    rows: Sequence[Row],
+    verify: Verify,
+    progress: Progress | None = None,
+    *,
+    doubts: Doubts | None = None,
+    keep_doubtful: bool = False,
+) -> Sifted:
     """Drops what the verifier rejects; marks the rest with what confirmed them.
+
+    doubts: tells why no natural response to a problem would be rewarded. keep_doubtful: keep rows with such an answer,
+    or with one that their worked solution contradicts, and list them as doubtful.
 
     Benchmarks stay whole, so that scores compare; those that the verifier rejects are listed as doubtful.
     """
@@ -42,6 +57,7 @@ def verify_rows(rows: Sequence[Row], verify: Verify, progress: Progress | None =
         before = {id(row): row.problem for row in batch}
         wanted = [row for row in batch if not is_benchmark(row) or _can_be_asked(before[id(row)])]
         problems = {id(row): before[id(row)] for row in wanted}
+        found = _weigh_solutions(wanted, problems, verify)
         rejected = _rejected(wanted, problems, verify)
         for row in batch:
             if id(row) not in problems:
@@ -54,13 +70,52 @@ def verify_rows(rows: Sequence[Row], verify: Verify, progress: Progress | None =
             elif drop:
                 sifted.drops.append(drop)
                 continue
+            elif (doubt := _doubt(row, found.get(id(row)), doubts)) and not keep_doubtful:
+                sifted.drops.append(doubt)
+                continue
             else:
-                _mark(row, problems[id(row)], before[id(row)])
+                if doubt:
+                    sifted.doubtful.append(doubt)
+                    problems[id(row)] = doubted(problems[id(row)], doubt.reason)
+                _mark(row, problems[id(row)], before[id(row)], found.get(id(row)), sifted)
             sifted.kept.append(row)
         done += len(batch)
         if progress:
             progress("verifying answers", done, len(rows))
     return sifted
+
+
+def _weigh_solutions(rows: Sequence[Row], problems: dict[int, Problem], verify: Verify) -> dict[int, Evidence]:
+    """What the solutions without a box say; they get one in `problems` where they confirm the gold, else they go."""
+    unboxed = [row for row in rows if row.unboxed]
+    found = weigh(unboxed, problems, verify)
+    for row in unboxed:
+        problem, trace = problems[id(row)], None
+        if found[id(row)].says == "confirms":
+            trace = with_box(problem.trace or "", gold(problem))
+        problems[id(row)] = replace(problem, trace=trace)
+    return found
+
+
+def _doubt(row: Row, evidence: Evidence | None, doubts: Doubts | None) -> Drop | None:
+    """Why the row's answer is doubtful, although the verifier accepts it."""
+    if evidence and evidence.says == "contradicts":
+        detail = f"the solution ends in {evidence.result}, the answer is {row.problem.answer}"
+        return Drop(row, "answer_disagrees", detail[:500])
+    why = doubts(row.problem) if doubts else None
+    return Drop(row, "answer_unreachable", why) if why else None
+
+
+def doubted(problem: Problem, reason: str) -> Problem:
+    """The problem with the label `doubtful`, by which sets can leave it out."""
+    return replace(problem, labels={**problem.labels, "doubtful": reason})
+
+
+def same_answers(verify: Verify, pairs: Sequence[tuple[Problem, Problem]]) -> list[bool]:
+    """Whether the answers of each pair of problems are equal in the verifier's eyes, either way round."""
+    asked = [(one, boxed(two)) for one, two in pairs] + [(two, boxed(one)) for one, two in pairs]
+    rewards = [bool(verdict.reward) for verdict in verify(asked)]
+    return [first or second for first, second in zip(rewards[: len(pairs)], rewards[len(pairs) :], strict=True)]
 
 
 def run_aside(drops: Sequence[Drop], verify: Verify) -> Counter[tuple[str, str]]:
@@ -128,29 +183,37 @@ def _try_others(
     return [(r, v) for r, v in failed if id(r) not in passing]
 
 
-def _mark(row: Row, problem: Problem, before: Problem) -> None:
+def _mark(row: Row, problem: Problem, before: Problem, evidence: Evidence | None, sifted: Sifted) -> None:
     """Notes what confirmed the row, and takes off what served verification alone."""
-    row.verified = _confirmed_by(problem)
+    row.verified = "solution" if evidence and evidence.says == "confirms" else _confirmed_by(problem)
+    if evidence and evidence.says != "confirms":
+        sifted.traces_stripped.append((row, "trace_no_final_answer"))
+    row.unboxed = False
     trace = None if row.bad_trace else problem.trace
     labels = {k: v for k, v in problem.labels.items() if k != OTHER_SOLUTIONS}
     row.bad_trace = False
-    if trace != before.trace or len(labels) != len(before.labels):
+    if trace != before.trace or labels != before.labels:
         row.change(trace=trace, labels=labels)
 
 
 def boxed(problem: Problem) -> str:
-    """The shortest response that gives the gold answer (of several accepted forms, the first)."""
+    """The shortest response that gives the gold answer."""
+    return f"\\boxed{{{gold(problem)}}}"
+
+
+def gold(problem: Problem) -> str:
+    """The gold answer as text; of several accepted forms, the first."""
     answer = problem.answer or ""
     if answer.startswith("["):
         with suppress(ValueError):
             listed = json.loads(answer)
             if listed and all(isinstance(form, str) for form in listed):
                 answer = listed[0]
-    return f"\\boxed{{{answer}}}"
+    return answer
 
 
 def _confirmed_by(problem: Problem) -> str:
-    if not problem.trace:
+    if not problem.trace or problem.labels.get("answer_from") == "trace":
         return "answer"
     return "solution" if problem.domain == "code" else "trace"
 

@@ -13,7 +13,8 @@ from ringlite_cli.errors import UserError, WorkFailed
 from ringlite_cli.evals import metrics
 from ringlite_cli.evals.responses import Group, ResponseLog, collect, model_key
 from ringlite_cli.evals.revisions import in_words, revisions_of
-from ringlite_cli.problems import DOMAINS, PAPER_SUFFIX, VERDICT_REVISION, Problem, Verify
+from ringlite_cli.problems import DEFAULT_SUFFIX, DOMAINS, VERDICT_REVISION, Problem, Verify
+from ringlite_cli.recipe.evaluation import EvalSettings
 from ringlite_cli.runs.files import write_json
 from ringlite_cli.samples import OnProgress, Progress, Sampler, SamplingSettings
 from ringlite_cli.thoughts import answer_part, with_thought
@@ -24,7 +25,8 @@ MakeSampler = Callable[[Path | str, SamplingSettings], Sampler]
 Report = Callable[[str], None]
 Scores = dict[str, dict[str, dict[str, Any]]]
 
-DEFAULT_SUFFIX = {"math": PAPER_SUFFIX, "science": PAPER_SUFFIX}
+DEFAULT_K = 4
+"""Responses per problem where neither the settings nor the task say."""
 CUT_IS_MANY = 0.1
 """From this fraction of responses cut by length on, a score carries a note."""
 
@@ -35,20 +37,19 @@ def evaluate(
     make_sampler: MakeSampler,
     verify: Verify,
     out_dir: Path,
+    settings: EvalSettings,
     *,
-    k: int | Mapping[str, int],
-    max_new_tokens: int,
-    temperature: float = 1.0,
-    top_p: float = 0.95,
+    k: Mapping[str, int] | None = None,
     seed: int = 0,
     prompt_suffix: Mapping[str, str] | None = None,
-    batch_tokens: int = 65536,
     resume: bool = True,
     progress: Callable[[str, Progress], None] | None = None,
     report: Report | None = None,
     scores_file: str | None = "scores.json",
 ) -> Scores:
-    """Writes out_dir/responses.jsonl and scores.json; returns {policy: {task: score of `score`}}.
+    """Write out_dir/responses.jsonl and scores.json; return {policy: {task: score of `score`}}.
+
+    k: task -> responses per problem, where settings.samples does not say.
 
     Going on after a stop, only problems without all their responses are sampled. All policies draw with the same random
     numbers per problem and sample, so their differences are paired. A policy that cannot be evaluated does not lose the
@@ -56,14 +57,14 @@ def evaluate(
     """
     _check(tasks)
     suffix = DEFAULT_SUFFIX if prompt_suffix is None else prompt_suffix
-    settings = SamplingSettings(max_new_tokens, temperature, top_p, seed, batch_tokens)
-    counts = {task: k if isinstance(k, int) else k[task] for task in tasks}
+    sampling = settings.sampling(seed)
+    counts = {task: settings.samples or (k or {}).get(task, DEFAULT_K) for task in tasks}
     scores: Scores = {}
     failed: dict[str, UserError] = {}
     with ResponseLog(out_dir, resume=resume) as log:
         for policy, path in policies.items():
             try:
-                _respond(log, policy, path, tasks, counts, settings, suffix, make_sampler, verify, progress)
+                _respond(log, policy, path, tasks, counts, sampling, suffix, make_sampler, verify, progress)
             except UserError as error:
                 failed[policy] = error
                 continue

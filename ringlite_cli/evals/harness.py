@@ -19,6 +19,7 @@ from ringlite_cli.errors import UserError
 from ringlite_cli.evals.evaluate import Report, Scores, describe, raise_failed, score
 from ringlite_cli.evals.responses import ResponseLog, Row, model_key
 from ringlite_cli.problems import Problem
+from ringlite_cli.recipe.evaluation import EvalSettings
 from ringlite_cli.recipe.graph import HARNESS
 from ringlite_cli.runs.files import read_json, write_json
 
@@ -55,25 +56,25 @@ def run_harness(
     names: Sequence[str],
     make_lm: MakeLM,
     out_dir: Path,
+    settings: EvalSettings,
     *,
-    max_new_tokens: int,
-    limit: int | None = None,
     seed: int = 0,
     files: Mapping[str, str | Path] | None = None,
     report: Report | None = None,
 ) -> Scores:
     """{policy: {task: score}} as `evaluate` gives them, with `metric`, `harness` (all that it measured) and a note.
 
-    Appends the items to out_dir/responses.jsonl. limit: items of each of a task's parts. A task that was finished under
-    the same conditions is not run again. Raises UserError for a task whose data cannot be had or that has no metric of
-    an item between 0 and 1.
+    Appends the items to out_dir/responses.jsonl. settings.limit: items of each of a task's parts. A task that was
+    finished under the same conditions is not run again. Raises UserError for a task whose data cannot be had or that
+    has no metric of an item between 0 and 1.
     """
     check_tasks(names, files)
     scores: Scores = {}
     failed: dict[str, UserError] = {}
     with ResponseLog(out_dir) as log:
         for policy, path in policies.items():
-            key = {"model": model_key(path), "max_new_tokens": max_new_tokens, "limit": limit, "seed": seed}
+            asked = {"max_new_tokens": settings.max_new_tokens, "limit": settings.limit, "seed": seed}
+            key = {"model": model_key(path), **asked}
             try:
                 scores[policy] = _run_policy(log, policy, path, names, make_lm, out_dir, key, files, report)
             except UserError as error:

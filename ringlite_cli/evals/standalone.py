@@ -6,17 +6,15 @@ from pathlib import Path
 from typing import Any
 
 from ringlite_cli.errors import UserError
-from ringlite_cli.evals.evaluate import DEFAULT_SUFFIX, MakeSampler, Report, evaluate
+from ringlite_cli.evals.evaluate import MakeSampler, Report, evaluate
 from ringlite_cli.evals.harness import MakeLM, check_tasks, run_harness
 from ringlite_cli.evals.responses import model_key
 from ringlite_cli.evals.tasks import TASKS, load_task
-from ringlite_cli.problems import Problem, Verify
+from ringlite_cli.problems import DEFAULT_SUFFIX, Problem, Verify
+from ringlite_cli.recipe.evaluation import EvalSettings
 from ringlite_cli.recipe.graph import HARNESS
 from ringlite_cli.runs.files import read_json, write_json
 from ringlite_cli.samples import Progress
-
-DEFAULT_K = 4
-DEFAULT_NEW_TOKENS = 32768  # §4.1.2
 
 
 def read_data_flags(flags: Sequence[str]) -> dict[str, str]:
@@ -36,17 +34,11 @@ def evaluate_model(
     make_sampler: MakeSampler,
     verify: Verify,
     out: Path,
+    settings: EvalSettings,
     *,
     data: Mapping[str, str] | None = None,
-    revisions: Mapping[str, str] | None = None,
     make_lm: MakeLM | None = None,
-    k: int | None = None,
-    limit: int | None = None,
-    max_new_tokens: int = DEFAULT_NEW_TOKENS,
-    temperature: float = 1.0,
-    top_p: float = 0.95,
     seed: int = 0,
-    batch_tokens: int = 65536,
     progress: Callable[[str, Progress], None] | None = None,
     report: Report | None = None,
 ) -> dict[str, dict[str, Any]]:
@@ -54,17 +46,12 @@ def evaluate_model(
 
     A folder belongs to one model: scores of its earlier tasks stay, and another model is refused.
 
-    k: responses per problem; None takes each task's own. revisions: task -> commit of its dataset on the hub.
     make_lm: loads the model for tasks `lm-eval:...`, which take one response an item.
-    limit: the first `limit` problems of each task.
-    Raises UserError for an unknown task (with near names), a missing file, a bad k or limit, or no model folder.
+    Raises UserError for an unknown task (with near names), a missing file, or no model folder.
     """
     if not tasks:
         raise UserError("name at least one task", where="--tasks", hint=f"the tasks are {', '.join(TASKS)}")
-    for flag, value in (("--k", k), ("--limit", limit), ("--max-new-tokens", max_new_tokens)):
-        if value is not None and value < 1:
-            raise UserError(f"must be at least 1, not {value}", where=flag)
-    for flag, given in (("--data", data), ("--revision", revisions)):
+    for flag, given in (("--data", data), ("--revision", settings.revisions)):
         if unused := sorted(set(given or {}) - set(tasks)):
             raise UserError(
                 f"{unused[0]!r} is not among --tasks", where=flag, hint=f"the tasks given are {', '.join(tasks)}"
@@ -73,8 +60,8 @@ def evaluate_model(
     files = {task: path for task, path in (data or {}).items() if task in theirs}
     if theirs:
         check_tasks(theirs, files)
-    pins = revisions or {}
-    problems = {task: load_task(task, data, limit, pins.get(task)) for task in tasks if task not in theirs}
+    ours = [task for task in tasks if task not in theirs]
+    problems = {task: load_task(task, data, settings.limit, settings.revisions.get(task)) for task in ours}
     earlier = _earlier(model, out)
     scores = evaluate(
         {"model": model},
@@ -82,22 +69,18 @@ def evaluate_model(
         make_sampler,
         verify,
         out,
-        k={task: k or (TASKS[task].k if task in TASKS else DEFAULT_K) for task in problems},
-        max_new_tokens=max_new_tokens,
-        temperature=temperature,
-        top_p=top_p,
+        settings,
+        k={task: TASKS[task].k for task in problems if task in TASKS},
         seed=seed,
         prompt_suffix=_suffixes(problems),
-        batch_tokens=batch_tokens,
         progress=progress,
         report=report,
         scores_file=None,
     )["model"]
     if theirs and make_lm is not None:
-        scores |= run_harness(
-            {"model": model}, theirs, make_lm, out,
-            max_new_tokens=max_new_tokens, limit=limit, seed=seed, files=files, report=report,
-        )["model"]  # fmt: skip
+        scores |= run_harness({"model": model}, theirs, make_lm, out, settings, seed=seed, files=files, report=report)[
+            "model"
+        ]
     write_json(out / "scores.json", earlier | scores)
     return scores
 

@@ -2,13 +2,14 @@
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
+
+from ringlite_cli.recipe.endpoint import EndpointSettings
+from ringlite_cli.recipe.section import Positive
 
 
-class Engine(BaseModel):
+class Engine(EndpointSettings):
     """How it is set up. It draws from the same policy either way, so changing it makes no stage run again."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     name: Literal["auto", "transformers", "vllm", "server"] = Field(
         "auto", description="auto: vllm where it is installed beside a GPU, else transformers"
@@ -25,9 +26,8 @@ class Engine(BaseModel):
     model: str | None = Field(
         None, description="server: its name for the policy; default: the one served from its folder"
     )
-    concurrency: int = Field(64, gt=0, description="server: requests under way at a time")
+    concurrency: Positive = Field(64, description="server: requests under way at a time")
     timeout: float = Field(1800, gt=0, description="server: seconds that one request may take")
-    api_key_env: str = Field("OPENAI_API_KEY", description="server: environment variable that holds its key")
 
     @model_validator(mode="after")
     def _has_an_address(self) -> "Engine":

@@ -1,10 +1,11 @@
 """References between stages as edges: which stage needs which, in what order they run, and what can't be."""
 
 import difflib
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
+from typing import Any
 
-from ringlite_cli.recipe.schema import CurateStage, EvalStage, Recipe, RlStage, SelectStage, SftStage, Stage
+from ringlite_cli.recipe.schema import CurateStage, EvalStage, Recipe, RlProbe, RlStage, SelectStage, SftStage, Stage
 
 BASE = "base"
 """The policy before any training, as eval names it."""
@@ -31,36 +32,43 @@ class Reference:
 def references(stage: Stage) -> Iterator[Reference]:
     """The references that a stage's section makes; a task that is a benchmark's name is none."""
     if isinstance(stage, SftStage):
-        yield _set_reference("data", stage.data)
-        if stage.policy:
+        yield from _set_references("data", stage.data)
+        if isinstance(stage.policy, str) and stage.policy:
             yield Reference("policy", stage.policy, None, ("sft", "select", "rl"))
     elif isinstance(stage, SelectStage):
-        yield Reference("candidates", stage.candidates, None, ("sft",))
-        yield _set_reference("data", stage.data)
-        if stage.rl_probe:
-            yield _set_reference("rl_probe.data", stage.rl_probe.data)
+        if isinstance(stage.candidates, str) and stage.candidates:
+            yield Reference("candidates", stage.candidates, None, ("sft",))
+        yield from _set_references("data", stage.data)
+        if isinstance(stage.rl_probe, RlProbe):
+            yield from _set_references("rl_probe.data", stage.rl_probe.data)
     elif isinstance(stage, RlStage):
-        yield Reference("policy", stage.policy, None, ("sft", "select", "rl"))
-        yield _set_reference("data", stage.data)
+        if isinstance(stage.policy, str) and stage.policy:
+            yield Reference("policy", stage.policy, None, ("sft", "select", "rl"))
+        yield from _set_references("data", stage.data)
     elif isinstance(stage, EvalStage):
-        for policy in stage.policies:
+        for policy in _texts(stage.policies):
             if policy != BASE:
                 yield Reference("policies", policy, None, ("sft", "select", "rl"))
-        for task in stage.tasks:
-            if is_set(task):
-                yield _set_reference("tasks", task)
+        yield from _set_references("tasks", *filter(is_set, _texts(stage.tasks)))
 
 
-def _set_reference(key: str, text: str) -> Reference:
-    stage, _, artifact = text.partition(".")
-    return Reference(key, stage, artifact, ("curate",))
+def _texts(values: Any) -> list[str]:
+    """The names in a list; of a stage with faults, the list may be something else."""
+    return [value for value in values if isinstance(value, str)] if isinstance(values, list | tuple) else []
+
+
+def _set_references(key: str, *names: str) -> Iterator[Reference]:
+    """References to sets; of a stage with faults, a name may be None."""
+    for text in filter(None, _texts(names)):
+        stage, _, artifact = text.partition(".")
+        yield Reference(key, stage, artifact, ("curate",))
 
 
 def parents(recipe: Recipe, name: str) -> list[str]:
     """The stages whose outputs a stage reads, in the recipe's order."""
     named = {reference.stage for reference in references(recipe.stages[name])}
     stage = recipe.stages[name]
-    if isinstance(stage, EvalStage) and BASE in stage.policies:
+    if isinstance(stage, EvalStage) and BASE in _texts(stage.policies):
         named |= {other for other, section in recipe.stages.items() if section.kind == "sft" and not section.policy}
     return [other for other in recipe.stages if other in named]
 
@@ -78,17 +86,21 @@ def run_order(recipe: Recipe) -> list[str]:
     return order
 
 
-def graph_faults(recipe: Recipe) -> list[str]:
-    """Every reference that leads nowhere, to the wrong kind, or in a circle."""
+def graph_faults(recipe: Recipe, *, unsound: Collection[str] = (), unknown: Collection[str] = ()) -> list[str]:
+    """Return every reference that leads nowhere, to the wrong kind, or in a circle.
+
+    unsound: stages of which only the sound part is there. unknown: names of stages whose kind is not known; what
+    refers to them is left alone.
+    """
     faults = []
     for name, stage in recipe.stages.items():
         for reference in references(stage):
-            fault = _reference_fault(recipe, name, reference)
+            fault = "" if reference.stage in unknown else _reference_fault(recipe, name, reference)
             if fault:
                 faults.append(f"stages.{name}.{reference.key}: {fault}")
-        if isinstance(stage, CurateStage):
+        if isinstance(stage, CurateStage) and name not in unsound:
             faults += [f"stages.{name}.{fault}" for fault in _set_faults(stage)]
-        if isinstance(stage, EvalStage) and BASE in stage.policies and not _has_base(recipe):
+        if isinstance(stage, EvalStage) and BASE in _texts(stage.policies) and not unknown and not _has_base(recipe):
             faults.append(f"stages.{name}.policies: {BASE!r} is the model before SFT, but no sft stage prepares it")
     if not faults:
         stuck = [n for n in recipe.stages if n not in run_order(recipe)]
@@ -113,8 +125,8 @@ def _reference_fault(recipe: Recipe, name: str, reference: Reference) -> str | N
         return f"{reference.stage!r} is a {target.kind} stage; this key takes {' or '.join(reference.kinds)}"
     if isinstance(target, CurateStage):
         if not reference.artifact:
-            return f"name one of its sets, as in {reference.stage}.{next(iter(target.sets))}"
-        if reference.artifact not in target.sets:
+            return f"name one of its sets, as in {reference.stage}.{next(iter(target.sets or ('math',)))}"
+        if target.sets and reference.artifact not in target.sets:
             near = difflib.get_close_matches(reference.artifact, target.sets, 1)
             known = f"did you mean {near[0]!r}?" if near else f"its sets are {', '.join(target.sets)}"
             return f"{reference.stage!r} makes no set {reference.artifact!r}; {known}"
@@ -124,7 +136,7 @@ def _reference_fault(recipe: Recipe, name: str, reference: Reference) -> str | N
 
 
 def _set_faults(stage: CurateStage) -> Iterator[str]:
-    splits = {source.split for source in stage.sources}
+    splits = {split for source in stage.sources for split in source.splits}
     earlier: list[str] = []
     for name, wanted in stage.sets.items():
         if wanted.split not in splits:

@@ -4,19 +4,17 @@ import difflib
 import os
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from glob import has_magic, iglob
 from pathlib import Path
 from typing import Any
 
 import yaml
-from pydantic import BaseModel, ValidationError
 
-from ringlite_cli.errors import RecipeErrors, UserError
+from ringlite_cli.errors import UserError
+from ringlite_cli.recipe.draft import Draft, validate
 from ringlite_cli.recipe.graph import graph_faults
-from ringlite_cli.recipe.schema import STAGE_SECTIONS, CurateStage, Recipe, RecipeHead, Section
-from ringlite_cli.recipe.trl_fields import check_trl
-
-TRL_CONFIG = {"sft": "SFTConfig", "rl": "GRPOConfig"}
+from ringlite_cli.recipe.schema import CurateStage, Recipe
 
 
 def recipe_folders() -> list[Path]:
@@ -66,29 +64,34 @@ def find_file(name: str, shipped: dict[str, Path], what: str) -> Path:
 
 
 def load_recipe(name: str, overrides: Sequence[str] = ()) -> Recipe:
-    """Reads, overrides (`--set KEY=VALUE`) and checks a recipe.
+    """Read, override (`--set KEY=VALUE`) and check a recipe.
 
     Raises RecipeErrors with every fault at once; each message starts with the file and the key.
+    """
+    return read_draft(name, overrides).whole()
+
+
+def read_draft(name: str, overrides: Sequence[str] = ()) -> Draft:
+    """Read a recipe as far as it is sound: what is wrong with its keys, references and files is in `faults`.
+
+    Raises UserError where there is no recipe to read.
     """
     path = find_recipe(name)
     data = read_yaml(path)
     for override in overrides:
         _override(data, override)
-    recipe, faults = _validate(data)
-    if recipe is not None:
-        recipe, missing = _resolve_files(recipe, path.parent)
-        faults += graph_faults(recipe) + missing
-    if recipe is None or faults:
-        raise RecipeErrors([f"{path}: {fault}" for fault in faults])
-    return recipe
+    draft = validate(data, path)
+    draft.recipe, missing = _resolve_files(draft.recipe, path.parent, skip=draft.unsound)
+    draft.faults += graph_faults(draft.recipe, unsound=draft.unsound, unknown=draft.unknown) + missing
+    return draft
 
 
-def _resolve_files(recipe: Recipe, folder: Path) -> tuple[Recipe, list[str]]:
+def _resolve_files(recipe: Recipe, folder: Path, skip: Collection[str]) -> tuple[Recipe, list[str]]:
     """Sources with their files found: as given from the working folder, else from the recipe's own folder."""
     faults: list[str] = []
     stages: dict[str, Any] = dict(recipe.stages)
     for name, stage in recipe.stages.items():
-        if isinstance(stage, CurateStage):
+        if isinstance(stage, CurateStage) and name not in skip:
             sources = []
             for number, source in enumerate(stage.sources):
                 found = _find_file(source.path, folder) if source.path else None
@@ -102,7 +105,12 @@ def _resolve_files(recipe: Recipe, folder: Path) -> tuple[Recipe, list[str]]:
 
 def _find_file(name: str, folder: Path) -> str | None:
     given = Path(os.path.expandvars(name)).expanduser()
-    return next((str(path) for path in (given, folder / given) if path.is_file()), None)
+    return next((str(path) for path in (given, folder / given) if _is_there(path)), None)
+
+
+def _is_there(path: Path) -> bool:
+    """Whether a path names a file or a folder, or a pattern that some file matches."""
+    return path.exists() or (has_magic(str(path)) and any(iglob(str(path), recursive=True)))
 
 
 class _Loader(yaml.SafeLoader):
@@ -171,86 +179,3 @@ def _child(target: Any, part: str, where: str) -> Any:
     if target.get(part) is None:
         target[part] = {}
     return target[part]
-
-
-def _validate(data: dict[str, Any]) -> tuple[Recipe | None, list[str]]:
-    """Validates the head and each stage apart, so that a fault is named by its stage and all faults come together."""
-    head = {key: value for key, value in data.items() if key != "stages"}
-    faults: list[str] = []
-    try:
-        RecipeHead.model_validate(head)
-    except ValidationError as error:
-        faults += [fault_message(e, RecipeHead) for e in error.errors()]
-    raw = data.get("stages")
-    if not isinstance(raw, dict) or not raw:
-        return None, [*faults, "stages: a recipe needs a mapping of at least one stage"]
-    stages: dict[str, Any] = {}
-    for name, section in raw.items():
-        stages[str(name)], found = _validate_stage(str(name), section)
-        faults += found
-    return (None, faults) if faults else (Recipe.model_validate({**head, "stages": stages}), [])
-
-
-def _validate_stage(name: str, section: Any) -> tuple[Section | None, list[str]]:
-    where = f"stages.{name}"
-    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]*", name):
-        return None, [f"{where}: a stage's name has letters, digits, '-' and '_' only"]
-    if not isinstance(section, dict):
-        return None, [f"{where}: a stage is a mapping with a kind"]
-    kind = section.get("kind")
-    if not isinstance(kind, str) or kind not in STAGE_SECTIONS:
-        near = difflib.get_close_matches(str(kind), STAGE_SECTIONS, 1)
-        hint = f"; did you mean {near[0]!r}?" if near else f"; kinds are {', '.join(STAGE_SECTIONS)}"
-        return None, [f"{where}: " + (f"kind {kind!r} is unknown" if kind else "kind is missing") + hint]
-    faults: list[str] = []
-    if kind in TRL_CONFIG and isinstance(section.get("trl"), dict):
-        values, found = check_trl(section["trl"], TRL_CONFIG[kind])
-        faults += [f"{where}.trl: {fault}" for fault in found]
-        section = {**section, "trl": values}
-    probe = section.get("rl_probe")
-    if kind == "select" and isinstance(probe, dict) and isinstance(probe.get("trl"), dict):
-        values, found = check_trl(probe["trl"], TRL_CONFIG["rl"])
-        faults += [f"{where}.rl_probe.trl: {fault}" for fault in found]
-        if "max_steps" in values:
-            faults.append(f"{where}.rl_probe.trl: 'max_steps' is rl_probe.steps here; remove it")
-        section = {**section, "rl_probe": {**probe, "trl": values}}
-    try:
-        stage = STAGE_SECTIONS[kind].model_validate(section)
-    except ValidationError as error:
-        return None, faults + [fault_message(e, STAGE_SECTIONS[kind], where) for e in error.errors()]
-    return stage, faults
-
-
-def fault_message(error: Any, model: type[BaseModel], prefix: str = "") -> str:
-    """One fault as `key: what; what next`."""
-    loc = [str(part) for part in error["loc"]]
-    parents = ".".join(part for part in ([prefix] if prefix else []) + loc[:-1])
-    if error["type"] == "extra_forbidden":
-        fields = _fields_at(model, loc[:-1])
-        near = difflib.get_close_matches(loc[-1], fields, 1)
-        hint = f"; did you mean {near[0]!r}?" if near else f"; known keys: {', '.join(fields)}" if fields else ""
-        return (f"{parents}: " if parents else "") + f"{loc[-1]!r} is not a key here{hint}"
-    where = ".".join(part for part in ([prefix] if prefix else []) + loc)
-    what = str(error["msg"]).removeprefix("Value error, ")
-    what = what if error["type"] == "value_error" else what[0].lower() + what[1:]
-    given = error.get("input")
-    if error["type"] not in ("missing", "value_error") and isinstance(given, str | int | float | bool | None):
-        what += f", not {given!r}"
-    return f"{where}: {what}" if where else what
-
-
-def _fields_at(model: type[BaseModel], loc: list[str]) -> list[str]:
-    """Field names of the section that a location inside `model` points to."""
-    current: Any = model
-    for part in loc:
-        field = current.model_fields.get(part) if isinstance(current, type) and issubclass(current, BaseModel) else None
-        current = _section_in(field.annotation) if field else current
-    return list(current.model_fields) if isinstance(current, type) and issubclass(current, BaseModel) else []
-
-
-def _section_in(annotation: Any) -> Any:
-    """The section class inside an annotation such as `list[Source]` or `NewModel | None`."""
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return annotation
-    found = [_section_in(arg) for arg in getattr(annotation, "__args__", ())]
-    return next((f for f in found if f is not None), None)

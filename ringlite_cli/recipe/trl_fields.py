@@ -13,6 +13,8 @@ from typing import Any, Literal, Optional, Union
 
 from pydantic import TypeAdapter, ValidationError
 
+from ringlite_cli.recipe.trl_rules import TRL_RULES, rule_fault
+
 _SOURCES = {
     "SFTConfig": (
         ("transformers", "training_args.py", "TrainingArguments"),
@@ -25,32 +27,6 @@ _SOURCES = {
         ("trl", "trainer/grpo_config.py", "GRPOConfig"),
     ),
 }
-
-_COMMON = {
-    "output_dir": "it is the run folder",
-    "seed": "it is the recipe's seed",
-    "data_seed": "it is the recipe's seed",
-    "resume_from_checkpoint": "rerunning the same command resumes",
-}
-_BATCH = "it follows from prompts_per_step, token_budget and row_tokens (`ringlite plan` shows it)"
-DERIVED = {
-    "SFTConfig": _COMMON
-    | {
-        "save_strategy": "checkpoints_per_epoch decides it",
-        "eval_strategy": "the select stage evaluates checkpoints",
-    },
-    "GRPOConfig": _COMMON
-    | {
-        "per_device_train_batch_size": _BATCH,
-        "gradient_accumulation_steps": _BATCH,
-        "steps_per_generation": _BATCH,
-        "generation_batch_size": _BATCH,
-        "num_iterations": "C3PO takes one pass over its selection",
-        "loss_type": "the loss is C3PO's (Eq. 2)",
-        "router_aux_loss_coef": "router_balance_coef decides it",
-    },
-}
-"""Fields that ringlite sets itself, with the reason."""
 
 _NAMES = {
     "int": int,
@@ -69,27 +45,49 @@ _NAMES = {
 
 def check_trl(values: dict[str, Any], config: str) -> tuple[dict[str, Any], list[str]]:
     """Returns the values coerced to their fields' types, and a message for each that can't stand there."""
-    fields, derived = trl_fields(config), DERIVED[config]
+    fields, rules = trl_fields(config), TRL_RULES[config]
     checked: dict[str, Any] = {}
     faults = []
     for key, value in values.items():
-        if key in derived:
-            faults.append(f"{key!r} is ringlite's to set: {derived[key]}; remove it")
+        if key in rules and rules[key].refused:
+            faults.append(rule_fault(config, key, value))
         elif key not in fields:
             near = difflib.get_close_matches(str(key), fields, 1)
             faults.append(f"{key!r} is not a {config} field" + (f"; did you mean {near[0]!r}?" if near else ""))
         else:
             try:
-                checked[key] = TypeAdapter(fields[key]).validate_python(value)
+                typed = TypeAdapter(fields[key]).validate_python(value)
             except ValidationError as error:
                 faults.append(f"{key} = {value!r}: {error.errors()[0]['msg'].lower()}")
+                continue
+            if fault := rule_fault(config, key, typed):
+                faults.append(fault)
+            else:
+                checked[key] = typed
     return checked, faults
 
 
 @cache
 def trl_fields(config: str) -> dict[str, Any]:
-    """Field name -> type of a TRL config class, its bases included."""
-    fields: dict[str, Any] = {}
+    """Return field name -> type of a TRL config class, its bases included."""
+    return {name: _type_of(node.annotation) for name, node in _field_nodes(config).items()}
+
+
+def trl_default(config: str, name: str) -> Any:
+    """Return the default of a TRL config field, as TRL's source has it. Raises KeyError for one that is no literal."""
+    value = _field_nodes(config)[name].value
+    if isinstance(value, ast.Call):
+        value = next((keyword.value for keyword in value.keywords if keyword.arg == "default"), None)
+    try:
+        return ast.literal_eval(value) if value is not None else None
+    except ValueError:
+        raise KeyError(f"the default of {config}.{name} is no literal") from None
+
+
+@cache
+def _field_nodes(config: str) -> dict[str, ast.AnnAssign]:
+    """Field name -> its definition in the sources, that of the most derived class."""
+    found: dict[str, ast.AnnAssign] = {}
     for package, file, name in _SOURCES[config]:
         tree = _parse(package, file)
         body = next(node for node in tree.body if isinstance(node, ast.ClassDef) and node.name == name).body
@@ -99,8 +97,8 @@ def trl_fields(config: str) -> dict[str, Any]:
                 and isinstance(node.target, ast.Name)
                 and _is_field(node.target.id, node)
             ):
-                fields[node.target.id] = _type_of(node.annotation)
-    return fields
+                found[node.target.id] = node
+    return found
 
 
 def _is_field(name: str, node: ast.AnnAssign) -> bool:
@@ -148,6 +146,3 @@ def _subscript(node: ast.Subscript) -> Any:
 
 def _union(left: Any, right: Any) -> Any:
     return Any if Any in (left, right) else Union[left, right]  # noqa: UP007
-
-
-__all__ = ["DERIVED", "check_trl", "trl_fields"]

@@ -3,48 +3,22 @@
 Paper §3.3: 1 only if every test passes, else 0.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from typing import Any
 
-from ringlite_cli.errors import UserError
-from ringlite_cli.problems import Problem, Verdict
+from ringlite_cli.problems import Verdict
 from ringlite_cli.rewards.extract import last_code_block
 from ringlite_cli.rewards.math import done
 from ringlite_cli.sandbox import Sandbox, SandboxVerdict, Submission
-from ringlite_cli.sandbox.languages import CPP, JAVA, language_of
 from ringlite_cli.sandbox.model import SANDBOX_ERROR
+from ringlite_cli.sandbox.unit_mode import shares_process
 
 REFUSED = "refused"
 _SHARED = (
-    "test code in C++ and Java runs in the program's own process, where a program can fake the end of the tests; "
-    "mode function asks it from outside (rewards.trust_compiled_tests runs it all the same)"
+    "C++ and Java tests of mode unit share a process with the program, which can forge their end: give cases of mode "
+    "function or stdin, or set trust_compiled_tests"
 )
-
-
-def shares_its_process(tests: Mapping[str, Any] | None) -> bool:
-    """Return whether tests run in the process of the program that they test, as in mode unit of C++ and Java."""
-    return bool(tests) and tests.get("mode") == "unit" and language_of(tests.get("language")) in (CPP, JAVA)
-
-
-def require_own_process(problems: Iterable[Problem], *, trusted: bool) -> None:
-    """Raise UserError where a problem's tests share the program's process, unless they are trusted.
-
-    A policy would be rewarded for what it can fake, and without trust every response would be `refused`.
-    """
-    shared = [
-        problem
-        for problem in problems
-        if (problem.verifier or problem.domain) == "code" and shares_its_process(problem.tests)
-    ]
-    if shared and not trusted:
-        raise UserError(
-            f"{len(shared)} problems (the first: {shared[0].id}) have test code in C++ or Java, which runs in the "
-            "program's own process, where a program can fake the end of the tests",
-            where="verifier code",
-            hint="give them tests of mode function or stdin, take them out of the data, or set "
-            "rewards.trust_compiled_tests to train on them all the same",
-        )
 
 
 def verify_code(
@@ -52,9 +26,9 @@ def verify_code(
 ) -> "Future[Verdict]":
     """Return the verdict on one response: the sandbox's words, `unparsed` without a code block, `error` if we failed.
 
-    Tests that share the program's process are `refused`, unless trust_compiled_tests.
+    Tests that share a process with the program are `refused`, unless trust_compiled_tests.
     """
-    if shares_its_process(tests) and not trust_compiled_tests:
+    if shares_process(tests) and not trust_compiled_tests:
         return done(REFUSED, _SHARED)
     block = last_code_block(response)
     if tests is None:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from types import TracebackType
 
 from ringlite_cli.errors import RingliteError, UserError
-from ringlite_cli.problems import Problem, Verdict
+from ringlite_cli.problems import ROUTES, Problem, Verdict, route
 from ringlite_cli.rewards.code import verify_code
 from ringlite_cli.rewards.gym import require_gym, verify_gym
 from ringlite_cli.rewards.instructions import verify_instructions
@@ -26,8 +26,6 @@ from ringlite_cli.sandbox.pool import CANCELLED
 from ringlite_cli.sandbox.scoring import ScorerSandbox
 from ringlite_cli.thoughts import TAGS, Tags, answer_part
 
-ROUTES = ("math", "science", "logic", "code", "logic-gym", "instructions", "judge", "reward-model")
-ANSWERLESS = ("code", "judge", "reward-model")
 _NO_THOUGHTS = ("instructions", "judge")  # routes that never read a thought
 _READ_EMPTY = ("instructions",)  # where nothing is an answer too: a wrong one
 _MODEL_MB = 65_536
@@ -46,7 +44,7 @@ class VerifierSettings:
     packages: installed distributions that programs may import.
     thought_tags: pairs of tags that open and close a thought. answer_in_thought: whether an answer counts that stands
     only inside a thought; instructions and the judge look at what stands after thoughts in any case.
-    trust_compiled_tests: run mode unit of C++ and Java, whose tests share the program's process.
+    trust_compiled_tests: run C++ and Java tests of mode unit, which share a process with the program.
     """
 
     workers: int = 2
@@ -315,11 +313,11 @@ class Batch:
 
 def route_of(problem: Problem) -> str:
     """The verifier of a problem: its own, else its domain's. Raises UserError where there is none."""
-    route = problem.verifier or problem.domain
-    if route in ROUTES:
-        return route
+    name = route(problem)
+    if name in ROUTES:
+        return name
     raise UserError(
-        f"no verifier {route!r} for a problem of domain {problem.domain!r}",
+        f"no verifier {name!r} for a problem of domain {problem.domain!r}",
         where=f"problem {problem.id}",
         hint=f"the verifiers are {', '.join(ROUTES)}",
     )

@@ -12,8 +12,8 @@ from typing import Any
 
 from ringlite_cli.errors import UserError
 from ringlite_cli.model_text import bounded, loads
-from ringlite_cli.problems import VERDICT_REVISION, Problem, Verdict
-from ringlite_cli.rewards.verifiers import ANSWERLESS, ROUTES, Verifiers, VerifierSettings
+from ringlite_cli.problems import ANSWERLESS, ROUTES, VERDICT_REVISION, Problem, Verdict
+from ringlite_cli.rewards.verifiers import Verifiers, VerifierSettings
 from ringlite_cli.thoughts import Tags, with_thought
 
 _BATCH = 256

@@ -26,13 +26,7 @@ class ServerSampler(EndpointSampler):
     def __init__(self, path: Path | str, *, settings: SamplingSettings, engine: Engine, dtype: str | None) -> None:
         name = served_name(engine, path)
         super().__init__(
-            Responder(
-                endpoint=engine.url,
-                model=name,
-                api_key_env=engine.api_key_env,
-                concurrency=engine.concurrency,
-                timeout=engine.timeout,
-            ),
+            Responder(endpoint=engine.url, **{**engine.endpoint_keys(), "model": name}),
             settings,
             extras=EXTRAS,
         )

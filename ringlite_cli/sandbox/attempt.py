@@ -3,6 +3,7 @@
 import marshal
 import math
 import os
+import re
 import signal
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
@@ -81,7 +82,8 @@ class Attempt:
         bounds = bounds or self.bounds
         usual = {
             "cpu": math.ceil(bounds.cpu) + 1,
-            "memory": (2 * self.settings.memory_mb + 64) << 20,  # of address space: a stack is reserved, not used
+            "memory": self._address_space(),
+            "stack": self.settings.memory_mb << 20,
             "file": self.settings.output_mb << 20,
             "processes": self.settings.processes,
             "files": 64,
@@ -121,6 +123,15 @@ class Attempt:
     def _out_of_memory(self, code: int, said: str, native: bool) -> bool:
         told = _native_memory(code, said) if native else code == EXIT_MEMORY
         return told or self.jail.ran_out_of_memory()
+
+    def _address_space(self) -> int:
+        """The memory limit, and as much again for a stack that a program asks for; what it uses is watched."""
+        return (self.settings.memory_mb << 20) * (2 if "stack_size(" in self.submission.program else 1)
+
+    @property
+    def wants_prelude(self) -> bool:
+        """LeetCode's convention: a `class Solution` is written without its imports."""
+        return re.search(r"^[ \t]*class\s+Solution\b", self.submission.program, re.MULTILINE) is not None
 
 
 def payload(**content: Any) -> bytes:

@@ -11,7 +11,7 @@ from typing import Any
 
 from ringlite_cli.sandbox.model import SandboxSettings, SandboxVerdict, Submission
 from ringlite_cli.sandbox.pool import Sandbox
-from ringlite_cli.sandbox.scoring import SCORER_MB, ScorerSandbox, score_submission
+from ringlite_cli.sandbox.scoring import CONTROL, SCORER_MB, ScorerSandbox, score_submission
 
 PROGRAM = "def total(values):\n    return sum(v * v for v in values)\n"
 TESTS: dict[str, Any] = {
@@ -51,8 +51,7 @@ def bench(settings: SandboxSettings, seconds: float = 5.0) -> dict[str, Any]:
 def _scorer_rate(settings: SandboxSettings, seconds: float) -> dict[str, float]:
     if importlib.util.find_spec("reasoning_gym") is None:
         return {}
-    entry = {"answer": "2*3 + 7", "metadata": {"source_dataset": "countdown", "numbers": [2, 3, 7], "target": 13}}
-    submission = score_submission("countdown", entry, "7 + 3*2")
+    submission = score_submission(*CONTROL)
     with ScorerSandbox(replace(settings, memory_mb=max(settings.memory_mb, SCORER_MB))) as sandbox:
         sandbox.run_many([submission] * settings.workers * 2)
         verdicts, _, elapsed = saturate(sandbox, seconds, submission)

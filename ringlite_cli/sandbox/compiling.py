@@ -1,6 +1,7 @@
 """C++ and Java programs: compiled in the jail once per source, and how they are started."""
 
 import os
+import re
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 
@@ -36,10 +37,7 @@ def launch(attempt: Attempt, language: str) -> "Launch | SandboxVerdict":
     attempt.bounds = _bounds(attempt, recipe)
     sources = sources_of(language, attempt.submission.program, attempt.tests)
     held = attempt.memory.compiled.get(language, sources.key())
-    made = _compile(attempt, language, sources, recipe.compile) if held is None else held
-    if held is None and isinstance(made, str) and recipe.older:  # an older program may know words that are new now
-        again = _compile(attempt, language, sources, recipe.older)
-        made = made if isinstance(again, str) else again
+    made = _compile(attempt, language, sources) if held is None else held
     if isinstance(made, SandboxVerdict):
         return made
     attempt.memory.compiled.put(language, sources.key(), made)
@@ -47,13 +45,15 @@ def launch(attempt: Attempt, language: str) -> "Launch | SandboxVerdict":
         return SandboxVerdict(model.COMPILE_ERROR, detail=made)
     command = [part.replace("{memory}", str(attempt.settings.memory_mb)) for part in recipe.run]
     command[0], environment = java_tool("java") if language == JAVA else (command[0], {})
+    threads = language == JAVA or re.search(r"thread|std::async|\basync\(", attempt.submission.program)
     limits = {
         "memory": (attempt.settings.memory_mb + recipe.extra_mb) << 20,
+        # a stack of this size is set aside for each thread of a program that starts some
+        "stack": min(attempt.settings.memory_mb, 16 if threads else attempt.settings.memory_mb) << 20,
         "processes": attempt.settings.processes + recipe.processes,
         "file": max(attempt.settings.output_mb << 20, len(made)),
     }
-    content = payload(name=recipe.program, command=command, environment=environment)
-    return Launch("native", content, made, limits)
+    return Launch("native", payload(name=recipe.program, command=command, environment=environment), made, limits)
 
 
 def _bounds(attempt: Attempt, recipe: Recipe) -> Bounds:
@@ -62,21 +62,19 @@ def _bounds(attempt: Attempt, recipe: Recipe) -> Bounds:
     return Bounds(attempt.seconds + own, (attempt.settings.memory_mb + recipe.more_mb) << 20)
 
 
-def _compile(
-    attempt: Attempt, language: str, sources: Sources, compiler: tuple[str, ...]
-) -> bytes | str | SandboxVerdict:
+def _compile(attempt: Attempt, language: str, sources: Sources) -> bytes | str | SandboxVerdict:
     """What the compiler made (bytes) or said (text); a verdict where it took too much or is missing.
 
     Raises Suspected where it failed otherwise: a source that fells the compiler is a compile error, a compiler that
     fails on every source is not.
     """
     recipe = RECIPES[language]
-    command = [*compiler, *sources.files]
+    command = [*recipe.compile, *sources.files]
     command[0], environment = java_tool("javac") if language == JAVA else (command[0], {})
     content = {
         "sources": sources.files,
         "start": sources.start,
-        "prefers": sources.prefers,
+        "prefer": sources.prefer,
         "command": command,
         "product": recipe.product,
     }
@@ -85,7 +83,12 @@ def _compile(
         files.add("payload", payload(environment=environment, **content))
         for each in ("stdout", "stderr", "artifact"):
             files.add(each)
-        limits = {"memory": (_COMPILE_MB + recipe.extra_mb) << 20, "file": 64 << 20, "processes": 128}
+        limits = {
+            "memory": (_COMPILE_MB + recipe.extra_mb) << 20,
+            "file": 64 << 20,
+            "processes": 128,
+            "stack": 16 << 20,
+        }
         roles = [("compile", {each: each for each in files.numbers})]
         with attempt.jail.more_memory(_COMPILE_MB):
             reply = attempt.go(files, roles, bounds=_COMPILE_BOUNDS, limits=limits)

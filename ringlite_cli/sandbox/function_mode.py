@@ -71,7 +71,7 @@ def judge_function(attempt: Attempt, language: str) -> SandboxVerdict:
 
 def _called(attempt: Attempt, cases: list[Mapping[str, Any]], given: list[Any], language: str) -> SandboxVerdict:
     calls = [wire.pack(args) for args in given]
-    content = {"entry_point": attempt.tests["entry_point"], "calls": calls, "prelude": False}
+    content = {"entry_point": attempt.tests["entry_point"], "calls": calls, "prelude": attempt.wants_prelude}
     with ExitStack() as stack:
         files = RunFiles(stack, {})
         files.add("payload", payload(program=attempt.submission.program, **content))

@@ -42,12 +42,13 @@ class Jail:
         slot: int = 0,
         memory_mb: int = 0,
         packages: Mapping[str, str] | None = None,
+        scorers: bool = False,
     ) -> None:
         """memory_mb: of all processes of a run together, where a control group can be had; 0 for no such limit.
 
-        packages: name -> path of what programs may import beside the standard library.
+        packages: name -> path of what programs may import beside the standard library. scorers: load reasoning-gym's.
         """
-        self._packages = packages or {}
+        self._packages, self._scorers = packages or {}, scorers
         self.isolation = isolation
         self._group, self._memory_mb = (MemoryGroup.make(slot) if memory_mb else None), memory_mb + _WARM_MB
         self._log = tempfile.TemporaryFile()  # noqa: SIM115  (closed by `close`)
@@ -77,7 +78,7 @@ class Jail:
         if self._group is not None:
             self._group.limit(self._memory_mb << 20)
             joining = self._group.join()
-        place = Place(slot, files_mb, self._site, self._scratch, self._packages, joining)
+        place = Place(slot, files_mb, self._site, self._scratch, self._packages, joining, self._scorers)
         common: dict[str, Any] = {"stdin": subprocess.DEVNULL, "stdout": self._log, "stderr": self._log}
         return start(self.isolation, place, theirs.fileno(), common)
 

@@ -1,14 +1,17 @@
 """Compares what a program answered with what was expected, as online judges do. Pure functions, on the host's side."""
 
+import fractions
 import math
+import re
 from collections.abc import Callable, Mapping
-from fractions import Fraction
 from typing import Any
 
 from ringlite_cli.sandbox.values import Members, same_members, text_key
 
 RELATIVE, ABSOLUTE = 1e-6, 1e-9
 _OF_AN_INTEGER = 1e-6
+_EXACT_PLACES = 3  # up to here a decimal is taken to be exact: money, a version
+_NUMBER = re.compile(r"[+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d{1,4})?|[+-]?(?:nan|inf|infinity)", re.IGNORECASE)
 Comparison = Callable[[Any, Any], bool]
 CHECKERS = ("tokens", "unordered")
 
@@ -50,7 +53,7 @@ def output_comparison(tests: Mapping[str, Any]) -> Comparison | None:
     """How outputs are compared: by line, by token, or as lines in any order; None where the tests bring a checker."""
     if brings_checker(tests):
         return None
-    tolerance, checker = _tolerance(tests), tests.get("checker")
+    tolerance, checker = _token_tolerance(tests), tests.get("checker")
     if checker == "tokens":
         return lambda expected, actual: _same_line(expected, actual, tolerance)
     if checker == "unordered":
@@ -58,12 +61,15 @@ def output_comparison(tests: Mapping[str, Any]) -> Comparison | None:
     return lambda expected, actual: same_output(expected, actual, tolerance)
 
 
-def _tolerance(tests: Mapping[str, Any]) -> float | None:
-    """The tolerance that the tests give, relative and absolute; None where they give none."""
+def _tolerance(tests: Mapping[str, Any]) -> float:
+    return float(tests.get("tolerance") or RELATIVE)
+
+
+def _token_tolerance(tests: Mapping[str, Any]) -> float | None:
     return float(tests["tolerance"]) if tests.get("tolerance") else None
 
 
-def _same_in_any_order(expected: Any, actual: Any, tolerance: float | None) -> bool:
+def _same_in_any_order(expected: Any, actual: Any, tolerance: float) -> bool:
     many = list | tuple | set | frozenset
     if not isinstance(expected, many) or not isinstance(actual, many):
         return same_value(expected, actual, tolerance)
@@ -77,7 +83,11 @@ def _sorted_lines(text: str) -> str:
 
 
 def same_output(expected: str, actual: str, tolerance: float | None = None) -> bool:
-    """Whether two outputs agree: white space at line ends and blank lines at the end aside, numbers in tolerance."""
+    """Whether two outputs agree: white space at line ends and blank lines at the end aside, numbers in tolerance.
+
+    Without a tolerance of the tests, an integer is that integer, and a number with a point has a millionth, relative,
+    but never as much as its last digit shows where it has few: 1234567.89 is not 1234567.00, nor 1.10 the version 1.1.
+    """
     if expected.rstrip() == actual.rstrip():
         return True
     want, got = _lines(expected), _lines(actual)
@@ -101,34 +111,39 @@ def _same_line(expected: str, actual: str, tolerance: float | None) -> bool:
 def _same_token(expected: str, actual: str, tolerance: float | None) -> bool:
     if expected == actual:
         return True
-    if tolerance is None and not any(c in expected for c in ".eE"):  # an integer must be that integer
+    if not _NUMBER.fullmatch(expected) or not _NUMBER.fullmatch(actual):
         return False
-    try:
-        wanted, got = float(expected), float(actual)
-    except ValueError:
+    if tolerance is not None:
+        return _close(float(expected), float(actual), tolerance)
+    if not any(c in expected for c in ".eE"):  # an integer must be that integer
         return False
-    if tolerance is None and (places := _places(expected)) and places <= _MONEY:
-        return _places(actual) >= places and abs(wanted - got) <= 0.5 * 10.0**-places * _ROUNDING
-    return _close(wanted, got, tolerance)
+    places = _places(expected)
+    if places and not expected.partition(".")[2].strip("0") and "." not in actual:
+        return float(expected) == float(actual)  # 2.0 and 2
+    if places is None or places > _EXACT_PLACES:
+        return _close(float(expected), float(actual), RELATIVE)
+    if places == _places(actual):  # as many digits: the last may be rounded otherwise only where it is beyond 1e-6
+        return float(expected) == float(actual) or _close_digits(expected, actual, places)
+    return (_places(actual) or 0) > places and _close_digits(expected, actual, places)
 
 
-_MONEY = 2
-"""Decimals up to which an expected number is exact: money, versions. More of them are a result that was rounded."""
-_ROUNDING = 1e-3
+def _places(token: str) -> int | None:
+    """Digits after the point; None in scientific notation."""
+    return None if "e" in token.lower() else len(token.partition(".")[2])
 
 
-def _places(number: str) -> int:
-    """The decimals that a number shows; 0 with an exponent."""
-    _, point, decimals = number.partition(".")
-    return len(decimals) if point and decimals.isdigit() else 0
+def _close_digits(expected: str, actual: str, places: int) -> bool:
+    """Within a millionth, and within half of what the last digit shows."""
+    one, other = float(expected), float(actual)
+    return _close(one, other, RELATIVE) and abs(one - other) <= 0.5 * 10.0**-places
 
 
-def _close(expected: float, actual: float, tolerance: float | None) -> bool:
-    relative, absolute = (RELATIVE, ABSOLUTE) if tolerance is None else (tolerance, tolerance)
-    return expected == actual or math.isclose(expected, actual, rel_tol=relative, abs_tol=absolute)
+def _close(expected: float, actual: float, tolerance: float) -> bool:
+    absolute = ABSOLUTE if tolerance == RELATIVE else tolerance
+    return expected == actual or math.isclose(expected, actual, rel_tol=tolerance, abs_tol=absolute)
 
 
-def same_value(expected: Any, actual: Any, tolerance: float | None = None) -> bool:
+def same_value(expected: Any, actual: Any, tolerance: float = RELATIVE) -> bool:
     """Whether a returned value is the expected one.
 
     `expected` comes from JSON, so a tuple equals a list of the same items and a dict's keys are compared as text. A set
@@ -150,8 +165,8 @@ def same_value(expected: Any, actual: Any, tolerance: float | None = None) -> bo
     if isinstance(expected, float) and isinstance(actual, int | float) and not isinstance(actual, bool):
         return (math.isnan(expected) and math.isnan(actual)) or _close(expected, actual, tolerance)
     if isinstance(expected, int) and isinstance(actual, float):
-        if tolerance is None:
-            return math.isfinite(actual) and abs(Fraction(actual) - expected) <= Fraction(_OF_AN_INTEGER)
+        if tolerance == RELATIVE:
+            return math.isfinite(actual) and abs(fractions.Fraction(actual) - expected) <= _OF_AN_INTEGER
         return _close(expected, actual, tolerance)
     return (type(expected) is type(actual) and bool(expected == actual)) or _same_kin(expected, actual)
 

@@ -14,9 +14,8 @@ _NAMES = {
     "cpp": CPP, "c++": CPP, "cxx": CPP, "cc": CPP, "java": JAVA,
 }  # fmt: skip
 _PUBLIC_CLASS = re.compile(
-    r"\bpublic\s+(?:(?:final|abstract|strictfp)\s+)*(?:class|record|enum|interface)\s+([A-Za-z_$][\w$]*)"
+    r"\bpublic\s+(?:(?:final|abstract|strictfp|sealed)\s+)*(?:class|interface|enum|record)\s+([A-Za-z_$][\w$]*)"
 )
-# Linear in whatever a program holds: an open comment goes to the end, an open string to the line's end.
 _NOT_CODE = re.compile(r"//[^\n]*|/\*.*?(?:\*/|\Z)|\"(?:\\.|[^\"\\\n])*+\"?|'(?:\\.|[^'\\\n]){0,12}+'", re.DOTALL)
 _CACHE_BYTES = 256 << 20
 
@@ -27,7 +26,7 @@ class Recipe:
 
     `{memory}` in a command is the memory limit in MiB; `extra_mb` comes on top of it as address space, `more_mb` as
     memory. The CPU limit grows by `start_seconds` and by `share_of_cpu` of itself: what the language itself takes
-    to start, and for its compiler's and collector's threads. `older`: tried where `compile` says no.
+    to start, and for its compiler's and collector's threads.
     """
 
     tool: str
@@ -40,25 +39,23 @@ class Recipe:
     more_mb: int
     start_seconds: float = 0.0
     share_of_cpu: float = 0.0
-    older: tuple[str, ...] = ()
 
 
 # The JVM reserves far more address space than it uses; its heap is what -Xmx bounds.
 _JVM = (
-    "-Xss64m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-XX:-UsePerfData", "-XX:ReservedCodeCacheSize=64m",
+    "-Xss256m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-XX:-UsePerfData", "-XX:ReservedCodeCacheSize=64m",
     "-XX:CompressedClassSpaceSize=64m", "-XX:+ExitOnOutOfMemoryError", "-Xshare:auto",
 )  # fmt: skip
 RECIPES = {
     CPP: Recipe(
         "g++", ("g++", "-std=gnu++20", "-DONLINE_JUDGE", "-O2", "-pipe", "-w", "-o", "program"),
         "program", "program", ("./program",), 16, 0, 0,
-        older=("g++", "-std=gnu++17", "-DONLINE_JUDGE", "-O2", "-pipe", "-w", "-o", "program"),
     ),
     JAVA: Recipe(
         "javac",
         ("javac", "-J-Xmx512m", *(f"-J{flag}" for flag in _JVM), "-encoding", "UTF-8", "-nowarn", "-d", "."),
         "*.class", "program.jar",
-        ("java", "-Xmx{memory}m", "-DONLINE_JUDGE=true", *_JVM, "-jar", "program.jar"), 2048, 48, 256,
+        ("java", "-Xmx{memory}m", "-DONLINE_JUDGE=true", *_JVM, "-jar", "program.jar"), 8192, 48, 256,
         start_seconds=0.5, share_of_cpu=0.25,
     ),
 }  # fmt: skip
@@ -77,11 +74,11 @@ def has_compiler(language: str) -> bool:
 
 def java_class(source: str) -> str:
     """The name that a Java file must have: its public class's, else Main."""
-    depth, place, code = 0, 0, code_only(source)
+    code, depth, at = code_only(source), 0, 0
     for found in _PUBLIC_CLASS.finditer(code):
-        depth += code.count("{", place, found.start()) - code.count("}", place, found.start())
-        place = found.start()
-        if depth == 0:
+        depth += code.count("{", at, found.start()) - code.count("}", at, found.start())
+        at = found.start()
+        if depth == 0:  # not a class within a class
             return found[1]
     return "Main"
 

@@ -178,7 +178,7 @@ class Sandbox:
         reason = suspected.detail
         try:
             jail = self._new_jail(slot)
-            found = self._judge_in(jail, control(submission.tests), future, Memory())
+            found = self._judge_in(jail, self._control(submission), future, Memory())
             if found.accepted:
                 return suspected
             reason = f"{reason}; a known-good program fails too: {found.verdict} {found.detail}"
@@ -204,11 +204,18 @@ class Sandbox:
                 raise Cancelled
             self._running[future] = jail
         try:
-            return judge_submission(jail, submission, self.settings, memory)
+            return self._run(jail, submission, memory)
         finally:
             with self._lock:
                 del self._running[future]
             jail.resume()
+
+    def _run(self, jail: Jail, submission: Submission, memory: Memory) -> SandboxVerdict:
+        return judge_submission(jail, submission, self.settings, memory)
+
+    def _control(self, submission: Submission) -> Submission:
+        """One of the same kind that is known to pass."""
+        return control(submission.tests)
 
 
 def _closed(jail: Jail | None) -> None:

@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import Any
 
 from ringlite_cli.sandbox import model
-from ringlite_cli.sandbox.attempt import Attempt, RunFiles, payload
+from ringlite_cli.sandbox.attempt import Attempt, Memory, RunFiles, payload
 from ringlite_cli.sandbox.jail import Jail
 from ringlite_cli.sandbox.model import SandboxSettings, SandboxVerdict, Submission
 from ringlite_cli.sandbox.packages import site_packages, with_requirements
@@ -25,6 +25,14 @@ _RESULT_BYTES = 4096
 def score_submission(task: str, entry: Mapping[str, Any], answer: str) -> Submission:
     """`answer` to the row `entry` ({"answer", "metadata"}) of reasoning-gym's task `task`."""
     return Submission(answer, {"mode": "score", "task": task, "entry": entry})
+
+
+CONTROL = (
+    "countdown",
+    {"answer": "2*3 + 7", "metadata": {"source_dataset": "countdown", "numbers": [2, 3, 7], "target": 13}},
+    "7 + 3*2",
+)
+"""A row and a right answer."""
 
 
 class ScorerSandbox(Sandbox):
@@ -47,8 +55,11 @@ class ScorerSandbox(Sandbox):
             scorers=True,
         )
 
-    def _run(self, jail: Jail, submission: Submission) -> SandboxVerdict:
-        attempt = Attempt(jail, submission, self.settings, self._memory)
+    def _control(self, submission: Submission) -> Submission:
+        return score_submission(*CONTROL)
+
+    def _run(self, jail: Jail, submission: Submission, memory: Memory) -> SandboxVerdict:
+        attempt = Attempt(jail, submission, self.settings, memory)
         verdict = _scored(attempt, submission.program)
         if verdict.verdict != model.RUNTIME_ERROR:
             return verdict
@@ -76,7 +87,7 @@ def _scored(attempt: Attempt, answer: str) -> SandboxVerdict:
 
 def _verdict(task: str, said: bytes, reply: Mapping[str, Any]) -> SandboxVerdict:
     end = reply["children"][0]
-    facts: dict[str, Any] = {"seconds": reply["wall"], "cpu_seconds": end["cpu"], "memory_bytes": end["rss"]}
+    facts: dict[str, Any] = {"seconds": reply["wall"], "cpu_seconds": reply["cpu"], "memory_bytes": end["rss"]}
     try:
         outcome = json.loads(said)
         if "fault" in outcome:

@@ -23,25 +23,25 @@ from ringlite_cli.sandbox.languages import CPP, code_only, java_class
 _DRIVERS = Path(__file__).parent / "drivers"
 _NODES = ("ListNode", "TreeNode")
 _JAVA_DRIVER, JAVA_TESTS = "RingliteDriver", "RingliteTests"
-_RESERVED = (f"{_JAVA_DRIVER}.java",)  # a program with a class of this name does not compile
 _JAVA_IMPORTS = "import java.util.*; import java.util.function.*; import java.util.stream.*; import java.math.*; "
+# Linear in whatever a program holds: an open comment goes to the end, an open string to the line's end.
 _MACRO = re.compile(r"(?:#|%:)[ \t]*define[ \t]+(\w+)")
 _INCLUDE = re.compile(r"^[ \t]*#[ \t]*include[^\n]*$", re.MULTILINE)
 _CPP_MAIN = re.compile(r"\bint\s+main\s*\(([^)]{0,500})\)\s*(\{)")
-_PACKAGE = re.compile(r"(?:^|(?<=[;\s]))package\s+[\w.]+\s*;", re.MULTILINE)
+_PACKAGE = re.compile(r"^[ \t]*package\s+[\w.]+\s*;", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True)
 class Sources:
-    """Files to compile, by name, and the class that starts (Java; "" for the one with a `main`, `prefers` first)."""
+    """Files to compile, by name, and the class that starts (Java; "" for the one with a `main`)."""
 
     files: dict[str, str]
     start: str = ""
-    prefers: str = ""
+    prefer: str = ""  # of several classes with a `main`
 
     def key(self) -> str:
         """What the compiler's outcome depends on."""
-        return "\0".join((self.start, self.prefers, *(part for item in self.files.items() for part in item)))
+        return "\0".join((self.start, self.prefer, *(part for item in self.files.items() for part in item)))
 
 
 @functools.cache
@@ -56,8 +56,8 @@ def sources_of(language: str, program: str, tests: Mapping[str, Any]) -> Sources
         build["unit"] = lambda: _cpp_tests(program, str(tests["code"]))
         return Sources({"main.cpp": build[tests["mode"]]()})
     if tests["mode"] == "stdin":
-        own = java_class(program)
-        return Sources({f"{own}.java": _without_package(program)}, prefers=own)
+        program = _without_package(program)
+        return Sources({f"{java_class(program)}.java": program}, prefer=java_class(program))
     return _java(program, str(tests["code"]) if tests["mode"] == "unit" else "")
 
 
@@ -110,7 +110,7 @@ def _closing_brace(code: str, opening: int) -> int:
 def _java(program: str, tests: str) -> Sources:
     program = _without_package(program)
     files = {f"{name}.java": _driver(f"{name}.java") for name in (*_NODES, _JAVA_DRIVER)}
-    files = {name: text for name, text in files.items() if name in _RESERVED or not _defines(program, name[:-5])}
+    files = {name: text for name, text in files.items() if not _defines(program, name.removesuffix(".java"))}
     own = java_class(program)
     files[f"{own}.java"] = _JAVA_IMPORTS + program
     if tests:
@@ -119,9 +119,9 @@ def _java(program: str, tests: str) -> Sources:
 
 
 def _without_package(source: str) -> str:
-    """A Java file as it stands in the top folder; what looks like a package line in a comment stays."""
+    """Java source without its package line: all files of a program lie in one folder."""
     found = _PACKAGE.search(code_only(source))
-    return source[: found.start()] + source[found.end() :] if found else source
+    return source if found is None else source[: found.start()] + source[found.end() :]
 
 
 def java_classes(program: str) -> list[str]:

@@ -2,11 +2,9 @@
 
 import json
 import os
-import resource
 import select
 import subprocess
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -41,7 +39,7 @@ class Place:
 
     slot: its number in this process. site: the folder of packages, inside. scratch: the folder for runs, "" in a jail
     that mounts its own. packages: name -> path of what programs may import. joining: the start of a command line that
-    joins a control group.
+    joins a control group. scorers: load reasoning-gym's.
     """
 
     slot: int
@@ -50,6 +48,7 @@ class Place:
     scratch: str
     packages: Mapping[str, str]
     joining: list[str]
+    scorers: bool = False
 
 
 def start(isolation: Isolation, place: Place, control: int, common: dict[str, Any]) -> "subprocess.Popen[bytes]":
@@ -57,34 +56,15 @@ def start(isolation: Isolation, place: Place, control: int, common: dict[str, An
 
     common: arguments of Popen.
     """
-    with _large_stack():
-        return _start(isolation, place, control, common)
-
-
-@contextmanager
-def _large_stack() -> Iterator[None]:
-    """What is started meanwhile may have a stack as large as its memory limit, where the machine allows it.
-
-    The room for it is laid out when a program starts, so a limit that is raised later comes too late.
-    """
-    soft, hard = resource.getrlimit(resource.RLIMIT_STACK)
-    resource.setrlimit(resource.RLIMIT_STACK, (hard, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_STACK, (soft, hard))
-
-
-def _start(isolation: Isolation, place: Place, control: int, common: dict[str, Any]) -> "subprocess.Popen[bytes]":
     jailed = isolation.level != "none"
     free = _free_uid(place.slot)
     uid = str(SUBMISSION_UID if jailed else free) if isolation.user_ids else "-"
     root = "/ringlite" if jailed else str(GUEST.parent)
     interpreter = inside(python()[0]) if jailed else python()[0]
     inner = [interpreter, "-s", "-S", "-P", "-B", "-c", _ENTER.format(root=root, site=place.site)]
-    inner += [str(control), uid, str(place.files_mb << 20), place.scratch or "/tmp", "0"]
+    inner += [str(control), uid, str(place.files_mb << 20), place.scratch or "/tmp"]
+    inner += [str(int(not jailed and not open_to_others(interpreter))), *(["scorers"] if place.scorers else [])]
     if not jailed:
-        inner[-1] = str(int(not open_to_others(interpreter)))
         outside: dict[str, Any] = {"env": ENVIRONMENT, "cwd": "/", "start_new_session": True}
         return subprocess.Popen([*place.joining, *inner], pass_fds=[control], **outside, **common)
     outer = jail_arguments(str(find_bwrap()), isolation, place.packages)

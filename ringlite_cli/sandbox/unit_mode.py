@@ -1,16 +1,17 @@
 """Mode unit: test code runs against the program, in Python in a process of its own."""
 
-import ast
 import json
 import os
 import secrets
+from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import replace
+from typing import Any
 
 from ringlite_cli.sandbox import model
 from ringlite_cli.sandbox.attempt import STDERR_BYTES, Attempt, RunFiles, accepted, payload
 from ringlite_cli.sandbox.compiling import Launch, launch, native_files
-from ringlite_cli.sandbox.languages import JAVA, PYTHON, RECIPES
+from ringlite_cli.sandbox.languages import CPP, JAVA, PYTHON, RECIPES, language_of
 from ringlite_cli.sandbox.model import SandboxVerdict
 from ringlite_cli.sandbox.sources import JAVA_TESTS, names_in
 
@@ -39,7 +40,12 @@ def _compiled(attempt: Attempt, language: str) -> SandboxVerdict:
     if forged or again.verdict == model.SANDBOX_ERROR:
         detail = "it passes where the tests must fail" if forged else again.detail
         return SandboxVerdict(model.WRONG_ANSWER if forged else model.SANDBOX_ERROR, verdict.seconds, detail)
-    return verdict
+    return replace(verdict, detail="the tests shared a process with the program: not for training")
+
+
+def shares_process(tests: Mapping[str, Any] | None) -> bool:
+    """Whether these tests would run in the program's own process, where a pass can be forged."""
+    return tests is not None and tests.get("mode") == "unit" and language_of(tests.get("language")) in (CPP, JAVA)
 
 
 def _word(odd: bool) -> str:
@@ -67,33 +73,19 @@ def _told(attempt: Attempt, how: Launch, language: str, word: str) -> tuple[Sand
 
 def _python(attempt: Attempt) -> SandboxVerdict:
     """The verdict of the tests; where they can't judge, it is their fault only if an empty program meets the same."""
-    prelude = speaks_of_solution(str(attempt.tests["code"]))
-    verdict = _tested(attempt, attempt.submission.program, prelude)
-    if verdict.verdict == model.SANDBOX_ERROR and _tested(attempt, "", prelude).verdict != model.SANDBOX_ERROR:
+    verdict = _tested(attempt, attempt.submission.program)
+    if verdict.verdict == model.SANDBOX_ERROR and _tested(attempt, "").verdict != model.SANDBOX_ERROR:
         return replace(verdict, verdict=model.RUNTIME_ERROR)
     return verdict
 
 
-def speaks_of_solution(tests: str) -> bool:
-    """Whether tests follow LeetCode's convention: they use a `Solution` that they do not define.
-
-    The tests alone decide it, so what they may call is known before there is a program.
-    """
-    try:
-        tree = ast.parse(tests)
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
-        return False
-    names = [node for node in ast.walk(tree) if isinstance(node, ast.Name) and node.id == "Solution"]
-    defined = any(isinstance(node, ast.ClassDef) and node.name == "Solution" for node in ast.walk(tree))
-    return bool(names) and not defined and all(isinstance(name.ctx, ast.Load) for name in names)
-
-
-def _tested(attempt: Attempt, program: str, prelude: bool) -> SandboxVerdict:
+def _tested(attempt: Attempt, program: str) -> SandboxVerdict:
     """Runs the test code in one process against the program in another."""
     with ExitStack() as stack:
         files = RunFiles(stack, {})
-        files.add("program", payload(program=program, prelude=prelude))
-        files.add("tests", payload(tests=attempt.tests["code"], prelude=prelude))
+        files.add("program", payload(program=program))
+        entry = str(attempt.tests.get("entry_point") or "")
+        files.add("tests", payload(tests=attempt.tests["code"], entry_point=entry))
         for name in ("stdout", "stderr", "result"):
             files.add(name)
         serve = {"payload": "program", "stdout": "stdout", "stderr": "stderr"}

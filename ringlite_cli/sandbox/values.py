@@ -34,6 +34,8 @@ def decode(tagged: Any) -> Any:
         return {text_key(decode(key)): decode(item) for key, item in tagged["v"]}
     if tag == "tuple":
         return tuple(decode(item) for item in tagged["v"])
+    if tag == "ndarray":
+        return decode(tagged["v"][1])
     if tag in ("list", "deque", "ListNode", "TreeNode"):
         return [decode(item) for item in tagged["v"]]
     return wire.unpack(tagged)

@@ -11,12 +11,12 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 import pytest
+from rl_runs import train
 from tiny_lm import save_policy
 
 from ringlite_cli.problems import Problem, Verdict
 from ringlite_cli.runs.files import read_jsonl
 from ringlite_cli.stages.walk.failures import as_failure
-from ringlite_cli.train.rl.run import run_rl
 
 
 def rank_main(out: Path, policy: Path) -> None:
@@ -31,7 +31,8 @@ def rank_main(out: Path, policy: Path) -> None:
     problems = [Problem(id=f"p{i}", domain="math", prompt=f"w{i} w{i + 1}") for i in range(12)]
     trl = {"num_generations": 4, "max_completion_length": 12, "learning_rate": 2e-3, "save_steps": 2}
     try:
-        run_rl(policy, problems, verify, out, trl=trl, prompts_per_step=4, steps=4, token_budget=60, row_tokens=32)
+        keys = {"prompts_per_step": 4, "token_budget": 60, "token_budget_scope": "global", "row_tokens": 32}
+        train(policy, problems, verify, out, trl=trl, steps=4, **keys)
     except RuntimeError as error:
         print(f"rank {os.environ['RANK']}: {as_failure(error, out)}", file=sys.stderr, flush=True)
         raise SystemExit(1) from None

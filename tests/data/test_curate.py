@@ -198,7 +198,7 @@ def test_the_eight_pairs_of_equal_words_in_math(tmp_path: Path, real_data: Path)
     same = [{923, 957}, {3482, 4310}, {6872, 7353}]
     look_alike = [{142, 167}, {2608, 3190}, {3409, 3865}, {6405, 6477}, {7028, 7138}]
     assert all(pairs[frozenset(p)] == "duplicate_exact" for p in same)
-    assert all(pairs[frozenset(p)] == "duplicate_words" for p in look_alike)
+    assert not any(frozenset(p) in pairs for p in look_alike)
 
 
 def _trusting(pairs: Any) -> list[Any]:
@@ -235,5 +235,5 @@ def test_all_real_files_load(tmp_path: Path, real_data: Path) -> None:
         if d["reason"] == "contamination"
     )
     assert leaks["aime_1983_2023.json", "math500.json"] >= 6
-    assert leaks["math.json", "math500.json"] >= 20
+    assert leaks["math.json", "math500.json"] == 10  # template neighbours with another answer are no leaks
     assert sum(leaks.values()) <= 40

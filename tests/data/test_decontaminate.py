@@ -97,13 +97,18 @@ def real_rows(real_data: Path) -> tuple[list[Row], list[Row]]:
 
 
 def test_real_copies_are_found_and_boilerplate_is_not(real_rows: tuple[list[Row], list[Row]]) -> None:
-    """Plain Jaccard of 8-grams of words, in a dictionary, finds 27 rows; a shared 8-gram alone would flag 1,149."""
+    """Plain Jaccard of 8-grams of words, in a dictionary, finds 27 rows; a shared 8-gram alone would flag 1,149.
+
+    Eleven of the 27 are other problems of a template: another number and another answer, or another question.
+    """
     train, held = real_rows
     wanted = _plain_near_copies(train, [h for h in held if h.problem.source in ("math500.json", "aime24.json")])
     assert len(wanted) == 27
     drops = decontaminate(train, held).drops
     found = {d.problem.id for d in drops}
-    assert len(wanted & found) >= 26
+    others = {f"math.json:{n}" for n in (1275, 1373, 3304, 5535, 6881, 6950, 6975, 7116, 7264, 7278, 7337)}
+    assert others < wanted
+    assert wanted & found == wanted - others
     assert len(found - wanted) <= 10, json.dumps([d.as_row() for d in drops if d.problem.id not in wanted], indent=1)
     verbatim = [d for d in drops if d.score == 1.0 and d.problem.source == "aime_1983_2023.json"]
     assert len(verbatim) >= 6

@@ -60,7 +60,7 @@ def test_a_model_labels_what_the_source_leaves_open(server: Server, tmp_path: Pa
     lines: list[str] = []
     told = _label(rows, server.responder(), _asking(tmp_path, lines))
     labels = [r.problem.labels for r in rows]
-    assert [one.get("subject_class") for one in labels[:5]] == ["51", "05", "00", "00", "00"]
+    assert [one.get("subject_class") for one in labels[:5]] == ["51", "05", "unknown", "unknown", "unknown"]
     assert [one.get("education") for one in labels[:5]] == ["undergraduate", None, None, "grade school", None]
     assert labels[0]["labelled_by"]["subject_class"] == labels[0]["labelled_by"]["education"] == "model tester"
     assert labels[2]["labelled_by"]["subject_class"] == "words: none known"

@@ -5,7 +5,8 @@ from typing import Any
 import pytest
 from curation_helpers import exact_match, problem, row
 
-from ringlite_cli.data.labels import MSC, label, subject_class, topic
+from ringlite_cli.data.funnel import Kept, count
+from ringlite_cli.data.labels import MSC, UNKNOWN, label, subject_class, topic
 from ringlite_cli.data.suites import mutate, order_tests
 from ringlite_cli.data.verification import foreign_imports
 from ringlite_cli.problems import Problem, Verdict
@@ -19,20 +20,23 @@ SUBJECTS = [
     ("How many primes leave remainder 3 when divided by 4?", {}, "11", "words"),
     ("Find the roots of the polynomial $x^2-1$.", {}, "12", "words"),
     ("Tom and Ann share it evenly.", {"education": "grade school"}, "97", "source's level"),
-    ("Zzz.", {}, "00", "words: none known"),
+    ("Zzz.", {}, "unknown", "words: none known"),
+    ("Find the area.", {}, "unknown", "words: unsure"),
+    ("Find the primes of the circle, the area and the divisors.", {}, "unknown", "words: unsure"),
 ]
 
 
 @pytest.mark.parametrize(("prompt", "labels", "code", "how"), SUBJECTS)
 def test_subject_classes(prompt: str, labels: dict[str, Any], code: str, how: str) -> None:
     assert subject_class(problem(prompt, labels=labels)) == (code, how)
-    assert code in MSC
+    assert code in (*MSC, UNKNOWN)
 
 
 def test_topics() -> None:
     code = problem("Return the shortest path between two cities of the graph.", domain="code")
     assert topic(code) == ("graphs", "words")
-    assert topic(problem("Do it.", domain="code")) == ("other", "words: none known")
+    assert topic(problem("Do it.", domain="code")) == ("unknown", "words: none known")
+    assert topic(problem("Sort the string.", domain="code")) == ("unknown", "words: unsure")
     assert topic(problem("Do it.", domain="code", labels={"tags": ["Two Pointers"]})) == (
         "two pointers",
         "source's tag",
@@ -106,3 +110,13 @@ def _first_failing(made: Problem, response: str) -> Verdict:
 )
 def test_imports_beyond_pythons_own(program: str, names: list[str]) -> None:
     assert foreign_imports(f"```python\n{program}\n```") == names
+
+
+def test_pass_rates_are_told_by_label() -> None:
+    kept = Kept()
+    for n, (level, rate) in enumerate([("easy", 1.0), ("easy", 0.5), ("hard", 0.25), ("hard", None)]):
+        labels = {"level": level} | ({} if rate is None else {"pass_rate": rate})
+        one = row(f"What is {n}?", id=str(n), labels=labels)
+        kept.add(one, one.problem)
+    told = count(kept, [], [], {}, [])["pass_rates_by_label"]
+    assert told == {"level": {"hard": {"rows": 1, "pass_rate": 0.25}, "easy": {"rows": 2, "pass_rate": 0.75}}}

@@ -130,7 +130,7 @@ def test_what_was_answered_and_not_verified_is_verified_without_its_model(server
 def test_half_a_character_at_the_end_of_an_answer_can_be_written(server: Server, tmp_path: Path) -> None:
     server.answer = lambda body: "\\boxed{6} \ud83d"
     ((response,),) = _asking(tmp_path).ask(_rows(3), server.responder(), 1, "difficulty")
-    assert response.text == "\\boxed{6} ?"
+    assert response.text == "\\boxed{6} \ufffd"
 
 
 def test_more_responses_than_before_are_as_many_different_ones(server: Server, tmp_path: Path) -> None:

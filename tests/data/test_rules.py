@@ -193,3 +193,108 @@ def test_tests_at_fault_in_some_cases_lose_those_cases() -> None:
 def test_pictures_that_the_source_counts() -> None:
     assert PROMPTS.reason(problem("Find the sum.", labels={"pictures": "2"})) == "image_needed"
     assert PROMPTS.reason(problem("Find the sum.", labels={"pictures": "0"})) is None
+
+
+@pytest.mark.parametrize(
+    ("prompt", "answer", "reason"),
+    [
+        ("设 $g(x)=2x-1$，则 $g(3)=$（ ）\n（A）$4$\n（B）$5$\n（C）$6$\n（D）$7$", "B", "multiple_choice"),
+        ("下列各数中最大的是( ) A. -5 B. 2 C. 0 D. 1", "2", "multiple_choice"),
+        ("如下图，三角形的面积是多少？", "6", "image_needed"),
+        ("根据图2，求电流的大小。", "3", "image_needed"),
+        ("已知圆的半径为3。（1）求周长；（2）求面积。", "6π", "multi_part"),
+        ("求证：任意奇数的平方减一能被八整除。", "略", "proof"),
+        ("请判断正误：零是自然数。", "对", "true_false"),
+        ("两个偶数的和一定是偶数。", "正确", "true_false"),
+        ("九是质数吗？", "不是", "yes_no"),
+        ("请简述勾股定理的内容。", "见解析", "open_question"),
+        ("由上题可知船上还剩几箱？", "3", "leans_on_another"),
+        ("小明有12个苹果，又买了5个，现在他一共有多少个苹果？", "17", None),
+        ("甲、乙两地相距360千米，汽车每小时行60千米，几小时到达？", "6", None),
+        ("求函数 y = x^2 的图象与直线 y = 4 的交点个数。", "2", None),
+        ("下列说法正确的是", "A", "choices_missing"),
+    ],
+)
+def test_rules_in_chinese(prompt: str, answer: str, reason: str | None) -> None:
+    made = problem(prompt, answer)
+    assert (PROMPTS.reason(made) or ANSWERS.reason(made)) == reason
+    assert language_of(prompt) == "zh"
+
+
+@pytest.mark.parametrize(
+    ("prompt", "answer", "reason"),
+    [
+        ("Which expression equals $b+b$: (F) $b^2$ (G) $2b$ (H) $2+b$ (J) $b$ (K) $1$", "G", "multiple_choice"),
+        ("Choose: sqrt(8) is A. 2 sqrt 2 B. 4 C. 3", "A. 2 sqrt 2", "multiple_choice"),
+        ("Let ABC satisfy $\\cos(3A)+\\cos(3B)+\\cos(3C)=1.$ Find the angle.", "120", None),
+        (
+            "Does the series of 1/n^2 converge absolutely, conditionally, or not at all?",
+            "absolutely",
+            "multiple_choice",
+        ),
+        ("Is 12 or 15 the larger sum of the digits?", "15", None),
+        ("Is the map continuous? Output 1 for yes and 0 for no.", "1", "yes_no"),
+        ("Does it halt? Print 1 if it does, otherwise 0.", "0", "yes_no"),
+        ("Let f(n) = 1 if n is prime and 0 otherwise. Find the sum of f(n) for n up to 10.", "4", None),
+        ("Are two of the lines the same?", "Yes. Two of them coincide.", "yes_no"),
+        ("How many are there?", "No solution", None),
+        ("Which of the following is a prime?", "7", "choices_missing"),
+        ("Which of the following is a prime: 9, 10, or 11?", "11", None),
+        ("The quadratic has two roots. What is the sum of these roots?", "3", None),
+        ("Let $T=TNYWR$. Find $2T$.", "6", "leans_on_another"),
+        ("(Continuing from the preceding problem) How many are left?", "3", "leans_on_another"),
+        ("Use Theorem 2.1 to find the limit of the series.", "3", "leans_on_another"),
+        ("A ship has 9 crates more than the one above it. How many has it?", "3", None),
+        ("Why can one not divide by zero?", "It has no inverse.", "open_question"),
+        ("When is the ball highest?", "The ball is highest after 10 seconds.", "answer_is_prose"),
+        ("Name the colours.", "red, white, blue, green, black, brown, yellow, grey, pink", None),
+        ("What is the set of all x?", "all real numbers except 2", None),
+    ],
+)
+def test_guessed_leaning_and_open_prompts(prompt: str, answer: str, reason: str | None) -> None:
+    made = problem(prompt, answer)
+    assert (PROMPTS.reason(made) or ANSWERS.reason(made)) == reason
+
+
+@pytest.mark.parametrize(
+    ("prompt", "needed"),
+    [
+        ("Fig. 3b shows the tone at each pitch. How long is its period?", True),
+        ("Figure P7 shows a tile. How many corners has it?", True),
+        ("Find the stiffness of the net of springs shown below.", True),
+        ("Find the mean voltage of the curve in figure.", True),
+        ("The marks are in the pie chart shown. What is their mean?", True),
+        ("The lines of Figure 5-1 hold for it. At what angle does it fall?", True),
+        ("See Fig. 12. What is the force on the beam?", True),
+        ("Solve the equation shown below: $$x + 2 = 5$$", False),
+        ("The two cycles of $$1, 2, 1, 0$$ are shown above. Find the tenth number.", False),
+        ("The graph of $y = x$ meets the circle. At how many points?", False),
+        ("Ann draws 9 pictures a day. How many pictures does she draw in the pictures' week?", False),
+        ("In a figure skating contest 5 judges vote. How many votes are there?", False),
+        ("How many three-figure numbers are even?", False),
+        ("They dig on the island marked X on a map, 10 holes a day. How many in 3 days?", False),
+    ],
+)
+def test_figures_that_the_words_point_at(prompt: str, needed: bool) -> None:
+    assert (PROMPTS.reason(problem(prompt)) == "image_needed") == needed
+
+
+def test_a_picture_of_a_programming_task_illustrates_unless_it_stands_alone() -> None:
+    told = "Given a tree with n vertices, print the number of its leaves. Input: n, then n - 1 edges.\n![](t.png)"
+    tests = {"mode": "stdin", "cases": [{"input": "1\n", "output": "1\n"}]}
+    assert PROMPTS.reason(problem(told, None, domain="code", tests=tests)) is None
+    assert PROMPTS.reason(problem("Solve this task.\n![](t.png)", None, domain="code", tests=tests)) == "image_needed"
+
+
+@pytest.mark.parametrize(
+    ("prompt", "language"),
+    [
+        ("若 z=\\frac{1+2 \\mathrm{i}}{3-\\mathrm{i}}, 则 z \\cdot \\bar{z}=", "zh"),
+        ("ABCD 为平行四边形, AB=3, 求 AC", "zh"),
+        ("What does the sign 中 mean in this sentence?", "en"),
+        ("設 x を実数とする", "ja"),
+        ("Найдите x, если \\sin x = 1 и AB = CD.", "ru"),
+    ],
+)
+def test_formulas_say_nothing_of_the_language(prompt: str, language: str) -> None:
+    assert language_of(prompt) == language

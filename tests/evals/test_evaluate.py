@@ -12,12 +12,14 @@ from ringlite_cli.evals.evaluate import by_domain, describe, evaluate, score
 from ringlite_cli.evals.responses import ResponseLog, collect
 from ringlite_cli.evals.standalone import evaluate_model, read_data_flags
 from ringlite_cli.problems import Problem, Verdict
+from ringlite_cli.recipe.evaluation import EvalSettings
 from ringlite_cli.runs.files import read_json, read_jsonl
 from ringlite_cli.samples import SamplingSettings
 from ringlite_cli.sampling.transformers_sampler import TransformersSampler
 
 PROBLEMS = [Problem(f"q{i}", "math" if i % 2 else "logic", f"{i} + 1?", str(i + 1)) for i in range(6)]
-OPTIONS = {"k": 2, "max_new_tokens": 12, "seed": 5}
+OPTIONS = {"settings": EvalSettings(samples=2, max_new_tokens=12), "seed": 5}
+MORE = {**OPTIONS, "settings": EvalSettings(samples=3, max_new_tokens=12)}
 
 
 def verify(pairs: Sequence[tuple[Problem, str]]) -> list[Verdict]:
@@ -125,7 +127,14 @@ def test_a_finished_evaluation_loads_nothing_and_a_changed_one_redoes_only_itsel
     assert again.loaded == ["tuned"]
     assert third["base"] == first["base"]
     assert len(read_jsonl(tmp_path / "responses.jsonl")) == 24
-    evaluate(policies, {"mix": PROBLEMS}, again, verify, tmp_path, **OPTIONS | {"k": 3})
+    evaluate(
+        policies,
+        {"mix": PROBLEMS},
+        again,
+        verify,
+        tmp_path,
+        **MORE,
+    )
     assert again.loaded == ["tuned", "base", "tuned"]
     assert len(read_jsonl(tmp_path / "responses.jsonl")) == 36
 
@@ -205,7 +214,7 @@ def test_a_score_says_when_many_responses_were_cut() -> None:
 def test_the_standalone_form(policies: dict[str, Path], tmp_path: Path) -> None:
     file = tmp_path / "gsm.json"
     file.write_text(json.dumps([{"problem": f"{i}?", "solution": f"#### {i}"} for i in range(5)]))
-    options = {"k": 2, "limit": 3, "max_new_tokens": 8}
+    options = {"settings": EvalSettings(samples=2, limit=3, max_new_tokens=8)}
     scores = evaluate_model(
         policies["base"], ["gsm8k"], Load(), verify, tmp_path / "out", data={"gsm8k": str(file)}, **options
     )
@@ -229,14 +238,16 @@ def test_the_standalone_form(policies: dict[str, Path], tmp_path: Path) -> None:
     [
         ([], {}, "--tasks: name at least one task"),
         (["gsm8"], {}, "did you mean 'gsm8k'"),
-        (["gsm8k"], {"k": 0}, "--k: must be at least 1, not 0"),
-        (["gsm8k"], {"limit": 0}, "--limit: must be at least 1, not 0"),
+        (["gsm8k"], {"samples": 0}, "samples: input should be greater than 0, not 0"),
+        (["gsm8k"], {"limit": 0}, "limit: input should be greater than 0, not 0"),
+        (["gsm8k"], {"top_p": 1.5}, "top_p: input should be less than or equal to 1"),
         (["gsm8k"], {"data": {"amc": "x"}}, "--data: 'amc' is not among --tasks"),
     ],
 )
 def test_flags_that_are_wrong(tmp_path: Path, tasks: list[str], options: dict, message: str) -> None:
+    files = {"data": options.pop("data")} if "data" in options else {}
     with pytest.raises(UserError, match=message):
-        evaluate_model(tmp_path, tasks, Load(), verify, tmp_path, **options)
+        evaluate_model(tmp_path, tasks, Load(), verify, tmp_path, EvalSettings.made(**options), **files)
 
 
 def test_data_flags() -> None:

@@ -12,6 +12,7 @@ from ringlite_cli.evals import harness
 from ringlite_cli.evals.compare import compare
 from ringlite_cli.problems import Problem, Verdict
 from ringlite_cli.recipe.engine import Engine
+from ringlite_cli.recipe.evaluation import EvalSettings
 from ringlite_cli.runs.files import read_json, read_jsonl
 from ringlite_cli.samples import Request, SamplingSettings
 from ringlite_cli.sampling.transformers_sampler import TransformersSampler
@@ -91,7 +92,7 @@ class Load:
 @pytest.mark.slow
 def test_scores_items_and_what_is_done_is_not_done_again(policy: Path, files: dict[str, Path], tmp_path: Path) -> None:
     load = Load()
-    options = {"max_new_tokens": TOKENS, "files": files}
+    options = {"settings": EvalSettings(max_new_tokens=TOKENS), "files": files}
     scores = harness.run_harness({"model": policy}, list(files), load, tmp_path, **options)["model"]
     rows = read_jsonl(tmp_path / "responses.jsonl")
     mine = [row for row in rows if row["task"] == GENERATE]
@@ -107,7 +108,14 @@ def test_scores_items_and_what_is_done_is_not_done_again(policy: Path, files: di
 
     again = harness.run_harness({"model": policy}, list(files), load, tmp_path, **options)["model"]
     assert (again, load.loaded, read_jsonl(tmp_path / "responses.jsonl")) == (scores, 1, rows)
-    limited = harness.run_harness({"model": policy}, [GENERATE], load, tmp_path, limit=2, **options)["model"]
+    two = {**options, "settings": EvalSettings(max_new_tokens=TOKENS, limit=2)}
+    limited = harness.run_harness(
+        {"model": policy},
+        [GENERATE],
+        load,
+        tmp_path,
+        **two,
+    )["model"]
     assert (limited[GENERATE]["n"], load.loaded) == (2, 2)
     other = [row["id"] for row in read_jsonl(tmp_path / "responses.jsonl") if row["task"] == CHOOSE]
     assert len(other) == 4, "a task that is run again leaves the other's responses alone"
@@ -125,13 +133,15 @@ def test_what_cannot_be_run_is_named_and_a_failed_policy_loses_no_other(
         harness.check_tasks([GENERATE], {GENERATE: tmp_path / "gone.yaml"})
     both = {"gone": tmp_path / "gone", "model": policy}
     with pytest.raises(WorkFailed, match=r"1 of 2 policies could not be evaluated(.|\n)*gone: .*no such model folder"):
-        harness.run_harness(both, [CHOOSE], Load(), tmp_path, max_new_tokens=TOKENS, files=files)
+        harness.run_harness(both, [CHOOSE], Load(), tmp_path, EvalSettings(max_new_tokens=TOKENS), files=files)
     assert read_json(tmp_path / "harness" / "model" / "ringlite_choose.json")["score"]["n"] == 4
     broken = tmp_path / "broken.yaml"
     broken.write_text(files[CHOOSE].read_text().replace("ringlite_choose", "ringlite_broken").replace("rows", "none"))
     name = "lm-eval:ringlite_broken"
     with pytest.raises(UserError, match="could not run it"):
-        harness.run_harness({"m": policy}, [name], Load(), tmp_path, max_new_tokens=4, files={name: broken})
+        harness.run_harness(
+            {"m": policy}, [name], Load(), tmp_path, EvalSettings(max_new_tokens=4), files={name: broken}
+        )
 
 
 @pytest.mark.slow
@@ -146,9 +156,9 @@ def test_the_standalone_form_runs_both_kinds_of_task(policy: Path, files: dict[s
         lambda path, settings: TransformersSampler(path, settings=settings, device="cpu"),
         lambda pairs: [Verdict("wrong", 0.0) for _ in pairs],
         tmp_path / "out",
+        EvalSettings(max_new_tokens=TOKENS),
         data={"own": str(own), CHOOSE: str(files[CHOOSE])},
         make_lm=Load(),
-        max_new_tokens=TOKENS,
     )
     assert read_json(tmp_path / "out" / "scores.json") == scores
     assert (scores["own"]["n"], scores[CHOOSE]["n"]) == (1, 4)

@@ -24,6 +24,7 @@ from ringlite_cli.train.rl.prompts import DifficultySource
 from ringlite_cli.train.rl.trainer import C3POTrainer
 
 BUDGET, GROUP, PROMPTS = 70, 4, 4
+OURS: dict[str, Any] = {"prompts_per_step": PROMPTS, "token_budget": BUDGET, "token_budget_scope": "global"}
 
 TERMS: dict[str, dict[str, Any]] = {
     "clip": {},
@@ -135,7 +136,7 @@ def make_trainer(
         config: Any = GRPOConfig(**fields, loss_type=loss, use_bias_correction_kl=False, router_aux_loss_coef=0.0)
         trainer: Any = GRPOTrainer if stock else MaskedC3PO
     else:
-        config, trainer = C3POConfig(**{"token_budget": BUDGET} | fields), C3POTrainer
+        config, trainer = C3POConfig(**OURS | fields), C3POTrainer
     torch.manual_seed(0)  # adapters start at random
     made = trainer(
         model=str(policy),

@@ -3,12 +3,12 @@
 import pytest
 import torch
 from bailing import GOLDEN, changed_copy, golden_model, stored, with_tokenizer
+from rl_runs import train
 from transformers import AutoModelForCausalLM
 
 from ringlite_cli.problems import Problem, Verdict
 from ringlite_cli.runs.files import read_jsonl
 from ringlite_cli.train.resume.checkpoints import load_weights
-from ringlite_cli.train.rl.run import run_rl
 
 PROBLEMS = [Problem(id=f"p{i}", domain="math", prompt=f"w{i} w{i + 1} w{i + 2}") for i in range(20)]
 NUMBERS = {
@@ -44,7 +44,7 @@ def policy(tmp_path_factory):
 @pytest.mark.slow
 def test_rl_resumes_to_the_same_weights_in_the_published_layout(policy, tmp_path):
     """From its last checkpoint, experts and all: transformers' Trainer would leave those as they were at the start."""
-    whole = run_rl(policy, PROBLEMS, verify, tmp_path / "whole", **NUMBERS)
+    whole = train(policy, PROBLEMS, verify, tmp_path / "whole", **NUMBERS)
     broken = tmp_path / "broken"
 
     def dies(pairs):
@@ -53,8 +53,8 @@ def test_rl_resumes_to_the_same_weights_in_the_published_layout(policy, tmp_path
         return verify(pairs)
 
     with pytest.raises(Exception, match="power cut"):
-        run_rl(policy, PROBLEMS, dies, broken, **NUMBERS)
-    resumed = run_rl(policy, PROBLEMS, verify, broken, **NUMBERS)
+        train(policy, PROBLEMS, dies, broken, **NUMBERS)
+    resumed = train(policy, PROBLEMS, verify, broken, **NUMBERS)
 
     once, again, before = stored(whole.policy), stored(resumed.policy), stored(policy)
     assert once.keys() == again.keys() == before.keys()

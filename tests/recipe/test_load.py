@@ -71,7 +71,7 @@ def test_stages_run_after_what_they_read_whatever_the_files_order(recipe) -> Non
     [
         ("num_generations", "num_genarations", "stages.rl-math.trl: 'num_genarations' is not a GRPOConfig field; did you mean 'num_generations'?"),
         ("learning_rate: 3e-4", "learning_rate: fast", "stages.sft.trl: learning_rate = 'fast': input should be a valid number, unable to parse string as a number"),
-        ("beta: 1e-3", "loss_type: grpo", "stages.rl-math.trl: 'loss_type' is ringlite's to set: the loss is C3PO's (Eq. 2); remove it"),
+        ("beta: 1e-3", "loss_type: grpo", "stages.rl-math.trl: 'loss_type' is ringlite's to set: the loss is C3PO's (Eq. 2), or that of `algorithm`; remove it"),
         ("candidates: sft", "canddates: sft", "stages.select: 'canddates' is not a key here; did you mean 'candidates'?"),
         ("name: tiny", "name: a/b", "name: string should match pattern '^[A-Za-z0-9][A-Za-z0-9._-]*$', not 'a/b'"),
         ("name: tiny", "name: tiny\nsead: 3", "'sead' is not a key here; did you mean 'seed'?"),
@@ -163,3 +163,15 @@ def test_a_source_is_found_beside_its_recipe(recipe, tmp_path: Path) -> None:
     (tmp_path / "rows.jsonl").write_text("{}\n")
     loaded = load_recipe(recipe(GOOD, ("generator: arithmetic, rows: 100", "path: rows.jsonl")))
     assert loaded.stages["curate"].sources[0].path == str(tmp_path / "rows.jsonl")
+
+
+@pytest.mark.parametrize("name", ["shards", "shards/*.jsonl", "**/part*.jsonl"])
+def test_a_source_may_be_a_folder_or_a_glob_beside_the_recipe(tmp_path: Path, name: str) -> None:
+    (tmp_path / "shards").mkdir()
+    (tmp_path / "shards" / "part-0.jsonl").write_text("{}\n")
+    (tmp_path / "r.yaml").write_text(
+        f"name: r\nmodel: {{path: x}}\nstages:\n  curate:\n    kind: curate\n"
+        f'    sources: [{{path: "{name}"}}]\n    sets: {{all: {{}}}}\n'
+    )
+    stage = load_recipe(str(tmp_path / "r.yaml")).stages["curate"]
+    assert stage.sources[0].path == str(tmp_path / name)  # type: ignore[union-attr]

@@ -4,7 +4,8 @@ import dataclasses
 
 import pytest
 
-from ringlite_cli.recipe.trl_fields import DERIVED, check_trl, trl_fields
+from ringlite_cli.recipe.trl_fields import check_trl, trl_default, trl_fields
+from ringlite_cli.recipe.trl_rules import TRL_RULES
 
 
 @pytest.mark.parametrize("name", ["SFTConfig", "GRPOConfig"])
@@ -12,7 +13,7 @@ def test_fields_are_those_of_the_installed_dataclass(name: str) -> None:
     import trl
 
     assert set(trl_fields(name)) == {f.name for f in dataclasses.fields(getattr(trl, name))}
-    assert DERIVED[name].keys() <= trl_fields(name).keys()
+    assert TRL_RULES[name].keys() <= trl_fields(name).keys()
 
 
 def test_values_are_coerced_as_their_fields_say() -> None:
@@ -25,3 +26,27 @@ def test_a_wrong_value_is_a_fault_and_not_passed_on() -> None:
     values, faults = check_trl({"max_steps": 1.5, "num_generations": [1]}, "GRPOConfig")
     assert values == {}
     assert len(faults) == 2
+
+
+@pytest.mark.parametrize(
+    ("config", "names"),
+    [
+        ("SFTConfig", ("max_length", "num_train_epochs", "per_device_train_batch_size", "gradient_accumulation_steps")),
+        (
+            "GRPOConfig",
+            ("num_generations", "max_completion_length", "vllm_mode", "vllm_gpu_memory_utilization"),
+        ),
+    ],
+)
+def test_defaults_are_those_of_the_installed_dataclass(config: str, names: tuple[str, ...]) -> None:
+    import trl
+
+    fields = getattr(trl, config).__dataclass_fields__
+    assert {name: trl_default(config, name) for name in names} == {name: fields[name].default for name in names}
+
+
+@pytest.mark.parametrize("config", ["SFTConfig", "GRPOConfig"])
+def test_a_rule_lets_its_own_value_pass_unless_the_field_is_refused(config: str) -> None:
+    for field, rule in TRL_RULES[config].items():
+        _, faults = check_trl({field: rule.value}, config)
+        assert bool(faults) == rule.refused, (field, faults)

@@ -15,6 +15,7 @@ from ringlite_cli.errors import UserError
 from ringlite_cli.evals.evaluate import evaluate
 from ringlite_cli.problems import Problem, Verdict
 from ringlite_cli.recipe.engine import Engine
+from ringlite_cli.recipe.evaluation import EvalSettings
 from ringlite_cli.runs.files import read_jsonl
 from ringlite_cli.samples import Request, SamplingSettings
 from ringlite_cli.sampling.score import sampled_entropy
@@ -113,7 +114,7 @@ def test_a_server_that_knows_only_openais_fields_still_evaluates_but_gives_no_en
     with open_samplers(Engine(name="server", url=served.url, model="tiny"), "float32") as make_sampler:
         scores = evaluate(
             {"tiny": "tiny"}, {"mix": problems}, make_sampler, lambda pairs: [Verdict("wrong", 0.0)] * len(pairs),
-            tmp_path / "out", k=2, max_new_tokens=12,
+            tmp_path / "out", EvalSettings(samples=2, max_new_tokens=12),
         )  # fmt: skip
         remote = make_sampler(served.policy, SETTINGS)
         sample = remote.sample(REQUESTS[:1])[0][0]

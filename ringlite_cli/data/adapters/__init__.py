@@ -8,6 +8,7 @@ from ringlite_cli.data.adapters import (
     amc,
     apps,
     bigmath,
+    chat,
     codecontests,
     dapo,
     deepmath,
@@ -24,7 +25,7 @@ from ringlite_cli.data.adapters import (
     scp116k,
     taco,
 )
-from ringlite_cli.data.adapters.columns import mapped
+from ringlite_cli.data.adapters.columns import Columns, mapped
 from ringlite_cli.data.adapters.fields import BadRow, Fields, Raw
 from ringlite_cli.errors import UserError
 
@@ -49,9 +50,12 @@ _MODULES = {
     "apps": apps,
     "mbpp": mbpp,
     "scp116k": scp116k,
+    "chat": chat,
     "problems": problems,
 }
 ADAPTERS: dict[str, Adapter] = {name: module.read for name, module in _MODULES.items()}
+OPEN_SCHEMAS = (None, "problems", "chat")
+"""Schemas whose rows may lack an answer by intent; a published data set's row without one is faulty."""
 EDUCATION = {
     "gsm8k": "grade school",
     "math": "high school competition",
@@ -84,4 +88,11 @@ def choose(name: str | None, columns: Mapping[str, str], where: str) -> tuple[Ad
     return ADAPTERS[name], _MODULES[name].DOMAIN
 
 
-__all__ = ["ADAPTERS", "EDUCATION", "Adapter", "BadRow", "Fields", "choose"]
+def every_turn(adapter: Adapter, row: Raw) -> list[Fields]:
+    """The fields of every answered turn of a row's conversation, in order; of other rows, the row's."""
+    if isinstance(adapter, Columns):
+        return adapter.every(row)
+    return chat.every(row) if adapter is chat.read else [adapter(row)]
+
+
+__all__ = ["ADAPTERS", "EDUCATION", "OPEN_SCHEMAS", "Adapter", "BadRow", "Fields", "choose", "every_turn"]

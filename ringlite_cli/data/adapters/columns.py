@@ -1,57 +1,142 @@
 """Any other schema, by a mapping: our field -> column, as in `columns: {prompt: question, answer: final}`.
 
-Fields: prompt (required), answer, trace, tests (an object or JSON text), domain, verifier; other names are labels.
+Fields: prompt (required), answer, trace, thought, tests, entry_point, domain, verifier, and instruction_id_list with
+kwargs, which make an answer of the route `instructions`; other names are labels. A column may be a path or a joined
+text (see expressions.py), a prompt or a trace a conversation (see chats.py).
 """
 
 import json
-from collections.abc import Callable, Mapping
+from collections import Counter
+from collections.abc import Mapping
+from difflib import get_close_matches
 from typing import Any
 
-from ringlite_cli.data.adapters.fields import BadRow, Fields, Raw, answer_text, optional_text, text
+from ringlite_cli.data.adapters.chats import Exchange, content_text, is_chat, normal_trace, of_row
+from ringlite_cli.data.adapters.code_traces import SOLUTIONS, as_solutions
+from ringlite_cli.data.adapters.expressions import ABSENT, value_of
+from ringlite_cli.data.adapters.fields import BadRow, Fields, Raw, one_answer
+from ringlite_cli.data.adapters.testcases import read_tests
+from ringlite_cli.data.adapters.thoughts import with_thought
 from ringlite_cli.errors import UserError
+from ringlite_cli.problems import CONTEXT
 
-_FIELDS = ("prompt", "answer", "trace", "tests", "domain", "verifier")
+_INSTRUCTIONS = ("instruction_id_list", "kwargs")
+_FIELDS = ("prompt", "answer", "trace", "thought", "tests", "entry_point", "domain", "verifier", *_INSTRUCTIONS)
 
 
-def mapped(columns: Mapping[str, str]) -> Callable[[Raw], Fields]:
+class Columns:
     """The adapter of a column mapping. Raises UserError where nothing is mapped to `prompt`."""
-    if "prompt" not in columns:
-        raise UserError(
-            "columns maps nothing to 'prompt'",
-            where="columns",
-            hint=f"write `prompt: <column>`; other fields are {', '.join(_FIELDS[1:])}, and labels by any name",
-        )
 
-    def read(row: Raw) -> Fields:
-        absent = [c for c in columns.values() if c not in row]
-        if absent:
-            raise BadRow(f"no column {', '.join(map(repr, absent))}; it has {', '.join(map(repr, row)) or 'none'}")
-        fields: Fields = {"prompt": text(row, columns["prompt"])}
-        if "answer" in columns:
-            fields["answer"] = answer_text(row[columns["answer"]])
-        if "tests" in columns:
-            fields["tests"] = tests_object(row[columns["tests"]])
-        if "trace" in columns:
-            fields["trace"] = optional_text(row, columns["trace"])
-        if "domain" in columns:
-            fields["domain"] = text(row, columns["domain"])
-        if "verifier" in columns:
-            fields["verifier"] = optional_text(row, columns["verifier"]) or ""
-        fields["labels"] = {k: row[c] for k, c in columns.items() if k not in _FIELDS and row[c] is not None}
+    def __init__(self, columns: Mapping[str, str]) -> None:
+        if "prompt" not in columns:
+            raise UserError(
+                "columns maps nothing to 'prompt'",
+                where="columns",
+                hint=f"write `prompt: <column>`; other fields are {', '.join(_FIELDS[1:])}, and labels by any name",
+            )
+        self._columns = dict(columns)
+        self._rows = 0
+        self._absent: Counter[str] = Counter()
+        self._names: dict[str, None] = {}  # the columns that rows have, in the order of their first row
+
+    def __call__(self, row: Raw) -> Fields:
+        """The fields of a row; of a conversation its last exchange. Raises BadRow."""
+        return self.every(row)[-1]
+
+    def every(self, row: Raw) -> list[Fields]:
+        """The fields of a row; of a conversation all its exchanges, in order. Raises BadRow."""
+        values = self._values(row)
+        prompt = values["prompt"]
+        if is_chat(prompt):
+            found = of_row(row, prompt)
+        else:
+            found = [Exchange(_prompt_text(prompt, self._columns["prompt"]), None)]
+        shared = self._shared(row, values)
+        return [self._fields(row, values, each, shared, last=each is found[-1]) for each in found]
+
+    def faults(self) -> list[str]:
+        """What is wrong with the mapping after all rows were read: columns that no row has."""
+        never = [(ours, name) for ours, name in self._columns.items() if 0 < self._rows == self._absent[name]]
+        found = []
+        for ours, name in never:
+            near = get_close_matches(name, self._names, 1)
+            hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(map(repr, self._names)) or 'none'}"
+            found.append(f"no row has the column {name!r}, mapped to {ours!r}; {hint}")
+        return found
+
+    def _values(self, row: Raw) -> dict[str, Any]:
+        """Our field -> the row's value, None where it is empty or absent. Raises BadRow without a prompt."""
+        self._rows += 1
+        if len(self._names) < 200:
+            self._names |= dict.fromkeys(row)
+        values = {}
+        for ours, name in self._columns.items():
+            value = value_of(row, name)
+            if value is ABSENT:
+                self._absent[name] += 1
+                if ours == "prompt":
+                    raise BadRow(f"no column {name!r}; it has {', '.join(map(repr, row)) or 'none'}")
+            values[ours] = None if value is ABSENT else value
+        return values
+
+    def _shared(self, row: Raw, values: Mapping[str, Any]) -> Fields:
+        """What all exchanges of a row have in common."""
+        labels = {k: v for k, v in values.items() if k not in _FIELDS and v is not None}
+        fields: Fields = {"prompt": "", "labels": labels}
+        for name in ("domain", "verifier"):
+            if values.get(name) is not None:
+                fields[name] = _plain(values[name], self._columns[name])
+        if values.get(_INSTRUCTIONS[0]):
+            fields["answer"] = json.dumps({name: values.get(name) for name in _INSTRUCTIONS}, ensure_ascii=False)
+            fields.setdefault("verifier", "instructions")
+        if "tests" in values:
+            entry, starter = values.get("entry_point"), row.get("starter_code")
+            fields["tests"] = read_tests(
+                values["tests"], starter if isinstance(starter, str) else "", str(entry) if entry else None
+            )
         return fields
 
-    return read
+    def _fields(self, row: Raw, values: Mapping[str, Any], each: Exchange, shared: Fields, *, last: bool) -> Fields:
+        fields = Fields(**shared)
+        labels = dict(shared.get("labels", {}))
+        fields["prompt"] = each.prompt
+        if last and "answer" in values:
+            fields["answer"] = one_answer(values["answer"])
+        trace = each.trace
+        if last and "trace" in values and self._columns["trace"] != self._columns["prompt"]:
+            trace = self._trace(values, fields, labels)
+        elif last and trace is None and fields.get("tests") and "trace" not in values:
+            trace = self._trace({"trace": next((row[n] for n in SOLUTIONS if row.get(n)), None)}, fields, labels)
+        if last and values.get("thought") is not None:
+            trace = with_thought(normal_trace(values["thought"]), trace)
+        fields["trace"] = trace
+        if each.context:
+            labels[CONTEXT] = each.context
+        return fields | {"labels": labels}
+
+    def _trace(self, values: Mapping[str, Any], fields: Fields, labels: dict[str, Any]) -> str | None:
+        """The trace of the mapped column; of code the first accepted solution, the others go to the labels."""
+        if fields.get("tests"):
+            first, others = as_solutions(values["trace"])
+            labels.update(others)
+            return first
+        return normal_trace(values["trace"])
 
 
-def tests_object(value: Any) -> dict[str, Any] | None:
-    """Tests as an object, out of an object or JSON text; None where empty."""
-    if isinstance(value, str) and value.strip():
-        try:
-            value = json.loads(value)
-        except json.JSONDecodeError as error:
-            raise BadRow(f"the tests are not JSON ({error.msg})") from None
+def mapped(columns: Mapping[str, str]) -> Columns:
+    """The adapter of a column mapping. Raises UserError where nothing is mapped to `prompt`."""
+    return Columns(columns)
+
+
+def _prompt_text(value: Any, name: str) -> str:
     if value is None or value == "":
-        return None
-    if not isinstance(value, dict):
-        raise BadRow(f"the tests are a {type(value).__name__}, not an object")
+        raise BadRow(f"{name!r} is empty")
+    if isinstance(value, list | tuple) and value and all(isinstance(part, Mapping) for part in value):
+        return content_text(value, name)
+    return _plain(value, name)
+
+
+def _plain(value: Any, name: str) -> str:
+    if not isinstance(value, str):
+        raise BadRow(f"{name!r} is a {type(value).__name__}, not text")
     return value

@@ -4,10 +4,9 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from ringlite_cli.data.adapters.code_traces import MAX_SOLUTIONS
 from ringlite_cli.data.adapters.fields import BadRow, Fields, Raw, fenced, labels, optional_text, text
-
-MAX_CASES = 64  # of a problem, in the order of the source; some have hundreds, and each is a run of every response
-MAX_SOLUTIONS = 4  # accepted solutions that are tried, until one passes
+from ringlite_cli.data.adapters.testcases import MAX_CASES, returned, stdin_tests
 
 
 def read_inputs_outputs(row: Raw) -> Fields:
@@ -44,14 +43,6 @@ def code_fields(prompt: str, tests: dict[str, Any] | None, solutions: Sequence[s
     }
 
 
-def stdin_tests(inputs: Sequence[Any], outputs: Sequence[Any]) -> dict[str, Any] | None:
-    """Cases for a program that reads standard input; None where there are none."""
-    if len(inputs) != len(outputs):
-        raise BadRow(f"{len(inputs)} inputs, but {len(outputs)} outputs")
-    cases = [{"input": _lines(i), "output": _lines(o)} for i, o in zip(inputs, outputs, strict=True)][:MAX_CASES]
-    return {"mode": "stdin", "language": "python", "cases": cases} if cases else None
-
-
 def with_starter(question: str, starter: str) -> str:
     return f"{question}\n\nComplete this code:\n{fenced(starter)}" if starter.strip() else question
 
@@ -82,19 +73,6 @@ def _tests(cases: Any, starter: str) -> dict[str, Any] | None:
     if not name:
         return stdin_tests(cases["inputs"], cases["outputs"])
     pairs = list(zip(cases["inputs"], cases["outputs"], strict=False))[:MAX_CASES]
-    calls = [{"args": _args(i), "expected": _returned(o)} for i, o in pairs]
+    calls = [{"args": i if isinstance(i, list) else [i], "expected": returned(o)} for i, o in pairs]
     entry = f"Solution.{name}" if "class Solution" in starter else str(name)
     return {"mode": "function", "language": "python", "entry_point": entry, "cases": calls} if calls else None
-
-
-def _args(value: Any) -> list[Any]:
-    return value if isinstance(value, list) else [value]
-
-
-def _returned(value: Any) -> Any:
-    """These sources wrap what a function returns in a list of one."""
-    return value[0] if isinstance(value, list) and len(value) == 1 else value
-
-
-def _lines(value: Any) -> str:
-    return "\n".join(map(str, value)) if isinstance(value, list) else str(value)

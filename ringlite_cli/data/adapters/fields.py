@@ -25,8 +25,11 @@ class BadRow(Exception):
 
 
 def text(row: Raw, *names: str) -> str:
-    """The first of these columns that is there, which must be text."""
+    """The first of these columns that is there, which must be text. Raises BadRow where none is, or it is empty."""
     value = _first(row, names)
+    empty = [name for name in names if name in row]
+    if value is None and empty:
+        raise BadRow(f"{empty[0]!r} is empty")
     if value is None:
         raise BadRow(f"no column {' or '.join(map(repr, names))}; it has {', '.join(map(repr, row)) or 'none'}")
     if not isinstance(value, str):
@@ -67,6 +70,21 @@ def answer_text(value: Any) -> str | None:
             return json.dumps(several, ensure_ascii=False)
         return several[0] if several else None
     raise BadRow(f"the answer is a {type(value).__name__}")
+
+
+def one_answer(value: Any) -> str | None:
+    """As `answer_text`, but a list is one answer of several items, in order: [4, 2] -> "[4, 2]".
+
+    An object, or a list of objects, is JSON text: instructions with their arguments, or a judge's rubric.
+    """
+    if isinstance(value, Mapping) or (isinstance(value, list | tuple) and any(isinstance(v, Mapping) for v in value)):
+        return json.dumps(value, ensure_ascii=False)
+    if not isinstance(value, list | tuple):
+        return answer_text(value)
+    items = [one_answer(item) for item in value]
+    if None in items:
+        raise BadRow("an item of the answer is empty")
+    return items[0] if len(items) == 1 else f"[{', '.join(map(str, items))}]" if items else None
 
 
 def last_boxed(worked: str) -> str | None:

@@ -2,8 +2,9 @@
 
 import json
 
-from ringlite_cli.data.adapters.columns import tests_object
-from ringlite_cli.data.adapters.fields import BadRow, Fields, Raw, answer_text, optional_text, text
+from ringlite_cli.data.adapters.fields import BadRow, Fields, Raw, answer_text, one_answer, optional_text, text
+from ringlite_cli.data.adapters.testcases import read_tests
+from ringlite_cli.data.adapters.thoughts import normal_thoughts
 
 DOMAIN = "general"
 
@@ -19,11 +20,12 @@ def read(row: Raw) -> Fields:
         raise BadRow(f"'labels' is a {type(labels).__name__}, not an object")
     if row.get("id"):
         labels = {"original_id": row["id"], **labels}
+    answer = row.get("answer")
     fields: Fields = {
         "prompt": text(row, "prompt"),
-        "answer": answer_text(row.get("answer")),
-        "tests": tests_object(row.get("tests")),
-        "trace": optional_text(row, "trace"),
+        "answer": one_answer(answer) if isinstance(answer, dict) else answer_text(answer),
+        "tests": read_tests(row.get("tests")),
+        "trace": normal_thoughts(optional_text(row, "trace") or "") or None,
         "verifier": optional_text(row, "verifier") or "",
         "labels": labels,
     }

@@ -144,7 +144,6 @@ def _truncated_trace(problem: Problem, rng: random.Random) -> Problem:
 
 _ANY: dict[str, _Fault] = {
     "invalid_characters": _invalid_characters,
-    "image_reference": _image_reference,
     "multi_part": _multi_part,
     "missing_answer": _missing_answer,
     "repetitive_trace": _repetitive_trace,
@@ -153,6 +152,7 @@ _ANY: dict[str, _Fault] = {
 }
 _CODE: dict[str, _Fault] = {"broken_tests": _broken_tests, "code_times_out": _code_times_out}
 _BOXED: dict[str, _Fault] = {
+    "image_reference": _image_reference,  # a picture of a programming task illustrates what the words say
     "multiple_choice": _multiple_choice,
     "true_false": _true_false,
     "yes_no": _yes_no,

@@ -1,4 +1,4 @@
-"""Whether a problem needs a figure that its text does not hold.
+"""Whether a problem needs a figure that its text does not hold, in English or Chinese words.
 
 Asymptote code alone is no reason: much of it draws what the text has said already. It is one where the text speaks of
 what stands in a figure (more than "as shown"), says no number at all, or lacks a number or a name that stands in the
@@ -8,20 +8,61 @@ drawing. What stays keeps its code, so that the text loses nothing.
 import re
 from collections.abc import Iterable
 
-_WORDS = (
-    *("figure", "picture", "diagram", "graph", "image", "map", "asy", "tikz"),
-    *("![", "<img", ".png", ".jp", ".g", ".s"),
+_WORDS = (  # one of these stands in whatever needs a figure
+    *(
+        "figure",
+        "fig.",
+        " fig",
+        "picture",
+        "diagram",
+        "graph",
+        "image",
+        " map",
+        "[asy",
+        "asy}",
+        "asy]",
+        "tikz",
+        "shown",
+    ),
+    *("below", "above", "chart", "sketch", "drawing", "illustrat", "depict", " plot", "histogram"),
+    *("![", "<img", ".png", ".jp", ".g", ".s", "图"),
 )
 _IMAGE = re.compile(
     r"!\[[^\]]*\]\(|<img\b|\\includegraphics|\\begin\{tikzpicture\}|\.(?:png|jpe?g|gif|svg)\b",
     re.I,
 )
+_THING = r"(?:figure|picture|diagram|image|illustration|drawing|sketch|bar chart|pie chart|chart|histogram)s?"
+_DRAWN = rf"(?:{_THING}|(?:graph|map|plot|curve|circuit|network|ladder)s?)"
 _SPOKEN_OF = re.compile(
-    r"\b(?:in|from|by) the (?:\w+ )?(?:figure|picture|diagram)s?\b"
-    r"|\b(?:shown|look) (?:\w+ )?(?:in|at) the (?:\w+ )?(?:figure|diagram|picture|graph|image|map)s?\b"
-    r"|\b(?:figure|diagram|picture|image|graph)s? (?:(?:is|are) )?(?:shown|(?:shown )?below|(?:shown )?above)\b"
-    r"|\b(?:following|accompanying|adjoining) (?:figure|diagram|picture|image)s?\b",
+    rf"\b(?:in|from|by|on|see|per|using|consider|study|use) (?:the|this|these) (?:\w+ )?{_THING}(?! of)\b"
+    r"|\b(?:in|from|see|per) (?:figure|diagram)s?\b(?! of)"
+    r"|\b(?:shown|look\w*|given|depicted|pictured|seen|indicated|marked|labell?ed) (?:\w+ )?(?:in|at|on|by) (?:the )?"
+    rf"(?:(?!an?\b)\w+ )?{_DRAWN}\b"
+    rf"|\b{_DRAWN} (?:(?:is|are|that is) )?(?:(?:shown|given|drawn) )?(?:below|above|here)\b"
+    rf"|\b{_THING} (?:is |are )?shown\b|\bgraph (?:is |are )?shown\b"
+    rf"|\b(?:following|accompanying|adjoining|adjacent|attached|nearby) {_THING}\b"
+    rf"|\bthe {_THING} (?:shows?|illustrates?|depicts?|represents?|gives?)\b"
+    r"|\bpictured (?:below|above|here|at|to)\b"
+    r"|\bto the (?:right|left) (?:is|are) shown\b|\bshown (?:at|to|on) (?:the )?(?:right|left)\b",
     re.I,
+)
+_NUMBERED = re.compile(
+    r"\b(?:Fig(?:ure)?s?\b\.?|FIG(?:URE)?\b\.?)\s*~?(?:\\ref\b|\(?[A-Z]{0,2}\d)|\bfig\.\s*\d|\bfigure \(?\d"
+)
+_OF_THE_STORY = re.compile(  # somebody draws or takes it; the text tells what is in it
+    r"\b(?:an?|\d+|some|many|his|her|their|took|takes?|taken|taking|draws?|drew|drawn|drawing|paint\w*|of|each) "
+    r"(?:\w+ )?"
+    rf"{_THING}\b(?! (?:is|are|shown|below|above))",
+    re.I,
+)
+_SHOWN_HERE = re.compile(
+    r"\b(?:shown|drawn|depicted|illustrated|sketched|graphed|plotted) (?:\w+ )?(?:below|above|here)\b", re.I
+)
+_FOLLOWS = re.compile(  # what is "shown below" stands in the text after all
+    r"\$\$|\\\[|\\begin\{|```|\|[^|\n]+\||:\s*\S|\n[^\n]*\S+[ \t]+\S+[^\n]*\n|\n\s*[-*•\d$\\]", re.S
+)
+_IN_CHINESE = re.compile(
+    r"如(?:上|下|左|右)?图|图(?:示|中|所示|像如)|[见看上下左右附]图(?!形)|示意图|图\s*[(（]?\s*[0-9一二三四甲乙]"
 )
 _TYPESET = re.compile(r"\\begin\{(?:array|tabular|[pbv]?matrix)\}")  # a table or triangle of numbers is in the text
 _DRAWING = re.compile(r"\[asy\].*?(?:\[/asy\]|\Z)|\\begin\{asy\}.*?(?:\\end\{asy\}|\Z)", re.S | re.I)
@@ -38,6 +79,9 @@ _IN_PASSING = re.compile(  # points at a drawing, but at nothing in it
     r"|\bdiagram by [^\n]*|\(not (?:drawn )?to scale\)",
     re.I,
 )
+_IMAGE_WHOLE = re.compile(r"!\[[^\]]*\]\([^)]*\)|<img\b[^>]*>|https?://\S+", re.I)
+_LETTERS = re.compile(r"[^\W\d_]{2,}|[\u4e00-\u9fff]")
+_FEW_WORDS = 12  # beside the images of a programming task, below which it is told by them
 _QUOTED = re.compile(r'"([^"]*)"')
 _NUMBER = re.compile(r"\d+(?:\.\d+)?")
 _MARK = re.compile(r"\d+(?:\.\d+)?|\\?[A-Za-z]+")
@@ -54,7 +98,29 @@ def figure_needed(text: str) -> bool:
     words = _DRAWING.sub(" ", text)
     if drawings or _STRAY.search(words):
         return not drawings or _STRAY.search(words) is not None or _tells_more(drawings, words)
-    return bool(_SPOKEN_OF.search(text)) and not _TYPESET.search(text)
+    return _is_pointed_at(text)
+
+
+def only_figures(text: str) -> bool:
+    """Whether hardly any words stand beside the images of a text."""
+    return bool(_IMAGE.search(text)) and len(_LETTERS.findall(_IMAGE_WHOLE.sub(" ", text))) < _FEW_WORDS
+
+
+def _is_pointed_at(text: str) -> bool:
+    """Whether the words point at a figure, and no table or formula of the text is what they point at."""
+    if not text.isascii() and _IN_CHINESE.search(text):
+        return True
+    if _NUMBERED.search(text):
+        return True
+    if _TYPESET.search(text):
+        return False
+    if _SPOKEN_OF.search(text) and not _OF_THE_STORY.search(text):
+        return True
+    shown = _SHOWN_HERE.search(text)
+    if shown is None:
+        return False
+    pointed_at = text[: shown.start()] if shown[0].lower().endswith("above") else text[shown.end() :]
+    return not _FOLLOWS.search(pointed_at)
 
 
 def without_drawings(text: str) -> str:

@@ -3,6 +3,7 @@
 import re
 
 from ringlite_cli.data.rules.registry import Family
+from ringlite_cli.data.solutions import states_result
 from ringlite_cli.problems import Problem
 from ringlite_cli.thoughts import answer_part
 
@@ -45,12 +46,16 @@ def mixed_languages(problem: Problem) -> str | None:
 
 @TRACES.rule
 def final_answer(problem: Problem) -> str | None:
-    """The trace breaks off, or ends without a boxed answer (for code: without a closed code block)."""
+    """The trace breaks off, or ends without a boxed answer (for code: without a closed code block).
+
+    A worked solution that states its result in another form is put to the verifier before it goes.
+    """
     trace = (problem.trace or "").rstrip()
     if problem.trace is None or _has_final(problem.domain, trace):
         return None
     opened = trace.count("<think>") > trace.count("</think>") or trace.count("```") % 2 == 1
-    return "trace_truncated" if opened or _breaks_off(trace) else "trace_no_final_answer"
+    broken = _breaks_off(trace) and not (problem.domain != "code" and states_result(trace))
+    return "trace_truncated" if opened or broken else "trace_no_final_answer"
 
 
 def _has_final(domain: str, trace: str) -> bool:

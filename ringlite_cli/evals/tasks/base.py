@@ -3,13 +3,13 @@
 import gzip
 import json
 import logging
-import os
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from ringlite_cli.data_folder import data_folder
 from ringlite_cli.errors import UserError
 from ringlite_cli.model_text import loads
 from ringlite_cli.problems import PAPER_SUFFIX, Problem, read_problems
@@ -62,11 +62,11 @@ def load_problems(task: Task, local: Path | None = None, revision: str | None = 
     revision: the commit of the hub's dataset to take, instead of the task's own and of any file below RINGLITE_DATA.
     A file may be JSON (a list of rows), JSONL, either gzipped, or what `write_problems` writes. Ids are `<task>/<row>`.
     """
-    folder = os.environ.get("RINGLITE_DATA")
+    folder = data_folder()
     if revision is not None:
         task = _pinned(task, local, revision)
-    elif local is None and folder and (Path(folder) / task.file).is_file():
-        local = Path(folder) / task.file
+    elif local is None and folder and (folder / task.file).is_file():
+        local = folder / task.file
     if local is not None and (local.suffix == ".parquet" or _holds_problems(local)):
         return read_problems(local)
     rows, source, commit = _rows(task, local)

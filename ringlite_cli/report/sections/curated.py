@@ -28,7 +28,21 @@ def add(page: Section, funnel: Row, pens: Pens) -> None:
     ]
     page.figures(*rates)
     page.figures(*labels, small=True)
-    page.blocks += [table for table in (_makers(funnel), _pairs(funnel)) if table]
+    page.blocks += [table for table in (*_rates(funnel), _makers(funnel), _pairs(funnel)) if table]
+
+
+def _rates(funnel: Row) -> Iterator[Table]:
+    """A table per label of what share of responses solves the problems of each value, the hardest first."""
+    for name in mapping(funnel, "pass_rates_by_label"):
+        values = mapping(mapping(funnel, "pass_rates_by_label"), name)
+        rows = []
+        for value in list(values)[:CLASSES_DRAWN]:
+            told = mapping(values, value)
+            number, rate = num(told, "rows"), num(told, "pass_rate")
+            rows.append([Cell(clipped(value, 60)), Cell(count(number or 0), number), Cell(percent(rate), rate)])
+        yield Table(
+            f"Pass rates by {label(name)}", [Column(label(name), False), Column("rows"), Column("solved")], rows
+        )
 
 
 def _bar(name: str, rows: float) -> Bar:

@@ -1,6 +1,7 @@
 """From tokens to a form: lists, intervals, relations, labels, units and words around an expression."""
 
 from dataclasses import replace
+from itertools import pairwise
 
 from ringlite_cli.rewards.reading.expressions import parse
 from ringlite_cli.rewards.reading.forms import (
@@ -18,7 +19,7 @@ from ringlite_cli.rewards.reading.forms import (
 )
 from ringlite_cli.rewards.reading.spelling import MAX_CHARACTERS, spell
 from ringlite_cli.rewards.reading.tokens import Token, Unread, tokenise
-from ringlite_cli.rewards.reading.tree import Node
+from ringlite_cli.rewards.reading.tree import Node, num
 
 RELATIONS = {"=", "<", ">", "<=", ">=", "!=", "in", "notin", "approx", "equiv", "to"}
 _LEADING = {
@@ -32,9 +33,12 @@ _CONDITIONAL = {
     "if", "when", "otherwise", "unless", "not", "except", "mod", "neither", "nor", "either", "than", "least", "most",
     "less",
     "more", "minus", "negative", "plus", "between", "no", "without", "never", "always", "but", "over", "under", "per",
-    "times", "squared", "cubed", "half", "hundred", "thousand", "million", "billion", "dozen", "involves", "cannot",
+    "times", "squared", "cubed", "half", "hundred", "dozen", "involves", "cannot",
     "isn",
-    "root", "不",
+    "root", "不", "wrong", "incorrect", "false", "modulo", "factorial", "power",
+    "is", "are", "was", "to", "or", "and", "hundreds",
+    "pairs", "tens", "percentage", "larger", "smaller", "greater", "fewer", "up", "down", "until",
+    "minimum", "maximum", "about",
 }  # fmt: skip
 _QUANTIFIER = {"for", "where", "with"}
 _BINDING = {"all", "any", "some", "every", "each", "integer", "integers", "real", "positive", "natural", "number",
@@ -176,6 +180,8 @@ def _without_comment(tokens: list[Token]) -> list[Token]:
         depth += {"close": 1, "open": -1}.get(tokens[place].kind, 0)
         if depth == 0:
             inside = tokens[place + 1 : -1]
+            if place and len(inside) == 1 and inside[0].kind == "word":  # 99 (screws)
+                return tokens if inside[0].text.lower() in _CONDITIONAL | set(_MANY) else tokens[:place]
             remark = len(inside) > 1 and all(t.kind in ("word", "sym", "and", "or", "-") for t in inside)
             wordy = sum(t.kind == "word" for t in inside) * 2 > len(inside)
             return tokens[:place] if remark and wordy else tokens
@@ -319,6 +325,8 @@ def _words_behind(tail: list[Token]) -> str:
         return ""
     if any(t.kind not in ("word", "/", "^", "num", "*", "open", "close", "sym", "-", "'") for t in tail):
         raise Unread("what stands behind the words")
+    if any(t.kind == "num" and t.spaced and before.kind == "word" for before, t in pairwise(tail)):
+        raise Unread("a number behind the words")
     words = [t.text.lower() for t in tail if t.kind == "word"]
     if set(words) & _CONDITIONAL or len(words) > _MOST_WORDS:
         raise Unread("a condition or a sentence")
@@ -328,8 +336,14 @@ def _words_behind(tail: list[Token]) -> str:
     return joined
 
 
+_MANY = {"thousand": 3, "million": 6, "billion": 9, "trillion": 12}
+
+
 def _with_unit(node: Node, words: str) -> Form:
     lower = words.lower().strip()
+    first, _, rest = lower.partition(" ")
+    if first in _MANY:
+        return _with_unit(Node("mul", (node, Node("pow", (num(10), num(_MANY[first]))))), rest)
     if lower in ("degree", "degrees", "deg"):
         return Value(Node("deg", (node,)))
     if lower in ("percent", "per cent", "％"):

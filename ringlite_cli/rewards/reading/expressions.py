@@ -291,7 +291,11 @@ class _Parser:
                 words.append(token.text)
 
     def _fraction(self) -> Node:
-        return Node("div", (self._argument(), self._argument()))
+        start = self.place
+        top, bottom = self._argument(), self._argument()
+        if _is_differential(top) and _is_differential(bottom):  # one symbol: its d is no factor that cancels
+            return Node("sym", name="derivative " + "".join(t.text for t in self.tokens[start : self.place]))
+        return Node("div", (top, bottom))
 
     def _argument(self) -> Node:
         """One argument of a command: a group, or a single digit or letter."""
@@ -373,6 +377,13 @@ class _Parser:
         if len(rows[0]) == 1 or len(rows) == 1:
             return Node("seq", tuple(cell for row in rows for cell in row), "col" if len(rows) > 1 else "row")
         return Node("matrix", tuple(Node("seq", tuple(row), "row") for row in rows))
+
+
+def _is_differential(node: Node) -> bool:
+    """Whether a part of a fraction is d, dx, d^2 y or dx^2, whose d is no factor."""
+    while node.kind in ("mul", "pow"):
+        node = node.args[0]
+    return node.kind == "sym" and node.name in ("d", "partial")
 
 
 def _number(text: str) -> Node:

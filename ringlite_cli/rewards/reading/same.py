@@ -45,11 +45,20 @@ class Rules:
 def same(gold: Form, answer: Form, rules: Rules = Rules()) -> bool:
     """Return whether an answer is the gold one. Both were read whole."""
     bound = gold.quantified | answer.quantified
+    if _joined_apart(gold, answer):
+        return False
     if _is_bracketed(gold) or _is_bracketed(answer):
         return any(_same(a, b, rules, bound) for a in _alone(gold) for b in _alone(answer)) or _same_spread(
             gold, answer, rules, bound
         )
     return _same_spread(gold, answer, rules, bound)
+
+
+def _joined_apart(gold: Form, answer: Form) -> bool:
+    """Whether one joins symbols by "and", the other by "or": P and Q is not P or Q; numbers are listed either way."""
+    if not isinstance(gold, Items) or not isinstance(answer, Items) or {gold.joiner, answer.joiner} != {"and", "or"}:
+        return False
+    return all(isinstance(i, Value) and i.node.kind == "sym" for form in (gold, answer) for i in form.items)
 
 
 def _same_spread(gold: Form, answer: Form, rules: Rules, bound: frozenset[str]) -> bool:
@@ -123,11 +132,18 @@ def _read_loosely(gold: Node, answer: Node) -> list[tuple[Node, Node]]:
     pairs = []
     for kind in ("pct", "deg"):
         if (gold.kind == kind) != (answer.kind == kind):
+            if answer.kind == "pct" and not _at_least_one(gold):
+                continue  # a share, and not a number of percent
             one = gold.args[0] if gold.kind == kind else gold
             two = answer.args[0] if answer.kind == kind else answer
             if kind == "pct" or not any(n.kind == "sym" for tree in (one, two) for n in tree.walk()):
                 pairs.append((one, two))
     return pairs
+
+
+def _at_least_one(node: Node) -> bool:
+    value = exact(node) if not node.symbols() else None
+    return value is None or abs(value) >= 1
 
 
 def _is_without_base(gold: Node, answer: Node) -> bool:
@@ -382,11 +398,27 @@ def _same_relation(gold: Form, answer: Form, rules: Rules, bound: frozenset[str]
         if not isinstance(bare, Relation):
             names = one[1] or two[1]
             return _same(one[2], two[2], rules, bound | frozenset(names) | _parameter(one[2], two[2], names))
+    if isinstance(gold, Value) and isinstance(answer, Relation) and _states_a_result(answer):
+        return _same(gold, answer.sides[-1], rules, bound)
     if not isinstance(gold, Relation) or not isinstance(answer, Relation):
         return _same_equation(gold, answer)
     if gold.signs == answer.signs and len(gold.sides) == len(answer.sides) and set(gold.signs) - {"="}:
         return all(_same(a, b, rules, bound) for a, b in zip(gold.sides, answer.sides, strict=True))
     return _same_equation(gold, answer)
+
+
+def _states_a_result(answer: Relation) -> bool:
+    """Whether an equation tells what a sum of letters, an angle or a calculation comes to: a + b = 7, 3 + 4 = 7."""
+    left, right = answer.sides[0], answer.sides[-1]
+    if set(answer.signs) != {"="} or not isinstance(left, Value) or not isinstance(right, Value) or left.words:
+        return False
+    node = left.node
+    if right.node.symbols():
+        return False
+    if not node.symbols():
+        return bool(same_value(node, right.node))
+    angle = node.kind == "mul" and node.args[0].name in ("angle", "triangle")
+    return angle or (node.kind == "add" and all(term.kind == "sym" for term in node.args))
 
 
 def _parameter(one: Form, two: Form, names: tuple[str, ...]) -> frozenset[str]:

@@ -157,7 +157,10 @@ def _half(sign: str, side: Form, mp: Any) -> Pieces:
 
 
 def _same(a: Any, b: Any) -> bool:
-    return bool(a == b or abs(a - b) <= 1e-30 * max(1, abs(a)))
+    if a == b:
+        return True
+    size = max(abs(a), abs(b))
+    return bool(size < float("inf") and abs(a - b) <= 1e-30 * size)
 
 
 def normal(pieces: Pieces, mp: Any) -> Pieces:

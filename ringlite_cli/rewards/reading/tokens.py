@@ -102,7 +102,8 @@ PLAIN_UNITS = {
     "cm", "mm", "km", "kg", "mg", "ml", "mL", "ft", "yd", "mi", "lb", "lbs", "oz", "hr", "hrs", "min", "sec", "Hz",
     "kHz",
     "MHz", "GHz", "Pa", "kPa", "eV", "keV", "MeV", "GeV", "mol", "rad", "kJ", "kW", "kV", "mV", "mA", "kN", "nm", "mph",
-    "dB", "bits", "USD", "cents", "kmh", "rpm",
+    "dB", "MB", "GB", "KB", "kB", "TB", "MW", "GW", "mW",
+    "kbps", "Mbps", "Gbps", "mT", "nT", "pF", "nF", "mH", "Da", "bits", "USD", "cents", "kmh", "rpm",
 }  # fmt: skip
 
 
@@ -242,7 +243,7 @@ def _letters(run: str, spaced: bool, before: list[Token], words: bool) -> list[T
     after_number = bool(before) and (before[-1].kind == "num" or before[-1].text in ("}", ")"))
     if after_number and (run in PLAIN_UNITS or (spaced and len(run) > 2 and not _in_a_row(run))):
         return [Token("word", run, True)]
-    if lower in _SMALL_WORDS and (spaced or (before and before[-1].text == "(")):
+    if lower in _SMALL_WORDS and (spaced or (not before and lower == "no") or (before and before[-1].text == "(")):
         return [Token("word", run, True)]
     if len(run) == 1 or not _looks_like_a_word(run):
         return [Token("sym", letter, spaced and i == 0) for i, letter in enumerate(run)]

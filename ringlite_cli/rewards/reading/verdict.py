@@ -4,7 +4,7 @@ import re
 from functools import lru_cache
 
 from ringlite_cli.rewards.reading.answers import read
-from ringlite_cli.rewards.reading.forms import Form, Items
+from ringlite_cli.rewards.reading.forms import Form, Items, Words
 from ringlite_cli.rewards.reading.same import Rules, same
 from ringlite_cli.rewards.reading.spelling import spell
 from ringlite_cli.rewards.reading.tokens import Unread
@@ -13,13 +13,20 @@ READ_AS_TEXT = "read: text"
 _STYLE = re.compile(
     r"\\(?:text|textrm|textbf|textit|texttt|mbox|mathrm|mathbf|mathit|operatorname|ce|rm|bf)(?![A-Za-z])\*?"
 )
-_SPACING = re.compile(r"\\(?:left|right|big|Big|displaystyle|quad|qquad)(?![A-Za-z])|\\[,;:! ]|[\s~{}\"]|_")
+_STYLED = re.compile(
+    r"\\(?:text|textrm|textbf|textit|texttt|mbox|mathrm|mathbf|mathit|operatorname|ce)\*?\s*\{([^{}]*)\}"
+)
+_SPACING = re.compile(r"\\(?:left|right|big|Big|displaystyle|quad|qquad)(?![A-Za-z])|\\[,;:! ]|[\s~\"]")
+_SINGLE = re.compile(r"([_^])\{(\w)\}(?!\w)")
+_FORMULA = re.compile(r"(?:[A-Z][a-z]?\d*|[()]|[+-]\Z)+\Z")
+_CAPITALS = frozenset({"YES", "ALL", "TRUE", "FALSE", "NONE"})
 _NOON = re.compile(r"(?<![A-Za-z])([APap])\.?\s?[Mm](?![A-Za-z])\.?")
 _LETTERS = "ABCDEFGHIJK"
 _ONE_LETTER = re.compile(r"\(?([A-Za-z])\)?\Z")
 _OPTION = re.compile(
     r"(?:(?:the\s+)?(?:correct\s+)?(?:option|choice|answer)(?:\s+is)?\s*:?\s*)?\(?([A-Za-z])(?:\)|[.:](?=\s)|\Z)", re.I
 )
+_ANOTHER = re.compile(r"\s*(?:,|;|/|&|and\b|or\b)\s*\(?[A-Ka-k]\)?(?![A-Za-z])", re.I)  # (A), (B) chooses nothing
 _APART = re.compile(r"(?<=\d)\s+(?=\d)")  # "1 2" is not 12
 _WORD = re.compile(r"[A-Za-z]{3,}")
 
@@ -62,6 +69,12 @@ def fault_of_gold(gold: str) -> str:
     return found if isinstance(found, str) else ""
 
 
+def is_sentence(gold: str) -> bool:
+    """Return whether a gold answer is several words and no number, which a response would hardly repeat."""
+    found = _form(gold)
+    return isinstance(found, Words) and len(found.text.split()) > 1
+
+
 def explain(gold: str, answer: str, tolerance: float = 0.0) -> str:
     """Return how both answers are read and whether they are the same, for a person."""
     lines = []
@@ -100,10 +113,29 @@ def _form(text: str) -> Form | str:
 
 
 def text_key(text: str) -> str:
-    """Return a text without styles, spacing and quotes; words in small letters."""
-    text = _NOON.sub(lambda m: m[1].lower() + "m", _STYLE.sub("", spell(text)))
-    plain = _SPACING.sub("", _APART.sub("|", text))
-    return _WORD.sub(lambda m: m[0].lower() if m[0] in (m[0].upper(), m[0].capitalize()) else m[0], plain)
+    """Return a text without styles, spacing and quotes; words in small letters. Braces and lowered signs count.
+
+    A chemical formula is its letters and digits: H_2O is H2O.
+    """
+    text = _NOON.sub(lambda m: m[1].lower() + "m", _opened(spell(text)))
+    plain = _SINGLE.sub(r"\1\2", _SPACING.sub("", _APART.sub("|", text)))
+    if formula := _formula(plain):
+        return formula
+    return _WORD.sub(lambda m: m[0].lower() if m[0] == m[0].capitalize() or m[0] in _CAPITALS else m[0], plain)
+
+
+def _opened(text: str) -> str:
+    """Return a text with its style commands taken off, those inside others first."""
+    for _ in range(3):
+        text = _STYLED.sub(r"\1", text)
+    return _STYLE.sub("", text)
+
+
+def _formula(plain: str) -> str:
+    """Return a chemical formula without marks of lowering, or '' for anything else."""
+    flat = re.sub(r"[_{}]", "", plain) if len(plain) < 100 else ""
+    elements = sum(sign.isupper() for sign in flat)
+    return flat if elements > 1 and any(sign.isdigit() for sign in flat) and _FORMULA.match(flat) else ""
 
 
 def choice_of(text: str, *, whole: bool = True) -> str:
@@ -120,4 +152,6 @@ def choice_of(text: str, *, whole: bool = True) -> str:
     if whole:
         return ""
     found = _OPTION.match(plain)
-    return found[1].upper() if found and found[1].upper() in _LETTERS else ""
+    if not found or _ANOTHER.match(plain, found.end()):
+        return ""
+    return found[1].upper() if found[1].upper() in _LETTERS else ""

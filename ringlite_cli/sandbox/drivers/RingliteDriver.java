@@ -99,13 +99,16 @@ final class RingliteDriver {
                 Object result = method.invoke(Modifier.isStatic(method.getModifiers()) ? null : fresh(holder), given);
                 if (method.getReturnType() == void.class) result = given.length == 0 ? null : given[0];
                 StringBuilder line = new StringBuilder();
-                String kind = method.getReturnType().getSimpleName();
-                if (result == null && (kind.equals("ListNode") || kind.equals("TreeNode"))) line.append("[]");
+                if (result == null && isNode(method.getReturnType())) line.append("[]"); // as an empty list is given
                 else write(result, line);
                 return line.toString();
             }
         }
         throw unfit;
+    }
+
+    private static boolean isNode(Class<?> kind) {
+        return kind.getSimpleName().equals("ListNode") || kind.getSimpleName().equals("TreeNode");
     }
 
     private static Object fresh(Class<?> kind, Object... nothing) throws Exception {

@@ -6,9 +6,10 @@ the tests' own checker on answers), `score` (an answer by a scorer), `compile` a
 Exit codes are labels for the judge; a submission that forges one only chooses how it fails.
 """
 
-import ast
+import _sitebuiltins
 import atexit
 import builtins
+import contextlib
 import gc
 import io
 import json
@@ -36,14 +37,15 @@ def prepare() -> None:
     `__main__` are made here, harness modules leave sys.modules here, and the functions below are called until they
     are specialised (PEP 659).
     """
-    sys.stdin = io.TextIOWrapper(io.BufferedReader(io.FileIO(0, closefd=False)), "utf-8", "replace")
-    sys.stdout, sys.stderr = _writer(1, "surrogateescape"), _writer(2, "backslashreplace")
-    for stream, mode in ((sys.stdin, "r"), (sys.stdout, "w"), (sys.stderr, "w")):
-        stream.mode = mode  # type: ignore[misc]  # as the interpreter's own streams say
+    sys.stdin = io.TextIOWrapper(io.BufferedReader(_file(0, "r", "<stdin>")), "utf-8", "replace")
+    vars(sys.stdin)["mode"] = "r"
+    sys.stdout, sys.stderr = _writer(1, "surrogateescape", "<stdout>"), _writer(2, "backslashreplace", "<stderr>")
     sys.__stdin__, sys.__stdout__, sys.__stderr__ = sys.stdin, sys.stdout, sys.stderr  # type: ignore[misc]
-    sys.set_int_max_str_digits(0)
-    builtins.exit, builtins.quit = _leave, _leave  # type: ignore[assignment]
-    _STREAMS.extend((sys.stdout, sys.stderr))
+    for name in ("exit", "quit"):
+        setattr(builtins, name, _sitebuiltins.Quitter(name, "Ctrl-D (i.e. EOF)"))
+    for name in ("help", "copyright"):
+        setattr(builtins, name, _sitebuiltins._Helper())
+    sys.set_int_max_str_digits(0)  # as judges with an older Python have it
     sys.argv = [PROGRAM_FILE]
     sys.path[:] = [p for p in sys.path if not p.startswith("/ringlite")]
     sys.modules["random"].seed(0)  # the same verdict every time
@@ -53,15 +55,6 @@ def prepare() -> None:
     _MAIN.__dict__["__builtins__"] = builtins
     for name in [n for n in sys.modules if n == "guest" or n.startswith("guest.")]:
         del sys.modules[name]
-
-
-_STREAMS: list[io.TextIOWrapper] = []
-"""The streams that a program starts with: what it has written there counts, whatever sys.stdout is in the end."""
-
-
-def _leave(code: object = None) -> None:
-    """exit() and quit(), which a start without the module `site` lacks."""
-    raise SystemExit(code)
 
 
 def _warm_up() -> None:
@@ -101,8 +94,28 @@ def main(
     _finish(ROLES[role], marshal.loads(payload), files)
 
 
-def _writer(number: int, errors: str) -> io.TextIOWrapper:
-    return io.TextIOWrapper(io.BufferedWriter(io.FileIO(number, "w", closefd=False)), "utf-8", errors)
+def _file(number: int, mode: str, name: str) -> io.FileIO:
+    file = io.FileIO(number, mode, closefd=False)
+    file.name = name
+    return file
+
+
+def _writer(number: int, errors: str, name: str) -> io.TextIOWrapper:
+    made = io.TextIOWrapper(io.BufferedWriter(_file(number, "w", name)), "utf-8", errors)
+    made.mode = "w"  # type: ignore[misc]
+    return made
+
+
+def _flush_all() -> None:
+    """Writes out what streams still hold: the process's first ones, those in their place, files left open."""
+    for stream in (sys.stdout, sys.__stdout__):
+        if stream is not None and not stream.closed:
+            stream.flush()
+    texts = [stream for stream in gc.get_objects() if type(stream) is io.TextIOWrapper]
+    for stream in (*texts, *(kept for kept in gc.get_objects() if type(kept) is io.BufferedWriter)):
+        with contextlib.suppress(Exception):
+            if not stream.closed and stream.writable():
+                stream.flush()
 
 
 def _read(file: int) -> bytes:
@@ -122,33 +135,19 @@ def _finish(play: "_Role", payload: dict[str, Any], files: dict[str, int]) -> No
             threading._shutdown()  # type: ignore[attr-defined]
         finally:
             atexit._run_exitfuncs()
-            _flush(sys.stdout)
+            _flush_all()
     except SystemExit as stop:
         code = stop.code if isinstance(stop.code, int) else int(stop.code is not None)
         if isinstance(stop.code, str):
             print(stop.code, file=sys.stderr)
     except BaseException as error:
         code = _report(error)
-    for stream in (sys.stdout, sys.stderr, *_STREAMS, *_opened_by_the_program()):
-        try:
-            _flush(stream)
-        except BaseException:
-            code = code or EXIT_RAISED
+    try:
+        sys.stdout.flush()
+        sys.stderr.flush()
+    except BaseException:
+        code = code or EXIT_RAISED
     os._exit(code & 0xFF)
-
-
-def _flush(stream: Any) -> None:
-    """Write out a stream that can be: a program may have closed it, or put something smaller in its place."""
-    if hasattr(stream, "flush") and not getattr(stream, "closed", False):
-        stream.flush()
-
-
-def _opened_by_the_program() -> list[Any]:
-    """Return files that a program has left open, which an interpreter would write out at its end."""
-    if not any("open(" in source for source in _LOADED):
-        return []
-    kinds = (io.TextIOWrapper, io.BufferedWriter)
-    return [thing for thing in gc.get_objects() if type(thing) in kinds and not thing.closed and thing.writable()]
 
 
 def _report(error: BaseException) -> int:
@@ -166,42 +165,38 @@ def _without_harness(trace: types.TracebackType | None) -> types.TracebackType |
 
 
 _MAIN = types.ModuleType("__main__")
-_LOADED: list[str] = []
-"""Sources that have been run as `__main__`."""
 
 
 def load(source: str, *, prelude: bool) -> dict[str, Any]:
-    """Runs a program as `__main__`; returns its globals. Ends the process with EXIT_COMPILE for a syntax error."""
+    """Runs a program as `__main__`; returns its globals. Ends the process with EXIT_COMPILE for a syntax error.
+
+    prelude: it may use LeetCode's names. They lie below its globals, as built-in names do: they are not its own.
+    """
     space = _MAIN.__dict__
     space["__file__"] = PROGRAM_FILE
+    if prelude:
+        space["__builtins__"] = vars(builtins) | _prelude(source)
     try:
-        tree = (
-            compile(source, PROGRAM_FILE, "exec", ast.PyCF_ONLY_AST, dont_inherit=True)
-            if "Solution" in source
-            else None
-        )
-        if prelude or (tree is not None and _defines_solution(tree)):
-            _prelude(space)
         code = compile(source, PROGRAM_FILE, "exec", dont_inherit=True)
     except (SyntaxError, ValueError, OverflowError, RecursionError, MemoryError) as error:
         print("".join(traceback.format_exception_only(error)), file=sys.stderr, end="", flush=True)
         os._exit(EXIT_COMPILE)
-    _LOADED.append(source)
     linecache.cache[PROGRAM_FILE] = (lambda: source,)  # read by tracebacks alone
     exec(code, space)
     return space
 
 
-def _defines_solution(tree: ast.AST) -> bool:
-    """Whether a program is LeetCode's `class Solution`, which is written without its imports."""
-    return any(isinstance(node, ast.ClassDef) and node.name == "Solution" for node in ast.iter_child_nodes(tree))
-
-
 _STARS = "typing collections math heapq bisect itertools functools string operator random datetime"
 
 
-def _prelude(space: dict[str, Any]) -> None:
+def _prelude(source: str = "") -> dict[str, Any]:
     """What LeetCode's own runner imports for a `class Solution`, with its list and tree nodes."""
+    space: dict[str, Any] = {}
+    if "Sorted" in source:
+        with contextlib.suppress(ImportError):
+            sorted_ones = __import__("sortedcontainers")
+            space |= {name: getattr(sorted_ones, name) for name in ("SortedList", "SortedDict", "SortedSet")}
+            space |= {"SortedKeyList": sorted_ones.SortedKeyList}
     for name in _STARS.split():
         module = __import__(name)
         for public in getattr(module, "__all__", None) or [n for n in vars(module) if not n.startswith("_")]:
@@ -211,10 +206,9 @@ def _prelude(space: dict[str, Any]) -> None:
         space[name] = __import__(name)  # `datetime` too is the module, not the class in it
     for thing in (wire.ListNode, wire.TreeNode, wire.list_node, wire.tree_node):
         space[thing.__name__] = thing
-    if "sortedcontainers" in _SORTED:
-        space.update(_SORTED["sortedcontainers"])
     space["is_same_list"] = lambda a, b: wire.list_values(a) == wire.list_values(b)
     space["is_same_tree"] = lambda a, b: wire.tree_values(a) == wire.tree_values(b)
+    return space
 
 
 def _program(payload: dict[str, Any], files: dict[str, int]) -> None:
@@ -256,31 +250,19 @@ def _check(payload: dict[str, Any], files: dict[str, int]) -> None:
 
 def _serve(payload: dict[str, Any], files: dict[str, int]) -> None:
     link = peer.Peer(files["link"])
-    space = load(payload["program"], prelude=payload["prelude"])
-    peer.serve(link, space)
+    asked = link.receive()
+    space = load(payload["program"], prelude=asked.get("leetcode") is True)
+    peer.serve(link, space, [str(name) for name in asked.get("used", [])])
 
 
 def _test(payload: dict[str, Any], files: dict[str, int]) -> None:
-    space = _MAIN.__dict__  # where unittest.main looks for cases
-    if payload["prelude"]:
-        _prelude(space)
-    outcome = testing.run_tests(peer.Peer(files["link"]), payload["tests"], space)
+    space, link = _MAIN.__dict__, peer.Peer(files["link"])  # where unittest.main looks for cases
+    outcome = testing.run_tests(link, payload["tests"], space, payload["entry_point"], _prelude)
     os.write(files["result"], json.dumps(outcome).encode())
     if outcome["outcome"] == "gone":
         os._exit(EXIT_GONE)
 
 
-def _sorted_kinds() -> dict[str, dict[str, Any]]:
-    """SortedList and its kin, which LeetCode has at hand too, where the package is installed."""
-    try:
-        import sortedcontainers  # type: ignore[import-untyped,import-not-found,unused-ignore]
-    except ImportError:
-        return {}
-    names = ("SortedList", "SortedDict", "SortedSet", "SortedKeyList")
-    return {"sortedcontainers": {name: getattr(sortedcontainers, name) for name in names}}
-
-
-_SORTED = _sorted_kinds()
 _Role = Callable[[dict[str, Any], dict[str, int]], None]
 ROLES: dict[str, _Role] = {
     "program": _program,

@@ -150,12 +150,14 @@ _RLIMITS = {
     "processes": resource.RLIMIT_NPROC,
     "files": resource.RLIMIT_NOFILE,
     "core": resource.RLIMIT_CORE,
+    "stack": resource.RLIMIT_STACK,
 }
 _HARD = {kind: resource.getrlimit(kind)[1] for kind in _RLIMITS.values()}
 
 
 def set_limits(limits: Mapping[str, int]) -> None:
-    """Limits of a process and its children: `cpu` seconds; `memory`, `file`, `core` bytes; `processes`, `files`."""
+    """Limits of a process and its children: `cpu` seconds; `memory`, `file`, `core`, `stack` bytes; a number of
+    `processes`, `files`."""
     for name, value in limits.items():
         kind = _RLIMITS[name]
         hard = _HARD[kind]

@@ -27,15 +27,18 @@ def compile_source(payload: dict[str, Any], files: dict[str, int]) -> None:
         os._exit(EXIT_COMPILE)
     product = payload["product"]
     if product == "*.class":
-        product = _archive(payload["start"], payload.get("prefers", ""))
+        product = _archive(payload["start"], payload["prefer"])
     with open(product, "rb") as made:
         view = memoryview(made.read())
     while view:
         view = view[os.write(files["artifact"], view) :]
 
 
-def _archive(start: str, prefers: str) -> str:
-    """A jar of the classes here that starts with `start`, else with a class that has a `main`, `prefers` first."""
+def _archive(start: str, prefer: str) -> str:
+    """A jar of the classes here that starts with the class `start`, else with one that has a `main`.
+
+    Of several, that is `prefer`, Main, or the first by name.
+    """
     import zipfile
 
     classes = sorted(name for name in os.listdir(".") if name.endswith(".class"))
@@ -45,7 +48,7 @@ def _archive(start: str, prefers: str) -> str:
         if start
         else [n for n in classes if b"\x04main" in contents[n] and b"([Ljava/lang/String;)V" in contents[n]]
     )
-    starts.sort(key=lambda name: name != f"{prefers}.class")
+    starts.sort(key=lambda name: (name != f"{prefer}.class", name != "Main.class"))
     if not starts:
         sys.stderr.write("no class with public static void main(String[])\n")
         sys.stderr.flush()

@@ -4,20 +4,23 @@ So the program cannot reach the tests' expectations, cannot end the tests by exi
 says it equals everything. What is not data stays in the program's process and the tests hold a `Remote` to it. A
 Remote never equals data, and operators that would hand it an expectation are refused unless the tests name a class of
 the program (then the class is what is tested, and its operators are part of it). A class is what the tests use by a
-capitalised name that they do not bind themselves: else a program could turn the tested function into a class.
+capitalised name that they call and do not bind themselves: else a program could turn the tested function into a class.
 Even then, an object that a call returned where a number was due (`abs(circle.area() - 78.5) < 0.1`) does not judge
 itself: what it computes from the tests' data never comes back as data.
 """
 
 import builtins
+import collections
+import contextlib
 import io
 import json
 import socket
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from . import wire
+from .uses import Uses
 
 MAX_MESSAGE = 64 << 20
 
@@ -28,6 +31,20 @@ class Gone(BaseException):
 
 class Raised(Exception):
     """The program raised an exception of its own class, or left by SystemExit."""
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("_") or "_remote" not in vars(self):
+            raise AttributeError(name)
+        return getattr(vars(self)["_remote"], name)
+
+
+class _Named(type):
+    """An exception class of the program: calling it makes one in the program's process."""
+
+    tests: "Tests"
+
+    def __call__(cls, *args: Any, **named: Any) -> Any:
+        return cls.tests.do("call_name", cls.__name__, *args, **named)
 
 
 class Peer:
@@ -69,45 +86,49 @@ class Peer:
             self.send(self.handle(message))
 
 
-def serve(link: Peer, space: dict[str, Any]) -> None:
-    """The program's end: answers operations on its globals and on the objects it has handed out."""
+def serve(link: Peer, space: dict[str, Any], used: list[str]) -> None:
+    """The program's end: answers operations on its globals and on the objects it has handed out.
+
+    used: the names of its globals that the tests ask for.
+    """
     held: list[Any] = []
+    places: dict[int, int] = {}
 
     def give(value: Any) -> dict[str, Any]:
-        held.append(value)
-        return {"~": "remote", "id": len(held) - 1, "type": type(value).__name__, "text": _text(value)}
+        if id(value) not in places:  # what is held stays, and so does its id
+            places[id(value)] = len(held)
+            held.append(value)
+        return {"~": "remote", "id": places[id(value)], "type": type(value).__name__}
 
     def take(value: dict[str, Any]) -> Any:
         if value["~"] == "remote":
             return held[value["id"]]
         if value["~"] == "name":
             return space[value["id"]]
+        if value["~"] == "builtin":
+            return getattr(builtins, value["id"])
         return lambda *args: _answer(link.ask(op="call", id=value["id"], args=wire.pack(list(args), give)), take)
 
     def handle(message: dict[str, Any]) -> dict[str, Any]:
-        printed, usual = io.StringIO(), sys.stdout
-        sys.stdout = printed
+        printed = io.StringIO() if message.get("capture") else None
+        reply: dict[str, Any] = {}
         try:
             args, named = wire.unpack(message["args"], take), wire.unpack(message.get("named", {}), take)
-            value = _OPERATIONS[message["op"]](space, *args, **named)
-            changed = _changed(dict(enumerate(args)), dict(enumerate(message["args"])), give)
-            changed |= _changed(named, message.get("named", {}), give)
-            reply = {"value": wire.pack(value, give), "args": changed}
+            with contextlib.redirect_stdout(printed) if printed else contextlib.nullcontext():
+                value = _OPERATIONS[message["op"]](space, *args, **named)
+            reply = {"value": wire.pack(value, give), "args": _changed(enumerate(args), message["args"], give)}
+            reply["named"] = _changed(named.items(), message.get("named", {}), give)
         except BaseException as error:
-            kinds = [k.__name__ for k in type(error).__mro__]
-            reply = {"error": {"kinds": kinds, "text": _text(error)}}
-        finally:
-            sys.stdout = usual
-        return reply | {"printed": printed.getvalue()} if printed.tell() else reply
+            reply = {"error": _told(error, give)}
+        if printed:
+            reply["printed"] = printed.getvalue()
+        return reply
 
     def name_kind(value: Any) -> str:
-        if isinstance(value, type):
-            return "exception" if issubclass(value, BaseException) else "class"
         return "callable" if callable(value) else "value"
 
     link.handle = handle
     try:
-        used = [str(name) for name in link.receive().get("used", [])]
         link.send({"names": {name: name_kind(space[name]) for name in used if name in space}})
         while True:
             link.send(handle(link.receive()))
@@ -115,22 +136,32 @@ def serve(link: Peer, space: dict[str, Any]) -> None:
         return
 
 
-def _changed(args: dict[Any, Any], sent: dict[Any, Any], give: Callable[[Any], dict[str, Any]]) -> dict[str, Any]:
-    """The arguments that the call changed in place (lists, dicts, sets), by position or name."""
+_CHANGING = (list, dict, set, bytearray, collections.deque, wire.ListNode, wire.TreeNode)
+
+
+def _changed(args: Iterable[tuple[Any, Any]], sent: Any, give: Callable[[Any], dict[str, Any]]) -> dict[str, Any]:
+    """The arguments that the call changed in place, by position or name."""
     after = {}
-    for place, arg in args.items():
-        if isinstance(arg, list | dict | set | bytearray):
+    for place, arg in args:
+        if isinstance(arg, _CHANGING):
             packed = wire.pack(arg, give)
             if packed != sent[place]:
                 after[str(place)] = packed
     return after
 
 
-def _text(value: Any) -> str:
+def _told(error: BaseException, give: Callable[[Any], dict[str, Any]]) -> dict[str, Any]:
+    """What the tests learn of an exception: its classes, its text, its arguments and a handle on itself."""
+    kinds = [k.__name__ for k in type(error).__mro__]
     try:
-        return str(value)[:500] if isinstance(value, BaseException) else repr(value)[:200]
+        text = str(error)[:2000]
     except BaseException:
-        return type(value).__name__
+        text = kinds[0]
+    try:
+        args = wire.pack(list(error.args))
+    except BaseException:
+        args = [text]
+    return {"kinds": kinds, "text": text, "args": args, "self": give(error)}
 
 
 def _operate(space: dict[str, Any], method: str, value: Any, *args: Any) -> Any:
@@ -156,9 +187,12 @@ _OPERATIONS: dict[str, Callable[..., Any]] = {
     "attribute": lambda space, value, name: getattr(value, name),
     "set_attribute": lambda space, value, name, new: setattr(value, name, new),
     "operator": _operate,
-    "instance": lambda space, kind, value: isinstance(value, kind),
+    "iterate": lambda space, value: iter(value),
     "truth": lambda space, value: bool(value),
-    "text": lambda space, value: repr(value),
+    "hash": lambda space, value: hash(value),
+    "repr": lambda space, value: repr(value),
+    "isinstance": lambda space, value, kind: isinstance(value, kind),
+    "issubclass": lambda space, value, kind: issubclass(value, kind),
 }
 
 
@@ -171,10 +205,13 @@ def _answer(reply: dict[str, Any], take: Callable[[dict[str, Any]], Any]) -> Any
 class Remote:
     """An object that lives in the program's process."""
 
-    def __init__(self, tests: "Tests", wired: dict[str, Any], made: bool = True) -> None:
-        """made: by the tests, which called its class; else it is what some call came back with."""
+    def __init__(self, tests: "Tests", wired: dict[str, Any], made: bool = True, is_class: bool = False) -> None:
+        """made: by the tests, which called its class; else it is what some call came back with.
+
+        is_class: whether the tests use it as a class, by their own text.
+        """
         self.__dict__["_tests"], self.__dict__["_wired"] = tests, wired
-        self.__dict__["_made"], self.__dict__["_told"], self.__dict__["_class"] = made, False, False
+        self.__dict__["_made"], self.__dict__["_told"], self.__dict__["_is_class"] = made, False, is_class
 
     def __call__(self, /, *args: Any, **named: Any) -> Any:
         return self._tests.do("call", self, *args, **named)
@@ -182,29 +219,31 @@ class Remote:
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__") and name.endswith("__"):
             raise AttributeError(name)
-        return self._tests.do("attribute", self, name)
+        value = self._tests.do("attribute", self, name)
+        if isinstance(value, Remote):  # a class within a class
+            value.__dict__["_is_class"] = self._is_class and name[:1].isupper()
+        return value
 
     def __setattr__(self, name: str, value: Any) -> None:
         self._tests.do("set_attribute", self, name, value)
 
     def __repr__(self) -> str:
-        return str(self._tests.do("text", self)) if self._tests.classes else str(self._wired["text"])
+        return str(self._tests.do("repr", self))
 
     def __str__(self) -> str:
         return str(self._tests.do("operator", "__str__", self))
 
     def __bool__(self) -> bool:
-        return self._tests.do("truth", self) is True if self._tests.classes and self._made else True
+        return self._tests.do("truth", self) is True
 
     def __hash__(self) -> int:
-        if self._tests.classes and self._made:
-            return hash(self._tests.do("operator", "__hash__", self))
-        return hash(self._wired["id"])
+        return int(self._tests.do("hash", self))
 
-    def __instancecheck__(self, value: object) -> bool:
-        if not self._class:
-            raise TypeError("isinstance() arg 2 must be a type")
-        return isinstance(value, Remote) and self._tests.do("instance", self, value) is True
+    def __instancecheck__(self, value: Any) -> bool:
+        return isinstance(value, Remote) and self._tests.do("isinstance", value, self) is True
+
+    def __subclasscheck__(self, value: Any) -> bool:
+        return isinstance(value, Remote) and self._tests.do("issubclass", value, self) is True
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Remote):
@@ -214,8 +253,8 @@ class Remote:
         return self._tests.classes and self._tests.do("operator", "__eq__", self, other) is True
 
     def __iter__(self) -> Any:
-        found = self._tests.do("operator", "__iter__", self)
-        return found if isinstance(found, Remote) else iter(found)
+        walk = self._tests.do("iterate", self)
+        return walk if isinstance(walk, Remote) else iter(walk)
 
     def __len__(self) -> int:
         return int(self._tests.do("operator", "__len__", self))
@@ -258,24 +297,30 @@ for _name in _OPERATORS.split():
 class Tests:
     """The tests' end: turns operations on Remotes into requests and replies into data, Remotes or exceptions."""
 
-    def __init__(self, link: Peer, kinds: dict[str, str], used: set[str]) -> None:
+    def __init__(self, link: Peer, uses: Uses) -> None:
         self.link, self.exported, self.exceptions = link, list[Any](), dict[str, type[BaseException]]()
         link.handle = self._call_back
-        self.classes = any(kinds.get(name) == "class" and name[:1].isupper() for name in used - {"Solution"})
-        self.calls = 0
+        self.uses, self.classes = uses, bool(uses.classes)
+        self.calls, self.left = 0, False
+        self._stdout = sys.stdout
 
     def do(self, operation: str, /, *args: Any, **named: Any) -> Any:
         """Performs an operation in the program's process; raises what it raised."""
         self.calls += 1
         packed = wire.pack(list(args), self._give)
-        reply = self.link.ask(op=operation, args=packed, named=wire.pack(named, self._give))
-        if printed := reply.get("printed"):
-            sys.stdout.write(str(printed))  # into what the tests have put there
+        sent = {key: wire.pack(value, self._give) for key, value in named.items()}
+        capture = sys.stdout is not self._stdout
+        reply = self.link.ask(op=operation, args=packed, named=sent, **({"capture": True} if capture else {}))
+        if capture and reply.get("printed"):
+            sys.stdout.write(str(reply["printed"]))
         if "error" in reply:
             raise self._exception(reply["error"], iterating="__next__" in args)
-        self._copy_back({str(place): arg for place, arg in enumerate(args)} | named, reply.get("args") or {})
+        for place, changed in (reply.get("args") or {}).items():
+            _restore(args[int(place)], wire.unpack(changed, self._take))
+        for name, changed in (reply.get("named") or {}).items():
+            _restore(named[name], wire.unpack(changed, self._take))
         value = wire.unpack(reply.get("value"), self._take)
-        if isinstance(value, Remote) and operation == "call" and args[0]._class:
+        if isinstance(value, Remote) and operation == "call" and args[0]._is_class:
             value.__dict__["_made"] = True
         return value
 
@@ -284,13 +329,15 @@ class Tests:
             return value._wired
         if not callable(value):
             raise wire.Unsendable(f"cannot hand a {type(value).__name__} to the program")
+        if getattr(builtins, getattr(value, "__name__", ""), None) is value:
+            return {"~": "builtin", "id": getattr(value, "__name__", "")}  # the program has its own
         self.exported.append(value)
         return {"~": "callable", "id": len(self.exported) - 1}
 
     def _take(self, value: dict[str, Any]) -> Any:
         if value.get("~") == "callable":
             return self.exported[int(value["id"])]
-        return Remote(self, value, made=False)
+        return Remote(self, {"~": "remote", "id": int(value["id"]), "type": str(value.get("type"))[:100]}, made=False)
 
     def _call_back(self, message: dict[str, Any]) -> dict[str, Any]:
         """The program calls a function that the tests handed it: that function, with data, and nothing else."""
@@ -301,40 +348,71 @@ class Tests:
             return {"value": wire.pack(function(*wire.unpack(message["args"], self._take)), self._give)}
         except Gone:
             raise
-        except BaseException as error:  # an exit too: the program cannot end the tests through their own functions
+        except BaseException as error:  # what would end the tests is no way out for the program
+            self.left |= not isinstance(error, Exception)
             return {"error": f"{type(error).__name__}: {error}"}
 
     def _exception(self, error: dict[str, Any], iterating: bool) -> BaseException:
         text, kinds = str(error.get("text", "")), [str(k) for k in error.get("kinds", [])]
         for kind in kinds:
             if kind in self.exceptions:
-                return self.exceptions[kind](text)
+                return self._own_exception(self.exceptions[kind], text, error)
             builtin = getattr(builtins, kind, None)
             if isinstance(builtin, type) and issubclass(builtin, Exception):
                 ends = issubclass(builtin, StopIteration | StopAsyncIteration) and not iterating
-                if builtin is Exception or ends or issubclass(builtin, UnicodeError | OSError):
+                if builtin is Exception or ends:
                     break  # an end of the iteration would end a loop of the tests' own
-                return builtin(text)
+                return _rebuilt(builtin, text, error.get("args"))
         name = kinds[0] if kinds and kinds[0].isidentifier() else "Exception"
-        return type(name, (Raised,), {})(text)
+        return self._own_exception(type(name, (Raised,), {}), text, error)
 
-    def _copy_back(self, args: dict[str, Any], changed: dict[str, Any]) -> None:
-        for place, packed in changed.items():
-            arg, new = args[place], wire.unpack(packed, self._take)
-            if isinstance(arg, list | bytearray) and isinstance(new, list | bytearray):
-                arg[:] = new
-            elif isinstance(arg, dict | set) and type(arg) is type(new):
-                arg.clear()
-                arg.update(new)
+    def _own_exception(self, kind: type[BaseException], text: str, error: dict[str, Any]) -> BaseException:
+        made = kind.__new__(kind, text)
+        made.args = (text,)
+        handle = error.get("self")
+        if isinstance(handle, dict):
+            vars(made)["_remote"] = self._take(handle)
+        return made
 
     def bind(self, name: str, kind: str) -> Any:
         """What `name` of the program is to the tests: data by value, an exception class, or a Remote."""
-        if kind == "exception":
-            self.exceptions[name] = type(name, (Raised,), {})
-            return self.exceptions[name]
-        if kind in ("callable", "class"):
-            bound = Remote(self, {"~": "name", "id": name, "type": kind, "text": f"<{kind} {name}>"})
-            # What is a class, the tests' own spelling decides: a message cannot make one of another value
-            bound.__dict__["_class"] = kind == "class" and name[:1].isupper()
-            return bound
+        if name in self.uses.exceptions:
+            own: Any = _Named(name, (Raised,), {"tests": self})
+            self.exceptions[name] = own
+            return own
+        if name in self.uses.classes or kind == "callable":
+            wired = {"~": "name", "id": name, "type": kind}
+            return Remote(self, wired, is_class=name in self.uses.classes)
         return self.do("name", name)
+
+
+def _rebuilt(kind: type[Exception], text: str, packed: Any) -> Exception:
+    """A built-in exception as the program raised it, by its arguments where they give its text."""
+    for args in ([text],) if packed is None else (packed, [text]):
+        try:
+            made = kind(*wire.unpack(args))
+            if str(made) == text or args == [text]:
+                return made
+        except Exception:
+            continue
+    return Raised(text)
+
+
+def _restore(old: Any, new: Any) -> None:
+    """Makes `old` what a call has made of it, in place, and the lists within it too."""
+    if isinstance(old, list) and isinstance(new, list):
+        for place, (one, other) in enumerate(zip(old, new, strict=False)):
+            if type(one) is type(other) and isinstance(one, list | dict | set):
+                _restore(one, other)
+                new[place] = one
+        old[:] = new
+    elif isinstance(old, bytearray) and isinstance(new, bytearray):
+        old[:] = new
+    elif isinstance(old, collections.deque) and isinstance(new, collections.deque):
+        old.clear()
+        old.extend(new)
+    elif isinstance(old, dict | set) and type(old) is type(new):
+        old.clear()
+        old.update(new)
+    elif isinstance(old, wire.ListNode | wire.TreeNode) and type(old) is type(new):
+        vars(old).update(vars(new))

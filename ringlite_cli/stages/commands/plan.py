@@ -3,8 +3,6 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-from ringlite_cli.c3po.memory import CPU_ROW_TOKENS
-from ringlite_cli.c3po.plan import resolve_batch
 from ringlite_cli.console import Console
 from ringlite_cli.recipe.graph import run_order
 from ringlite_cli.recipe.schema import CurateStage, EvalStage, Model, Recipe, RlStage, SelectStage, SftStage
@@ -113,57 +111,49 @@ def _problems(recipe: Recipe, name: str) -> int | None:
     wanted = curate.sets[artifact]
     if wanted.rows:
         return sum(wanted.rows.values())
-    rows = [source.rows for source in curate.sources if source.split == wanted.split]
+    rows = [source.rows for source in curate.sources if wanted.split in source.splits]
     return sum(count or 0 for count in rows) if all(rows) else None
 
 
 def _curate_lines(section: CurateStage) -> Iterator[str]:
     for source in section.sources:
         rows = f"{source.rows:,} rows" if source.rows else "all rows"
-        yield f"source {source.name} ({source.split}): {rows}"
+        yield f"source {source.name} ({', '.join(source.splits)}): {rows}"
     for name, wanted in section.sets.items():
         rows = ", ".join(f"{d} {n:,}" for d, n in wanted.rows.items()) if wanted.rows else "all that is left"
         yield f"set {name} ({wanted.split}): {rows}"
 
 
 def _sft_lines(recipe: Recipe, section: SftStage, parameters: int | None) -> Iterator[str]:
-    trl, (stage, _, artifact) = section.trl, section.data.partition(".")
-    epochs = trl.get("num_train_epochs", 3.0)
-    batch = trl.get("per_device_train_batch_size", 8) * trl.get("gradient_accumulation_steps", 1)
+    stage, _, artifact = section.data.partition(".")
+    epochs, longest = section.trl_value("num_train_epochs"), section.trl_value("max_length")
+    batch = section.trl_value("per_device_train_batch_size") * section.trl_value("gradient_accumulation_steps")
     curate = recipe.stages[stage]
     rows = curate.sets[artifact].rows if isinstance(curate, CurateStage) else None
     traces = f"{sum(rows.values()):,} traces" if rows else "every trace"
-    yield f"{traces} x {epochs:g} epochs; batch {batch} rows of at most {trl.get('max_length', 1024):,} tokens"
+    yield f"{traces} x {epochs:g} epochs; batch {batch} rows of at most {longest:,} tokens"
     if rows:
-        most = round(sum(rows.values()) * trl.get("max_length", 1024) * epochs)
+        most = round(sum(rows.values()) * longest * epochs)
         yield f"at most {most:,} tokens seen; those of prompts carry no loss"
     yield f"{round(epochs * section.checkpoints_per_epoch)} checkpoints for select to choose from"
     yield from _memory(parameters, 16, "weights, gradients and AdamW in float32")
 
 
 def _rl_lines(section: RlStage, parameters: int | None) -> Iterator[str]:
-    trl = section.trl
-    generations, longest = trl.get("num_generations", 8), trl.get("max_completion_length", 256)
-    steps = trl["max_steps"]
-    row_tokens = section.row_tokens or max(CPU_ROW_TOKENS, longest + MEAN_PROMPT_TOKENS)
-    prompt = max(0, min(MEAN_PROMPT_TOKENS, row_tokens - longest))
-    batch = resolve_batch(
-        section.prompts_per_step,
-        generations,
-        section.token_budget,
-        row_tokens,
-        prompt,
-        scope=section.token_budget_scope,
-        max_response_tokens=longest,
-        selects=section.algorithm == "c3po",
-    )
+    trl, steps = section.trl, section.steps
+    generations, longest = section.num_generations, section.max_completion_length
+    prompt = max(0, min(MEAN_PROMPT_TOKENS, section.row_length(longest, MEAN_PROMPT_TOKENS) - longest))
+    batch = section.batch_plan(mean_prompt_tokens=prompt)
     yield (
         f"a step: L = {section.prompts_per_step} prompts x K = {generations} responses = {batch.responses:,} "
         f"responses of at most {longest:,} tokens"
     )
-    if section.algorithm == "c3po":
+    if section.selects:
+        grows = section.schedule.largest > section.token_budget
+        upto = f", growing to {section.schedule.largest:,} ({section.budget_schedule})" if grows else ""
         yield (
-            f"trained: Phi = {section.token_budget:,} response tokens ({section.token_budget_scope}), cut {section.cut}"
+            f"trained: Phi = {section.token_budget:,} response tokens ({section.token_budget_scope}){upto}, "
+            f"cut {section.cut}"
         )
     else:
         yield f"trained: every response ({section.algorithm}), {batch.budget_step:,} tokens at most; no token budget"
@@ -174,7 +164,9 @@ def _rl_lines(section: RlStage, parameters: int | None) -> Iterator[str]:
     if section.row_tokens is None:
         yield "rows are longer where a GPU holds longer ones (row_tokens is not set)"
     each = " a rank" * (section.token_budget_scope == "rank")
-    yield f"{steps} steps: {steps * batch.budget_step:,} tokens trained{each}, {steps * batch.responses:,} rollouts"
+    most = "at most " * (not section.selects or section.schedule.kind != "constant")
+    tokens = f"{most}{steps * batch.budget_step:,} tokens trained{each}"
+    yield f"{steps} steps: {tokens}, {steps * batch.responses:,} rollouts"
     per_parameter = 16 + (4 if trl.get("beta") else 0)
     yield from _memory(parameters, per_parameter, "policy, AdamW" + ", reference" * bool(trl.get("beta")))
     if parameters and parameters >= SHARDED_FROM:
@@ -187,7 +179,7 @@ def _on_many_gpus(section: RlStage, total_bytes: int) -> Iterator[str]:
     for gpus in (8, 256):
         tokens = section.token_budget * gpus if per_rank else section.token_budget
         share = f"{total_bytes / gpus / 2**30:,.1f} GiB a GPU, sharded, and activations on top"
-        responses = section.prompts_per_step * section.trl.get("num_generations", 8) / gpus
+        responses = section.prompts_per_step * section.num_generations / gpus
         yield f"on {gpus} GPUs: {share}; a step trains {tokens:,} tokens, {responses:,.0f} responses a GPU"
 
 

@@ -1,15 +1,15 @@
 """curate: from raw sources to verified, disjoint sets with a funnel, the dropped rows and a data card."""
 
 import difflib
-import os
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ringlite_cli.console import Progress
-from ringlite_cli.problems import Verify
+from ringlite_cli.problems import DOMAINS, Verify
 from ringlite_cli.recipe.engine import Engine
-from ringlite_cli.recipe.schema import CurateStage, Recipe, Responder, Source
+from ringlite_cli.recipe.schema import CurateStage, Recipe, Responder
 from ringlite_cli.samples import Sampler, SamplingSettings
 from ringlite_cli.stages.base import Context, StageKind, StageResult
 from ringlite_cli.stages.parts.remembered import Remembered
@@ -38,7 +38,7 @@ def run(context: Context) -> StageResult:
             seed=context.recipe.seed,
             generators=GENERATORS,
             max_unreadable=section.max_unreadable,
-            steps=_steps(section),
+            steps=_steps(section, context.recipe.prompt_suffix),
             models=models,
             progress=lambda step, done, total: bar.update(done, total, step),
         )
@@ -60,15 +60,20 @@ def _others() -> dict[str, str]:
     return {file.partition(".")[0].lower(): file for file in (*_TRAIL, "provenance.parquet")}
 
 
-def _steps(section: CurateStage) -> "Steps":
+def _steps(section: CurateStage, suffix: Mapping[str, str]) -> "Steps":
     from ringlite_cli.data.curate import Steps
+    from ringlite_cli.rewards.golds import gold_fault
 
     return Steps(
+        doubts=gold_fault,
         languages=section.languages,
         workers=section.workers,
         equal_words=section.duplicates.words,
+        keep_doubtful=section.doubtful == "keep",
+        prompt_suffix=suffix,
         semantic_duplicates=section.duplicates.semantic,
         semantic_contamination=section.decontamination.semantic,
+        require_solution=section.tests.require_solution,
         order_tests=section.tests.order,
         mutants=section.tests.mutants,
         label_embeddings=section.labels.embeddings,
@@ -109,22 +114,21 @@ def _open_sampler(responder: Responder, *, engine: Engine, seed: int) -> Sampler
     return open_sampler(str(responder.path), settings, engine, responder.dtype)
 
 
-def local_file(source: Source) -> Path | None:
-    """The file that a source is read from, where it is a file: its path, or the stand-in under $RINGLITE_DATA."""
-    if source.path:
-        return Path(source.path)
-    root = os.environ.get("RINGLITE_DATA")
-    stand_in = Path(root) / source.local if root and source.local else None
-    return stand_in if stand_in and stand_in.is_file() else None
-
-
 def files(context: Context) -> dict[str, Path]:
-    found = {source.name: local_file(source) for source in context.section.sources}
-    return {f"source/{name}": path for name, path in found.items() if path}
+    from ringlite_cli.data.sources import local_files
+
+    found: dict[str, Path] = {}
+    for source in context.section.sources:
+        paths = local_files(source)
+        for path in paths:
+            found[
+                f"source/{source.name}" if len(paths) == 1 else f"source/{source.name}/{path.parent.name}/{path.name}"
+            ] = path
+    return found
 
 
 def faults(recipe: Recipe, name: str) -> list[str]:
-    """Sources that name a generator or an adapter which does not exist, sets named as another output is."""
+    """Names of generators, adapters and sets that can't be, and columns without a prompt or a domain."""
     from ringlite_cli.data.adapters import ADAPTERS
     from ringlite_cli.data.generators import GENERATORS
 
@@ -138,6 +142,11 @@ def faults(recipe: Recipe, name: str) -> list[str]:
                 near = difflib.get_close_matches(value, known, 1)
                 hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(known)}"
                 found.append(f"sources.{number}.{key}: no {key} {value!r}; {hint}")
+        if source.columns and not source.domain and "domain" not in source.columns:
+            hint = f"give the source one, as in `domain: math` (of {', '.join(DOMAINS)}), or map a column to `domain`"
+            found.append(f"sources.{number}.columns: they do not say the rows' domain; {hint}")
+        if source.columns and "prompt" not in source.columns:
+            found.append(f"sources.{number}.columns: nothing is mapped to `prompt`; write `prompt: <column>`")
     return found
 
 
@@ -148,21 +157,12 @@ STAGE = StageKind(
     artifacts={
         "<set>": "a set of problems, parquet",
         "dropped": "every dropped row with its reason",
-        "doubtful": "held-out rows that stay though the verifier rejects what their source gives",
+        "doubtful": "rows that stay though something speaks against their answer",
         "funnel": "counts by reason, source and domain",
         "card": "the data card of the produced sets",
         "provenance": "where each row of each set came from, and what it passed",
     },
-    code=(
-        "problems.py",
-        "prompt_code.py",
-        "samples.py",
-        "data",
-        "rewards",
-        "sandbox",
-        "sampling",
-        "stages/kinds/curate.py",
-    ),
+    code=("problems.py", "samples.py", "data", "rewards", "sandbox", "sampling", "stages/kinds/curate.py"),
     uses=("rewards", "prompt_suffix"),
     run=run,
     files=files,

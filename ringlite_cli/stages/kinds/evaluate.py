@@ -3,11 +3,11 @@
 import difflib
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 from ringlite_cli.console import Console
 from ringlite_cli.problems import Problem
 from ringlite_cli.recipe.engine import Engine
+from ringlite_cli.recipe.evaluation import EvalSettings
 from ringlite_cli.recipe.graph import HARNESS, is_set
 from ringlite_cli.recipe.schema import EvalStage, Recipe, Rewards
 from ringlite_cli.runs.files import write_json
@@ -42,20 +42,16 @@ def run(context: Context) -> StageResult:
             make_sampler,
             verify,
             context.folder,
-            k=section.samples,
-            max_new_tokens=section.max_new_tokens,
-            temperature=section.temperature,
-            top_p=section.top_p,
+            section,
             seed=recipe.seed,
             prompt_suffix=recipe.prompt_suffix,
-            batch_tokens=section.batch_tokens,
             progress=lambda policy, state: bar.update(state.done, state.total, f"{policy}: {state}"),
             report=lambda line: console.say(f"  {line}"),
         )
     if theirs:
         of_harness = run_harness(
             policies, theirs, lms(recipe.engine, recipe.model.dtype, recipe.seed), context.folder,
-            max_new_tokens=section.max_new_tokens, limit=section.limit, seed=recipe.seed,
+            section, seed=recipe.seed,
             report=lambda line: console.say(f"  {line}"),
         )  # fmt: skip
         scores = {policy: scores[policy] | of_harness[policy] for policy in policies}
@@ -94,9 +90,10 @@ def evaluate_model(
     data: dict[str, Path],
     out: Path,
     console: Console,
+    settings: EvalSettings,
     *,
     engine: Engine = Engine(),  # noqa: B008 (frozen)
-    **settings: Any,
+    seed: int = 17,
 ) -> None:
     """`ringlite eval --model`: scores of one model on tasks of the table, without a recipe."""
     from ringlite_cli.evals import standalone
@@ -112,11 +109,12 @@ def evaluate_model(
             make_sampler,
             verify,
             out,
+            settings,
             data={name: str(path) for name, path in data.items()},
-            make_lm=lms(engine, "auto", settings.get("seed", 0)),
+            make_lm=lms(engine, "auto", seed),
+            seed=seed,
             progress=lambda _, state: _show(bar.update, state),
             report=console.say,
-            **settings,
         )
     console.say(f"scores: {out / 'scores.json'}")
 
@@ -154,16 +152,7 @@ STAGE = StageKind(
         "responses": "every response with its verdict",
         "contamination": "problems that stand in the run's training sets",
     },
-    code=(
-        "problems.py",
-        "prompt_code.py",
-        "samples.py",
-        "evals",
-        "sampling",
-        "rewards",
-        "sandbox",
-        "stages/kinds/evaluate.py",
-    ),
+    code=("problems.py", "samples.py", "evals", "sampling", "rewards", "sandbox", "stages/kinds/evaluate.py"),
     uses=("model", "prompt_suffix", "rewards"),
     run=run,
     faults=faults,

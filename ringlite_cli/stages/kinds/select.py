@@ -9,7 +9,7 @@ from typing import Any
 from ringlite_cli.recipe.schema import Recipe, SelectStage
 from ringlite_cli.runs.files import read_json
 from ringlite_cli.stages.base import Context, StageKind, StageResult
-from ringlite_cli.stages.parts.rl_probe import batch_faults, check_alone, run_probes
+from ringlite_cli.stages.parts.rl_probe import check_alone, probe_faults, run_probes
 from ringlite_cli.stages.parts.samplers import open_samplers
 
 
@@ -85,10 +85,10 @@ def explain_text(folder: Path) -> str:
 
 
 def faults(recipe: Recipe, name: str) -> list[str]:
-    """Batch numbers of the probe that cannot work together."""
+    """Settings of the probe that cannot work together."""
     section = recipe.stages[name]
     assert isinstance(section, SelectStage)
-    return [f"rl_probe.{fault}" for fault in batch_faults(section)]
+    return [f"rl_probe.{fault}" for fault in probe_faults(section)]
 
 
 _PROBE_PARTS = ("stages/parts/rl_probe.py", "stages/parts/samplers.py")

@@ -28,7 +28,7 @@ def run(context: Context) -> StageResult:
     else:
         base = prepare_model(recipe.model, problems, folder / "base", recipe.seed, prompt_suffix=recipe.prompt_suffix)
     call_ranks(context.run, context.name)
-    epochs = section.trl.get("num_train_epochs", 3.0)
+    epochs = section.trl_value("num_train_epochs")
     progress = context.console.progress(f"{context.name}: epoch", epochs)
     with progress as bar, StopFlag() as stop, tracked(context) as trl:
         rows = _Rows(folder / "metrics.jsonl", lambda row: bar.update(row["epoch"], epochs, f"loss {row['loss']:.3f}"))

@@ -23,27 +23,9 @@ def check_alone(section: SelectStage) -> None:
         )
 
 
-def batch_faults(section: SelectStage) -> list[str]:
-    """What is wrong with the probe's batch, found without a model."""
-    from ringlite_cli.c3po.memory import CPU_ROW_TOKENS
-    from ringlite_cli.c3po.plan import resolve_batch
-
-    if (wanted := section.rl_probe) is None:
-        return []
-    longest = wanted.trl.get("max_completion_length", section.max_new_tokens)
-    try:
-        resolve_batch(
-            wanted.prompts_per_step,
-            wanted.trl.get("num_generations", 8),
-            wanted.token_budget,
-            wanted.row_tokens or max(CPU_ROW_TOKENS, longest),
-            0,
-            scope="global",
-            max_response_tokens=longest,
-        )
-    except UserError as error:
-        return [str(error)]
-    return []
+def probe_faults(section: SelectStage) -> list[str]:
+    """Return what is wrong with the probe's settings, found without a model."""
+    return section.rl_probe.settings(section.max_new_tokens).faults() if section.rl_probe else []
 
 
 def run_probes(context: Context, verify: Verify, options: dict[str, Any]) -> dict[str, Any]:
@@ -97,7 +79,7 @@ def _probe(
 ) -> dict[str, Any]:
     from ringlite_cli.evals.measure import measure_candidates
     from ringlite_cli.evals.probe import probe_row
-    from ringlite_cli.train.rl.run import run_rl
+    from ringlite_cli.train.rl.run import Hooks, ModelOptions, run_rl
 
     recipe, name = context.recipe, candidate.name
     home = context.folder / "probe" / name
@@ -107,16 +89,10 @@ def _probe(
             train,
             verify,
             home,
-            steps=wanted.steps,
-            prompts_per_step=wanted.prompts_per_step,
-            token_budget=wanted.token_budget,
-            row_tokens=wanted.row_tokens,
-            trl={"max_completion_length": options["max_new_tokens"], **wanted.trl},
-            prompt_suffix=recipe.prompt_suffix,
+            wanted.settings(options["max_new_tokens"]),
             seed=recipe.seed,
-            dtype=recipe.model.dtype,
-            attn_implementation=recipe.model.attn_implementation,
-            on_step=lambda row: bar.update(row["step"], wanted.steps, f"reward {row['reward']:.3f}"),
+            model=ModelOptions(recipe.model.dtype, recipe.model.attn_implementation, recipe.prompt_suffix),
+            hooks=Hooks(lambda row: bar.update(row["step"], wanted.steps, f"reward {row['reward']:.3f}")),
         )
         with open_samplers(recipe.engine, recipe.model.dtype) as make_sampler:
             after = measure_candidates(

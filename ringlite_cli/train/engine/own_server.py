@@ -15,7 +15,7 @@ from typing import Any
 
 from ringlite_cli.errors import UserError, WorkFailed
 from ringlite_cli.http_client import answers
-from ringlite_cli.recipe.schema import VllmServer
+from ringlite_cli.recipe.c3po import VllmServer
 
 _POLL, _TAIL = 0.5, 5
 _OF_THE_TRAINER = (
@@ -25,12 +25,6 @@ _OF_THE_TRAINER = (
     *("RANK", "LOCAL_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT"),
 )
 """Settings of this process and its ranks that a server would take for its own."""
-
-
-def is_own(trl: Mapping[str, Any]) -> bool:
-    """Whether RL draws through a server that the run itself has to start: no address of another is given."""
-    named = any(trl.get(name) for name in ("vllm_server_base_url", "vllm_server_host"))
-    return bool(trl.get("use_vllm")) and trl.get("vllm_mode") == "server" and not named
 
 
 def choose_gpus(server: VllmServer, visible: list[str], ranks: int) -> list[str]:

@@ -9,7 +9,8 @@ from typing import Any
 from ringlite_cli.engine import check_vllm, prepare_environment
 from ringlite_cli.errors import UserError
 from ringlite_cli.freeing import import_apart
-from ringlite_cli.recipe.schema import VllmServer
+from ringlite_cli.recipe.c3po import VllmServer
+from ringlite_cli.recipe.trl_fields import trl_default
 from ringlite_cli.train.engine.external_server import check_server
 from ringlite_cli.train.engine.own_server import ServerProcess, choose_gpus, ranks_here, serve, visible_gpus
 
@@ -81,9 +82,9 @@ def check_memory(trl: Mapping[str, Any], training_bytes: int, free: int, total: 
 
     training_bytes: weights, gradients and optimizer (c3po/memory.py); activations come on top. free, total: of the GPU.
     """
-    if not trl.get("use_vllm") or trl.get("vllm_mode", "colocate") != "colocate":
+    if not trl.get("use_vllm") or trl.get("vllm_mode", trl_default("GRPOConfig", "vllm_mode")) != "colocate":
         return
-    share = trl.get("vllm_gpu_memory_utilization", 0.3)
+    share = trl.get("vllm_gpu_memory_utilization", trl_default("GRPOConfig", "vllm_gpu_memory_utilization"))
     engine = int(share * total)
     together = max(engine, training_bytes) if trl.get("vllm_enable_sleep_mode") else engine + training_bytes
     if together > free:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from ringlite_cli.freeing import give_back
-from ringlite_cli.recipe.schema import Guard
+from ringlite_cli.recipe.guard import Guard
 from ringlite_cli.train.guard.history import History, RollBack
 
 log = logging.getLogger(__name__)

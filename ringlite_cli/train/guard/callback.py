@@ -7,7 +7,7 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 from transformers.trainer_callback import ExportableState
 
 from ringlite_cli.errors import Diverged
-from ringlite_cli.recipe.schema import Guard
+from ringlite_cli.recipe.guard import Guard
 from ringlite_cli.train.guard.history import History, Paused, RollBack
 from ringlite_cli.train.guard.rules import Alarm, Watch
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from ringlite_cli.errors import Interrupted, WorkFailed
-from ringlite_cli.recipe.schema import Guard
+from ringlite_cli.recipe.guard import Guard
 from ringlite_cli.runs.files import MetricsWriter, cut_jsonl, read_json, read_jsonl, write_json
 from ringlite_cli.train.guard.rules import Alarm
 from ringlite_cli.train.resume.checkpoints import drop_after, go_back_to, last_checkpoint, start_afresh

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from statistics import mean, median
 from typing import Any
 
-from ringlite_cli.recipe.schema import Action, Guard
+from ringlite_cli.recipe.guard import Action, Guard
 from ringlite_cli.runs.catalogue import keys
 
 Row = Mapping[str, Any]

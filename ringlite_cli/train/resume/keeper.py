@@ -1,4 +1,4 @@
-"""Hangs on TRL's loop and keeps its checkpoints: what is in hand goes in, a seal goes on, old ones go."""
+"""Hangs on TRL's loop and keeps its checkpoints: a seal goes on, old ones go."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -11,34 +11,23 @@ from ringlite_cli.train.resume.checkpoints import KEPT, drop_old, seal
 
 
 class Keeper(TrainerCallback):
-    """Adds to each checkpoint what `save(folder)` writes (on every rank), seals it, and keeps the newest ones.
+    """Seal each checkpoint, and keep the newest ones.
 
-    load(folder, step) puts it back when training goes on from one. protected() is the step of a checkpoint that stays
-    whatever its age. The number kept is TRL's save_total_limit, else KEPT.
-    Added last, so that what other callbacks write into a checkpoint is under the seal.
+    protected() is the step of a checkpoint that stays whatever its age. The number kept is TRL's save_total_limit, else
+    KEPT. Added last, so that what other callbacks write into a checkpoint is under the seal.
     """
 
-    def __init__(
-        self,
-        trainer: Any,
-        *,
-        save: Callable[[Path], None] = lambda folder: None,
-        load: Callable[[Path, int], None] = lambda folder, step: None,
-        protected: Callable[[], int | None] = lambda: None,
-    ) -> None:
-        self._trainer, self._save, self._load, self._protected = trainer, save, load, protected
+    def __init__(self, trainer: Any, *, protected: Callable[[], int | None] = lambda: None) -> None:
+        self._trainer, self._protected = trainer, protected
         self._keep = trainer.args.save_total_limit or KEPT
         trainer.args.save_total_limit = None  # the Trainer would go by the files' times
         self._began_at = 0
 
     def on_train_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
         self._began_at = state.global_step
-        if state.global_step:
-            self._load(_folder(args, state), state.global_step)
 
     def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
-        folder = _folder(args, state)
-        self._save(folder)
+        folder = checkpoint_folder(args, state)
         self._trainer.accelerator.wait_for_everyone()
         if state.is_world_process_zero:
             seal(folder, self._trainer.accelerator.num_processes)
@@ -57,5 +46,6 @@ class Keeper(TrainerCallback):
             )
 
 
-def _folder(args: TrainingArguments, state: TrainerState) -> Path:
+def checkpoint_folder(args: TrainingArguments, state: TrainerState) -> Path:
+    """Return where the Trainer writes the checkpoint of the step that it is at."""
     return Path(str(args.output_dir)) / f"checkpoint-{state.global_step}"

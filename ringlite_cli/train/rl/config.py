@@ -1,74 +1,54 @@
-"""GRPOConfig with C3PO's few keys, and with the TRL defaults that contradict Eq. 2 set right."""
+"""GRPOConfig with C3PO's few keys, and with the TRL defaults that contradict Eq. 2 set right.
 
+The fields here are those of `recipe.c3po.C3POSettings`, written out so that editors and type checkers see them; a test
+holds that names, defaults and descriptions agree. Ranges and rules between keys are the settings'.
+"""
+
+import os
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from types import MappingProxyType
+from typing import Literal
 
 from trl import GRPOConfig
 
-from ringlite_cli.c3po.budget import Cut
-from ringlite_cli.c3po.loss import Algorithm
-from ringlite_cli.c3po.plan import Scope
-from ringlite_cli.c3po.schedule import BudgetSchedule, Kind
-from ringlite_cli.errors import UserError
-
-_FIXED: dict[str, tuple[Any, str]] = {
-    "loss_type": ("dapo", "name the loss by `algorithm`: c3po, grpo, dapo or dr_grpo"),
-    "num_iterations": (1, "use updates_per_rollout for several updates per rollout"),
-    "importance_sampling_level": ("token", "Eq. 2 has a ratio per token"),
-    "use_bias_correction_kl": (False, "Eq. 2 has the plain k3 estimate"),
-    "vllm_importance_sampling_correction": (False, "use importance_cap, which corrects the selected tokens alone"),
-    "router_aux_loss_coef": (0.0, "use router_balance_coef and router_z_loss_coef (Eq. 5)"),
-    "top_entropy_quantile": (1.0, "every selected token is trained"),
-    "use_adaptive_entropy": (False, "the entropy coefficient is constant"),
-    "off_policy_mask_threshold": (None, "Eq. 2 masks no sequence"),
-    "delta": (None, "Eq. 2 clips on one side of each advantage"),
-}
-"""TRL fields that C3PO's loss would not obey, with the only value they may have, and why."""
+from ringlite_cli.errors import RecipeErrors
+from ringlite_cli.recipe.batch_plan import BatchPlan, Scope
+from ringlite_cli.recipe.budget_schedule import BudgetSchedule, Kind
+from ringlite_cli.recipe.c3po import Algorithm, C3POSettings, Cut
+from ringlite_cli.recipe.trl_rules import fixed_faults
+from ringlite_cli.train.devices import on_one_gpu
 
 
 @dataclass
 class C3POConfig(GRPOConfig):
-    """GRPOConfig plus the token budget, packing and router coefficients.
+    """GRPOConfig plus the prompts of a step, the token budget, packing and router coefficients.
 
-    `per_device_train_batch_size`, `gradient_accumulation_steps` (rows of a rank and step) and `steps_per_generation`
-    come from `c3po.plan.resolve_batch`. Raises UserError for TRL fields that the C3PO loss would ignore.
+    The trainer derives TRL's three batch fields from prompts_per_step, token_budget and row_tokens; where
+    `per_device_train_batch_size` and `gradient_accumulation_steps` are both given, they decide the rows of a rank and
+    step instead. On a machine without a GPU it trains on the CPU, in float32.
+
+    Raises RecipeErrors (a UserError) with every fault: a value out of its range, keys that cannot work together, a
+    budget that responses can never fill, TRL fields that the C3PO loss would ignore.
     """
 
-    token_budget: int = field(default=0, metadata={"help": "Phi: response tokens an optimizer step trains (Eq. 2)."})
-    token_budget_scope: Scope = field(
-        default="global",
-        metadata={"help": "Whether token_budget is of all ranks together ('global') or of each ('rank')."},
-    )
-    algorithm: Algorithm = field(
-        default="c3po",
-        metadata={"help": "'c3po', or 'grpo', 'dapo', 'dr_grpo': every response, and that loss's own divisor."},
-    )
-    importance_cap: float | None = field(
-        default=None, metadata={"help": "Truncated importance correction of the engine's log-probs, at most this."}
-    )
-    freeze_router: bool = field(default=False, metadata={"help": "Leave the router's weights as they are."})
-    budget_schedule: Kind = field(default="constant", metadata={"help": "'constant', 'linear' or 'adaptive'."})
-    token_budget_end: int | None = field(default=None, metadata={"help": "The largest budget of the schedule."})
-    budget_steps: int = field(default=0, metadata={"help": "Steps over which a linear budget grows."})
-    budget_dead_band: float = field(
-        default=0.1, metadata={"help": "Relative change below which an adaptive budget stays."}
-    )
-    undershoot: Literal["accept", "refill"] = field(
-        default="accept", metadata={"help": "'refill' asks further prompts where responses do not fill the budget."}
-    )
-    refill_rounds: int = field(default=2, metadata={"help": "At most so many further rollouts per step."})
-    cut: Cut = field(
-        default="exact",
-        metadata={"help": "'exact' truncates the last response at the budget (Figure 3), 'whole' keeps it (Eq. 3)."},
-    )
-    drop_uninformative: bool = field(
-        default=False, metadata={"help": "Leave groups whose rewards are all equal out of the selection."}
-    )
-    updates_per_rollout: int = field(
-        default=1, metadata={"help": "Optimizer steps per rollout; each trains its own, disjoint selection."}
-    )
-    router_balance_coef: float = field(default=0.0, metadata={"help": "alpha_balance of Eq. 6."})
-    router_z_loss_coef: float = field(default=0.0, metadata={"help": "alpha_z of Eq. 6."})
+    prompts_per_step: int = 512
+    token_budget: int = 409_600
+    token_budget_scope: Scope = "rank"
+    cut: Cut = "exact"
+    updates_per_rollout: int = 1
+    row_tokens: int | None = None
+    algorithm: Algorithm = "c3po"
+    budget_schedule: Kind = "constant"
+    token_budget_end: int | None = None
+    budget_steps: int = 0
+    budget_dead_band: float = 0.1
+    undershoot: Literal["accept", "refill"] = "accept"
+    refill_rounds: int = 2
+    importance_cap: float | None = None
+    freeze_router: bool = False
+    drop_uninformative: bool = False
+    router_balance_coef: float = 0.0
+    router_z_loss_coef: float = 0.0
 
     # TRL's defaults that would change the objective without a word
     use_bias_correction_kl: bool = field(default=False, metadata={"help": "Must stay False: Eq. 2 has the plain k3."})
@@ -79,16 +59,57 @@ class C3POConfig(GRPOConfig):
     logging_steps: float = field(default=1, metadata={"help": "Log every X updates steps."})
     logging_nan_inf_filter: bool = field(default=False, metadata={"help": "Filter nan and inf losses for logging."})
 
-    steps_per_generation: int | None = field(
-        default=None, metadata={"help": "Rows of a rollout: gradient_accumulation_steps x updates_per_rollout."}
+    per_device_train_batch_size: int = field(
+        default=0, metadata={"help": "Responses of a micro-batch and rank; 0: follows from prompts_per_step."}
+    )
+    gradient_accumulation_steps: int = field(
+        default=0, metadata={"help": "Packed rows of a rank and step; 0: follows from token_budget and row_tokens."}
+    )
+    steps_per_generation: int = field(
+        default=0, metadata={"help": "Rows of a rollout; 0: gradient_accumulation_steps x updates_per_rollout."}
     )
 
+    bf16: bool | None = field(default=None, metadata={"help": "Compute in bfloat16; by default on a GPU only."})
+
     def __post_init__(self) -> None:
-        self._check_choices()
-        if self.steps_per_generation is None and self.generation_batch_size is None:
+        ranks = int(os.environ.get("WORLD_SIZE", "1"))
+        found = self.settings.c3po_faults(self.num_generations, self.max_completion_length, world_size=ranks)
+        given = bool(self.per_device_train_batch_size), bool(self.gradient_accumulation_steps)
+        if any(given) and not all(given):
+            found.append("gradient_accumulation_steps: give it together with per_device_train_batch_size, or neither")
+        if self.generation_batch_size is not None:
+            found.append("generation_batch_size: it follows from prompts_per_step; leave it out")
+        if found:
+            raise RecipeErrors(found)
+        self.rows_are_given = all(given)
+        if not self.rows_are_given:  # one row until the trainer knows its prompts: the rollout is as large
+            self.per_device_train_batch_size = self.prompts_per_step * self.num_generations // ranks
+            self.gradient_accumulation_steps = 1
+        if not self.steps_per_generation:
             self.steps_per_generation = self.gradient_accumulation_steps * self.updates_per_rollout
+        self._choose_device()
         super().__post_init__()
-        self._check_fixed()
+        on_one_gpu(self)
+        self._check_finished()
+
+    def _choose_device(self) -> None:
+        """Train on the CPU in float32 where there is no accelerator; TRL would ask for bfloat16 on one."""
+        import torch
+
+        if not torch.accelerator.is_available():
+            self.use_cpu = True
+            self.bf16 = bool(self.bf16)  # None is TRL's default, and stands for bfloat16
+
+    def take_rows(self, plan: BatchPlan) -> None:
+        """Set the three batch fields that a batch plan gives. The size of a rollout stays as it is."""
+        for name, value in plan.trl_fields.items():
+            setattr(self, name, value)
+        self.rows_are_given = True
+
+    @property
+    def settings(self) -> C3POSettings:
+        """C3PO's own fields. Raises RecipeErrors for values out of their range."""
+        return C3POSettings.made(**{name: getattr(self, name) for name in C3POSettings.model_fields})
 
     @property
     def budget_step(self) -> int:
@@ -98,45 +119,26 @@ class C3POConfig(GRPOConfig):
     @property
     def schedule(self) -> BudgetSchedule:
         """How the budget moves. Raises UserError for numbers that cannot work."""
-        return BudgetSchedule(
-            self.token_budget, self.budget_schedule, self.token_budget_end, self.budget_steps, self.budget_dead_band
-        )
+        return self.settings.schedule
 
-    def _check_choices(self) -> None:
-        if self.token_budget <= 0:
-            raise UserError(f"must be a positive number, not {self.token_budget}", where="token_budget")
-        if self.updates_per_rollout < 1:
-            raise UserError(f"must be 1 or more, not {self.updates_per_rollout}", where="updates_per_rollout")
-        for name, choices in (("token_budget_scope", ("global", "rank")), ("cut", ("exact", "whole"))):
-            if getattr(self, name) not in choices:
-                raise UserError(f"{getattr(self, name)!r} is neither {choices[0]!r} nor {choices[1]!r}", where=name)
-        if self.algorithm not in ("c3po", "grpo", "dapo", "dr_grpo"):
-            raise UserError(f"{self.algorithm!r} is not c3po, grpo, dapo or dr_grpo", where="algorithm")
-        if self.algorithm != "c3po" and (self.undershoot == "refill" or self.budget_schedule != "constant"):
-            raise UserError(
-                f"{self.algorithm} trains every response and has no budget to fill or to move",
-                where="undershoot, budget_schedule",
-                hint="use algorithm: c3po, or leave both out",
-            )
-        if self.importance_cap is not None and self.importance_cap <= 0:
-            raise UserError(f"must be a positive number, not {self.importance_cap}", where="importance_cap")
-        if self.undershoot not in ("accept", "refill"):
-            raise UserError(f"{self.undershoot!r} is neither 'accept' nor 'refill'", where="undershoot")
-        if self.refill_rounds < 1:
-            raise UserError(f"must be 1 or more, not {self.refill_rounds}", where="refill_rounds")
-        assert self.schedule.start
-        for name in ("router_balance_coef", "router_z_loss_coef"):
-            if getattr(self, name) < 0:
-                raise UserError(f"must not be negative, not {getattr(self, name)}", where=name)
-
-    def _check_fixed(self) -> None:
-        for name, (value, reason) in _FIXED.items():
-            if getattr(self, name) != value:
-                raise UserError(f"C3PO needs {name}={value!r}, not {getattr(self, name)!r}", where=name, hint=reason)
+    def _check_finished(self) -> None:
+        """Raise RecipeErrors for fields that C3PO would not obey, once TRL has filled in its own."""
+        found = fixed_faults("GRPOConfig", {name: getattr(self, name) for name in self.__dataclass_fields__})
         if self.steps_per_generation != self.gradient_accumulation_steps * self.updates_per_rollout:
-            raise UserError(
-                f"{self.steps_per_generation} is not gradient_accumulation_steps x updates_per_rollout "
-                f"({self.gradient_accumulation_steps} x {self.updates_per_rollout})",
-                where="steps_per_generation",
-                hint="leave it out, or take the three batch fields from c3po.plan.resolve_batch",
+            found.append(
+                f"steps_per_generation: {self.steps_per_generation} is not gradient_accumulation_steps x "
+                f"updates_per_rollout ({self.gradient_accumulation_steps} x {self.updates_per_rollout}); leave it out"
             )
+        responses = self.per_device_train_batch_size * self.gradient_accumulation_steps * self.world_size
+        if responses != self.prompts_per_step * self.num_generations:
+            found.append(
+                f"per_device_train_batch_size: {responses} responses of a step (with gradient_accumulation_steps and "
+                f"{self.world_size} ranks) are not prompts_per_step x num_generations ({self.prompts_per_step} x "
+                f"{self.num_generations}); leave both batch fields out"
+            )
+        if found:
+            raise RecipeErrors(found)
+
+
+for _name, _key in C3POSettings.model_fields.items():
+    C3POConfig.__dataclass_fields__[_name].metadata = MappingProxyType({"help": _key.description})

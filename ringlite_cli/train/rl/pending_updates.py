@@ -11,24 +11,41 @@ from typing import Any
 
 import torch
 from safetensors.torch import load_file, save_file
+from transformers import TrainerCallback
 
+from ringlite_cli.errors import UserError
 from ringlite_cli.runs.files import read_json, write_json
+from ringlite_cli.train.resume.keeper import checkpoint_folder
 
 _SEPARATOR = "/"
 
 
-def save_in_hand(trainer: Any, folder: Path) -> None:
-    """Writes what a C3POTrainer holds of the rollout under way, where a checkpoint falls between its updates."""
-    if trainer.state.global_step % trainer.args.updates_per_rollout:
-        save_updates(folder, trainer.accelerator.process_index, trainer._updates)
+class PendingUpdates(TrainerCallback):
+    """Keeps what a C3POTrainer holds of the rollout under way in its checkpoints, and puts it back on a resume."""
 
+    def __init__(self, trainer: Any) -> None:
+        self._trainer = trainer
 
-def load_in_hand(trainer: Any, folder: Path, step: int) -> None:
-    """Sets a C3POTrainer to the position of a checkpoint, with the updates that were in hand there."""
-    from ringlite_cli.train.rl.updates import Update
+    def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        if state.global_step % args.updates_per_rollout:
+            rank = self._trainer.accelerator.process_index
+            save_updates(checkpoint_folder(args, state), rank, self._trainer.pending_updates)
 
-    trainer._step = step * trainer.args.gradient_accumulation_steps
-    trainer._updates = load_updates(folder, trainer.accelerator.process_index, trainer.accelerator.device, Update)
+    def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        if not state.global_step:
+            return
+        from ringlite_cli.train.rl.updates import Update
+
+        folder = self._trainer.resumed_from or checkpoint_folder(args, state)
+        accelerator = self._trainer.accelerator
+        updates = load_updates(folder, accelerator.process_index, accelerator.device, Update)
+        if state.global_step % args.updates_per_rollout and not updates:
+            raise UserError(
+                "the checkpoint lies between two updates of a rollout, and the rest of the rollout is not in it",
+                where=str(folder),
+                hint="go on from another checkpoint",
+            )
+        self._trainer.go_on_from(state.global_step, updates)
 
 
 def save_updates(folder: Path, rank: int, updates: Sequence[Any]) -> None:

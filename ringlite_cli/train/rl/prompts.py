@@ -6,6 +6,7 @@ from typing import Any, Protocol
 
 from ringlite_cli.errors import UserError
 from ringlite_cli.problems import Problem
+from ringlite_cli.where import labels_there, parts
 
 FLOOR = 0.05
 """Weight of a prompt whose groups are all alike, where one of pass rate 1/2 has 1."""
@@ -137,18 +138,22 @@ def draw_prompts(
 def _shares_and_pools(
     problems: Sequence[Problem], mix: Mapping[str, float] | None
 ) -> tuple[dict[str, float], dict[str, list[Problem]]]:
-    """Each domain's share and problems; one nameless domain where there is no mix."""
+    """Share and problems of each part of the mix, a domain or a label's value; one nameless part without a mix."""
     pools: dict[str, list[Problem]] = {"": list(problems)}
     shares = {"": 1.0}
     if mix:
         shares = {domain: share / sum(mix.values()) for domain, share in sorted(mix.items()) if share > 0}
-        pools = {domain: [p for p in problems if p.domain == domain] for domain in shares}
+        pools = parts(problems, [name for name in mix if name in shares])
     for domain, pool in pools.items():
         if not pool:
             raise UserError(
-                f"no problem of domain {domain!r} in the data" if domain else "no problems in the data",
+                f"no problem of {'' if '=' in domain else 'domain '}{domain!r} in the data"
+                if domain
+                else "no problems in the data",
                 where="domain_mix" if domain else "data",
-                hint=f"its domains are {', '.join(sorted({p.domain for p in problems})) or 'none'}",
+                hint=labels_there(problems)
+                if "=" in domain
+                else f"its domains are {', '.join(sorted({p.domain for p in problems})) or 'none'}",
             )
     return shares, pools
 

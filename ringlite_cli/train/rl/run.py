@@ -5,32 +5,29 @@ import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
 from copy import copy
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import partial
 from math import ceil
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-from ringlite_cli.c3po.budget import Cut
-from ringlite_cli.c3po.loss import Algorithm
-from ringlite_cli.c3po.plan import Scope, resolve_batch
-from ringlite_cli.c3po.schedule import Kind
 from ringlite_cli.errors import Diverged, UserError
 from ringlite_cli.freeing import import_apart
 from ringlite_cli.models import register
-from ringlite_cli.problems import PAPER_SUFFIX, VERDICT_REVISION, Problem, Verify, chat_messages
-from ringlite_cli.recipe.schema import Guard, VllmServer
+from ringlite_cli.problems import DEFAULT_SUFFIX, VERDICT_REVISION, Problem, Verify, chat_messages
+from ringlite_cli.recipe.c3po import RlSettings, starts_server
+from ringlite_cli.recipe.guard import Guard
 from ringlite_cli.runs.files import MetricsWriter, read_jsonl
-from ringlite_cli.thoughts import TAGS, Tags, opened_thought, tags_of
+from ringlite_cli.thoughts import tags_of
 from ringlite_cli.train.base_model import compute_dtype, is_mixture
-from ringlite_cli.train.engine.own_server import is_own
 from ringlite_cli.train.engine.start import Watch, end_generation, generation_for, phase_stats
 from ringlite_cli.train.guard.attempts import with_rollbacks
 from ringlite_cli.train.guard.history import History
 from ringlite_cli.train.resume.checkpoints import check_ranks, drop_unsound, go_back_to, last_checkpoint, start_afresh
+from ringlite_cli.train.rl.opened_thoughts import opened_by_template
 from ringlite_cli.train.rl.prompts import DifficultySource, draw_prompts
-from ringlite_cli.train.rl.row_layout import row_layout
-from ringlite_cli.train.rl.trl_config import lora_config, rl_config, trl_value
+from ringlite_cli.train.rl.row_layout import mean_prompt_tokens, row_layout
+from ringlite_cli.train.rl.trl_config import lora_config, rl_config
 
 Row = dict[str, Any]
 
@@ -46,159 +43,207 @@ class RlResult:
     tokens_dropped: int
 
 
+@dataclass(frozen=True, slots=True)
+class ModelOptions:
+    """How the policy is computed with, and how it is asked.
+
+    dtype: float32, bfloat16 or auto (see compute_dtype). attn_implementation: of transformers; None takes the one for
+    packed rows. prompt_suffix: domain -> text after its prompts.
+    """
+
+    dtype: str = "float32"
+    attn_implementation: str | None = None
+    prompt_suffix: Mapping[str, str] = field(default_factory=lambda: dict(DEFAULT_SUFFIX))
+
+
+@dataclass(frozen=True, slots=True)
+class Hooks:
+    """What the caller puts into a run: on_step gets each new row of metrics.jsonl; rollout_func is TRL's own seam for
+    drawing responses by other means."""
+
+    on_step: Callable[[Row], None] | None = None
+    rollout_func: Any = None
+
+
 def run_rl(
     policy: Path,
     problems: Sequence[Problem],
     verify: Verify,
-    out_dir: Path,
+    out: Path,
+    settings: RlSettings,
     *,
-    prompts_per_step: int,
-    steps: int,
-    trl: Mapping[str, Any],
-    token_budget: int,
-    token_budget_scope: Scope = "global",
-    row_tokens: int | None = None,
-    cut: Cut = "exact",
-    drop_uninformative: bool = False,
-    updates_per_rollout: int = 1,
-    router_balance_coef: float = 0.0,
-    router_z_loss_coef: float = 0.0,
-    algorithm: Algorithm = "c3po",
-    importance_cap: float | None = None,
-    freeze_router: bool = False,
-    budget_schedule: Kind = "constant",
-    token_budget_end: int | None = None,
-    budget_steps: int = 0,
-    budget_dead_band: float = 0.1,
-    undershoot: Literal["accept", "refill"] = "accept",
-    refill_rounds: int = 2,
-    sampling: Literal["shuffle", "difficulty"] = "shuffle",
-    rest_rollouts: int = 8,
-    lora: Mapping[str, Any] | None = None,
-    prompt_suffix: Mapping[str, str] | None = None,
-    domain_mix: Mapping[str, float] | None = None,
     seed: int = 17,
-    dtype: str = "float32",
-    attn_implementation: str | None = None,
-    guard: Guard | None = None,
-    sync_tolerance: float = 0.1,
-    engine_timeout: float = 1800.0,
-    vllm_server: VllmServer | None = None,
+    model: ModelOptions | None = None,
+    hooks: Hooks | None = None,
     resume: bool = True,
-    on_step: Callable[[Row], None] | None = None,
-    rollout_func: Any = None,
 ) -> RlResult:
-    """Trains `policy` for `steps` optimizer steps with C3PO and writes out_dir/policy, a plain Hugging Face folder.
-
-    trl: GRPOConfig fields (num_generations, max_completion_length, learning_rate, beta, entropy_coef, save_steps ...).
-    prompt_suffix: domain -> text after its prompts (default: the paper's for math and science). domain_mix: share of
-    prompts per domain. sampling: how prompts are drawn (see prompts.py; a solved prompt rests for rest_rollouts).
-    lora: fields of peft's LoraConfig; the policy is written merged. on_step gets each new row of metrics.jsonl.
-    dtype: float32, bfloat16 or auto (see compute_dtype).
-    rollout_func: TRL's seam, for tests and engines. row_tokens: of a packed row; by default as memory allows.
-    sync_tolerance, engine_timeout, vllm_server: of vLLM, with trl.use_vllm (see train/engine/watched.py); a server is
-    started with trl.vllm_mode: server where trl names none.
+    """Train `policy` for settings.steps optimizer steps with C3PO and write out/policy, a plain Hugging Face folder.
 
     With resume, a run that was stopped goes on from its last checkpoint and ends with the same weights.
     Raises UserError for input that cannot work, WorkFailed where it did not, Interrupted after Ctrl-C or SIGTERM.
     """
     from accelerate import PartialState
 
-    from ringlite_cli.train.guard.callback import Guarding
-
-    problems = _with_unique_ids(problems)
-    if steps <= 0 or steps % updates_per_rollout:
-        raise UserError(
-            f"{steps} steps are not a whole number of rollouts of {updates_per_rollout} updates", where="max_steps"
-        )
-    checkpoints, metrics, rollouts = out_dir / "checkpoints", out_dir / "metrics.jsonl", out_dir / "rollouts.jsonl"
-    suffix = {"math": PAPER_SUFFIX, "science": PAPER_SUFFIX} if prompt_suffix is None else prompt_suffix
-    tokenizer = _load_tokenizer(policy)
-    dtype = compute_dtype(policy, dtype)
-    per_rollout, count = prompts_per_step * updates_per_rollout, steps // updates_per_rollout
-    drawn = draw_prompts(problems, per_rollout, count, domain_mix, seed)
-    conversations = [chat_messages(problem, suffix) for problem in drawn]
-    mean_prompt = _mean_prompt_tokens(tokenizer, conversations)
-    longest = ceil(mean_prompt) + trl_value(trl, "max_completion_length")
     world_size = int(os.environ.get("WORLD_SIZE", "1"))
-    layout = row_layout(policy, trl, longest, row_tokens=row_tokens, lora=lora, world_size=world_size)
-    plan = resolve_batch(
-        num_generations=trl_value(trl, "num_generations"),
-        max_response_tokens=trl_value(trl, "max_completion_length"),
-        prompts_per_step=prompts_per_step,
-        token_budget=max(token_budget, token_budget_end or 0),
-        row_tokens=layout.row_tokens,
-        scope=token_budget_scope,
-        updates_per_rollout=updates_per_rollout,
-        mean_prompt_tokens=mean_prompt,
-        world_size=world_size,
-        selects=algorithm == "c3po",
-    )
-    args = rl_config(
-        trl,
-        plan,
-        layout,
-        dtype=dtype,
-        attn_implementation=attn_implementation,
-        mixture=is_mixture(policy),
-        output_dir=str(checkpoints),
+    settings.check(world_size=world_size)
+    problems = _with_unique_ids(problems)
+    tokenizer = _load_tokenizer(policy)
+    asked = model or ModelOptions()
+    run = _Run(
+        policy=policy,
+        problems=problems,
+        verify=verify,
+        out=out,
+        settings=settings,
         seed=seed,
-        max_steps=steps,
-        token_budget=token_budget,
-        token_budget_scope=token_budget_scope,
-        cut=cut,
-        drop_uninformative=drop_uninformative,
-        updates_per_rollout=updates_per_rollout,
-        router_balance_coef=router_balance_coef,
-        router_z_loss_coef=router_z_loss_coef,
-        algorithm=algorithm,
-        importance_cap=importance_cap,
-        freeze_router=freeze_router,
-        budget_schedule=budget_schedule,
-        token_budget_end=token_budget_end,
-        budget_steps=budget_steps,
-        budget_dead_band=budget_dead_band,
-        undershoot=undershoot,
-        refill_rounds=refill_rounds,
+        model=replace(asked, dtype=compute_dtype(policy, asked.dtype)),
+        hooks=hooks or Hooks(),
+        resume=resume,
+        tokenizer=tokenizer,
     )
-    server = (vllm_server or VllmServer()) if is_own(trl) else None
+    args = run.config(world_size)
+    if not resume and args.process_index == 0:
+        History.forget(out)
+    guard, updates = settings.guard or Guard(), settings.updates_per_rollout
+    trainer = with_rollbacks(partial(run.attempt, args), out, guard, updates, PartialState())
+    _save_policy(trainer, tokenizer, out / "policy", run.model.dtype)
+    return _result(out, read_jsonl(run.metrics))
 
-    def as_row(problem: Problem) -> Row:
-        return {"prompt": chat_messages(problem, suffix), "problem_id": problem.id, "domain": problem.domain}
 
-    def attempt(history: History) -> Any:
-        source = None
-        if sampling == "difficulty" or undershoot == "refill":
-            source = DifficultySource(
-                problems, as_row, domain_mix, seed, draws_all=sampling == "difficulty", rest=rest_rollouts
-            )
-        stream = draw_prompts(problems, per_rollout, count + history.spare, domain_mix, seed)
-        rows = [as_row(problem) for problem in history.kept(stream, per_rollout, count, updates_per_rollout)]
-        own = copy(args)
+@dataclass(frozen=True)
+class _Run:
+    """One call of run_rl: what it was given, and how an attempt is made of it (a rollback makes another)."""
+
+    policy: Path
+    problems: Sequence[Problem]
+    verify: Verify
+    out: Path
+    settings: RlSettings
+    seed: int
+    model: ModelOptions
+    hooks: Hooks
+    resume: bool
+    tokenizer: Any
+
+    @property
+    def checkpoints(self) -> Path:
+        return self.out / "checkpoints"
+
+    @property
+    def metrics(self) -> Path:
+        return self.out / "metrics.jsonl"
+
+    @property
+    def rollouts(self) -> int:
+        """Rollouts of the run; each serves updates_per_rollout optimizer steps."""
+        return self.settings.steps // self.settings.updates_per_rollout
+
+    def draw(self, rollouts: int) -> list[Problem]:
+        """Draw the prompts of so many rollouts, in order."""
+        per_rollout = self.settings.prompts_per_step * self.settings.updates_per_rollout
+        return draw_prompts(self.problems, per_rollout, rollouts, self.settings.domain_mix, self.seed)
+
+    def as_row(self, problem: Problem) -> Row:
+        prompt = chat_messages(problem, self.model.prompt_suffix)
+        return {"prompt": prompt, "problem_id": problem.id, "domain": problem.domain}
+
+    def config(self, world_size: int) -> Any:
+        """Resolve the batch with the prompts' mean length and the device's memory; return the trainer's config."""
+        settings = self.settings
+        prompts = [self.as_row(problem)["prompt"] for problem in self.draw(self.rollouts)]
+        mean_prompt = mean_prompt_tokens(self.tokenizer, prompts)
+        layout = row_layout(
+            self.policy,
+            settings.trl,
+            ceil(mean_prompt) + settings.max_completion_length,
+            row_tokens=settings.row_tokens,
+            lora=settings.lora is not None,
+            world_size=world_size,
+        )
+        plan = settings.batch_plan(world_size=world_size, mean_prompt_tokens=mean_prompt, row_tokens=layout.row_tokens)
+        return rl_config(
+            settings,
+            plan,
+            layout,
+            dtype=self.model.dtype,
+            attn_implementation=self.model.attn_implementation,
+            mixture=is_mixture(self.policy),
+            output_dir=str(self.checkpoints),
+            seed=self.seed,
+        )
+
+    def attempt(self, args: Any, history: History) -> Any:
+        """Train from the last checkpoint, or from the start, to the end; return the trainer."""
+        settings, own = self.settings, copy(args)
+        rows = self._rows(history)
         with own.main_process_first(local=False):  # one rank puts the folder in order, the others find it so
             if own.process_index == 0:
-                _prepare_folder(history, resume or history.attempt > 0, steps, updates_per_rollout)
-        found = last_checkpoint(checkpoints)
+                resume = self.resume or history.attempt > 0
+                _prepare_folder(history, resume, settings.steps, settings.updates_per_rollout)
+        found = last_checkpoint(self.checkpoints)
         if found:
             check_ranks(found[0], own.world_size)
-        with MetricsWriter(metrics) as metrics_file, MetricsWriter(rollouts) as rollouts_file:
-            watch = Watch(sync_tolerance, engine_timeout, server=server, policy=policy, log=out_dir / "vllm-server.log")
-            with generation_for(own, watch):
-                trainer = _trainer(
-                    policy, tokenizer, problems, verify, own, rows, rollouts_file, rollout_func, source, lora
-                )
-            guarding = None if guard is None else Guarding(trainer, guard, history)
+        rollouts = self.out / "rollouts.jsonl"
+        with MetricsWriter(self.metrics) as metrics_file, MetricsWriter(rollouts) as rollouts_file:
+            with generation_for(own, self._watch()):
+                trainer = self._trainer(own, rows, rollouts_file)
+            guarding = self._guarding(trainer, history)
             try:
-                _train(trainer, metrics_file, on_step, str(found[0]) if found else None, guarding)
+                _train(trainer, metrics_file, self.hooks.on_step, str(found[0]) if found else None, guarding)
             finally:
                 end_generation(trainer)
         return trainer
 
-    if not resume and args.process_index == 0:
-        History.forget(out_dir)
-    trainer = with_rollbacks(attempt, out_dir, guard or Guard(), updates_per_rollout, PartialState())
-    _save_policy(trainer, tokenizer, out_dir / "policy", dtype)
-    return _result(out_dir, read_jsonl(metrics))
+    def _rows(self, history: History) -> list[Row]:
+        updates = self.settings.updates_per_rollout
+        per_rollout = self.settings.prompts_per_step * updates
+        stream = self.draw(self.rollouts + history.spare)
+        return [self.as_row(problem) for problem in history.kept(stream, per_rollout, self.rollouts, updates)]
+
+    def _watch(self) -> Watch:
+        settings = self.settings
+        server = settings.vllm_server if starts_server(settings.trl) else None
+        log = self.out / "vllm-server.log"
+        return Watch(settings.sync_tolerance, settings.engine_timeout, server=server, policy=self.policy, log=log)
+
+    def _guarding(self, trainer: Any, history: History) -> Any:
+        from ringlite_cli.train.guard.callback import Guarding
+
+        return None if self.settings.guard is None else Guarding(trainer, self.settings.guard, history)
+
+    def _source(self) -> DifficultySource | None:
+        """Where the trainer draws prompts itself: by difficulty, or to fill a budget."""
+        draws_all = self.settings.sampling == "difficulty"
+        if not draws_all and self.settings.undershoot != "refill":
+            return None
+        mix, rest = self.settings.domain_mix, self.settings.rest_rollouts
+        return DifficultySource(self.problems, self.as_row, mix, self.seed, draws_all=draws_all, rest=rest)
+
+    def _trainer(self, args: Any, rows: list[Row], rollouts_file: MetricsWriter) -> Any:
+        from datasets import Dataset
+        from transformers import PrinterCallback
+
+        from ringlite_cli.train.rl.reward import VerifiedReward
+
+        opened = opened_by_template(self.tokenizer, args.chat_template_kwargs or {}, tags_of(self.verify))
+
+        def log_rollout(made: list[Row]) -> None:
+            rollouts_file.extend(row | {"thought_opened": opened, "revision": VERDICT_REVISION} for row in made)
+
+        os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")  # TRL would send some when it starts
+        trainer = import_apart("ringlite_cli.train.rl.trainer").C3POTrainer(
+            model=str(self.policy),
+            reward_funcs=VerifiedReward(self.problems, self.verify, opened),
+            args=args,
+            train_dataset=Dataset.from_list(rows),
+            processing_class=self.tokenizer,
+            on_rollout=log_rollout,
+            rollout_func=self.hooks.rollout_func,
+            prompts=self._source(),
+            peft_config=lora_config(self.settings.lora),
+        )
+        trainer.remove_callback(PrinterCallback)
+        return trainer
 
 
 def _prepare_folder(history: History, resume: bool, steps: int, updates_per_rollout: int) -> None:
@@ -252,63 +297,6 @@ def _load_tokenizer(policy: Path) -> Any:
     return tokenizer
 
 
-def _mean_prompt_tokens(tokenizer: Any, conversations: Sequence[list[dict[str, str]]]) -> float:
-    """From up to 256 prompts: enough for the layout of rows, which adapts to the real lengths anyway."""
-    some = list(conversations[:256])
-    texts = tokenizer.apply_chat_template(some, add_generation_prompt=True, tokenize=False)
-    ids = tokenizer(texts, add_special_tokens=False)["input_ids"]
-    return sum(map(len, ids)) / len(ids)
-
-
-def opened_by_template(tokenizer: Any, options: Mapping[str, Any], tags: Tags = TAGS) -> str:
-    """Return the tag of the thought that the chat template opens where the response begins, or "".
-
-    options: trl.chat_template_kwargs, which may switch thinking off. Also "" where the closing tag is a special token:
-    TRL leaves those out of a response, so that nobody could see the thought end.
-    """
-    talk = [{"role": "user", "content": "1 + 1 = ?"}]
-    text = tokenizer.apply_chat_template(talk, add_generation_prompt=True, tokenize=False, **options)
-    opened = opened_thought(str(text), tags)
-    closing = dict(tags).get(opened)
-    return "" if closing in tokenizer.all_special_tokens else opened
-
-
-def _trainer(
-    policy: Path,
-    tokenizer: Any,
-    problems: Sequence[Problem],
-    verify: Verify,
-    args: Any,
-    rows: list[Row],
-    rollouts_file: MetricsWriter,
-    rollout_func: Any,
-    source: Any = None,
-    lora: Mapping[str, Any] | None = None,
-) -> Any:
-    from datasets import Dataset
-    from transformers import PrinterCallback
-
-    from ringlite_cli.train.rl.reward import VerifiedReward
-
-    opened = opened_by_template(tokenizer, args.chat_template_kwargs or {}, tags_of(verify))
-    os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")  # TRL would send some when it starts
-    trainer = import_apart("ringlite_cli.train.rl.trainer").C3POTrainer(
-        model=str(policy),
-        reward_funcs=VerifiedReward(problems, verify, opened),
-        args=args,
-        train_dataset=Dataset.from_list(rows),
-        processing_class=tokenizer,
-        on_rollout=lambda made: rollouts_file.extend(
-            row | {"thought_opened": opened, "revision": VERDICT_REVISION} for row in made
-        ),
-        rollout_func=rollout_func,
-        prompts=source,
-        peft_config=lora_config(lora),
-    )
-    trainer.remove_callback(PrinterCallback)
-    return trainer
-
-
 def _train(
     trainer: Any,
     metrics: MetricsWriter,
@@ -318,7 +306,6 @@ def _train(
 ) -> None:
     from ringlite_cli.train.resume.keeper import Keeper
     from ringlite_cli.train.resume.stop import StopFlag
-    from ringlite_cli.train.rl.pending_updates import load_in_hand, save_in_hand
     from ringlite_cli.train.step_rows import StepRows
 
     last = time.perf_counter()
@@ -345,12 +332,7 @@ def _train(
         if on_step is not None:
             on_step(row)
 
-    keeper = Keeper(
-        trainer,
-        save=partial(save_in_hand, trainer),
-        load=partial(load_in_hand, trainer),
-        protected=lambda: guarding.good if guarding else None,
-    )
+    keeper = Keeper(trainer, protected=lambda: guarding.good if guarding else None)
     with StopFlag() as stop:
         for callback in (StepRows(make_row, write), guarding, keeper, stop):
             if callback is not None:

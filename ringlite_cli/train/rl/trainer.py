@@ -9,7 +9,8 @@ GRPOTrainer, except:
 5. the router's balance and z-loss (Eq. 5) are weighted by the tokens of a row;
 6. a `prompts` source draws prompts by difficulty, and further ones where a budget is not filled (`undershoot`);
 7. a checkpoint is loaded whole (transformers' Trainer leaves out the experts of a mixture);
-8. each optimizer step leaves a row of numbers (`step_stats`), each response a row for rollouts.jsonl (`on_rollout`).
+8. the rows of a step follow from the prompts, and a checkpoint keeps the updates of a rollout that are yet to come;
+9. each optimizer step leaves a row of numbers (`step_stats`), each response a row for rollouts.jsonl (`on_rollout`).
 
 Dataloader, generation, rewards, advantages, optimizer, checkpoints and logging are TRL's.
 """
@@ -20,6 +21,7 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
+from pathlib import Path
 from typing import Any, ClassVar
 
 import torch
@@ -36,12 +38,15 @@ from ringlite_cli.c3po.packing import IGNORED, forward_inputs
 from ringlite_cli.c3po.router import RouterTap, router_parameters
 from ringlite_cli.c3po.schedule import Budget
 from ringlite_cli.errors import Diverged, UserError
+from ringlite_cli.models import register
 from ringlite_cli.train.resume.checkpoints import load_weights
 from ringlite_cli.train.rl.config import C3POConfig
 from ringlite_cli.train.rl.model_checks import probe
+from ringlite_cli.train.rl.pending_updates import PendingUpdates
 from ringlite_cli.train.rl.prompts import PromptSource
 from ringlite_cli.train.rl.reward import overlap_of, seconds_by_domain
 from ringlite_cli.train.rl.rollout import Rollout, rollout_stats, selection_stats
+from ringlite_cli.train.rl.rows import check_dataset, derive_rows
 from ringlite_cli.train.rl.run_state import RunState, WhenSharded
 from ringlite_cli.train.rl.step_metrics import PER_TOKEN, StepNumbers
 from ringlite_cli.train.rl.updates import Planner, Update
@@ -75,8 +80,18 @@ class C3POTrainer(GRPOTrainer):
         prompts: PromptSource | None = None,
         **kwargs: Any,
     ) -> None:
+        if not isinstance(args, C3POConfig):
+            raise UserError(
+                f"a {type(args).__name__} has no token budget",
+                where="args",
+                hint="make a ringlite.C3POConfig of its fields",
+            )
         if prompts is None and args.undershoot == "refill":
             raise UserError("refilling needs a source of further prompts", where="undershoot", hint="pass `prompts`")
+        register()
+        check_dataset(args, kwargs.get("train_dataset"))
+        if not args.rows_are_given:
+            derive_rows(args, model, kwargs)
         super().__init__(model=model, reward_funcs=reward_funcs, args=args, **kwargs)
         # TRL would compute reference log-probs of the whole rollout; here they come after the selection
         self.kl_coef, self.beta = self.beta, 0.0
@@ -89,6 +104,8 @@ class C3POTrainer(GRPOTrainer):
         self.on_rollout, self.prompts = on_rollout, prompts
         self.budget = Budget(args.schedule)
         self.add_callback(RunState(self.budget, prompts))
+        self.add_callback(PendingUpdates(self))
+        self.resumed_from: Path | None = None
         self.step_stats: Row = {}
         self._seconds = {"rollout": 0.0, "reward": 0.0}
         self._domain_seconds: defaultdict[str, float] = defaultdict(float)
@@ -196,7 +213,18 @@ class C3POTrainer(GRPOTrainer):
             self._domain_seconds[domain] += max(seconds.get(domain, 0.0) for seconds in ranks)
         return rewards
 
+    @property
+    def pending_updates(self) -> list[Update]:
+        """This rank's updates of the rollout at hand, trained ones included."""
+        return self._updates
+
+    def go_on_from(self, step: int, updates: list[Update]) -> None:
+        """Take up training after optimizer step `step`, with the updates that a checkpoint kept of its rollout."""
+        self._step = step * self.args.gradient_accumulation_steps
+        self._updates = updates
+
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
+        self.resumed_from = Path(resume_from_checkpoint)
         if self.is_fsdp_enabled or not isinstance(self.model, PreTrainedModel):  # sharded, or an adapter alone
             super()._load_from_checkpoint(resume_from_checkpoint, model)
         else:

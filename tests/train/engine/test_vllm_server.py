@@ -20,12 +20,12 @@ from vllm_runs import session, train, wait_for, with_vllm
 
 from ringlite_cli.errors import UserError, WorkFailed
 from ringlite_cli.models import register
+from ringlite_cli.recipe.c3po import VllmServer, starts_server
 from ringlite_cli.recipe.load import load_recipe
-from ringlite_cli.recipe.schema import VllmServer
 from ringlite_cli.samples import Request, SamplingSettings
 from ringlite_cli.stages.kinds.rl import faults
 from ringlite_cli.train.devices import on_one_gpu
-from ringlite_cli.train.engine.own_server import ServerProcess, choose_gpus, free_port, is_own
+from ringlite_cli.train.engine.own_server import ServerProcess, choose_gpus, free_port
 from ringlite_cli.train.engine.start import Watch
 from ringlite_cli.train.engine.watched import WatchedGeneration
 from ringlite_cli.train.engine.weights import published_weights
@@ -43,11 +43,11 @@ time.sleep(600)
 
 def test_an_address_makes_the_server_anothers() -> None:
     server = {"use_vllm": True, "vllm_mode": "server"}
-    assert is_own(server)
-    assert not is_own(server | {"vllm_server_base_url": "http://elsewhere:8000"})
-    assert not is_own(server | {"vllm_server_host": "elsewhere"})
-    assert not is_own({"use_vllm": True})
-    assert not is_own({"vllm_mode": "server"})
+    assert starts_server(server)
+    assert not starts_server(server | {"vllm_server_base_url": "http://elsewhere:8000"})
+    assert not starts_server(server | {"vllm_server_host": "elsewhere"})
+    assert not starts_server({"use_vllm": True})
+    assert not starts_server({"vllm_mode": "server"})
 
 
 def test_the_server_takes_gpus_that_the_trainer_leaves() -> None:

@@ -4,15 +4,15 @@ import math
 from collections.abc import Iterable
 
 import pytest
+from rl_runs import train
 from tiny_lm import save_policy
 
 from ringlite_cli.errors import WorkFailed
 from ringlite_cli.problems import Problem, Verdict
-from ringlite_cli.recipe.schema import Guard
+from ringlite_cli.recipe.guard import Guard
 from ringlite_cli.runs.files import read_jsonl
 from ringlite_cli.train.guard.history import History, Paused, Rollback
 from ringlite_cli.train.guard.rules import Watch
-from ringlite_cli.train.rl.run import run_rl
 
 CALM = {"reward": 0.4, "entropy": 0.3, "grad_norm": 1.0, "response_tokens_mean": 50.0, "truncated_fraction": 0.0}
 
@@ -82,7 +82,7 @@ def rl(policy, out, guard, verifier=verify, steps=8, **trl):
     fields = {"num_generations": 4, "max_completion_length": 12, "learning_rate": 1e-3, "save_steps": 1, **trl}
     numbers = {"prompts_per_step": 4, "token_budget": 60, "row_tokens": 64, "prompt_suffix": {}}
     guard = Guard.model_validate({"window": 2, **guard})
-    return run_rl(policy, PROBLEMS, verifier, out, steps=steps, trl=fields, guard=guard, **numbers)
+    return train(policy, PROBLEMS, verifier, out, steps=steps, trl=fields, guard=guard, **numbers)
 
 
 class Falls:

@@ -9,6 +9,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from rl_runs import train
 from tiny_lm import save_policy
 from transformers import TrainerState
 
@@ -18,7 +19,6 @@ from ringlite_cli.runs.deadline import stop_within
 from ringlite_cli.runs.files import read_jsonl
 from ringlite_cli.train.resume.checkpoints import SEAL, drop_old, last_checkpoint, seal
 from ringlite_cli.train.resume.keeper import Keeper
-from ringlite_cli.train.rl.run import run_rl
 
 PROBLEMS = [
     Problem(id=f"p{i}", domain="math" if i % 3 else "code", prompt=f"w{i} w{i + 1}", labels={"pass_rate": i % 10 / 10})
@@ -49,7 +49,7 @@ def policy(tmp_path_factory) -> Path:
 def rl(policy, out, verifier=verify, steps=4, **options):
     trl = {"num_generations": 4, "max_completion_length": 12, "learning_rate": 2e-3, "save_steps": 1, "beta": 0.01}
     numbers = {"prompts_per_step": 4, "token_budget": 60, "row_tokens": 32, "prompt_suffix": {}}
-    return run_rl(policy, PROBLEMS, verifier, out, steps=steps, trl=trl | options.pop("trl", {}), **numbers | options)
+    return train(policy, PROBLEMS, verifier, out, steps=steps, trl=trl | options.pop("trl", {}), **numbers | options)
 
 
 def left_by(out: Path) -> dict:

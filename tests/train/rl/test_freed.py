@@ -16,6 +16,7 @@ import gc, json, sys
 from pathlib import Path
 from ringlite_cli.freeing import give_back
 from ringlite_cli.problems import Problem, Verdict
+from ringlite_cli.recipe.c3po import RlSettings
 from ringlite_cli.train.rl.run import run_rl
 from ringlite_cli.train.sft.run import run_sft
 
@@ -25,8 +26,8 @@ problems = [Problem(f"p{i}", "math", f"w{i} w2", answer="1", trace="w3 w4") for 
 verify = lambda pairs: [Verdict("right" if "w3" in text else "wrong", float("w3" in text)) for _, text in pairs]
 run_sft(policy, problems, out / "sft", trl={"max_steps": 1}, seed=1)
 lengths = {"max_completion_length": 4, "vllm_max_model_length": 64}
-trl = {"num_generations": 2, "beta": 1e-3, "use_vllm": use_vllm, **lengths}
-run_rl(policy, problems, verify, out / "rl", prompts_per_step=2, steps=1, token_budget=8, trl=trl)
+trl = {"max_steps": 1, "num_generations": 2, "beta": 1e-3, "use_vllm": use_vllm, **lengths}
+run_rl(policy, problems, verify, out / "rl", RlSettings(prompts_per_step=2, token_budget=8, trl=trl))
 give_back()
 names = [type(thing).__name__ for thing in gc.get_objects()]
 print(json.dumps([n for n in names if n.endswith("Trainer") or n in ("AdamW", "AcceleratedOptimizer")]))

@@ -8,7 +8,7 @@ from rl_runs import rl, verify
 from tiny_lm import save_policy, tiny_tokenizer
 
 from ringlite_cli.runs.files import read_jsonl
-from ringlite_cli.train.rl.run import opened_by_template
+from ringlite_cli.train.rl.opened_thoughts import opened_by_template
 
 TEMPLATES = Path(trl_package.__file__).parent / "chat_templates"
 

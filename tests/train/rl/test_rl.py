@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from rl_runs import PROBLEMS, TRL, rl, verify, weights
+from rl_runs import PROBLEMS, TRL, rl, train, verify, weights
 from tiny_lm import save_policy
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
@@ -17,7 +17,6 @@ from ringlite_cli.errors import Interrupted, UserError, WorkFailed
 from ringlite_cli.problems import Verdict
 from ringlite_cli.runs.catalogue import keys
 from ringlite_cli.runs.files import read_jsonl
-from ringlite_cli.train.rl.run import run_rl
 
 ROW_FIELDS = {
     *("step", "loss", "reward", "reward_by_domain", "grad_norm", "entropy", "kl", "clip_fraction", "lr", "budget"),
@@ -305,15 +304,20 @@ def test_the_domain_mix_holds_in_every_step(policy, tmp_path):
         ({"token_budget": 10_000}, "token_budget: a budget of 10000 tokens can never be filled"),
         ({"token_budget": 5}, "token_budget: .* smaller than one response"),
         ({"row_tokens": 8}, "row_tokens: a row of 8 tokens cannot hold the longest sample"),
-        ({"cut": "half"}, "cut: 'half' is neither 'exact' nor 'whole'"),
+        ({"cut": "half"}, "cut: input should be 'exact' or 'whole', not 'half'"),
         ({"domain_mix": {"science": 1.0}}, "domain_mix: no problem of domain 'science'.*code, math"),
-        ({"router_z_loss_coef": -1.0}, "router_z_loss_coef: must not be negative"),
+        ({"router_z_loss_coef": -1.0}, "router_z_loss_coef: input should be greater than or equal to 0, not -1.0"),
         ({"trl": {"num_generations": 1}}, "num_generations: a group of 1"),
-        ({"trl": {"max_steps": 3}}, r"trl.max_steps: follows from the stage's own keys"),
-        ({"trl": {"per_device_train_batch_size": 3}}, "trl.per_device_train_batch_size: follows"),
-        ({"trl": {"loss_type": "grpo"}}, "loss_type: C3PO needs loss_type='dapo'"),
-        ({"trl": {"use_bias_correction_kl": True}}, "use_bias_correction_kl: C3PO needs"),
-        ({"trl": {"router_aux_loss_coef": 0.1}}, "router_aux_loss_coef.*use router_balance_coef"),
+        (
+            {"trl": {"per_device_train_batch_size": 3}},
+            "trl: 'per_device_train_batch_size' is ringlite's to set",
+        ),
+        ({"trl": {"loss_type": "grpo"}}, "'loss_type' is ringlite's to set.*that of `algorithm`"),
+        (
+            {"trl": {"use_bias_correction_kl": True}},
+            "trl: 'use_bias_correction_kl' must be False, not True: Eq. 2",
+        ),
+        ({"trl": {"router_aux_loss_coef": 0.1}}, "router_aux_loss_coef.*router_balance_coef.* decide it"),
         ({"trl": {"num_iterations": 2}}, "num_iterations.*use updates_per_rollout"),
     ],
 )
@@ -338,7 +342,7 @@ def test_a_tokenizer_without_a_chat_template_is_refused(policy, tmp_path):
 
 def test_two_problems_of_one_id_are_refused(policy, tmp_path):
     with pytest.raises(UserError, match="two problems have the id 'p1'"):
-        run_rl(
+        train(
             policy, [PROBLEMS[1], PROBLEMS[1]], verify, tmp_path, prompts_per_step=4, steps=1, trl=TRL, token_budget=60
         )
 

@@ -175,13 +175,13 @@ def test_auto_is_the_policy_s_own_dtype_with_float32_weights_in_training(policy,
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"algorithm": "ppo"}, "algorithm: 'ppo' is not"),
+        ({"algorithm": "ppo"}, "algorithm: input should be .*, not 'ppo'"),
         ({"algorithm": "grpo", "undershoot": "refill"}, "undershoot, budget_schedule: grpo trains every response"),
         ({"budget_schedule": "linear"}, "token_budget_end: a linear budget needs an end"),
-        ({"importance_cap": -1.0}, "importance_cap: must be a positive number"),
-        ({"undershoot": "wait"}, "undershoot: 'wait' is neither"),
-        ({"undershoot": "refill", "refill_rounds": 0}, "refill_rounds: must be 1 or more"),
-        ({"lora": {"rank": 4}}, "lora: peft refuses these settings"),
+        ({"importance_cap": -1.0}, "importance_cap: input should be greater than 0, not -1.0"),
+        ({"undershoot": "wait"}, "undershoot: input should be 'accept' or 'refill', not 'wait'"),
+        ({"undershoot": "refill", "refill_rounds": 0}, "refill_rounds: input should be greater than 0, not 0"),
+        ({"lora": {"rank": 4}}, "lora: 'rank' is not a key here"),
     ],
 )
 def test_options_that_cannot_work_are_refused(policy, tmp_path, options, message):

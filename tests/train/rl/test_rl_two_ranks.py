@@ -13,12 +13,12 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 
 import pytest
 import torch
+from rl_runs import train
 from tiny_lm import save_policy
 from transformers import AutoModelForCausalLM
 
 from ringlite_cli.problems import Problem, Verdict
 from ringlite_cli.runs.files import read_jsonl
-from ringlite_cli.train.rl.run import run_rl
 
 
 def verify(pairs):
@@ -28,8 +28,15 @@ def verify(pairs):
 def rank_main(out: Path, policy: Path) -> None:
     problems = [Problem(id=f"p{i}", domain="math", prompt=f"w{i} w{i + 1}") for i in range(12)]
     trl = {"num_generations": 4, "max_completion_length": 12, "learning_rate": 2e-3, "save_steps": 2, "beta": 0.01}
-    options = {"prompts_per_step": 4, "steps": 4, "token_budget": 60, "row_tokens": 32, "router_z_loss_coef": 1e-4}
-    result = run_rl(policy, problems, verify, out, trl=trl, **options)
+    options = {
+        "prompts_per_step": 4,
+        "steps": 4,
+        "token_budget": 60,
+        "token_budget_scope": "global",
+        "row_tokens": 32,
+        "router_z_loss_coef": 1e-4,
+    }
+    result = train(policy, problems, verify, out, trl=trl, **options)
     assert result.tokens_trained == 240
 
 

@@ -2,8 +2,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ringlite_cli.c3po.plan import resolve_batch
 from ringlite_cli.errors import UserError
+from ringlite_cli.recipe.batch_plan import resolve_batch
 
 
 def test_rows_are_as_few_as_keep_a_row_near_its_length():

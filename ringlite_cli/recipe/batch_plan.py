@@ -8,6 +8,9 @@ from ringlite_cli.errors import UserError
 
 Scope = Literal["rank", "global"]
 
+CPU_ROW_TOKENS = 2048
+"""Length of a packed row on a CPU, where no row_tokens is given and no sample is longer."""
+
 
 @dataclass(frozen=True, slots=True)
 class BatchPlan:

@@ -1,0 +1,105 @@
+"""What a row needs depends on its route: the verifier that it names, else its domain's.
+
+math, science, logic   an answer
+code                   tests; an accepted solution that passes them, unless the recipe does without
+instructions, logic-gym   an answer that the route itself can read
+judge, reward-model    nothing; an answer is the judge's reference or rubric
+none of these          a trace, and then the row is for SFT alone
+
+A row with a trace and without what its route needs is for SFT alone too.
+"""
+
+from ringlite_cli.data.rules import PROBLEM_FAMILIES, TRACES
+from ringlite_cli.data.rules.answers import missing_answer
+from ringlite_cli.data.rules.code import missing_tests
+from ringlite_cli.problems import ANSWERLESS, ROUTES, Problem, route
+
+BOXED = ("math", "science", "logic")
+"""Routes that compare an answer which a response puts in a box."""
+UNGRADED = "none"
+"""What `verified_by` says of a row that no verifier has confirmed."""
+
+UNCOMPARED = (UNGRADED, "route")
+"""What `verified_by` says of rows that some rules were not put to."""
+
+_FOR_COMPARISON = frozenset(  # reasons that speak of answers which are compared; no one compares an essay
+    {
+        "answer_is_prose",
+        "answer_too_long",
+        "multiple_choice",
+        "multi_part",
+        "true_false",
+        "yes_no",
+        "proof",
+        "open_question",
+    }
+)
+FOR_COMPARISON_RULES = (
+    "missing_answer",
+    "missing_tests",
+    "answer_length",
+    "prose_answer",
+    "letter_answer",
+    "multiple_choice",
+    "multi_part",
+    "true_or_false",
+    "yes_or_no",
+    "proof_or_open",
+    "final_answer",
+)
+"""The rules that give these reasons, or ask for what only some routes need."""
+_GAPS = frozenset({"missing_answer", "missing_tests"})
+
+
+def lacks(problem: Problem) -> str | None:
+    """The reason for which no verifier can score responses to a problem; None where one can."""
+    name = route(problem)
+    if name not in ROUTES:
+        return "unknown_verifier" if problem.verifier else "no_verifier"
+    if name == "code":
+        return missing_tests(problem)
+    return None if name in ANSWERLESS else missing_answer(problem)
+
+
+def is_for_sft_alone(problem: Problem) -> bool:
+    """Whether a row has a trace to train on, and nothing to score a response by."""
+    return problem.trace is not None and lacks(problem) is not None
+
+
+def problem_reason(problem: Problem, *, strict: bool = False) -> str | None:
+    """The first reason of the rules that hold for the problem's route.
+
+    strict: the row must have all that its route needs; a trace does not make up for it.
+    """
+    gap = lacks(problem)
+    alone = gap is not None and problem.trace is not None and not strict
+    compared = not alone and route(problem) in (*BOXED, "code", "logic-gym")
+    for family in PROBLEM_FAMILIES:
+        for rule in family.rules:
+            reason = rule.check(problem)
+            if reason is None or (reason in _GAPS and (alone or gap is None)):
+                continue
+            if compared or reason not in _FOR_COMPARISON:
+                return reason
+    return None if alone else gap
+
+
+def trace_reason(problem: Problem) -> str | None:
+    """Why a trace can't be trained on. Where no box is asked for, it needs none, and may end as it likes."""
+    if route(problem) in (*BOXED, "code") and not is_for_sft_alone(problem):
+        return TRACES.reason(problem)
+    for rule in TRACES.rules:
+        reason = rule.check(problem)
+        if reason is None or reason == "trace_no_final_answer":
+            continue
+        if reason == "trace_truncated" and not _is_open(problem.trace or ""):
+            continue
+        if reason == "trace_mixed_languages" and problem.domain == "general":
+            continue  # a translation, for one
+        return reason
+    return None
+
+
+def _is_open(trace: str) -> bool:
+    """Whether a thought or a code block never closes."""
+    return trace.count("<think>") > trace.count("</think>") or trace.count("```") % 2 == 1
