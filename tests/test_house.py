@@ -14,6 +14,7 @@ GROUND = {
     "data_folder",
     "errors",
     "problems",
+    "prompt_code",
     "samples",
     "console",
     "engine",

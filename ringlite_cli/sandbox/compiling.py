@@ -37,7 +37,10 @@ def launch(attempt: Attempt, language: str) -> "Launch | SandboxVerdict":
     attempt.bounds = _bounds(attempt, recipe)
     sources = sources_of(language, attempt.submission.program, attempt.tests)
     held = attempt.memory.compiled.get(language, sources.key())
-    made = _compile(attempt, language, sources) if held is None else held
+    made = _compile(attempt, language, sources, recipe.compile) if held is None else held
+    if held is None and isinstance(made, str) and recipe.older:  # a name of the program may be a word by now
+        again = _compile(attempt, language, sources, recipe.older)
+        made = made if isinstance(again, str) else again
     if isinstance(made, SandboxVerdict):
         return made
     attempt.memory.compiled.put(language, sources.key(), made)
@@ -62,14 +65,16 @@ def _bounds(attempt: Attempt, recipe: Recipe) -> Bounds:
     return Bounds(attempt.seconds + own, (attempt.settings.memory_mb + recipe.more_mb) << 20)
 
 
-def _compile(attempt: Attempt, language: str, sources: Sources) -> bytes | str | SandboxVerdict:
+def _compile(
+    attempt: Attempt, language: str, sources: Sources, compiler: tuple[str, ...]
+) -> bytes | str | SandboxVerdict:
     """What the compiler made (bytes) or said (text); a verdict where it took too much or is missing.
 
     Raises Suspected where it failed otherwise: a source that fells the compiler is a compile error, a compiler that
     fails on every source is not.
     """
     recipe = RECIPES[language]
-    command = [*recipe.compile, *sources.files]
+    command = [*compiler, *sources.files]
     command[0], environment = java_tool("javac") if language == JAVA else (command[0], {})
     content = {
         "sources": sources.files,

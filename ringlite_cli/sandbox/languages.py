@@ -39,6 +39,7 @@ class Recipe:
     more_mb: int
     start_seconds: float = 0.0
     share_of_cpu: float = 0.0
+    older: tuple[str, ...] = ()
 
 
 # The JVM reserves far more address space than it uses; its heap is what -Xmx bounds.
@@ -50,6 +51,7 @@ RECIPES = {
     CPP: Recipe(
         "g++", ("g++", "-std=gnu++20", "-DONLINE_JUDGE", "-O2", "-pipe", "-w", "-o", "program"),
         "program", "program", ("./program",), 16, 0, 0,
+        older=("g++", "-std=gnu++17", "-DONLINE_JUDGE", "-O2", "-pipe", "-w", "-o", "program"),
     ),
     JAVA: Recipe(
         "javac",

@@ -1,6 +1,7 @@
 """HumanEval (openai/openai_humaneval; arXiv 2107.03374): task_id, prompt, entry_point, canonical_solution, test."""
 
 from ringlite_cli.data.adapters.fields import Fields, Raw, fenced, labels, optional_text, text
+from ringlite_cli.prompt_code import code_beside
 
 DOMAIN = "code"
 
@@ -14,7 +15,7 @@ def read(row: Raw) -> Fields:
             "mode": "unit",
             "language": "python",
             "entry_point": entry,
-            "code": f"{test.strip()}\n\ncheck({entry})\n",
+            "code": f"{code_beside(start, entry)}{test.strip()}\n\ncheck({entry})\n",
         },
         "trace": fenced(start + body) if body else None,
         "labels": labels(row, original_id="task_id"),

@@ -106,11 +106,16 @@ def _writer(number: int, errors: str, name: str) -> io.TextIOWrapper:
     return made
 
 
+def _flush(stream: Any) -> None:
+    """Write out a stream that can be: a program may have closed it, or put something smaller in its place."""
+    if hasattr(stream, "flush") and not getattr(stream, "closed", False):
+        stream.flush()
+
+
 def _flush_all() -> None:
     """Writes out what streams still hold: the process's first ones, those in their place, files left open."""
     for stream in (sys.stdout, sys.__stdout__):
-        if stream is not None and not stream.closed:
-            stream.flush()
+        _flush(stream)
     texts = [stream for stream in gc.get_objects() if type(stream) is io.TextIOWrapper]
     for stream in (*texts, *(kept for kept in gc.get_objects() if type(kept) is io.BufferedWriter)):
         with contextlib.suppress(Exception):
@@ -142,11 +147,11 @@ def _finish(play: "_Role", payload: dict[str, Any], files: dict[str, int]) -> No
             print(stop.code, file=sys.stderr)
     except BaseException as error:
         code = _report(error)
-    try:
-        sys.stdout.flush()
-        sys.stderr.flush()
-    except BaseException:
-        code = code or EXIT_RAISED
+    for stream in (sys.stdout, sys.stderr, sys.__stderr__):
+        try:
+            _flush(stream)
+        except BaseException:
+            code = code or EXIT_RAISED
     os._exit(code & 0xFF)
 
 
