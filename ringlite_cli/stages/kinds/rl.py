@@ -58,8 +58,8 @@ def _refuse_shared_process(problems: Sequence[Problem]) -> None:
         raise UserError(
             f"{len(unsound)} problems, as {unsound[0]!r}, have C++ or Java tests of mode unit, which can be forged",
             where="data",
-            hint="give their tests as cases of mode function or stdin, or leave them out (select and eval run them where "
-            "rewards.trust_compiled_tests is set, RL never does)",
+            hint="give their tests as cases of mode function or stdin, or leave them out; select and eval run them "
+            "where rewards.trust_compiled_tests is set, RL never does",
         )
 
 
