@@ -132,11 +132,24 @@ def _generate(
     return loaded
 
 
-def _read(source: Source, loaded: Loaded, max_unreadable: float, ids: set[int], progress: Progress | None) -> Loaded:
+def load_files(source: Source, files: Sequence[Path], spool: Spool, max_unreadable: float = MAX_UNREADABLE) -> Loaded:
+    """Read some of a source's files, rows numbered from 0, under the name that the whole source has."""
+    loaded = Loaded(_unique_name(source, set()), spool=spool)
+    return _read(source, loaded, max_unreadable, set(), None, files) if files else loaded
+
+
+def _read(
+    source: Source,
+    loaded: Loaded,
+    max_unreadable: float,
+    ids: set[int],
+    progress: Progress | None,
+    files: Sequence[Path] | None = None,
+) -> Loaded:
     where = str(local_path(source) or f"hub {source.hub}")
     adapter, domain = choose(source.adapter, source.columns, where)
     name = loaded.name
-    for index, raw in enumerate(_raw_rows(source)):
+    for index, raw in enumerate(_raw_rows(source, files)):
         if index == source.rows:
             break
         if progress and index % _TOLD == 0:
@@ -154,8 +167,8 @@ def _read(source: Source, loaded: Loaded, max_unreadable: float, ids: set[int], 
     return loaded
 
 
-def _raw_rows(source: Source) -> Iterator[RawRow]:
-    files = local_files(source)
+def _raw_rows(source: Source, files: Sequence[Path] | None = None) -> Iterator[RawRow]:
+    files = files or local_files(source)
     if files:
         return chain.from_iterable(map(read_file, files))
     return read_hub(source.hub or "", revision=source.revision, subset=source.subset, split=source.hub_split)
