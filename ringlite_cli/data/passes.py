@@ -26,7 +26,7 @@ from ringlite_cli.data.decontaminate import decontaminate
 from ringlite_cli.data.features import Features, GramFile, join, measure, merged
 from ringlite_cli.data.output import write_drops
 from ringlite_cli.data.rows import Drop, Row, Spool
-from ringlite_cli.data.sources import MAX_UNREADABLE, load_files, local_files
+from ringlite_cli.data.sources import MAX_UNREADABLE, Counted, check_readable, load_files, local_files
 from ringlite_cli.data.text import Grams
 from ringlite_cli.errors import UserError
 from ringlite_cli.problems import Problem, Verify, read_problems, write_problems
@@ -111,19 +111,21 @@ def spool(job: Job, part: int) -> None:
     share = files[len(files) * part // job.parts : len(files) * (part + 1) // job.parts]
     job.path("read", part).parent.mkdir(parents=True, exist_ok=True)
     texts = Spool(job.path("read", part))
-    loaded = load_files(job.source, share, texts, job.max_unreadable)
+    loaded, counted = load_files(job.source, share, texts)
     step = max(len(loaded.rows) // max(4 * SAMPLE // job.parts, _FEWEST), 1)
     job.write("sample", part, [(p.source, p.prompt) for p in (r.problem for r in loaded.rows[::step])])
     places = [_Place(n, row.offset, row.strict) for n, row in enumerate(loaded.rows)]
     job.write("places", part, places)
-    job.write("count", part, loaded.rows_in)
+    job.write("counted", part, counted)
     job.drop("spool", part, loaded.unreadable)
     texts.leave()
 
 
 def measure_part(job: Job, part: int) -> None:
     """Number the rows of one part, take shared text off them, and measure them."""
-    before = sum(job.read("count", p) for p in range(part))
+    counted: list[Counted] = [job.read("counted", p) for p in range(job.parts)]
+    check_readable(job.source, counted, job.max_unreadable)
+    before = sum(c.rows_in for c in counted[:part])
     boilerplate = _boilerplate(job)
     old, new = Spool.reopen(job.path("read", part)), Spool(_fresh(job, "measured", part))
     rows = []

@@ -124,8 +124,29 @@ def test_a_pass_may_run_again(local: tuple[Job, list[str], dict[str, int]]) -> N
 def test_a_pass_names_the_one_that_is_missing(local: tuple[Job, list[str], dict[str, int]]) -> None:
     job, _, _ = local
     passes.spool(job, 0)
-    with pytest.raises(UserError, match="count is not done"):
+    with pytest.raises(UserError, match="counted is not done"):
         passes.measure_part(job, 2)
+
+
+def test_whether_a_source_is_readable_is_asked_of_all_parts_together(tmp_path: Path) -> None:
+    """An empty file, one without a column that others have, and one of unreadable rows are no reason to stop."""
+    lines = [{k: v for k, v in line.items() if n > 50 or k != "s"} for n, line in enumerate(_lines(90, 3))]
+    _write(tmp_path / "shards" / "0.jsonl", lines[:45])
+    _write(tmp_path / "shards" / "1.jsonl", [{"q": None}] * 5)
+    _write(tmp_path / "shards" / "2.jsonl", [])
+    _write(tmp_path / "shards" / "3.jsonl", lines[45:])
+    source = Source(path=str(tmp_path / "shards"), columns=COLUMNS, domain="math")
+    job = Job(source, tmp_path / "job", 4, matched)
+    _run(job)
+    local = curate([source], {"train": ProblemSet()}, exact_match, tmp_path / "local", seed=1, generators={})
+    assert _kept(job) == sorted(p.id for p in read_problems(local.sets["train"]))
+    assert _reasons(job)["unreadable_row"] == 5
+    strict = replace(job, folder=tmp_path / "strict", max_unreadable=0.01)
+    with pytest.raises(UserError, match="5 of 95 rows can't be read; row 0: 'q' is empty"):
+        _run(strict)
+    other = replace(job, folder=tmp_path / "other", source=source.model_copy(update={"columns": COLUMNS | {"id": "k"}}))
+    with pytest.raises(UserError, match="no row has the column 'k'"):
+        _run(other)
 
 
 def test_what_parts_cannot_do_is_refused_before_anything_is_read(tmp_path: Path) -> None:
