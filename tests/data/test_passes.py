@@ -1,7 +1,9 @@
 """Curation in parts gives the rows that `curate` gives: by the passes alone, and on datatrove's executor."""
 
+import importlib
 import json
 import random
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -153,6 +155,15 @@ def test_what_parts_cannot_do_is_refused_before_anything_is_read(tmp_path: Path)
     with pytest.raises(UserError, match="a generator"):
         Job(Source(generator="arithmetic", rows=5), tmp_path / "job", 2, matched)
     assert not (tmp_path / "job").exists()
+
+
+def test_without_datatrove_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "datatrove", None)
+    monkeypatch.setitem(sys.modules, "datatrove.data", None)
+    monkeypatch.delitem(sys.modules, "ringlite_cli.data.executors", raising=False)
+    with pytest.raises(UserError) as told:
+        importlib.import_module("ringlite_cli.data.executors")
+    assert "ringlite[scale]" in str(told.value.hint)
 
 
 def _note_ids(folder: Path, data: Any, rank: int = 0, world_size: int = 1) -> Iterator[Any]:
