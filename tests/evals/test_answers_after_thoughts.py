@@ -10,6 +10,7 @@ from transformers import AutoTokenizer
 
 from ringlite_cli.evals.evaluate import evaluate, score
 from ringlite_cli.problems import Problem
+from ringlite_cli.recipe.evaluation import EvalSettings
 from ringlite_cli.rewards import Verifiers, VerifierSettings
 from ringlite_cli.runs.files import read_jsonl
 from ringlite_cli.samples import SamplingSettings
@@ -39,7 +40,13 @@ def test_the_verifier_of_an_evaluation_knows_what_the_prompt_opened(tmp_path, op
 
     with Verifiers(VerifierSettings(workers=1)) as verify:
         scores = evaluate(
-            {"p": policy}, {"t": [PROBLEM]}, load, verify, tmp_path, k=2, max_new_tokens=4, prompt_suffix={}
+            {"p": policy},
+            {"t": [PROBLEM]},
+            load,
+            verify,
+            tmp_path,
+            EvalSettings(samples=2, max_new_tokens=4),
+            prompt_suffix={},
         )
     rows = read_jsonl(tmp_path / "responses.jsonl")
     assert {row["thought_opened"] for row in rows} == {"<think>" if opens else ""}

@@ -14,14 +14,23 @@ FOLLOWED = ("train", "c3po", "models")
 """Rooms whose code makes a trained model what it is; floors below read and write files."""
 
 
+def imported_by(node: ast.AST) -> str:
+    """The module that an import names, or a call of `import_apart`; "" for anything else."""
+    if isinstance(node, ast.ImportFrom):
+        return node.module or ""
+    called = isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "import_apart"
+    return str(node.args[0].value) if called and isinstance(node.args[0], ast.Constant) else ""
+
+
 def modules_of(file: Path) -> set[Path]:
     """Files of the followed rooms that a file imports, by itself and by what it imports."""
     found: set[Path] = set()
     todo = [file]
     while todo:
         for node in ast.walk(ast.parse(todo.pop().read_text(encoding="utf-8"))):
-            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("ringlite_cli."):
-                parts = (node.module or "").split(".")[1:]
+            module = imported_by(node)
+            if module.startswith("ringlite_cli."):
+                parts = module.split(".")[1:]
                 path = PACKAGE.joinpath(*parts)
                 path = path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
                 if parts[0] in FOLLOWED and path not in found:
