@@ -7,7 +7,7 @@
     single     one task    near-duplicates and conflicting answers, over all parts
     keep       each part   write what is left
 
-The two passes that see all rows work on some 400 bytes a row and on files; texts are read for the few pairs that are
+The two passes that see all rows hold some 700 bytes a row and work on files; texts are read for the few pairs that are
 compared closely. Each pass writes files of its own under `Job.folder`, so that a pass may be run again.
 """
 
