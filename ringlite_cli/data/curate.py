@@ -141,7 +141,7 @@ def sift(rows: Sequence[Row], verify: Verify, steps: Steps, folder: Path | None 
         row.number = number
     boilerplate = find_boilerplate(rows)
     held = _Held()
-    all_of = Sifted(notes=_shared_texts(rows, boilerplate, steps.prompt_suffix))
+    all_of = Sifted(notes=shared_texts(rows, boilerplate, steps.prompt_suffix))
     for split in PRECEDENCE:
         here = [r for r in rows if r.split == split]
         if not here:
@@ -156,38 +156,55 @@ def sift(rows: Sequence[Row], verify: Verify, steps: Steps, folder: Path | None 
         )
         apart = decontaminate(here, held.rows, features, held.features)
         apart = _then(apart, _leaks(apart.kept, features, held, steps))
-        clean = cleanse(apart.kept, features, steps.languages, require_solution=steps.require_solution)
-        routed, rest = check_by_route(clean.kept, verify, steps.progress)
-        verified = verify_rows(rest, verify, steps.progress, doubts=steps.doubts, keep_doubtful=steps.keep_doubtful)
-        verified.kept += routed.kept
-        verified.drops += routed.drops
-        if steps.order_tests:
-            order_tests(verified.kept, verify, steps.mutants, steps.progress)
-        benchmarks = [r for r in verified.kept if is_benchmark(r)]
-        others = [r for r in verified.kept if not is_benchmark(r)]
-        single = drop_duplicates(
-            others,
-            features,
-            words=steps.equal_words,
-            agree=partial(same_answers, verify),
-            keep_conflicts=steps.keep_doubtful,
-        )
-        for doubt in single.doubtful:
-            _mark_doubtful(doubt)
+        checked = check_rows(apart.kept, features, verify, steps)
+        benchmarks = [r for r in checked.kept if is_benchmark(r)]
+        single = single_rows([r for r in checked.kept if not is_benchmark(r)], features, verify, steps)
         all_of.doubtful += single.doubtful
         single = _then(single, _copies(single.kept, features, steps))
         held.add(benchmarks + single.kept, features if split != PRECEDENCE[-1] else None)
-        all_of.drops += apart.drops + clean.drops + verified.drops + single.drops
-        all_of.traces_stripped += clean.traces_stripped + verified.traces_stripped
-        all_of.mended += clean.mended
-        all_of.doubtful += verified.doubtful
-        all_of.ran += verified.ran + run_aside(apart.drops + clean.drops, verify)
+        all_of.drops += apart.drops + checked.drops + single.drops
+        all_of.traces_stripped += checked.traces_stripped
+        all_of.mended += checked.mended
+        all_of.doubtful += checked.doubtful
+        all_of.ran += checked.ran + run_aside(apart.drops, verify)
     all_of.kept = sorted(held.rows, key=lambda r: r.number)
     all_of.drops.sort(key=lambda d: d.number)
     return all_of
 
 
-def _shared_texts(rows: Sequence[Row], boilerplate: Boilerplate, suffix: Mapping[str, str]) -> dict[str, Any]:
+def check_rows(rows: Sequence[Row], features: Features, verify: Verify, steps: Steps) -> Sifted:
+    """Put the text rules and then the verifiers to rows, each row by itself; rows keep their order."""
+    clean = cleanse(rows, features, steps.languages, require_solution=steps.require_solution)
+    routed, rest = check_by_route(clean.kept, verify, steps.progress)
+    verified = verify_rows(rest, verify, steps.progress, doubts=steps.doubts, keep_doubtful=steps.keep_doubtful)
+    kept = sorted(verified.kept + routed.kept, key=lambda r: r.number)
+    if steps.order_tests:
+        order_tests(kept, verify, steps.mutants, steps.progress)
+    return Sifted(
+        kept,
+        clean.drops + verified.drops + routed.drops,
+        clean.traces_stripped + verified.traces_stripped,
+        clean.mended,
+        verified.doubtful,
+        verified.ran + run_aside(clean.drops, verify),
+    )
+
+
+def single_rows(rows: Sequence[Row], features: Features, verify: Verify, steps: Steps) -> Sifted:
+    """Drop copies and conflicting answers; rows that stay although they conflict get the label `doubtful`."""
+    single = drop_duplicates(
+        rows,
+        features,
+        words=steps.equal_words,
+        agree=partial(same_answers, verify),
+        keep_conflicts=steps.keep_doubtful,
+    )
+    for doubt in single.doubtful:
+        _mark_doubtful(doubt)
+    return single
+
+
+def shared_texts(rows: Sequence[Row], boilerplate: Boilerplate, suffix: Mapping[str, str]) -> dict[str, Any]:
     """Take off prompts what the recipe's suffix says again; for the funnel, what each source's prompts share."""
     cut: Counter[str] = Counter()
     echoing = {source for source in boilerplate.shared if boilerplate.echoes(source, suffix.values())}

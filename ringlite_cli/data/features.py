@@ -123,7 +123,7 @@ def measure(
     workers = workers or len(os.sched_getaffinity(0))
     spooled = bool(rows) and all(r.offset >= 0 for r in rows)
     parts: list[Features] = [_of([], [], context)]
-    writer = _GramFile(folder / "grams.u64") if folder else None
+    writer = GramFile(folder / "grams.u64") if folder else None
     parallel = spooled and workers > 1 and len(rows) >= PARALLEL_FROM
     done = 0
     for part in _by_processes(rows, context, workers) if parallel else _here(rows, context):
@@ -147,7 +147,7 @@ class _Context:
     boilerplate: Boilerplate
 
 
-class _GramFile:
+class GramFile:
     """Grams on their way to disk."""
 
     def __init__(self, path: Path) -> None:

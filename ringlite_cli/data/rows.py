@@ -40,9 +40,22 @@ class Spool:
             self.flush()
         return read_spooled(self._file.fileno(), offset)
 
+    @classmethod
+    def reopen(cls, path: Path) -> "Spool":
+        """Open a spool that `leave` left; what is added goes to its end."""
+        spool = cls.__new__(cls)
+        spool.path = path
+        spool._file = path.open("ab+")
+        spool._end = spool._flushed = path.stat().st_size
+        return spool
+
     def flush(self) -> None:
         self._file.flush()
         self._flushed = self._end
+
+    def leave(self) -> None:
+        """Close the spool and keep its file, which another process may reopen."""
+        self._file.close()
 
     def close(self) -> None:
         self._file.close()
@@ -59,6 +72,9 @@ def read_spooled(descriptor: int, offset: int) -> Problem:
     size = int.from_bytes(start[:4], "little")
     data = start[4 : 4 + size] if size <= len(start) - 4 else os.pread(descriptor, size, offset + 4)
     return Problem(*marshal.loads(data))
+
+
+_NOWHERE = Problem("", "", "")
 
 
 class Row:
@@ -127,6 +143,13 @@ class Row:
     def move_to(self, spool: Spool) -> None:
         """Puts the text into the spool; the row keeps the place."""
         self._offset, self._spool, self._problem = spool.add(self.problem), spool, None
+
+    @classmethod
+    def spooled(cls, spool: Spool, offset: int, split: str) -> "Row":
+        """Return a row whose problem stands in a spool already."""
+        row = cls(_NOWHERE, split)
+        row._offset, row._spool, row._problem = offset, spool, None
+        return row
 
     def change(self, **fields: Any) -> None:
         """Replaces fields of the problem."""

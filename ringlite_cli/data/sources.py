@@ -132,11 +132,43 @@ def _generate(
     return loaded
 
 
+@dataclass(frozen=True)
+class Counted:
+    """How many rows of a source, or of a part of it, were read; what may be wrong with all of them.
+
+    first: the first row that can't be read, and why.   faults: columns that no row has.
+    """
+
+    rows_in: int
+    unreadable: int
+    first: str
+    faults: Sequence[str] = ()
+
+
+def load_files(source: Source, files: Sequence[Path], spool: Spool) -> tuple[Loaded, Counted]:
+    """Read some of a source's files, rows numbered from 0, under the name that the whole source has.
+
+    Whether so much of it can be read is asked when all parts are counted: see `check_readable`.
+    """
+    loaded = Loaded(_unique_name(source, set()), spool=spool)
+    return loaded, _read_rows(source, loaded, set(), None, files) if files else Counted(0, 0, "")
+
+
 def _read(source: Source, loaded: Loaded, max_unreadable: float, ids: set[int], progress: Progress | None) -> Loaded:
-    where = str(local_path(source) or f"hub {source.hub}")
-    adapter, domain = choose(source.adapter, source.columns, where)
+    check_readable(source, [_read_rows(source, loaded, ids, progress)], max_unreadable)
+    return loaded
+
+
+def _where(source: Source) -> str:
+    return str(local_path(source) or f"hub {source.hub}")
+
+
+def _read_rows(
+    source: Source, loaded: Loaded, ids: set[int], progress: Progress | None, files: Sequence[Path] | None = None
+) -> Counted:
+    adapter, domain = choose(source.adapter, source.columns, _where(source))
     name = loaded.name
-    for index, raw in enumerate(_raw_rows(source)):
+    for index, raw in enumerate(_raw_rows(source, files)):
         if index == source.rows:
             break
         if progress and index % _TOLD == 0:
@@ -148,14 +180,14 @@ def _read(source: Source, loaded: Loaded, max_unreadable: float, ids: set[int], 
         except BadRow as error:
             text = raw.text if isinstance(raw, Unreadable) else repr(dict(raw))[:200]
             loaded.unreadable.append(Drop(replace(problem, prompt=_utf8(text)), "unreadable_row", _utf8(str(error))))
-    _check_readable(loaded, where, max_unreadable)
-    if isinstance(adapter, Columns) and (faults := adapter.faults()):
-        raise UserError(faults[0], where=where, hint="mend `columns:`")
-    return loaded
+    first = loaded.unreadable[0] if loaded.unreadable else None
+    why = f"row {first.problem.index}: {first.detail}" if first else ""
+    faults = adapter.faults() if isinstance(adapter, Columns) else []
+    return Counted(loaded.rows_in, len(loaded.unreadable), why, faults)
 
 
-def _raw_rows(source: Source) -> Iterator[RawRow]:
-    files = local_files(source)
+def _raw_rows(source: Source, files: Sequence[Path] | None = None) -> Iterator[RawRow]:
+    files = files or local_files(source)
     if files:
         return chain.from_iterable(map(read_file, files))
     return read_hub(source.hub or "", revision=source.revision, subset=source.subset, split=source.hub_split)
@@ -221,14 +253,20 @@ def _utf8(text: str) -> str:
     return text.encode("utf-8", "backslashreplace").decode()
 
 
-def _check_readable(loaded: Loaded, where: str, max_unreadable: float) -> None:
-    if not loaded.rows_in:
+def check_readable(source: Source, parts: Sequence[Counted], max_unreadable: float = MAX_UNREADABLE) -> None:
+    """Raise UserError where a source, read in one part or several, is empty, mostly unreadable or lacks a column."""
+    where = _where(source)
+    parts = [part for part in parts if part.rows_in]
+    rows_in, unreadable = sum(p.rows_in for p in parts), sum(p.unreadable for p in parts)
+    if not rows_in:
         raise UserError("the source is empty", where=where, hint="check the file, or take the source out")
-    if len(loaded.unreadable) > max_unreadable * loaded.rows_in:
-        first = loaded.unreadable[0]
-        share = f"{len(loaded.unreadable)} of {loaded.rows_in} rows"
+    if unreadable > max_unreadable * rows_in:
+        first = next(part.first for part in parts if part.first)
         raise UserError(
-            f"{share} can't be read; row {first.problem.index}: {first.detail}",
+            f"{unreadable} of {rows_in} rows can't be read; {first}",
             where=where,
             hint="check `adapter:` or `columns:`, mend the file, or raise max_unreadable",
         )
+    absent = [{fault.partition(";")[0] for fault in part.faults} for part in parts]
+    if lacking := [fault for fault in parts[0].faults if all(fault.partition(";")[0] in names for names in absent)]:
+        raise UserError(lacking[0], where=where, hint="mend `columns:`")
