@@ -17,6 +17,10 @@ _Check = Callable[..., bool]
 _OPTIONS = ("My answer is yes.", "My answer is no.", "My answer is maybe.")
 
 
+MOST_CHARACTERS = 1_000_000
+"""A longer response follows no instruction: the checks are linear in it, and this ends them within seconds."""
+
+
 def verify_instructions(answer: object, response: str) -> Verdict:
     """correct when the response follows every instruction.
 
@@ -32,6 +36,8 @@ def verify_instructions(answer: object, response: str) -> Verdict:
         checks = [(name, CHECKS[name], given) for name, given in zip(names, arguments, strict=True)]
     except (ValueError, KeyError, TypeError, AttributeError, AssertionError) as error:
         return Verdict("error", 0.0, 0.0, f"not a list of known instructions: {type(error).__name__} {error}"[:300])
+    if len(response) > MOST_CHARACTERS:
+        return Verdict("wrong", 0.0, 0.0, f"a response of more than {MOST_CHARACTERS:,} characters")
     missed = []
     for name, check, given in checks:
         try:

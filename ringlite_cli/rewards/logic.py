@@ -46,12 +46,16 @@ def _pairs_of(answer: object) -> dict[str, str] | None:
     """{"a": 1} and `a: 1` as names with what they are; None for anything else."""
     if isinstance(answer, dict):
         return {str(k).casefold(): _item(str(v).casefold()) for k, v in answer.items()}
+    if len(str(answer)) > _MAX_CHARACTERS:
+        return None
     text = _MACRO.sub(r"\1", str(answer)).replace("\\", "").strip().strip("{}")
-    found = [
-        re.fullmatch(r"\s*[\"']?([^:,\"']{1,60}?)[\"']?\s*:\s*[\"']?([^:,\"']{1,60}?)[\"']?\s*", part)
-        for part in text.split(",")
-    ]
-    return {m[1].casefold(): _item(m[2].casefold()) for m in found if m} if all(found) and len(found) < 200 else None
+    pairs: dict[str, str] = {}
+    for part in text.split(","):
+        name, colon, value = (piece.strip().strip("\"'") for piece in part.partition(":"))
+        if not (name and colon and value) or ":" in value:
+            return None
+        pairs[name.casefold()] = _item(value.casefold())
+    return pairs
 
 
 def _item(text: str) -> str:

@@ -175,3 +175,11 @@ def test_time_grows_with_the_response_and_not_with_its_square(unit):
     assert {name for name in CHECKS if middle[name] > 30 * max(small[name], 0.004)} == set()
     large = seconds(unit, 1_000_000)
     assert {name for name in CHECKS if large[name] > 30 * max(middle[name], 0.02)} == set()
+
+
+def test_a_response_without_end_follows_nothing() -> None:
+    from ringlite_cli.rewards.instructions import MOST_CHARACTERS, verify_instructions
+
+    asked = '{"instruction_id_list": ["punctuation:no_comma"], "kwargs": [{}]}'
+    assert verify_instructions(asked, "a" * MOST_CHARACTERS).verdict == "correct"
+    assert verify_instructions(asked, "a" * (MOST_CHARACTERS + 1)).verdict == "wrong"
