@@ -57,55 +57,6 @@ def one_width(text: str) -> str:
     return unicodedata.normalize("NFKC", text).translate(_SIGNS)
 
 
-_HAN = "\u3400-\u4dbf\u4e00-\u9fff\u3000-\u303f"
-_HAN_TEXT = re.compile(rf"\\(?:text|mathrm|mbox|textbf)\s*\{{[^{{}}]*[{_HAN}][^{{}}]*\}}|[{_HAN}]+[:：]?")
-_EQUALS = re.compile(rf"(?<=[A-Za-z0-9)}}])\s*(?:等于|为|是)\s*(?=[^\s{_HAN}])")
-_CURRENCY = re.compile(r"^[€£¥]\s*(?=[-+.\d])|(?<=\d)\s*[€£¥]$")
-_BARE_POWER = re.compile(r"\^(-\d+)")  # in LaTeX 10^-3 is 10 with a raised minus, and 3
-_E_NOTATION = re.compile(r"(?<![\w.])([+-]?\d++(?:\.\d*+)?)[eE]([+-]?\d++)\Z")
-
-
-_AND = re.compile(rf"(?<=[^\s{_HAN}])\s*[和或与及]\s*(?=[^\s{_HAN}])")
-_SPACING = re.compile(r"(?<!\\)\\(?:[,;:!> ]|q?quad(?![A-Za-z]))")
-_PERCENT = re.compile(r"\\(?:text|mathrm|mbox)\s*\{\s*per ?cent\s*\}")
-_STARS = re.compile(r"\*\*\s*\(?(-?\d+)\)?")
-_REPEATING = re.compile(r"(?<![\d.])(\d*)\.(\d*)\\(?:overline|bar|dot)\s*\{(\d+)\}(?!\d)")
-_BUILDER = re.compile(
-    r"\\?\{\s*([A-Za-z])\s*(?:\\in\s*\\(?:mathbb|mathbf)\s*\{?\s*R\s*\}?)?\s*(?:\\mid|\||:)(.*)\\?\}\Z"
-)
-_ORDER = re.compile(r"[<>]|\\(?:le|ge|leq|geq|leqslant|geqslant|lt|gt)(?![A-Za-z])")
-
-
-def _fraction_of(repeating: re.Match[str]) -> str:
-    """0.1\\overline{6} is 15/90."""
-    whole, fixed, period = repeating.groups()
-    if len(fixed) + len(period) > 30:
-        return repeating[0]
-    top = int((whole + fixed + period) or "0") - int((whole + fixed) or "0")
-    return rf"\frac{{{top}}}{{{10 ** len(fixed) * (10 ** len(period) - 1)}}}"
-
-
-def _condition(text: str) -> str:
-    """The condition of a set of real numbers that one inequality or more make: {x | x > 2} is x > 2."""
-    found = _BUILDER.match(text)
-    return found[2].removesuffix("\\").strip() if found and _ORDER.search(found[2]) and found[1] in found[2] else text
-
-
-def for_algebra(text: str) -> str:
-    """An answer for a parser of expressions.
-
-    One width, no Chinese words around numbers, 1.5e3 and 10**3 as powers of ten, repeating decimals as fractions, a set
-    by its condition as that condition.
-    """
-    text = _SPACING.sub(" ", _STARS.sub(r"^{\1}", _PERCENT.sub(r"\\%", one_width(text).strip())))
-    text = _condition(_REPEATING.sub(_fraction_of, text).replace(r"\text{infinity}", r"\infty"))
-    text = _EQUALS.sub("=", _AND.sub(",", _CURRENCY.sub("", text)))
-    bare = _HAN_TEXT.sub(" ", text).strip()
-    text = bare if re.search(r"[0-9A-Za-z]", re.sub(r"\\[A-Za-z]+", "", bare)) else text
-    text = text[:-1].rstrip() if text.endswith(".") and not text.endswith("..") else text
-    return _E_NOTATION.sub(r"\1\\times 10^{\2}", _BARE_POWER.sub(r"^{\1}", text))
-
-
 def normalise(text: str) -> str:
     """One spelling for many: width, dollar signs, spacing commands, fraction names, thousands, a final full stop."""
     text = one_width(text).strip().strip("$").strip()

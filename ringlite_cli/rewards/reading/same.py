@@ -397,7 +397,7 @@ def _same_relation(gold: Form, answer: Form, rules: Rules, bound: frozenset[str]
         bare = answer if one[0] else gold
         if not isinstance(bare, Relation):
             names = one[1] or two[1]
-            return _same(one[2], two[2], rules, bound | frozenset(names) | _parameter(one[2], two[2], names))
+            return _same(one[2], two[2], rules, bound | frozenset(names))
     if isinstance(gold, Value) and isinstance(answer, Relation) and _states_a_result(answer):
         return _same(gold, answer.sides[-1], rules, bound)
     if not isinstance(gold, Relation) or not isinstance(answer, Relation):
@@ -419,10 +419,6 @@ def _states_a_result(answer: Relation) -> bool:
         return bool(same_value(node, right.node))
     angle = node.kind == "mul" and node.args[0].name in ("angle", "triangle")
     return angle or (node.kind == "add" and all(term.kind == "sym" for term in node.args))
-
-
-def _parameter(one: Form, two: Form, names: tuple[str, ...]) -> frozenset[str]:
-    return frozenset(names)
 
 
 def _same_named(
