@@ -6,7 +6,8 @@ starts inside. Tags in a finished code block, or between quotes or backticks, ar
 """
 
 import re
-from collections.abc import Sequence
+from array import array
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
 
 Tags = Sequence[tuple[str, str]]
@@ -89,23 +90,30 @@ def _any_case(tag: str) -> str:
 
 
 class _Reader:
-    """Walks over the tags and fences of one response, from left to right."""
+    """Walks over the tags and fences of one response, from left to right.
+
+    It reads them twice and keeps none: 100,000 kept matches cost seconds of garbage collection in a large process.
+    """
 
     def __init__(self, response: str, tags: tuple[tuple[str, str], ...]) -> None:
         self._text, self._tags = response, tags
-        self._marks = list(_pattern(tags).finditer(response))
-        self._closable = self._longest_bare_fences()
+        self._longest = self._longest_bare_fences()
+
+    def _marks(self) -> Iterator[re.Match[str]]:
+        return _pattern(self._tags).finditer(self._text)
 
     def answer(self) -> str:
         start, cut = 0, len(self._text)
         inside = ""  # the tag that closes the thought that is open
         fence = ""  # the marker of the code block that is open
-        for place, mark in enumerate(self._marks):
+        fences = -1  # how many fences stand before this one
+        for mark in self._marks():
+            fences += bool(mark["fence"])
             if inside:
                 if mark["close"] and _same(inside, mark["close"]):
                     start, cut, inside = mark.end(), len(self._text), ""
             elif mark["fence"]:
-                fence = self._after_fence(place, fence)
+                fence = self._after_fence(mark, fences, fence)
             elif mark["close"]:
                 if self._closes(mark, fence):
                     start, fence = mark.end(), ""
@@ -113,23 +121,27 @@ class _Reader:
                 cut, inside = mark.start(), self._end_of(mark["open"])
         return self._text[start:cut]
 
-    def _after_fence(self, place: int, fence: str) -> str:
+    def _after_fence(self, mark: re.Match[str], place: int, fence: str) -> str:
         """The code block that is open after a fence: a block that no later fence closes is none."""
-        mark = self._marks[place]
         marker = mark["fence"]
         if fence:
-            closes = marker[0] == fence[0] and len(marker) >= len(fence) and not mark["info"].strip()
+            closes = marker[0] == fence[0] and len(marker) >= len(fence) and _is_bare(mark)
             return "" if closes else fence
-        return marker if self._closable[place][marker[0]] >= len(marker) else ""
+        return marker if self._longest[marker[0]][place] >= len(marker) else ""
 
-    def _longest_bare_fences(self) -> list[dict[str, int]]:
-        """For each mark, the longest fence without a language among the marks after it, by character."""
-        longest, found = {"`": 0, "~": 0}, []
-        for mark in reversed(self._marks):
-            found.append(dict(longest))
-            if mark["fence"] and not mark["info"].strip():
-                longest[mark["fence"][0]] = max(longest[mark["fence"][0]], len(mark["fence"]))
-        return found[::-1]
+    def _longest_bare_fences(self) -> dict[str, "array[int]"]:
+        """By character: for each fence, the length of the longest fence without a language after it."""
+        longest = {"`": array("l"), "~": array("l")}
+        for mark in self._marks():
+            if mark["fence"]:
+                for character, lengths in longest.items():
+                    own = character == mark["fence"][0] and _is_bare(mark)
+                    lengths.append(len(mark["fence"]) if own else 0)
+        for lengths in longest.values():
+            best = 0
+            for place in range(len(lengths) - 1, -1, -1):
+                lengths[place], best = best, max(best, lengths[place])
+        return longest
 
     def _closes(self, mark: re.Match[str], fence: str) -> bool:
         """Whether a closing tag without an open thought ends one; in a code block only if alone on its line."""
@@ -145,3 +157,8 @@ class _Reader:
 
     def _end_of(self, opened: str) -> str:
         return next(end for start, end in self._tags if _same(start, opened))
+
+
+def _is_bare(fence: re.Match[str]) -> bool:
+    """Whether a fence names no language: such a one alone closes a block."""
+    return not fence["info"].strip()

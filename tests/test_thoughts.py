@@ -1,5 +1,6 @@
 """Where thoughts end: the answer is what stands after the last closed one."""
 
+import gc
 import time
 
 import pytest
@@ -72,3 +73,12 @@ def test_reading_is_linear(unit):
         answer_part("x<think>y" + unit * (size // len(unit)))
         times.append(time.process_time() - started)
     assert times[1] < 25 * max(times[0], 0.02)
+
+
+@pytest.mark.parametrize("unit", ["</think>", "```a\n", "<think>`"])
+def test_reading_keeps_no_object_a_mark(unit):
+    """A reader that keeps them starts garbage collections, which cost seconds in a process of many objects."""
+    gc.collect()
+    before = gc.get_stats()[0]["collections"]
+    answer_part("x<think>y" + unit * 50_000)
+    assert gc.get_stats()[0]["collections"] - before < 10
