@@ -21,6 +21,7 @@ GROUND = {
     "freeing",
     "http_client",
     "model_text",
+    "own_code",
     "thoughts",
     "where",
     "whole",

@@ -1,0 +1,147 @@
+"""Objects of a user's own code, which a recipe names as `module:object`.
+
+The module is looked for where Python looks, and last in the recipe's folder. `fault` says what is wrong with a name
+without importing the module; `load` imports it when the stage needs it.
+"""
+
+import ast
+import importlib
+import os
+import re
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from difflib import get_close_matches
+from importlib.machinery import PathFinder
+from pathlib import Path
+from typing import Any
+
+from ringlite_cli.errors import UserError
+
+_NAME = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*")
+_folder = ""
+
+
+@dataclass(frozen=True, slots=True)
+class OwnCode:
+    """Marks a key of a recipe that takes `module:object`. what: what the object must be, for messages."""
+
+    what: str
+
+
+def is_own(name: object) -> bool:
+    """Return whether a recipe's value names an object of the user's own code."""
+    return isinstance(name, str) and _NAME.fullmatch(name) is not None
+
+
+def use_folder(folder: Path) -> None:
+    """Let modules of this folder be found, here and in processes that are started from now on; forget the last one."""
+    global _folder
+    wanted = str(folder.resolve())
+    kept = [part for part in os.environ.get("PYTHONPATH", "").split(os.pathsep) if part and part != _folder]
+    if _folder and _folder != wanted:
+        sys.path[:] = [part for part in sys.path if part != _folder]
+    if wanted not in sys.path:
+        sys.path.append(wanted)
+        _folder = wanted
+    os.environ["PYTHONPATH"] = os.pathsep.join([*(part for part in kept if part != wanted), wanted])
+
+
+def file_of(name: str) -> Path | None:
+    """Return the source file of an object's module, found without importing anything; None where there is none."""
+    found, path = None, None
+    importlib.invalidate_caches()
+    parts = name.partition(":")[0].split(".")
+    for depth in range(len(parts)):
+        found = PathFinder.find_spec(".".join(parts[: depth + 1]), path)
+        if found is None:
+            return None
+        path = list(found.submodule_search_locations or [])
+    origin = found.origin if found else None
+    return Path(origin) if origin and origin.endswith(".py") else None
+
+
+def fault(name: str) -> str:
+    """Return why an object cannot be found, and what to do; '' where it can. Nothing is imported."""
+    module, _, wanted = name.partition(":")
+    file = file_of(name)
+    if file is None:
+        return (
+            f"{name!r}: no module {module!r}; put {module.replace('.', '/')}.py beside the recipe, or install the "
+            "package that holds it"
+        )
+    try:
+        tree = ast.parse(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError, SyntaxError) as error:
+        line = f":{error.lineno}" if isinstance(error, SyntaxError) and error.lineno else ""
+        return f"{name!r}: {file}{line} is no Python that can be read ({getattr(error, 'msg', error)}); mend it"
+    names = list(_defined(tree))
+    if wanted in names or "*" in names:
+        return ""
+    near = get_close_matches(wanted, names, 1)
+    there = f"did you mean {near[0]!r}?" if near else f"it defines {', '.join(sorted(set(names))[:8]) or 'nothing'}"
+    return f"{name!r}: {file} defines no {wanted!r}; {there}"
+
+
+def _defined(tree: ast.Module) -> Iterator[str]:
+    """The names that a module binds at its top level, those inside `if` and `try` included; "*" for a star import."""
+    waiting: list[ast.stmt] = list(tree.body)
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            yield node.name
+        elif isinstance(node, ast.Import | ast.ImportFrom):
+            yield from (alias.asname or alias.name.partition(".")[0] for alias in node.names)
+        elif isinstance(node, ast.Assign | ast.AnnAssign):
+            targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+            yield from (each.id for target in targets for each in ast.walk(target) if isinstance(each, ast.Name))
+        elif isinstance(node, ast.If | ast.Try | ast.With):
+            waiting += [child for child in ast.walk(node) if isinstance(child, ast.stmt) and child is not node]
+
+
+def call_of(file: Path, name: str) -> ast.Call | None:
+    """Return the call that a module's `name = Something(...)` assigns, as source; None where it is another thing."""
+    for node in ast.parse(file.read_text(encoding="utf-8")).body:
+        targets = (
+            node.targets if isinstance(node, ast.Assign) else [node.target] if isinstance(node, ast.AnnAssign) else []
+        )
+        if any(isinstance(target, ast.Name) and target.id == name for target in targets):
+            return node.value if isinstance(node.value, ast.Call) else None  # type: ignore[union-attr]
+    return None
+
+
+def keyword(call: ast.Call, name: str) -> Any:
+    """Return the literal of a call's keyword. Raises KeyError without the keyword, ValueError for no literal."""
+    for each in call.keywords:
+        if each.arg == name:
+            return ast.literal_eval(each.value)
+    raise KeyError(name)
+
+
+def load(name: str, kind: type | None = None, *, calls: bool = False) -> Any:
+    """Import an object. kind: the class that it must be of. calls: whether it must be callable.
+
+    Raises UserError where it is not there, its module fails, or it is something else.
+    """
+    if why := fault(name):
+        raise UserError(why)
+    module, _, wanted = name.partition(":")
+    file = file_of(name)
+    known = sys.modules.get(module)
+    if known is not None and Path(known.__file__ or "") != file:  # of another recipe's folder
+        del sys.modules[module]
+    try:
+        found = getattr(importlib.import_module(module), wanted)
+    except Exception as error:
+        raise UserError(
+            f"{name!r} cannot be imported ({type(error).__name__}: {error})", where=str(file), hint="mend the module"
+        ) from error
+    if kind is not None and not isinstance(found, kind):
+        raise UserError(
+            f"{name!r} is a {type(found).__name__}, not a {kind.__name__}",
+            where=str(file),
+            hint=f"assign it a {kind.__module__}.{kind.__qualname__}",
+        )
+    if calls and not callable(found):
+        raise UserError(f"{name!r} is a {type(found).__name__}, which cannot be called", where=str(file))
+    return found
