@@ -6,10 +6,11 @@ without importing the module; `load` imports it when the stage needs it.
 
 import ast
 import importlib
+import json
 import os
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from difflib import get_close_matches
 from importlib.machinery import PathFinder
@@ -19,6 +20,8 @@ from typing import Any
 from ringlite_cli.errors import UserError
 
 _NAME = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*")
+_VARIABLE = "RINGLITE_OWN_CODE"
+_declared: set[str] = set(json.loads(os.environ.get(_VARIABLE, "[]")))
 _folder = ""
 
 
@@ -34,17 +37,31 @@ def is_own(name: object) -> bool:
     return isinstance(name, str) and _NAME.fullmatch(name) is not None
 
 
-def use_folder(folder: Path) -> None:
-    """Let modules of this folder be found, here and in processes that are started from now on; forget the last one."""
+def declare(names: Iterable[str], folder: Path | None) -> None:
+    """Make a recipe's own objects known, here and in processes that are started from now on; forget the last recipe's.
+
+    folder: where modules are looked for last, after all places where Python looks; None where there are no names.
+    """
     global _folder
-    wanted = str(folder.resolve())
-    kept = [part for part in os.environ.get("PYTHONPATH", "").split(os.pathsep) if part and part != _folder]
-    if _folder and _folder != wanted:
-        sys.path[:] = [part for part in sys.path if part != _folder]
-    if wanted not in sys.path:
-        sys.path.append(wanted)
-        _folder = wanted
-    os.environ["PYTHONPATH"] = os.pathsep.join([*(part for part in kept if part != wanted), wanted])
+    _declared.clear()
+    _declared.update(names)
+    os.environ[_VARIABLE] = json.dumps(sorted(_declared))
+    wanted = str(folder.resolve()) if folder else ""
+    paths = [part for part in os.environ.get("PYTHONPATH", "").split(os.pathsep) if part and part != _folder]
+    if _folder in sys.path:
+        sys.path.remove(_folder)
+    _folder = "" if wanted in sys.path else wanted
+    if _folder:
+        sys.path.append(_folder)
+    if folder and wanted not in paths:
+        paths.append(wanted)
+    if paths or "PYTHONPATH" in os.environ:
+        os.environ["PYTHONPATH"] = os.pathsep.join(paths)
+
+
+def is_declared(name: str) -> bool:
+    """Return whether the recipe at hand names this object. A row of data may not bring one along."""
+    return name in _declared
 
 
 def file_of(name: str) -> Path | None:
@@ -67,8 +84,8 @@ def fault(name: str) -> str:
     file = file_of(name)
     if file is None:
         return (
-            f"{name!r}: no module {module!r}; put {module.replace('.', '/')}.py beside the recipe, or install the "
-            "package that holds it"
+            f"{name!r}: no module {module!r}; put {module.replace('.', '/')}.py beside the recipe or on "
+            "PYTHONPATH, or install the package that holds it"
         )
     try:
         tree = ast.parse(file.read_text(encoding="utf-8"))

@@ -143,7 +143,8 @@ def data_of(problems: Sequence[Problem]) -> dict[str, Any]:
 
 def by_domain(problems: Sequence[Problem]) -> dict[str, list[Problem]]:
     """Problems by domain, so that a mixed set is scored as one task per domain."""
-    tasks = {domain: [problem for problem in problems if problem.domain == domain] for domain in DOMAINS}
+    names = [*DOMAINS, *sorted({problem.domain for problem in problems} - set(DOMAINS))]
+    tasks = {domain: [problem for problem in problems if problem.domain == domain] for domain in names}
     return {domain: members for domain, members in tasks.items() if members}
 
 
