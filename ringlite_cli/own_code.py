@@ -119,11 +119,10 @@ def _defined(tree: ast.Module) -> Iterator[str]:
 def call_of(file: Path, name: str) -> ast.Call | None:
     """Return the call that a module's `name = Something(...)` assigns, as source; None where it is another thing."""
     for node in ast.parse(file.read_text(encoding="utf-8")).body:
-        targets = (
-            node.targets if isinstance(node, ast.Assign) else [node.target] if isinstance(node, ast.AnnAssign) else []
-        )
-        if any(isinstance(target, ast.Name) and target.id == name for target in targets):
-            return node.value if isinstance(node.value, ast.Call) else None  # type: ignore[union-attr]
+        if isinstance(node, ast.Assign | ast.AnnAssign):
+            targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+            if any(isinstance(target, ast.Name) and target.id == name for target in targets):
+                return node.value if isinstance(node.value, ast.Call) else None
     return None
 
 

@@ -8,9 +8,10 @@ from collections.abc import Mapping
 from math import ceil
 from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from ringlite_cli.errors import RecipeErrors, UserError
+from ringlite_cli.own_code import OwnCode, is_own
 from ringlite_cli.recipe.algorithms import AlgorithmName, algorithms, facts
 from ringlite_cli.recipe.batch_plan import CPU_ROW_TOKENS, BatchPlan, Scope, resolve_batch
 from ringlite_cli.recipe.budget_schedule import BudgetSchedule, Kind
@@ -20,6 +21,23 @@ from ringlite_cli.recipe.tracking import tracker_faults
 from ringlite_cli.recipe.trl_fields import check_trl, trl_default
 
 Cut = Literal["exact", "whole"]
+SAMPLINGS = ("shuffle", "difficulty")
+
+
+def _known_sampling(name: str) -> str:
+    if name in SAMPLINGS or is_own(name):
+        return name
+    raise ValueError(f"input should be {' or '.join(map(repr, SAMPLINGS))} or module:object, not {name!r}")
+
+
+def _own_object(name: str) -> str:
+    if is_own(name):
+        return name
+    raise ValueError(f"{name!r} does not name an object; write module:object, as in mine:draw")
+
+
+Sampling = Annotated[str, AfterValidator(_known_sampling), OwnCode("a prompt source")]
+OwnObject = Annotated[str, AfterValidator(_own_object), OwnCode("a function")]
 
 
 class C3POSettings(Section):
@@ -145,7 +163,12 @@ class VllmServer(Section):
 class RlSettings(C3POSettings):
     """All settings of an RL run, whatever its policy, problems and seed."""
 
-    sampling: Literal["shuffle", "difficulty"] = Field("shuffle", description="how a step's prompts are drawn")
+    sampling: Sampling = Field(
+        "shuffle", description="how a step's prompts are drawn: shuffle, difficulty, or module:object, a prompt source"
+    )
+    rollout_func: OwnObject | None = Field(
+        None, description="module:object, a rollout_func of TRL that draws the responses; default: transformers or vllm"
+    )
     rest_rollouts: int = Field(8, ge=0, description="rollouts that a solved prompt rests for (sampling: difficulty)")
     domain_mix: dict[Part, Probability] | None = Field(
         None, description="share of a step's prompts per domain or label"

@@ -10,7 +10,7 @@ from pydantic import AfterValidator, Field, model_validator
 
 from ringlite_cli.own_code import OwnCode, is_own
 from ringlite_cli.problems import DEFAULT_SUFFIX, ROUTES
-from ringlite_cli.recipe.c3po import RlSettings
+from ringlite_cli.recipe.c3po import OwnObject, RlSettings
 from ringlite_cli.recipe.endpoint import EndpointSettings
 from ringlite_cli.recipe.engine import Engine
 from ringlite_cli.recipe.evaluation import EvalSettings
@@ -27,14 +27,7 @@ def _known_verifier(name: str) -> str:
     return name
 
 
-def _own_object(name: str) -> str:
-    if not is_own(name):
-        raise ValueError(f"{name!r} does not name an object; write module:object, as in mine:HAIKU")
-    return name
-
-
 Verifier = Annotated[str, AfterValidator(_known_verifier), OwnCode("a reward")]
-OwnDomain = Annotated[str, AfterValidator(_own_object), OwnCode("a Domain")]
 AdapterName = Annotated[str, OwnCode("an adapter")]
 TaskName = Annotated[str, OwnCode("a Task")]
 Split = Literal["train", "select", "eval"]
@@ -359,7 +352,7 @@ class RecipeHead(Section):
     note: str = Field("", description="shown on top of the report")
     model: Model = Field(description="the model that training starts from")
     prompt_suffix: dict[Domain, str] = Field(DEFAULT_SUFFIX, description="domain -> text after its prompts (§3.3)")
-    domains: dict[str, OwnDomain] = Field({}, description="further reward domains: name -> module:object, a Domain")
+    domains: dict[str, OwnObject] = Field({}, description="further reward domains: name -> module:object, a Domain")
     rewards: Rewards = Field(Rewards(), description="how responses are verified")
     engine: Engine = Field(Engine(), description="what draws responses for select, eval and curation")
 
