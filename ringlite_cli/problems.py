@@ -64,7 +64,7 @@ class Verdict:
     reward: float
     seconds: float = 0.0
     detail: str = ""
-    numbers: Mapping[str, float] = field(default_factory=dict)
+    numbers: Mapping[str, float] = field(default_factory=dict, hash=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "detail", remark(self.detail))

@@ -8,16 +8,38 @@ from pathlib import Path
 from ringlite_cli.errors import UserError
 from ringlite_cli.evals.tasks.base import Task, load_problems
 from ringlite_cli.own_code import is_own, load
-from ringlite_cli.problems import DOMAINS, Problem, read_problems
+from ringlite_cli.problems import Problem, read_problems
+
+_LISTED = [
+    "gsm8k",
+    "math500",
+    "aime24",
+    "aime25",
+    "amc",
+    "cnmo24",
+    "livemathbench",
+    "minerva",
+    "olympiadbench",
+    "gpqa_diamond",
+    "theoremqa",
+    "humaneval",
+    "mbpp",
+    "leetcode",
+    "livecodebench",
+    "codeforces",
+    "ifeval",
+    "countdown",
+    "sudoku",
+]
+"""The order in which users see tasks; a file whose task is not named here comes after these."""
 
 
 def _found() -> dict[str, Task]:
-    """The value `TASK` of each file beside this one, by its name: domain by domain, those of few responses first."""
+    """The value `TASK` of each file beside this one, by its name."""
     names = sorted(file.stem for file in Path(__file__).parent.glob("[a-z]*.py"))
     modules = [import_module(f"{__name__}.{name}") for name in names]
-    tasks = [module.TASK for module in modules if hasattr(module, "TASK")]
-    places = list(DOMAINS)
-    return {task.name: task for task in sorted(tasks, key=lambda t: (places.index(t.domain), t.k, t.name))}
+    tasks = {module.TASK.name: module.TASK for module in modules if hasattr(module, "TASK")}
+    return {name: tasks[name] for name in [*_LISTED, *sorted(tasks.keys() - set(_LISTED))] if name in tasks}
 
 
 TASKS: dict[str, Task] = _found()

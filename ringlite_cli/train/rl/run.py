@@ -18,6 +18,7 @@ from ringlite_cli.own_code import is_own, load
 from ringlite_cli.problems import DEFAULT_SUFFIX, VERDICT_REVISION, Problem, Verify, chat_messages
 from ringlite_cli.recipe.c3po import RlSettings, starts_server
 from ringlite_cli.recipe.guard import Guard
+from ringlite_cli.runs.catalogue.own import write_own
 from ringlite_cli.runs.files import MetricsWriter, read_jsonl
 from ringlite_cli.thoughts import tags_of
 from ringlite_cli.train.base_model import compute_dtype, is_mixture
@@ -25,6 +26,7 @@ from ringlite_cli.train.engine.start import Watch, end_generation, generation_fo
 from ringlite_cli.train.guard.attempts import with_rollbacks
 from ringlite_cli.train.guard.history import History
 from ringlite_cli.train.resume.checkpoints import check_ranks, drop_unsound, go_back_to, last_checkpoint, start_afresh
+from ringlite_cli.train.rl.measures import own_metrics
 from ringlite_cli.train.rl.opened_thoughts import opened_by_template
 from ringlite_cli.train.rl.prompts import DifficultySource, PromptSource, draw_prompts, own_source
 from ringlite_cli.train.rl.row_layout import mean_prompt_tokens, row_layout
@@ -88,6 +90,7 @@ def run_rl(
     world_size = int(os.environ.get("WORLD_SIZE", "1"))
     settings.check(world_size=world_size)
     problems = _with_unique_ids(problems)
+    own = own_metrics(settings.algorithm, problems)
     tokenizer = _load_tokenizer(policy)
     asked = model or ModelOptions()
     run = _Run(
@@ -105,6 +108,8 @@ def run_rl(
     args = run.config(world_size)
     if not resume and args.process_index == 0:
         History.forget(out)
+    if args.process_index == 0:
+        write_own(out, own)
     guard, updates = settings.guard or Guard(), settings.updates_per_rollout
     trainer = with_rollbacks(partial(run.attempt, args), out, guard, updates, PartialState())
     _save_policy(trainer, tokenizer, out / "policy", run.model.dtype)

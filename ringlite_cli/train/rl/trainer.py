@@ -40,12 +40,13 @@ from ringlite_cli.c3po.router import RouterTap, router_parameters
 from ringlite_cli.c3po.schedule import Budget
 from ringlite_cli.errors import Diverged, UserError
 from ringlite_cli.models import register
+from ringlite_cli.runs.catalogue.own import means
 from ringlite_cli.train.resume.checkpoints import load_weights
 from ringlite_cli.train.rl.config import C3POConfig
 from ringlite_cli.train.rl.model_checks import probe
 from ringlite_cli.train.rl.pending_updates import PendingUpdates
 from ringlite_cli.train.rl.prompts import PromptSource
-from ringlite_cli.train.rl.reward import overlap_of, seconds_by_domain
+from ringlite_cli.train.rl.reward import numbers_of, overlap_of, seconds_by_domain
 from ringlite_cli.train.rl.rollout import Rollout, rollout_stats, selection_stats
 from ringlite_cli.train.rl.rows import check_dataset, derive_rows
 from ringlite_cli.train.rl.run_state import RunState, WhenSharded
@@ -112,6 +113,7 @@ class C3POTrainer(GRPOTrainer):
         self._seconds = {"rollout": 0.0, "reward": 0.0}
         self._domain_seconds: defaultdict[str, float] = defaultdict(float)
         self._overlaps: list[float] = []
+        self._numbers_of_rewards: list[dict[str, float]] = []  # of a rank and a batch each
         self._updates: list[Update] = []
         self._warned_of_short_step = False
         self._planner = Planner(args, self.accelerator, self.num_generations, skip_truncated=self.skip_truncated)
@@ -139,7 +141,7 @@ class C3POTrainer(GRPOTrainer):
         if position == 0 or not self._updates:
             started = time.perf_counter()
             self._seconds = {"rollout": 0.0, "reward": 0.0}
-            self._domain_seconds, self._overlaps = defaultdict(float), []
+            self._domain_seconds, self._overlaps, self._numbers_of_rewards = defaultdict(float), [], []
             batches, rollout = self._collect(generation_batch)
             self._seconds["rollout"] = time.perf_counter() - started - self._seconds["reward"]
             self._updates = self._plan(batches, rollout)
@@ -210,6 +212,7 @@ class C3POTrainer(GRPOTrainer):
         rewards = super()._calculate_rewards(*args, **kwargs)
         self._seconds["reward"] += time.perf_counter() - started
         self._overlaps.append(overlap_of(self._pending_metrics))
+        self._numbers_of_rewards += gather_object([numbers_of(self._pending_metrics)])
         ranks = gather_object([seconds_by_domain(self._pending_metrics)])
         for domain in {domain for seconds in ranks for domain in seconds}:
             self._domain_seconds[domain] += max(seconds.get(domain, 0.0) for seconds in ranks)
@@ -392,6 +395,8 @@ class C3POTrainer(GRPOTrainer):
         stats |= {f"{name}_seconds": seconds if all_picks else 0.0 for name, seconds in self._seconds.items()}
         stats["reward_overlap"] = sum(self._overlaps) / len(self._overlaps) if all_picks and self._overlaps else 0.0
         stats["reward_seconds_by_domain"] = dict(sorted(self._domain_seconds.items())) if all_picks else {}
+        if all_picks is not None:
+            stats = means(self._numbers_of_rewards) | stats  # no number takes the place of a column
         if all_picks is not None and self.budget.change:
             stats["budget_change"] = self.budget.change
         return stats | rollout_stats(rollout, self.num_generations)
