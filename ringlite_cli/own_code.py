@@ -20,8 +20,9 @@ from typing import Any
 from ringlite_cli.errors import UserError
 
 _NAME = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*")
-_VARIABLE = "RINGLITE_OWN_CODE"
-_declared: set[str] = set(json.loads(os.environ.get(_VARIABLE, "[]")))
+VARIABLE = "RINGLITE_OWN_CODE"
+"""The environment variable that tells processes what their parent declared."""
+_declared: set[str] = set()
 _folder = ""
 
 
@@ -45,18 +46,24 @@ def declare(names: Iterable[str], folder: Path | None) -> None:
     global _folder
     _declared.clear()
     _declared.update(names)
-    os.environ[_VARIABLE] = json.dumps(sorted(_declared))
-    wanted = str(folder.resolve()) if folder else ""
-    paths = [part for part in os.environ.get("PYTHONPATH", "").split(os.pathsep) if part and part != _folder]
     if _folder in sys.path:
         sys.path.remove(_folder)
-    _folder = "" if wanted in sys.path else wanted
-    if _folder:
+    _folder = str(folder.resolve()) if folder else ""
+    os.environ[VARIABLE] = json.dumps({"names": sorted(_declared), "folder": _folder})
+    if _folder in sys.path:
+        _folder = ""  # not ours to take away
+    elif _folder:
         sys.path.append(_folder)
-    if folder and wanted not in paths:
-        paths.append(wanted)
-    if paths or "PYTHONPATH" in os.environ:
-        os.environ["PYTHONPATH"] = os.pathsep.join(paths)
+
+
+def _take_over() -> None:
+    """Know what the process that started this one knew."""
+    global _folder
+    known = json.loads(os.environ.get(VARIABLE, "{}"))
+    _declared.update(known.get("names", ()))
+    _folder = known.get("folder", "")
+    if _folder and _folder not in sys.path:
+        sys.path.append(_folder)
 
 
 def is_declared(name: str) -> bool:
@@ -154,10 +161,13 @@ def load(name: str, kind: type | None = None, *, calls: bool = False) -> Any:
         ) from error
     if kind is not None and not isinstance(found, kind):
         raise UserError(
-            f"{name!r} is a {type(found).__name__}, not a {kind.__name__}",
+            f"{name!r} is of type {type(found).__name__}, not {kind.__name__}",
             where=str(file),
             hint=f"assign it a {kind.__module__}.{kind.__qualname__}",
         )
     if calls and not callable(found):
-        raise UserError(f"{name!r} is a {type(found).__name__}, which cannot be called", where=str(file))
+        raise UserError(f"{name!r} is of type {type(found).__name__}, which cannot be called", where=str(file))
     return found
+
+
+_take_over()

@@ -14,6 +14,7 @@ from concurrent.futures import Future
 from dataclasses import replace
 from pathlib import Path
 
+from ringlite_cli.own_code import VARIABLE
 from ringlite_cli.problems import Verdict
 
 _WORKER = Path(__file__).parent / "math_worker.py"
@@ -23,7 +24,7 @@ MODEL_MB = 65_536
 _CACHE = 65_536
 
 _Key = tuple[tuple[str, ...], str, float]
-_KEPT = ("PATH", "HOME", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "PYTHONPATH", "TMPDIR")
+_KEPT = ("PATH", "HOME", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "PYTHONPATH", "TMPDIR", VARIABLE)
 _KEPT_FOR_MODELS = ("CUDA_VISIBLE_DEVICES", "HF_HOME", "HF_HUB_CACHE", "HF_HUB_OFFLINE", "HF_HUB_DISABLE_TELEMETRY")
 
 
