@@ -23,7 +23,14 @@ from ringlite_cli.train.base_model import compute_dtype, is_mixture
 from ringlite_cli.train.engine.start import Watch, end_generation, generation_for, phase_stats
 from ringlite_cli.train.guard.attempts import with_rollbacks
 from ringlite_cli.train.guard.history import History
-from ringlite_cli.train.resume.checkpoints import check_ranks, drop_unsound, go_back_to, last_checkpoint, start_afresh
+from ringlite_cli.train.resume.agreed import read_by_one
+from ringlite_cli.train.resume.checkpoints import (
+    check_ranks,
+    go_back_to,
+    last_checkpoint,
+    set_unsound_aside,
+    start_afresh,
+)
 from ringlite_cli.train.rl.opened_thoughts import opened_by_template
 from ringlite_cli.train.rl.prompts import DifficultySource, draw_prompts
 from ringlite_cli.train.rl.row_layout import mean_prompt_tokens, row_layout
@@ -82,8 +89,6 @@ def run_rl(
     With resume, a run that was stopped goes on from its last checkpoint and ends with the same weights.
     Raises UserError for input that cannot work, WorkFailed where it did not, Interrupted after Ctrl-C or SIGTERM.
     """
-    from accelerate import PartialState
-
     world_size = int(os.environ.get("WORLD_SIZE", "1"))
     settings.check(world_size=world_size)
     problems = _with_unique_ids(problems)
@@ -105,6 +110,8 @@ def run_rl(
     if not resume and args.process_index == 0:
         History.forget(out)
     guard, updates = settings.guard or Guard(), settings.updates_per_rollout
+    from accelerate import PartialState
+
     trainer = with_rollbacks(partial(run.attempt, args), out, guard, updates, PartialState())
     _save_policy(trainer, tokenizer, out / "policy", run.model.dtype)
     return _result(out, read_jsonl(run.metrics))
@@ -174,15 +181,15 @@ class _Run:
 
     def attempt(self, args: Any, history: History) -> Any:
         """Train from the last checkpoint, or from the start, to the end; return the trainer."""
+        from accelerate import PartialState
+
         settings, own = self.settings, copy(args)
         rows = self._rows(history)
-        with own.main_process_first(local=False):  # one rank puts the folder in order, the others find it so
-            if own.process_index == 0:
-                resume = self.resume or history.attempt > 0
-                _prepare_folder(history, resume, settings.steps, settings.updates_per_rollout)
-        found = last_checkpoint(self.checkpoints)
-        if found:
-            check_ranks(found[0], own.world_size)
+        resume = self.resume or history.attempt > 0
+        prepare = partial(
+            _prepare_folder, history, resume, settings.steps, settings.updates_per_rollout, own.world_size
+        )
+        found = read_by_one(prepare, PartialState())
         rollouts = self.out / "rollouts.jsonl"
         with MetricsWriter(self.metrics) as metrics_file, MetricsWriter(rollouts) as rollouts_file:
             with generation_for(own, self._watch()):
@@ -246,20 +253,22 @@ class _Run:
         return trainer
 
 
-def _prepare_folder(history: History, resume: bool, steps: int, updates_per_rollout: int) -> None:
-    """Takes the logs back to the last whole checkpoint, or removes an earlier run altogether.
+def _prepare_folder(
+    history: History, resume: bool, steps: int, updates_per_rollout: int, ranks: int
+) -> tuple[Path, int] | None:
+    """Take the logs back to the last whole checkpoint, and return it; or set an earlier run aside, and return None.
 
-    Raises UserError where that checkpoint is past the last step: nothing would be trained.
+    Raises UserError where that checkpoint is past the last step, for nothing would be trained, or of other ranks.
     """
     folder = history.folder
     checkpoints, metrics, rollouts = folder / "checkpoints", folder / "metrics.jsonl", folder / "rollouts.jsonl"
     checkpoints.mkdir(parents=True, exist_ok=True)
-    drop_unsound(checkpoints)
+    set_unsound_aside(checkpoints)
     found = last_checkpoint(checkpoints) if resume else None
     if found is None:
         start_afresh(checkpoints, metrics, rollouts)
         history.go_on_from(0)
-        return
+        return None
     path, step = found
     if step > steps:
         raise UserError(
@@ -267,9 +276,11 @@ def _prepare_folder(history: History, resume: bool, steps: int, updates_per_roll
             where=str(path),
             hint="give more steps, or start afresh (--fresh)",
         )
+    check_ranks(path, ranks)
     history.go_on_from(step)
     go_back_to(step, metrics)
     go_back_to(-(-step // updates_per_rollout) * updates_per_rollout, rollouts)  # logged when planned
+    return found
 
 
 def _with_unique_ids(problems: Sequence[Problem]) -> Sequence[Problem]:

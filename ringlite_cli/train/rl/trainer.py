@@ -39,6 +39,7 @@ from ringlite_cli.c3po.router import RouterTap, router_parameters
 from ringlite_cli.c3po.schedule import Budget
 from ringlite_cli.errors import Diverged, UserError
 from ringlite_cli.models import register
+from ringlite_cli.train.finite import FiniteGradients
 from ringlite_cli.train.resume.checkpoints import load_weights
 from ringlite_cli.train.rl.config import C3POConfig
 from ringlite_cli.train.rl.model_checks import probe
@@ -57,7 +58,7 @@ log = logging.getLogger(__name__)
 Row = dict[str, Any]
 
 
-class C3POTrainer(GRPOTrainer):
+class C3POTrainer(FiniteGradients, GRPOTrainer):
     """See the top of this file. `on_rollout(rows)` gets every response of a rollout, on the main rank."""
 
     _tag_names: ClassVar = ["trl", "c3po"]

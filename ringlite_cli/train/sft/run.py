@@ -13,6 +13,7 @@ import math
 import random
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,7 +24,15 @@ from ringlite_cli.problems import Problem, chat_messages
 from ringlite_cli.runs.files import read_json, write_json
 from ringlite_cli.train.base_model import compute_dtype, save_plain
 from ringlite_cli.train.devices import on_one_gpu
-from ringlite_cli.train.resume.checkpoints import check_ranks, drop_unsound, last_checkpoint, load_weights
+from ringlite_cli.train.finite import FiniteGradients
+from ringlite_cli.train.resume.agreed import read_by_one
+from ringlite_cli.train.resume.checkpoints import (
+    check_ranks,
+    last_checkpoint,
+    load_weights,
+    set_unsound_aside,
+    start_afresh,
+)
 from ringlite_cli.whole import remove, whole
 
 if TYPE_CHECKING:
@@ -87,15 +96,7 @@ def run_sft(
     trainer.add_callback(Keeper(trainer))
     if resume and (kept := _all_kept(out_dir, total)):
         return SftResult(kept, kept[-1]["tokens_trained"], total, True)
-    with args.main_process_first(local=False):
-        if args.process_index == 0:
-            drop_unsound(out_dir / "trainer")
-            if not resume or last_checkpoint(out_dir / "trainer") is None:
-                for name in ("trainer", "checkpoints", "checkpoints.json"):
-                    remove(out_dir / name)
-    last = last_checkpoint(out_dir / "trainer")
-    if last:
-        check_ranks(last[0], args.world_size)
+    last = read_by_one(partial(_prepare_folder, out_dir, resume, args.world_size), trainer.accelerator.state)
     trainer.train(resume_from_checkpoint=str(last[0]) if last else None)
     trainer.accelerator.wait_for_everyone()
     steps = int(trainer.state.global_step)
@@ -103,6 +104,19 @@ def run_sft(
     if steps >= total and args.process_index == 0:
         remove(out_dir / "trainer")
     return SftResult(checkpoints, int(trainer.loss_tokens), steps, steps >= total)
+
+
+def _prepare_folder(out_dir: Path, resume: bool, ranks: int) -> tuple[Path, int] | None:
+    """Return the last whole checkpoint with its step; None, with an earlier run set aside, where there is none."""
+    set_unsound_aside(out_dir / "trainer")
+    last = last_checkpoint(out_dir / "trainer") if resume else None
+    if last is None:
+        for name in ("trainer", "checkpoints"):
+            start_afresh(out_dir / name)
+        remove(out_dir / "checkpoints.json")
+    else:
+        check_ranks(last[0], ranks)
+    return last
 
 
 def _rows(problems: Sequence[Problem], suffix: Mapping[str, str], seed: int) -> "Dataset":
@@ -191,7 +205,7 @@ def _counting_trainer() -> type["SFTTrainer"]:
     import_apart("trl.trainer.sft_trainer")
     from trl import SFTTrainer
 
-    class CountingSFTTrainer(SFTTrainer):
+    class CountingSFTTrainer(FiniteGradients, SFTTrainer):
         loss_tokens = 0  # over all ranks and all steps of the run
         saved_dtype: str | None = None  # of the checkpoints for later stages
 
