@@ -4,6 +4,7 @@ import os
 import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from copy import copy
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -17,7 +18,9 @@ from ringlite_cli.models import register
 from ringlite_cli.problems import DEFAULT_SUFFIX, VERDICT_REVISION, Problem, Verify, chat_messages
 from ringlite_cli.recipe.c3po import RlSettings, starts_server
 from ringlite_cli.recipe.guard import Guard
+from ringlite_cli.runs import rollouts
 from ringlite_cli.runs.files import MetricsWriter, read_jsonl
+from ringlite_cli.runs.rollouts import RolloutWriter
 from ringlite_cli.thoughts import tags_of
 from ringlite_cli.train.base_model import compute_dtype, is_mixture
 from ringlite_cli.train.engine.start import Watch, end_generation, generation_for, phase_stats
@@ -190,8 +193,10 @@ class _Run:
             _prepare_folder, history, resume, settings.steps, settings.updates_per_rollout, own.world_size
         )
         found = read_by_one(prepare, PartialState())
-        rollouts = self.out / "rollouts.jsonl"
-        with MetricsWriter(self.metrics) as metrics_file, MetricsWriter(rollouts) as rollouts_file:
+        with (
+            self._log(MetricsWriter, self.metrics) as metrics_file,
+            self._log(RolloutWriter, self.out) as rollouts_file,
+        ):
             with generation_for(own, self._watch()):
                 trainer = self._trainer(own, rows, rollouts_file)
             guarding = self._guarding(trainer, history)
@@ -200,6 +205,12 @@ class _Run:
             finally:
                 end_generation(trainer)
         return trainer
+
+    def _log(self, writer: Callable[[Path], Any], place: Path) -> Any:
+        """A log that the main rank writes; other ranks open nothing, for a second process would cut what it writes."""
+        from accelerate import PartialState
+
+        return writer(place) if PartialState().is_main_process else nullcontext(None)
 
     def _rows(self, history: History) -> list[Row]:
         updates = self.settings.updates_per_rollout
@@ -226,7 +237,7 @@ class _Run:
         mix, rest = self.settings.domain_mix, self.settings.rest_rollouts
         return DifficultySource(self.problems, self.as_row, mix, self.seed, draws_all=draws_all, rest=rest)
 
-    def _trainer(self, args: Any, rows: list[Row], rollouts_file: MetricsWriter) -> Any:
+    def _trainer(self, args: Any, rows: list[Row], rollouts_file: RolloutWriter | None) -> Any:
         from datasets import Dataset
         from transformers import PrinterCallback
 
@@ -235,6 +246,7 @@ class _Run:
         opened = opened_by_template(self.tokenizer, args.chat_template_kwargs or {}, tags_of(self.verify))
 
         def log_rollout(made: list[Row]) -> None:
+            assert rollouts_file is not None  # the main rank alone is given rollouts
             rollouts_file.extend(row | {"thought_opened": opened, "revision": VERDICT_REVISION} for row in made)
 
         os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")  # TRL would send some when it starts
@@ -261,12 +273,13 @@ def _prepare_folder(
     Raises UserError where that checkpoint is past the last step, for nothing would be trained, or of other ranks.
     """
     folder = history.folder
-    checkpoints, metrics, rollouts = folder / "checkpoints", folder / "metrics.jsonl", folder / "rollouts.jsonl"
+    checkpoints, metrics = folder / "checkpoints", folder / "metrics.jsonl"
     checkpoints.mkdir(parents=True, exist_ok=True)
     set_unsound_aside(checkpoints)
     found = last_checkpoint(checkpoints) if resume else None
     if found is None:
-        start_afresh(checkpoints, metrics, rollouts)
+        start_afresh(checkpoints, metrics)
+        rollouts.forget(folder)
         history.go_on_from(0)
         return None
     path, step = found
@@ -279,7 +292,7 @@ def _prepare_folder(
     check_ranks(path, ranks)
     history.go_on_from(step)
     go_back_to(step, metrics)
-    go_back_to(-(-step // updates_per_rollout) * updates_per_rollout, rollouts)  # logged when planned
+    rollouts.go_back_to(folder, -(-step // updates_per_rollout) * updates_per_rollout)  # logged when planned
     return found
 
 
@@ -310,7 +323,7 @@ def _load_tokenizer(policy: Path) -> Any:
 
 def _train(
     trainer: Any,
-    metrics: MetricsWriter,
+    metrics: MetricsWriter | None,
     on_step: Callable[[Row], None] | None,
     checkpoint: str | None,
     guarding: Any,
@@ -339,6 +352,7 @@ def _train(
         }
 
     def write(row: Row) -> None:
+        assert metrics is not None  # the main rank alone writes rows
         metrics.append(row)
         if on_step is not None:
             on_step(row)
