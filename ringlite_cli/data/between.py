@@ -104,7 +104,7 @@ class Folder:
 
     def write_arrays(self, kind: str, part: int, arrays: Arrays) -> None:
         with whole(self.file(kind, part, ".npz")) as partial, partial.open("wb") as file:
-            np.savez(file, **arrays)
+            np.savez(file, allow_pickle=False, **arrays)
 
     def read_arrays(self, kind: str, part: int, *names: str) -> dict[str, NDArray[Any]]:
         """The arrays of those names."""
@@ -117,7 +117,7 @@ class Folder:
 
     def write_places(self, kind: str, part: int, places: Places) -> None:
         names = {"known": places.verified.known, "codes": places.verified.codes}
-        own = {"position": places.position, "offset": places.offset, "strict": places.strict}
+        own: dict[str, NDArray[Any]] = {"position": places.position, "offset": places.offset, "strict": places.strict}
         self.write_arrays(kind, part, own | names)
 
     def read_places(self, kind: str, part: int) -> Places:
@@ -134,7 +134,7 @@ class Folder:
 
     def write_features(self, part: int, features: Features) -> None:
         """Write what is measured of a part's rows, but for what prompts share."""
-        arrays = {name: getattr(features, name) for name in Features.ARRAYS}
+        arrays: dict[str, NDArray[Any]] = {name: getattr(features, name) for name in Features.ARRAYS}
         for kind in ("reasons", "trace_reasons"):
             names = Names.of(getattr(features, kind))
             arrays |= {f"{kind}_known": names.known, f"{kind}_codes": names.codes}
@@ -147,7 +147,7 @@ class Folder:
         coded = [f"{kind}_{half}" for kind in kinds for half in ("known", "codes")]
         found = self.read_arrays("features", part, *Features.ARRAYS, *coded)
         reasons = [list(Names(found[f"{kind}_known"], found[f"{kind}_codes"])) for kind in kinds]
-        arrays = {name: found[name] for name in Features.ARRAYS}
+        arrays: dict[str, Any] = {name: found[name] for name in Features.ARRAYS}
         if arrays["bands"].shape != (len(arrays["text"]), BANDS):
             raise _other_shape(self.file("features", part, ".npz"), "the bands are of another version")
         return Features(**arrays, reasons=reasons[0], trace_reasons=reasons[1], grams=NO_GRAMS)

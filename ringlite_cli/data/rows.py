@@ -82,24 +82,14 @@ def _packed(problem: Problem) -> bytes:
 
 def _unpacked(data: bytes) -> Problem:
     index, *sizes = _HEAD.unpack_from(data)
-    start, values = _HEAD.size, []
-    for size in sizes:
+    values: dict[str, Any] = {"index": index}
+    start = _HEAD.size
+    for name, size in zip(_TEXTS, sizes, strict=True):
         stop = start + max(size, 0)
-        values.append(None if size < 0 else data[start:stop].decode("utf-8", "surrogatepass"))
+        text = None if size < 0 else data[start:stop].decode("utf-8", "surrogatepass")
+        values[name] = json.loads(text) if text and name in _JSON_TEXTS else text
         start = stop
-    ident, domain, prompt, answer, trace, source, verifier, tests, labels = values
-    return Problem(
-        ident,
-        domain,
-        prompt,
-        answer,
-        json.loads(tests) if tests else None,
-        trace,
-        source,
-        index,
-        verifier,
-        json.loads(labels) if labels else {},
-    )
+    return Problem(**values | {"labels": values["labels"] or {}})
 
 
 def read_spooled(descriptor: int, offset: int) -> Problem:
