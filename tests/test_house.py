@@ -12,6 +12,7 @@ import ringlite_cli
 PACKAGE = Path(ringlite_cli.__file__).parent
 GROUND = {
     "data_folder",
+    "domains",
     "errors",
     "problems",
     "prompt_code",
@@ -21,6 +22,7 @@ GROUND = {
     "freeing",
     "http_client",
     "model_text",
+    "own_code",
     "thoughts",
     "where",
     "whole",

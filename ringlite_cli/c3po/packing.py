@@ -105,6 +105,12 @@ def forward_inputs(model: nn.Module, row: dict[str, Any]) -> dict[str, Any]:
     return inputs | (row["attention"] if takes_borders(base_causal_lm(model)) else {})
 
 
+def sample_of_token(row: dict[str, Any]) -> Tensor:
+    """Return the number of each token's sample in a packed row, from 0; (1, T)."""
+    numbers: Tensor = (row["position_ids"] == 0).cumsum(-1) - 1
+    return numbers
+
+
 def base_causal_lm(model: nn.Module) -> Any:
     """The causal language model under a PEFT wrapper, or the model itself."""
     return model.get_base_model() if hasattr(model, "get_base_model") else model  # type: ignore[operator]

@@ -15,10 +15,12 @@ from typing import Any
 from ringlite_cli.errors import Diverged, UserError
 from ringlite_cli.freeing import import_apart
 from ringlite_cli.models import register
+from ringlite_cli.own_code import is_own, load
 from ringlite_cli.problems import DEFAULT_SUFFIX, VERDICT_REVISION, Problem, Verify, chat_messages
 from ringlite_cli.recipe.c3po import RlSettings, starts_server
 from ringlite_cli.recipe.guard import Guard
 from ringlite_cli.runs import rollouts
+from ringlite_cli.runs.catalogue.own import write_own
 from ringlite_cli.runs.files import MetricsWriter, read_jsonl
 from ringlite_cli.runs.rollouts import RolloutWriter
 from ringlite_cli.thoughts import tags_of
@@ -34,8 +36,9 @@ from ringlite_cli.train.resume.checkpoints import (
     set_unsound_aside,
     start_afresh,
 )
+from ringlite_cli.train.rl.measures import own_metrics
 from ringlite_cli.train.rl.opened_thoughts import opened_by_template
-from ringlite_cli.train.rl.prompts import DifficultySource, draw_prompts
+from ringlite_cli.train.rl.prompts import DifficultySource, PromptSource, draw_prompts, own_source
 from ringlite_cli.train.rl.row_layout import mean_prompt_tokens, row_layout
 from ringlite_cli.train.rl.trl_config import lora_config, rl_config
 
@@ -95,6 +98,7 @@ def run_rl(
     world_size = int(os.environ.get("WORLD_SIZE", "1"))
     settings.check(world_size=world_size)
     problems = _with_unique_ids(problems)
+    own = own_metrics(settings.algorithm, problems)
     tokenizer = _load_tokenizer(policy)
     asked = model or ModelOptions()
     run = _Run(
@@ -112,6 +116,8 @@ def run_rl(
     args = run.config(world_size)
     if not resume and args.process_index == 0:
         History.forget(out)
+    if args.process_index == 0:
+        write_own(out, own)
     guard, updates = settings.guard or Guard(), settings.updates_per_rollout
     from accelerate import PartialState
 
@@ -229,13 +235,20 @@ class _Run:
 
         return None if self.settings.guard is None else Guarding(trainer, self.settings.guard, history)
 
-    def _source(self) -> DifficultySource | None:
-        """Where the trainer draws prompts itself: by difficulty, or to fill a budget."""
+    def _source(self) -> PromptSource | None:
+        """Where the trainer draws prompts itself: by difficulty, by a source of the user's own, or to fill a budget."""
+        if is_own(self.settings.sampling):
+            mix = self.settings.domain_mix
+            return own_source(self.settings.sampling, problems=self.problems, row=self.as_row, mix=mix, seed=self.seed)
         draws_all = self.settings.sampling == "difficulty"
         if not draws_all and self.settings.undershoot != "refill":
             return None
         mix, rest = self.settings.domain_mix, self.settings.rest_rollouts
         return DifficultySource(self.problems, self.as_row, mix, self.seed, draws_all=draws_all, rest=rest)
+
+    def _rollout_func(self) -> Any:
+        named = self.settings.rollout_func
+        return self.hooks.rollout_func or (load(named, calls=True) if named else None)
 
     def _trainer(self, args: Any, rows: list[Row], rollouts_file: RolloutWriter | None) -> Any:
         from datasets import Dataset
@@ -257,7 +270,7 @@ class _Run:
             train_dataset=Dataset.from_list(rows),
             processing_class=self.tokenizer,
             on_rollout=log_rollout,
-            rollout_func=self.hooks.rollout_func,
+            rollout_func=self._rollout_func(),
             prompts=self._source(),
             peft_config=lora_config(self.settings.lora),
         )
