@@ -49,6 +49,7 @@ class Model(Section):
 
     path: str | None = Field(None, description="Hugging Face id or local folder")
     revision: str | None = Field(None, description="commit or tag of the model on the hub; default: the newest")
+    adapter: str | None = Field(None, description="folder of an adapter (peft) that is merged into the model of path")
     package: str | None = Field(None, description="an installed Python package that carries the weights")
     gguf_file: str | None = Field(None, description="the GGUF file in the package or folder")
     new: NewModel | None = Field(None, description="make a model from scratch")
@@ -65,6 +66,8 @@ class Model(Section):
             raise ValueError("give exactly one of path, package or new")
         if self.package and not self.gguf_file:
             raise ValueError("package needs gguf_file, the weights' file name in it")
+        if self.adapter and (not self.path or self.gguf_file):
+            raise ValueError("adapter needs path, the base model that it was trained on, without gguf_file")
         return self
 
 

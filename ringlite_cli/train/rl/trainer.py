@@ -34,11 +34,12 @@ from trl.trainer.utils import use_adapter
 
 from ringlite_cli.c3po.budget import Pick, informative_groups
 from ringlite_cli.c3po.loss import token_losses
-from ringlite_cli.c3po.packing import IGNORED, forward_inputs
+from ringlite_cli.c3po.packing import IGNORED, base_causal_lm, forward_inputs
 from ringlite_cli.c3po.router import RouterTap, router_parameters
 from ringlite_cli.c3po.schedule import Budget
 from ringlite_cli.errors import Diverged, UserError
 from ringlite_cli.models import register
+from ringlite_cli.models.generation import only_ends
 from ringlite_cli.train.resume.checkpoints import load_weights
 from ringlite_cli.train.rl.config import C3POConfig
 from ringlite_cli.train.rl.model_checks import probe
@@ -100,6 +101,10 @@ class C3POTrainer(GRPOTrainer):
         # `generate` crashes on router logits; the tap asks for them in the training forward alone
         if hasattr(self.model.config.get_text_config(), "output_router_logits"):
             self.model.config.get_text_config().output_router_logits = False
+
+        # transformers would fill in whatever the folder sets: beams, penalties, suppressed tokens ...
+        lm = base_causal_lm(self.model)
+        lm.generation_config = only_ends(lm.generation_config)
 
         self.on_rollout, self.prompts = on_rollout, prompts
         self.budget = Budget(args.schedule)

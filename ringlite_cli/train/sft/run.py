@@ -21,7 +21,7 @@ from ringlite_cli.freeing import import_apart
 from ringlite_cli.models import register
 from ringlite_cli.problems import Problem, chat_messages
 from ringlite_cli.runs.files import read_json, write_json
-from ringlite_cli.train.base_model import compute_dtype, save_plain
+from ringlite_cli.train.base_model import compute_dtype, save_plain, written_dtype
 from ringlite_cli.train.devices import on_one_gpu
 from ringlite_cli.train.resume.checkpoints import check_ranks, drop_unsound, last_checkpoint, load_weights
 from ringlite_cli.whole import remove, whole
@@ -75,10 +75,10 @@ def run_sft(
 
     out_dir = Path(out_dir)
     rows = _rows(problems, prompt_suffix or {}, seed)
-    dtype = compute_dtype(base, dtype)
-    args = _config({"bf16": dtype == "bfloat16", **trl}, out_dir / "trainer", seed)
+    computed = compute_dtype(base, dtype)
+    args = _config({"bf16": computed == "bfloat16", **trl}, out_dir / "trainer", seed)
     trainer = _trainer(base, rows, args, attn_implementation, trust_remote_code)
-    trainer.saved_dtype = dtype
+    trainer.saved_dtype = written_dtype(base, dtype)
     total = _total_steps(trainer)
     recorder = _recorder(trainer, out_dir, _planned(trainer, total, checkpoints_per_epoch), on_step)
     trainer.remove_callback(PrinterCallback)
