@@ -20,6 +20,8 @@ from ringlite_cli.recipe.trl_fields import check_trl, trl_default
 
 Algorithm = Literal["c3po", "grpo", "dapo", "dr_grpo"]
 Cut = Literal["exact", "whole"]
+Packing = Literal["auto", "none"]
+PACKING = "auto: samples share rows where that is proven to change nothing; none: they are run apart, which is slower"
 
 
 class C3POSettings(Section):
@@ -33,6 +35,7 @@ class C3POSettings(Section):
     )
     updates_per_rollout: Positive = Field(1, description="disjoint selections, one optimizer step each, per rollout")
     row_tokens: Positive | None = Field(None, description="length of a packed row; default: what the device holds")
+    packing: Packing = Field("auto", description=PACKING)
     algorithm: Algorithm = Field("c3po", description="the loss and its divisor; all but c3po train every response")
     budget_schedule: Kind = Field("constant", description="how the budget moves over the run")
     token_budget_end: Positive | None = Field(None, description="the largest budget of a linear or adaptive schedule")

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Field, model_validator
 
 from ringlite_cli.problems import DEFAULT_SUFFIX, ROUTES
-from ringlite_cli.recipe.c3po import RlSettings
+from ringlite_cli.recipe.c3po import PACKING, Packing, RlSettings
 from ringlite_cli.recipe.endpoint import EndpointSettings
 from ringlite_cli.recipe.engine import Engine
 from ringlite_cli.recipe.evaluation import EvalSettings
@@ -263,6 +263,7 @@ class SftStage(Section):
     data: str = Field(description="set of worked traces, as curate.traces")
     policy: str | None = Field(None, description="the stage whose policy is trained on; default: the recipe's model")
     checkpoints_per_epoch: Positive = Field(1, description="checkpoints of an epoch that select may pick from")
+    packing: Packing = Field("auto", description=PACKING)
     trl: dict[str, Any] = Field({}, description="fields of TRL's SFTConfig")
 
     def trl_value(self, name: str) -> Any:

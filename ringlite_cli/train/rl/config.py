@@ -14,7 +14,7 @@ from trl import GRPOConfig
 from ringlite_cli.errors import RecipeErrors
 from ringlite_cli.recipe.batch_plan import BatchPlan, Scope
 from ringlite_cli.recipe.budget_schedule import BudgetSchedule, Kind
-from ringlite_cli.recipe.c3po import Algorithm, C3POSettings, Cut
+from ringlite_cli.recipe.c3po import Algorithm, C3POSettings, Cut, Packing
 from ringlite_cli.recipe.trl_rules import fixed_faults
 from ringlite_cli.train.devices import on_one_gpu
 
@@ -37,6 +37,7 @@ class C3POConfig(GRPOConfig):
     cut: Cut = "exact"
     updates_per_rollout: int = 1
     row_tokens: int | None = None
+    packing: Packing = "auto"
     algorithm: Algorithm = "c3po"
     budget_schedule: Kind = "constant"
     token_budget_end: int | None = None

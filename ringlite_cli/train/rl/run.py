@@ -36,13 +36,17 @@ Row = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class RlResult:
-    """Where the policy is, and the tokens of all its steps (of earlier, interrupted runs too)."""
+    """Where the policy is, and the tokens of all its steps (of earlier, interrupted runs too).
+
+    packing: how the samples of rows were run, in words.
+    """
 
     policy: Path
     steps: int
     tokens_trained: int
     tokens_generated: int
     tokens_dropped: int
+    packing: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +113,7 @@ def run_rl(
     guard, updates = settings.guard or Guard(), settings.updates_per_rollout
     trainer = with_rollbacks(partial(run.attempt, args), out, guard, updates, PartialState())
     _save_policy(trainer, tokenizer, out / "policy", policy, written_dtype(policy, asked.dtype))
-    return _result(out, read_jsonl(run.metrics))
+    return _result(out, read_jsonl(run.metrics), str(trainer.row_path))
 
 
 @dataclass(frozen=True)
@@ -377,6 +381,6 @@ def _save_policy(trainer: Any, tokenizer: Any, folder: Path, before: Path, dtype
     trainer.accelerator.wait_for_everyone()
 
 
-def _result(out_dir: Path, rows: Sequence[Row]) -> RlResult:
+def _result(out_dir: Path, rows: Sequence[Row], packing: str) -> RlResult:
     totals = {name: sum(row[name] for row in rows) for name in ("tokens_trained", "tokens_generated", "tokens_dropped")}
-    return RlResult(policy=out_dir / "policy", steps=len(rows), **totals)
+    return RlResult(policy=out_dir / "policy", steps=len(rows), packing=packing, **totals)

@@ -36,6 +36,7 @@ from ringlite_cli.c3po.budget import Pick, informative_groups
 from ringlite_cli.c3po.loss import token_losses
 from ringlite_cli.c3po.packing import IGNORED, base_causal_lm, forward_inputs
 from ringlite_cli.c3po.router import RouterTap, router_parameters
+from ringlite_cli.c3po.row_path import RowPath
 from ringlite_cli.c3po.schedule import Budget
 from ringlite_cli.errors import Diverged, UserError
 from ringlite_cli.models import register
@@ -110,6 +111,7 @@ class C3POTrainer(GRPOTrainer):
         self.budget = Budget(args.schedule)
         self.add_callback(RunState(self.budget, prompts))
         self.add_callback(PendingUpdates(self))
+        self.row_path: RowPath | None = None  # how packed rows are run, once the probe has found out
         self.resumed_from: Path | None = None
         self.step_stats: Row = {}
         self._seconds = {"rollout": 0.0, "reward": 0.0}
