@@ -10,7 +10,7 @@ from pydantic import AfterValidator, Field, model_validator
 
 from ringlite_cli.own_code import OwnCode, is_own
 from ringlite_cli.problems import DEFAULT_SUFFIX, ROUTES
-from ringlite_cli.recipe.c3po import OwnObject, RlSettings
+from ringlite_cli.recipe.c3po import PACKING, OwnObject, Packing, RlSettings
 from ringlite_cli.recipe.endpoint import EndpointSettings
 from ringlite_cli.recipe.engine import Engine
 from ringlite_cli.recipe.evaluation import EvalSettings
@@ -52,6 +52,7 @@ class Model(Section):
 
     path: str | None = Field(None, description="Hugging Face id or local folder")
     revision: str | None = Field(None, description="commit or tag of the model on the hub; default: the newest")
+    adapter: str | None = Field(None, description="folder of an adapter (peft) that is merged into the model of path")
     package: str | None = Field(None, description="an installed Python package that carries the weights")
     gguf_file: str | None = Field(None, description="the GGUF file in the package or folder")
     new: NewModel | None = Field(None, description="make a model from scratch")
@@ -68,6 +69,8 @@ class Model(Section):
             raise ValueError("give exactly one of path, package or new")
         if self.package and not self.gguf_file:
             raise ValueError("package needs gguf_file, the weights' file name in it")
+        if self.adapter and (not self.path or self.gguf_file):
+            raise ValueError("adapter needs path, the base model that it was trained on, without gguf_file")
         return self
 
 
@@ -267,6 +270,7 @@ class SftStage(Section):
     data: str = Field(description="set of worked traces, as curate.traces")
     policy: str | None = Field(None, description="the stage whose policy is trained on; default: the recipe's model")
     checkpoints_per_epoch: Positive = Field(1, description="checkpoints of an epoch that select may pick from")
+    packing: Packing = Field("auto", description=PACKING)
     trl: dict[str, Any] = Field({}, description="fields of TRL's SFTConfig")
 
     def trl_value(self, name: str) -> Any:

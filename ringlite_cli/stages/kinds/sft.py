@@ -42,6 +42,7 @@ def run(context: Context) -> StageResult:
             seed=recipe.seed,
             dtype=recipe.model.dtype,
             attn_implementation=recipe.model.attn_implementation,
+            packing=section.packing,
             on_step=rows.append,
             callbacks=[stop],
         )
@@ -59,7 +60,7 @@ def run(context: Context) -> StageResult:
             **{entry["name"]: folder / entry["path"] for entry in checkpoints},
         },
         tokens={"trained": result.tokens_trained},
-        metrics={"loss": checkpoints[-1]["loss"], "checkpoints": len(checkpoints)},
+        metrics={"loss": checkpoints[-1]["loss"], "checkpoints": len(checkpoints), "packing": result.packing},
         summary=f"{len(checkpoints)} checkpoints, {result.tokens_trained:,} tokens trained",
     )
 
@@ -99,8 +100,7 @@ STAGE = StageKind(
     code=(
         "problems.py",
         "models",
-        "c3po/attention.py",
-        "c3po/packing.py",
+        *(f"c3po/{name}.py" for name in ("attention", "packing", "row_path", "shrunk", "unpacked")),
         *(f"train/{name}" for name in ("base_model.py", "devices.py", "resume", "sft", "step_rows.py")),
         "stages/kinds/sft.py",
     ),

@@ -15,6 +15,8 @@ from typing import Any
 from ringlite_cli.errors import Diverged, UserError
 from ringlite_cli.freeing import import_apart
 from ringlite_cli.models import register
+from ringlite_cli.models.adapters import merged
+from ringlite_cli.models.generation import FILE as GENERATION
 from ringlite_cli.own_code import is_own, load
 from ringlite_cli.problems import DEFAULT_SUFFIX, VERDICT_REVISION, Problem, Verify, chat_messages
 from ringlite_cli.recipe.c3po import RlSettings, starts_server
@@ -24,7 +26,7 @@ from ringlite_cli.runs.catalogue.own import write_own
 from ringlite_cli.runs.files import MetricsWriter, read_jsonl
 from ringlite_cli.runs.rollouts import RolloutWriter
 from ringlite_cli.thoughts import tags_of
-from ringlite_cli.train.base_model import compute_dtype, is_mixture
+from ringlite_cli.train.base_model import compute_dtype, is_mixture, written_dtype
 from ringlite_cli.train.engine.start import Watch, end_generation, generation_for, phase_stats
 from ringlite_cli.train.guard.attempts import with_rollbacks
 from ringlite_cli.train.guard.history import History
@@ -47,13 +49,17 @@ Row = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class RlResult:
-    """Where the policy is, and the tokens of all its steps (of earlier, interrupted runs too)."""
+    """Where the policy is, and the tokens of all its steps (of earlier, interrupted runs too).
+
+    packing: how the samples of rows were run, in words.
+    """
 
     policy: Path
     steps: int
     tokens_trained: int
     tokens_generated: int
     tokens_dropped: int
+    packing: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,8 +128,8 @@ def run_rl(
     from accelerate import PartialState
 
     trainer = with_rollbacks(partial(run.attempt, args), out, guard, updates, PartialState())
-    _save_policy(trainer, tokenizer, out / "policy", run.model.dtype)
-    return _result(out, read_jsonl(run.metrics))
+    _save_policy(trainer, tokenizer, out / "policy", policy, written_dtype(policy, asked.dtype))
+    return _result(out, read_jsonl(run.metrics), str(trainer.row_path))
 
 
 @dataclass(frozen=True)
@@ -385,17 +391,18 @@ def _train(
     keeper.raise_if_idle(trainer.state, trainer.args.max_steps)
 
 
-def _save_policy(trainer: Any, tokenizer: Any, folder: Path, dtype: str) -> None:
+def _save_policy(trainer: Any, tokenizer: Any, folder: Path, before: Path, dtype: str) -> None:
     """Writes the weights beside their place first, so that `policy` is whole or not there.
 
-    An adapter is merged first, and weights that were trained in float32 are rounded to the recipe's dtype.
+    An adapter is merged first, and weights that were trained in float32 are rounded to the recipe's dtype. The settings
+    for drawing tokens are those of the policy before, from which RL has kept the model.
     """
     import torch
 
     if hasattr(trainer.model, "merge_and_unload"):
-        trainer.model = trainer.model.merge_and_unload()
-    if dtype == "bfloat16" and not (trainer.is_fsdp_enabled or trainer.is_deepspeed_enabled):
-        trainer.model.to(torch.bfloat16)
+        trainer.model = merged(trainer.model)
+    if dtype != "float32" and not (trainer.is_fsdp_enabled or trainer.is_deepspeed_enabled):
+        trainer.model.to(getattr(torch, dtype))
     partial = folder.with_name(folder.name + ".partial")
     if trainer.accelerator.is_main_process and partial.exists():
         shutil.rmtree(partial)
@@ -404,12 +411,14 @@ def _save_policy(trainer: Any, tokenizer: Any, folder: Path, dtype: str) -> None
     if trainer.accelerator.is_main_process:
         tokenizer.save_pretrained(partial)
         (partial / "training_args.bin").unlink(missing_ok=True)
+        if (Path(before) / GENERATION).is_file():
+            shutil.copyfile(Path(before) / GENERATION, partial / GENERATION)
         if folder.exists():
             shutil.rmtree(folder)
         partial.replace(folder)
     trainer.accelerator.wait_for_everyone()
 
 
-def _result(out_dir: Path, rows: Sequence[Row]) -> RlResult:
+def _result(out_dir: Path, rows: Sequence[Row], packing: str) -> RlResult:
     totals = {name: sum(row[name] for row in rows) for name in ("tokens_trained", "tokens_generated", "tokens_dropped")}
-    return RlResult(policy=out_dir / "policy", steps=len(rows), **totals)
+    return RlResult(policy=out_dir / "policy", steps=len(rows), packing=packing, **totals)

@@ -35,11 +35,13 @@ from trl.trainer.utils import use_adapter
 from ringlite_cli.c3po.algorithms import algorithm_of
 from ringlite_cli.c3po.budget import Pick, informative_groups
 from ringlite_cli.c3po.loss import token_losses
-from ringlite_cli.c3po.packing import IGNORED, forward_inputs, sample_of_token
+from ringlite_cli.c3po.packing import IGNORED, base_causal_lm, forward_inputs, sample_of_token
 from ringlite_cli.c3po.router import RouterTap, router_parameters
+from ringlite_cli.c3po.row_path import RowPath
 from ringlite_cli.c3po.schedule import Budget
 from ringlite_cli.errors import Diverged, UserError
 from ringlite_cli.models import register
+from ringlite_cli.models.generation import only_ends
 from ringlite_cli.runs.catalogue.own import means
 from ringlite_cli.train.finite import FiniteGradients
 from ringlite_cli.train.resume.checkpoints import load_weights
@@ -104,11 +106,16 @@ class C3POTrainer(FiniteGradients, GRPOTrainer):
         if hasattr(self.model.config.get_text_config(), "output_router_logits"):
             self.model.config.get_text_config().output_router_logits = False
 
+        # transformers would fill in whatever the folder sets: beams, penalties, suppressed tokens ...
+        lm = base_causal_lm(self.model)
+        lm.generation_config = only_ends(lm.generation_config)
+
         self.on_rollout, self.prompts = on_rollout, prompts
         self.budget = Budget(args.schedule)
         self.algorithm = algorithm_of(args.algorithm)
         self.add_callback(RunState(self.budget, prompts))
         self.add_callback(PendingUpdates(self))
+        self.row_path: RowPath | None = None  # how packed rows are run, once the probe has found out
         self.resumed_from: Path | None = None
         self.step_stats: Row = {}
         self._seconds = {"rollout": 0.0, "reward": 0.0}
