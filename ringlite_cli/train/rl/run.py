@@ -225,7 +225,7 @@ class _Run:
 
         from ringlite_cli.train.rl.reward import VerifiedReward
 
-        opened = opened_by_template(self.tokenizer, args.chat_template_kwargs or {}, tags_of(self.verify))
+        opened = opened_by_template(self.tokenizer, tags_of(self.verify))
 
         def log_rollout(made: list[Row]) -> None:
             rollouts_file.extend(row | {"thought_opened": opened, "revision": VERDICT_REVISION} for row in made)
