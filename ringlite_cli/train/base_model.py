@@ -133,6 +133,15 @@ def compute_dtype(folder: Path, dtype: str | None) -> str:
     return "bfloat16" if str(config.get("dtype") or config.get("torch_dtype")).endswith("float16") else "float32"
 
 
+def context_of(folder: Path, trust: bool = False) -> int | None:
+    """Return the positions that a model takes, of the text part where it has several; None without a bound."""
+    from transformers import AutoConfig
+
+    register()
+    config = AutoConfig.from_pretrained(str(folder), trust_remote_code=trust).get_text_config()
+    return getattr(config, "max_position_embeddings", None)
+
+
 def is_mixture(folder: Path) -> bool:
     """Whether a model folder's config speaks of experts."""
     return any("expert" in name for name in read_json(Path(folder) / "config.json"))

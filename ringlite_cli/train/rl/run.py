@@ -24,6 +24,7 @@ from ringlite_cli.train.engine.start import Watch, end_generation, generation_fo
 from ringlite_cli.train.guard.attempts import with_rollbacks
 from ringlite_cli.train.guard.history import History
 from ringlite_cli.train.resume.checkpoints import check_ranks, drop_unsound, go_back_to, last_checkpoint, start_afresh
+from ringlite_cli.train.rl.context import check_context
 from ringlite_cli.train.rl.opened_thoughts import opened_by_template
 from ringlite_cli.train.rl.prompts import DifficultySource, draw_prompts
 from ringlite_cli.train.rl.row_layout import mean_prompt_tokens, row_layout
@@ -150,6 +151,8 @@ class _Run:
     def config(self, world_size: int) -> Any:
         """Resolve the batch with the prompts' mean length and the device's memory; return the trainer's config."""
         settings = self.settings
+        asked = {problem.id: self.as_row(problem)["prompt"] for problem in self.problems}
+        check_context(self.policy, self.tokenizer, asked, settings.trl, settings.max_completion_length)
         prompts = [self.as_row(problem)["prompt"] for problem in self.draw(self.rollouts)]
         mean_prompt = mean_prompt_tokens(self.tokenizer, prompts)
         layout = row_layout(

@@ -23,10 +23,10 @@ from ringlite_cli.models import register
 from ringlite_cli.problems import Problem
 from ringlite_cli.recipe.trl_fields import trl_default
 from ringlite_cli.runs.files import read_json, write_json
-from ringlite_cli.train.base_model import compute_dtype, save_plain
+from ringlite_cli.train.base_model import compute_dtype, context_of, save_plain
 from ringlite_cli.train.devices import on_one_gpu
 from ringlite_cli.train.resume.checkpoints import check_ranks, drop_unsound, last_checkpoint, load_weights
-from ringlite_cli.train.sft.samples import Limits, Samples, as_dataset, check_rows, context_of, make_samples
+from ringlite_cli.train.sft.samples import Limits, Samples, as_dataset, check_rows, make_samples
 from ringlite_cli.whole import remove, whole
 
 if TYPE_CHECKING:

@@ -8,7 +8,6 @@ from array import array
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ringlite_cli.chat.training import SampleMaker, TrainingSample, is_unwritable, misread
@@ -204,17 +203,6 @@ def check_rows(rows: Any, samples: Samples) -> None:
         raise UserError(
             "the rows that TRL made do not hold each sample whole", where="sft.trl", hint="use packing: true or false"
         )
-
-
-def context_of(folder: Path, trust: bool = False) -> int | None:
-    """Return the positions that a model takes, of the text part where it has several; None without a bound."""
-    from transformers import AutoConfig
-
-    from ringlite_cli.models import register
-
-    register()
-    config = AutoConfig.from_pretrained(str(folder), trust_remote_code=trust).get_text_config()
-    return getattr(config, "max_position_embeddings", None)
 
 
 def said(account: Mapping[str, Any]) -> Iterator[str]:
