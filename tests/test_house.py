@@ -11,6 +11,7 @@ import ringlite_cli
 
 PACKAGE = Path(ringlite_cli.__file__).parent
 GROUND = {
+    "chat",
     "data_folder",
     "domains",
     "errors",

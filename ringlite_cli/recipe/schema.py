@@ -271,6 +271,8 @@ class SftStage(Section):
     policy: str | None = Field(None, description="the stage whose policy is trained on; default: the recipe's model")
     checkpoints_per_epoch: Positive = Field(1, description="checkpoints of an epoch that select may pick from")
     packing: Packing = Field("auto", description=PACKING)
+    truncate: bool = Field(False, description="cut samples that do not fit; default: they are left out and counted")
+    max_left_out: float = Field(0.1, ge=0, lt=1, description="share of the samples that may be left out")
     trl: dict[str, Any] = Field({}, description="fields of TRL's SFTConfig")
 
     def trl_value(self, name: str) -> Any:
@@ -359,6 +361,14 @@ class RecipeHead(Section):
     domains: dict[str, OwnObject] = Field({}, description="further reward domains: name -> module:object, a Domain")
     rewards: Rewards = Field(Rewards(), description="how responses are verified")
     engine: Engine = Field(Engine(), description="what draws responses for select, eval and curation")
+    chat_template: str = Field("", description="chat template of all stages, text or a file; default: the model's")
+    chat_template_kwargs: dict[str, Any] = Field(
+        {}, description="arguments of the chat template in all stages, such as {enable_thinking: false}"
+    )
+    end_token: str = Field("", description="token that ends a response; default: the one that the template writes")
+    thinking: Literal["auto", "wrap", "as-is"] = Field(
+        "auto", description="plain traces: put between the model's thinking tags where its template knows them, or not"
+    )
 
 
 class Recipe(RecipeHead):

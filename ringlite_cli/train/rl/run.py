@@ -38,6 +38,7 @@ from ringlite_cli.train.resume.checkpoints import (
     set_unsound_aside,
     start_afresh,
 )
+from ringlite_cli.train.rl.context import check_context
 from ringlite_cli.train.rl.measures import own_metrics
 from ringlite_cli.train.rl.opened_thoughts import opened_by_template
 from ringlite_cli.train.rl.prompts import DifficultySource, PromptSource, draw_prompts, own_source
@@ -172,6 +173,8 @@ class _Run:
     def config(self, world_size: int) -> Any:
         """Resolve the batch with the prompts' mean length and the device's memory; return the trainer's config."""
         settings = self.settings
+        asked = {problem.id: self.as_row(problem)["prompt"] for problem in self.problems}
+        check_context(self.policy, self.tokenizer, asked, settings.trl, settings.max_completion_length)
         prompts = [self.as_row(problem)["prompt"] for problem in self.draw(self.rollouts)]
         mean_prompt = mean_prompt_tokens(self.tokenizer, prompts)
         layout = row_layout(
@@ -262,7 +265,7 @@ class _Run:
 
         from ringlite_cli.train.rl.reward import VerifiedReward
 
-        opened = opened_by_template(self.tokenizer, args.chat_template_kwargs or {}, tags_of(self.verify))
+        opened = opened_by_template(self.tokenizer, tags_of(self.verify))
 
         def log_rollout(made: list[Row]) -> None:
             assert rollouts_file is not None  # the main rank alone is given rollouts

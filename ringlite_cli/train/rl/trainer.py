@@ -39,6 +39,8 @@ from ringlite_cli.c3po.packing import IGNORED, base_causal_lm, forward_inputs, s
 from ringlite_cli.c3po.router import RouterTap, router_parameters
 from ringlite_cli.c3po.row_path import RowPath
 from ringlite_cli.c3po.schedule import Budget
+from ringlite_cli.chat.rendering import prompt_ids
+from ringlite_cli.chat.responses import response_texts
 from ringlite_cli.errors import Diverged, UserError
 from ringlite_cli.models import register
 from ringlite_cli.models.generation import only_ends
@@ -214,6 +216,25 @@ class C3POTrainer(FiniteGradients, GRPOTrainer):
                 self.state.global_step + 1,
                 hint="the last checkpoint may be sound; lower the learning rate",
             ) from None
+
+    def _tokenize_prompts(self, prompts: list[Any]) -> Any:
+        """Conversations become tokens as in all other stages."""
+        if isinstance(prompts[0], str) or self.tools or self.environment_factories is not None or self._is_vlm:
+            return super()._tokenize_prompts(prompts)
+        known: dict[str, list[int]] = {}  # a prompt is asked several times
+        for each in prompts:
+            key = str(each)
+            if key not in known:
+                known[key] = prompt_ids(self.processing_class, each)
+        return [known[str(each)] for each in prompts], None, {}
+
+    def _generate(self, prompts: list[Any]) -> Any:
+        """TRL leaves special tokens out of a response; one that ends a thought has to stay for the reward to see."""
+        generated = list(super()._generate(prompts))
+        if not isinstance(prompts[0], str) and not self.tools:
+            texts = response_texts(self.processing_class, generated[1])
+            generated[3] = [[{"role": "assistant", "content": text}] for text in texts]
+        return tuple(generated)
 
     def _calculate_rewards(self, *args: Any, **kwargs: Any) -> Tensor:
         started = time.perf_counter()

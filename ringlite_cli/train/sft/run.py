@@ -11,20 +11,22 @@ How this differs from a bare SFTTrainer:
 
 import math
 import os
-import random
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ringlite_cli.chat.thinking import Thinking
+from ringlite_cli.chat.training import SampleMaker
 from ringlite_cli.errors import UserError, WorkFailed
 from ringlite_cli.freeing import import_apart
 from ringlite_cli.models import register
-from ringlite_cli.problems import Problem, chat_messages
+from ringlite_cli.problems import Problem
 from ringlite_cli.recipe.c3po import Packing
+from ringlite_cli.recipe.trl_fields import trl_default
 from ringlite_cli.runs.files import read_json, write_json
-from ringlite_cli.train.base_model import compute_dtype, save_plain, written_dtype
+from ringlite_cli.train.base_model import compute_dtype, context_of, save_plain, written_dtype
 from ringlite_cli.train.devices import on_one_gpu
 from ringlite_cli.train.finite import FiniteGradients
 from ringlite_cli.train.resume.agreed import read_by_one
@@ -35,6 +37,7 @@ from ringlite_cli.train.resume.checkpoints import (
     set_unsound_aside,
     start_afresh,
 )
+from ringlite_cli.train.sft.samples import Limits, Samples, as_dataset, check_rows, make_samples
 from ringlite_cli.whole import remove, whole
 
 if TYPE_CHECKING:
@@ -76,10 +79,17 @@ def run_sft(
     resume: bool = True,
     on_step: OnStep | None = None,
     callbacks: Sequence[Any] = (),
+    thinking: Thinking = "auto",
+    truncate: bool = False,
+    max_left_out: float = 0.1,
+    on_samples: Callable[[dict[str, Any]], None] | None = None,
 ) -> SftResult:
     """Trains `base` on the problems' traces; writes `checkpoints/` and `checkpoints.json` under `out_dir`.
 
-    trl: fields of SFTConfig. Ours, unless given: packed, loss on responses only, cosine with warm-up, no truncation.
+    trl: fields of SFTConfig. Ours, unless given: packed, loss on responses only, cosine with warm-up. Samples longer
+        than its max_length, by default the model's context, are left out; or cut, with `truncate`.
+    thinking: what is done with plain traces (ringlite_cli.chat.thinking).   max_left_out: share that may be left out.
+    on_samples: gets what was counted of the samples, before training.
     on_step: gets each metrics row. callbacks: further transformers callbacks, for example one that stops the run; the
         result then says finished=False, and the same call goes on where it stopped.
     resume: go on from the last saved step of an interrupted run in `out_dir`.
@@ -90,10 +100,17 @@ def run_sft(
     from ringlite_cli.train.resume.keeper import Keeper
 
     out_dir = Path(out_dir)
-    rows = _rows(problems, prompt_suffix or {}, seed)
+    tokenizer = _tokenizer(base, trust_remote_code)
+    limits = Limits(context_of(base, trust_remote_code), trl.get("max_length"), truncate, max_left_out)
+    samples = make_samples(problems, SampleMaker(tokenizer, prompt_suffix or {}, thinking), limits, seed)
     computed = compute_dtype(base, dtype)
-    args = _config({"bf16": computed == "bfloat16", **trl}, out_dir / "trainer", seed)
+    lengths = {"max_length": _length_of_rows(limits.max_length, samples)}
+    args = _config({"bf16": computed == "bfloat16", **trl, **lengths}, out_dir / "trainer", seed)
+    rows = as_dataset(samples, loss_on_prompts=not args.completion_only_loss)
     trainer = _trainer(base, rows, args, attn_implementation, trust_remote_code, packing)
+    check_rows(trainer.train_dataset, samples)
+    if on_samples and args.process_index == 0:
+        on_samples(samples.account(limits))
     trainer.saved_dtype = written_dtype(base, dtype)
     how = str(trainer.row_path or "padded batches")
     total = _total_steps(trainer)
@@ -127,23 +144,9 @@ def _prepare_folder(out_dir: Path, resume: bool, ranks: int) -> tuple[Path, int]
     return last
 
 
-def _rows(problems: Sequence[Problem], suffix: Mapping[str, str], seed: int) -> "Dataset":
-    """TRL's prompt-completion rows, in chat form and in a seeded order.
-
-    TRL packs rows that stand near each other, longest first: in the order of the data set, one packed row would hold
-    one domain and one length, and a step would see little else.
-    """
-    from datasets import Dataset
-
-    rows = [
-        {"prompt": chat_messages(p, suffix), "completion": [{"role": "assistant", "content": p.trace}]}
-        for p in problems
-        if p.trace
-    ]
-    if not rows:
-        raise UserError("no problem has a worked trace to train on", where="sft.data", hint="name a set with traces")
-    random.Random(seed).shuffle(rows)
-    return Dataset.from_list(rows)
+def _length_of_rows(asked: int | None, samples: Samples) -> int:
+    """The length of packed rows: the recipe's max_length, else TRL's default or the longest sample."""
+    return asked or max(int(trl_default("SFTConfig", "max_length")), samples.longest_kept)
 
 
 def _config(trl: Mapping[str, Any], folder: Path, seed: int) -> Any:
@@ -190,14 +193,14 @@ def _trainer(
     packing: Packing = "auto",
 ) -> "SFTTrainer":
     import torch
-    from transformers import AutoModelForCausalLM, AutoTokenizer
+    from transformers import AutoModelForCausalLM
     from transformers.utils import logging
 
     from ringlite_cli.c3po.row_path import choose_path
 
     register()
     logging.disable_progress_bar()
-    tokenizer = AutoTokenizer.from_pretrained(str(base), trust_remote_code=trust)
+    tokenizer = _tokenizer(base, trust)
     model = AutoModelForCausalLM.from_pretrained(
         str(base),
         dtype=torch.float32,
@@ -212,6 +215,13 @@ def _trainer(
     trainer = _counting_trainer()(model=model, args=args, train_dataset=rows, processing_class=tokenizer)
     trainer.row_path = path
     return trainer
+
+
+def _tokenizer(base: Path, trust: bool) -> Any:
+    from transformers import AutoTokenizer
+
+    register()
+    return AutoTokenizer.from_pretrained(str(base), trust_remote_code=trust)
 
 
 def _packs(args: Any) -> bool:
