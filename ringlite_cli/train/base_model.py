@@ -63,7 +63,7 @@ def prepare_model(
             elif section.get("gguf_file"):
                 network, tokenizer = _from_gguf(_gguf_folder(section), section["gguf_file"], chat)
             else:
-                network, tokenizer = _from_pretrained(section)
+                network, tokenizer = _from_pretrained(section, chat)
             if section.get("dtype") not in (None, "auto"):
                 network = network.to(_dtype(section["dtype"], network))
             save_plain(network, tokenizer, partial)

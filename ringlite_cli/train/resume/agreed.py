@@ -28,10 +28,10 @@ def read_by_one(read: Callable[[], Read], state: Any) -> Read:
     found, fault = told
     if fault is not None:
         kind, arguments, attributes = fault
-        error = kind.__new__(kind, *arguments)
-        Exception.__init__(error, *arguments)
-        error.__dict__.update(attributes)
-        raise error
+        raised: RingliteError = kind.__new__(kind, *arguments)
+        Exception.__init__(raised, *arguments)
+        raised.__dict__.update(attributes)
+        raise raised
     return found
 
 
