@@ -159,6 +159,7 @@ STAGE = StageKind(
     code=(
         "problems.py",
         "prompt_code.py",
+        "chat",
         "samples.py",
         "evals",
         "sampling",
