@@ -324,5 +324,5 @@ def route_of(problem: Problem) -> str:
     raise UserError(
         f"no verifier {name!r} for a problem of domain {problem.domain!r}",
         where=f"problem {problem.id}",
-        hint=f"the verifiers are {', '.join(ROUTES)}",
+        hint=f"the verifiers are {', '.join(ROUTES)}, or module:object that the recipe or the task names",
     )

@@ -1,6 +1,7 @@
 """`ringlite rescore`: the stored responses of a run, verified again by today's verifiers, beside the old verdicts."""
 
 import json
+import math
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
@@ -160,7 +161,12 @@ def _changed(row: Row, verdict: str, reward: float) -> Row:
 
 def _move(before: float | None, after: float) -> str:
     names = {(False, True): "wrong before and right now", (True, False): "right before and wrong now"}
-    return names.get(((before or 0) >= 1, after >= 1), "" if before == after else "of another reward")
+    return names.get(((before or 0) >= 1, after >= 1), "" if _same(before, after) else "of another reward")
+
+
+def _same(before: float | None, after: float) -> bool:
+    """Whether two rewards are equal; a rollout's has the precision of float32."""
+    return before is not None and math.isclose(before, after, rel_tol=1e-6)
 
 
 def _write_rows(stored: Stored, rows: Iterator[Row]) -> list[Row]:
