@@ -37,6 +37,12 @@ class MismatchRule(Rule):
     above: float = Field(0.2, gt=0, description="nats per token between engine and trainer, mean over the window")
 
 
+class NoSignalRule(Rule):
+    """Steps from which nothing can be learned: in no group do two responses have different rewards."""
+
+    steps: Positive = Field(3, description="optimizer steps in a row without a group of different rewards")
+
+
 class NotFiniteRule(Rule):
     """A loss, gradient or policy that is no number. Such a run never goes on: log and pause both stop it."""
 
@@ -53,6 +59,9 @@ class Guard(Section):
     length: LengthRule | None = Field(LengthRule(), description="responses that grow; null: not looked at")
     mismatch: MismatchRule | None = Field(
         MismatchRule(), description="engine and trainer that differ; null: not looked at"
+    )
+    no_signal: NoSignalRule | None = Field(
+        NoSignalRule(), description="steps from which nothing can be learned; null: not looked at"
     )
     not_finite: NotFiniteRule = Field(NotFiniteRule(), description="numbers that are not finite")
     lr_factor: Probability = Field(1.0, description="what the learning rate is multiplied by at each rollback")
