@@ -4,9 +4,10 @@ Sections check themselves; what needs two sections at once (references, cycles, 
 checked in `graph.py`, and TRL's own fields in `trl_fields.py`.
 """
 
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, Field, PrivateAttr, model_validator
 
 from ringlite_cli.own_code import OwnCode, is_own
 from ringlite_cli.problems import DEFAULT_SUFFIX, ROUTES
@@ -375,3 +376,14 @@ class Recipe(RecipeHead):
     """A whole recipe. `stages` keeps the order of the file."""
 
     stages: dict[str, Stage] = Field(min_length=1, description="name -> stage, in the order of the run")
+    _folder: Path | None = PrivateAttr(None)
+
+    @property
+    def folder(self) -> Path | None:
+        """Where the recipe's file lies, and modules of the user's own beside it; None for one that was no file."""
+        return self._folder
+
+    def of_folder(self, folder: Path) -> "Recipe":
+        """Return the recipe, as read from a file in this folder."""
+        self._folder = folder.resolve()
+        return self

@@ -14,7 +14,7 @@ from ringlite_cli.console import Console
 from ringlite_cli.errors import Interrupted, RingliteError, UserError
 from ringlite_cli.freeing import give_back
 from ringlite_cli.recipe.graph import parents, run_order
-from ringlite_cli.recipe.own_names import own_files
+from ringlite_cli.recipe.own_names import own_files, use_own_code
 from ringlite_cli.recipe.schema import Recipe
 from ringlite_cli.runs.deadline import is_over, stop_within
 from ringlite_cli.runs.files import write_json
@@ -60,6 +60,7 @@ def choose_stages(recipe: Recipe, first: str | None = None, last: str | None = N
 def run_pipeline(recipe: Recipe, run: Path, walk: Walk, console: Console) -> None:
     """Runs stages in order inside the run folder. Raises what the failing stage raised; its manifest says the same."""
     use_expandable_segments(recipe)
+    use_own_code(recipe)
     with lock_run(run), stop_within(walk.max_hours):
         try:
             write_json(run / "recipe.json", recipe.model_dump(mode="json"))
