@@ -197,9 +197,20 @@ def _pairs(flag: str, items: list[str], form: str) -> dict[str, str]:
 
 
 @app.command()
-def check(recipe: RecipeArgument, changes: SetOption = []) -> None:  # noqa: B006
+def check(
+    recipe: RecipeArgument,
+    changes: SetOption = [],  # noqa: B006
+    deep: Annotated[
+        bool, typer.Option("--deep", help="check model, data, engine and machine too, as run does")
+    ] = False,
+    runs_dir: RunsOption = RUNS,
+) -> None:
     """Report every error of a recipe at once."""
     loaded = load_checked(recipe, changes)
+    if deep:
+        from ringlite_cli.stages.walk.preflight import check_before
+
+        check_before(loaded, runs_dir / loaded.name, list(loaded.stages), Console())
     Console().say(f"{find_recipe(recipe)}: ok, {len(loaded.stages)} stages: {' -> '.join(loaded.stages)}")
 
 

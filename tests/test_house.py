@@ -38,7 +38,7 @@ FLOOR = (
 
 SMALL_ROOMS = {
     "train": {"base_model": 0, "devices": 0, "step_rows": 0, "engine": 1, "resume": 1, "guard": 2, "sft": 3, "rl": 3},
-    "stages": {"base": 0, "calls": 1, "parts": 1, "kinds": 2, "walk": 3, "commands": 4},
+    "stages": {"base": 0, "calls": 1, "parts": 1, "preflight": 2, "kinds": 3, "walk": 4, "commands": 5},
 }
 """Floors inside the two largest rooms: a small room imports those below it alone."""
 

@@ -254,6 +254,13 @@ class CurateStage(Section):
     distill: Distill | None = Field(None, description="let a teacher write traces; default: none are written")
     labels: Labels = Field(Labels(), description="how subjects, topics and levels are told")
 
+    @property
+    def asks_local_models(self) -> bool:
+        """Whether a model that the recipe's engine loads is asked anything."""
+        asked = [*(self.difficulty.models if self.difficulty else ()), self.labels.model]
+        asked.append(self.distill.teacher if self.distill else None)
+        return any(responder is not None and responder.path for responder in asked)
+
 
 class SftStage(Section):
     kind: Literal["sft"] = Field(description="sft")

@@ -1,6 +1,6 @@
 """What a stage is: its kind, what it reads and leaves, the code it depends on, and the function that does the work."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -31,12 +31,16 @@ class StageResult:
 
 @dataclass(frozen=True)
 class Context:
-    """What a stage's runner gets: its section, its folder, and what the stages before it left."""
+    """What a stage's runner gets: its section, its folder, and what the stages before it left.
+
+    pending: stages that are about to be made, again or for the first time; what lies there counts for nothing.
+    """
 
     recipe: Recipe
     name: str
     run: Path
     console: Console
+    pending: frozenset[str] = frozenset()
 
     @property
     def section(self) -> Any:
@@ -107,6 +111,28 @@ def open_verifiers(rewards: Rewards) -> Iterator[Verify]:
 
 
 @dataclass(frozen=True)
+class Finding:
+    """Something that would stop a stage, or that the user should know, found before any work.
+
+    where: the key, with its dots from the recipe's top. of_machine: this machine lacks something, and the recipe is
+    sound. fatal: False for a warning.
+    """
+
+    where: str
+    what: str
+    hint: str = ""
+    of_machine: bool = False
+    fatal: bool = True
+
+    def __str__(self) -> str:
+        return f"{self.where}: {self.what}" + (f"; {self.hint}" if self.hint else "")
+
+
+Check = Callable[[Context], Iterable[Finding]]
+"""A check of a stage before any stage runs: it reads the recipe, the data and the machine, and changes nothing."""
+
+
+@dataclass(frozen=True)
 class StageKind:
     """The one definition of a kind of stage, which the CLI, the pipeline, the manifests and the docs read.
 
@@ -115,6 +141,7 @@ class StageKind:
     files:     files outside the run that it reads (they count as inputs).
     more_code: further rooms that its section makes it depend on.
     faults:    what is wrong with the section beyond its schema, each as `key: what; what next`.
+    preflight: checks that need torch, the model's files or the data; `run` makes them before anything moves on disk.
     """
 
     kind: str
@@ -127,3 +154,4 @@ class StageKind:
     files: Callable[[Context], dict[str, Path]] = lambda context: {}
     faults: Callable[[Recipe, str], list[str]] = lambda recipe, name: []
     more_code: Callable[[Any], tuple[str, ...]] = lambda section: ()
+    preflight: tuple[Check, ...] = ()

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from ringlite_cli.console import Console
+from ringlite_cli.models.sizes import model_sizes
 from ringlite_cli.recipe.graph import run_order
 from ringlite_cli.recipe.schema import CurateStage, EvalStage, Model, Recipe, RlStage, SelectStage, SftStage
 from ringlite_cli.runs.manifest import read_manifest
@@ -33,31 +34,6 @@ def count_parameters(model: Model) -> int | None:
     """Parameters of the policy, from its config alone; None where no config is at hand."""
     sizes = model_sizes(model)
     return sizes and sizes[0]
-
-
-def model_sizes(model: Model) -> tuple[int, int] | None:
-    """Parameters of the policy, all and those that a token passes, from its config alone; None where there is none."""
-    import torch
-    from transformers import AutoConfig, AutoModelForCausalLM
-
-    from ringlite_cli.models import register
-    from ringlite_cli.models.sizes import active_parameters, published_config
-
-    register()
-    try:
-        if model.new:
-            fields = {**model.new.config, "vocab_size": model.new.vocab_size}
-            config = AutoConfig.for_model(fields.pop("model_type"), **fields)
-        elif model.path and not model.gguf_file:
-            folder = Path(model.path).is_dir()
-            config = AutoConfig.from_pretrained(model.path) if folder else published_config(model.path)
-        else:
-            return None
-        with torch.device("meta"):
-            network = AutoModelForCausalLM.from_config(config)
-        return int(network.num_parameters()), active_parameters(network)
-    except (OSError, ValueError, TypeError, AttributeError):
-        return None
 
 
 def _model_line(model: Model, sizes: tuple[int, int] | None) -> str:

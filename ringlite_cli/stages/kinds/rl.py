@@ -8,6 +8,9 @@ from ringlite_cli.recipe.schema import Recipe, RlStage
 from ringlite_cli.stages.base import Context, StageKind, StageResult
 from ringlite_cli.stages.calls import call_ranks
 from ringlite_cli.stages.parts.tracking import tracked
+from ringlite_cli.stages.preflight.data import mix_is_in_the_set
+from ringlite_cli.stages.preflight.engine import rollouts_can_be_drawn
+from ringlite_cli.stages.preflight.trl_config import rl_config_is_accepted
 from ringlite_cli.where import labels_there, matches
 
 
@@ -83,4 +86,9 @@ STAGE = StageKind(
     uses=("model", "prompt_suffix", "rewards"),
     run=run,
     faults=faults,
+    preflight=(
+        mix_is_in_the_set,
+        rollouts_can_be_drawn,
+        rl_config_is_accepted,
+    ),
 )

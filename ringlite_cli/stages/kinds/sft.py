@@ -11,6 +11,8 @@ from ringlite_cli.runs.files import MetricsWriter, cut_jsonl, read_json
 from ringlite_cli.stages.base import Context, StageKind, StageResult
 from ringlite_cli.stages.calls import call_ranks, is_follower
 from ringlite_cli.stages.parts.tracking import tracked
+from ringlite_cli.stages.preflight.model import model_is_sound
+from ringlite_cli.stages.preflight.trl_config import sft_config_is_accepted
 
 
 def run(context: Context) -> StageResult:
@@ -107,4 +109,8 @@ STAGE = StageKind(
     uses=("model", "prompt_suffix"),
     run=run,
     faults=faults,
+    preflight=(
+        model_is_sound,
+        sft_config_is_accepted,
+    ),
 )

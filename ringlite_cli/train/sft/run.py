@@ -76,7 +76,7 @@ def run_sft(
     out_dir = Path(out_dir)
     rows = _rows(problems, prompt_suffix or {}, seed)
     dtype = compute_dtype(base, dtype)
-    args = _config({"bf16": dtype == "bfloat16", **trl}, out_dir / "trainer", seed)
+    args = sft_config({"bf16": dtype == "bfloat16", **trl}, out_dir / "trainer", seed)
     trainer = _trainer(base, rows, args, attn_implementation, trust_remote_code)
     trainer.saved_dtype = dtype
     total = _total_steps(trainer)
@@ -124,8 +124,8 @@ def _rows(problems: Sequence[Problem], suffix: Mapping[str, str], seed: int) -> 
     return Dataset.from_list(rows)
 
 
-def _config(trl: Mapping[str, Any], folder: Path, seed: int) -> Any:
-    """The SFTConfig: the recipe's fields over our defaults."""
+def sft_config(trl: Mapping[str, Any], folder: Path | str, seed: int) -> Any:
+    """Return the SFTConfig: the recipe's fields over our defaults. Raises UserError where TRL refuses them."""
     import torch
     from trl import SFTConfig
 

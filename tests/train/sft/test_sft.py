@@ -12,7 +12,7 @@ from ringlite_cli.c3po.attention import NAME
 from ringlite_cli.data.generators import GENERATORS
 from ringlite_cli.errors import UserError
 from ringlite_cli.train.base_model import prepare_model
-from ringlite_cli.train.sft.run import _config, _rows, _trainer, run_sft
+from ringlite_cli.train.sft.run import _rows, _trainer, run_sft, sft_config
 
 PROBLEMS = [p for g in GENERATORS.values() for p in g.generate(24, 17)]
 TRL = {
@@ -39,7 +39,7 @@ def whole_run(base, tmp_path_factory):
 def test_packed_rows_give_each_token_the_log_probs_it_has_alone(base):
     """TRL's own collator over a packed row, through both attentions, against every sample on its own."""
     rows = _rows(PROBLEMS, {}, 3)
-    trainer = _trainer(base, rows, _config(TRL, base.parent / "unused", 3))
+    trainer = _trainer(base, rows, sft_config(TRL, base.parent / "unused", 3))
     assert trainer.model.config._attn_implementation == NAME
     batch = next(iter(trainer.get_train_dataloader()))
     borders = batch["cu_seq_lens_q"].tolist()
@@ -56,7 +56,7 @@ def test_packed_rows_give_each_token_the_log_probs_it_has_alone(base):
 
 
 def test_only_responses_carry_loss(base):
-    trainer = _trainer(base, _rows(PROBLEMS, {}, 3), _config(TRL, base.parent / "unused", 3))
+    trainer = _trainer(base, _rows(PROBLEMS, {}, 3), sft_config(TRL, base.parent / "unused", 3))
     batch = next(iter(trainer.get_train_dataloader()))
     tokenizer = AutoTokenizer.from_pretrained(base)
     text = tokenizer.decode(batch["labels"][batch["labels"] != -100])
