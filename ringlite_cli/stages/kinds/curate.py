@@ -182,4 +182,6 @@ STAGE = StageKind(
         engine_of_models_is_there,
         sources_can_be_read,
     ),
+    draws=lambda section: section.asks_local_models,
+    revisions=("rows equal in words, though signs or answers differ, stay where duplicates.words is not set",),
 )

@@ -114,4 +114,5 @@ STAGE = StageKind(
         ("train", "stages/parts/rl_probe.py", "stages/parts/samplers.py") if section.rl_probe else ()
     ),
     preflight=(engine_is_there,),
+    draws=lambda section: True,
 )

@@ -1,7 +1,7 @@
 """Makes the checks of all stages that are about to work, and reports every fault in one message."""
 
 import logging
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 
 from ringlite_cli.console import Console
@@ -27,13 +27,19 @@ def findings(recipe: Recipe, run: Path, stages: Collection[str], console: Consol
     return list(found.values())
 
 
-def check_before(recipe: Recipe, run: Path, stages: Collection[str], console: Console) -> None:
-    """Warn of what the user should know. Raises RecipeErrors (a UserError) with all that would stop these stages."""
+def check_before(
+    recipe: Recipe, run: Path, stages: Collection[str], console: Console, refusals: Sequence[UserError] = ()
+) -> None:
+    """Warn of what the user should know. Raises RecipeErrors (a UserError) with all that would stop these stages.
+
+    refusals: what is known already to stop them.
+    """
     found = findings(recipe, run, stages, console)
     for finding in found:
         if not finding.fatal:
             console.warn(str(finding))
-    if fatal := [str(finding) for finding in found if finding.fatal]:
+    fatal = [str(finding) for finding in found if finding.fatal] + [str(refusal) for refusal in refusals]
+    if fatal:
         raise RecipeErrors(fatal)
 
 
