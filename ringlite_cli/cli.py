@@ -250,6 +250,19 @@ def status(run: Annotated[Path, typer.Argument(metavar="RUN", help="a run folder
 
 
 @app.command()
+def clean(
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="a run folder, such as runs/demo")],
+    keep: Annotated[
+        int | None, typer.Option(min=0, help="free all old results but the newest so many of each stage")
+    ] = None,
+) -> None:
+    """List the old results that a run keeps, with their sizes; --keep N frees all but N of each stage."""
+    from ringlite_cli.stages.commands.clean import clean_run
+
+    clean_run(run, Console(), keep=keep)
+
+
+@app.command()
 def report(run: Annotated[Path, typer.Argument(metavar="RUN", help="a run folder, such as runs/demo")]) -> None:
     """Write RUN/report.html, one self-contained file."""
     from ringlite_cli.stages.commands.run import report_of

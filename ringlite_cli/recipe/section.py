@@ -36,7 +36,7 @@ def _decides(key: FieldInfo) -> bool:
 
 def _objective(name: str, value: Any) -> Any:
     if isinstance(value, Section):
-        return value.objective()
+        return value.objective() or None  # a section that decides nothing is as good as none
     if isinstance(value, dict):
         kept = {k: v for k, v in value.items() if name != "trl" or trl_class(str(k)) != "operational"}
         return {str(k): _objective("", v) for k, v in kept.items()}

@@ -193,7 +193,7 @@ class _Run:
                 trainer = self._trainer(own, rows, rollouts_file)
             guarding = self._guarding(trainer, history)
             try:
-                _train(trainer, metrics_file, self.hooks, str(found[0]) if found else None, guarding)
+                _train(trainer, metrics_file, self.hooks, str(found[0]) if found else None, guarding, history.lr_scale)
             finally:
                 end_generation(trainer)
         return trainer
@@ -307,8 +307,10 @@ def _train(
     hooks: Hooks,
     checkpoint: str | None,
     guarding: Any,
+    lr_scale: float,
 ) -> None:
     from ringlite_cli.train.resume.keeper import Keeper
+    from ringlite_cli.train.resume.new_values import NewValues
     from ringlite_cli.train.resume.stop import StopFlag
     from ringlite_cli.train.step_rows import StepRows
 
@@ -338,7 +340,7 @@ def _train(
 
     keeper = Keeper(trainer, protected=lambda: guarding.good if guarding else None)
     with StopFlag() as stop:
-        for callback in (StepRows(make_row, write), guarding, keeper, stop):
+        for callback in (StepRows(make_row, write), guarding, NewValues(lr_scale), keeper, stop):
             if callback is not None:
                 trainer.add_callback(callback)
         try:

@@ -72,6 +72,7 @@ def run_sft(
     from transformers import PrinterCallback
 
     from ringlite_cli.train.resume.keeper import Keeper
+    from ringlite_cli.train.resume.new_values import NewValues
 
     out_dir = Path(out_dir)
     rows = _rows(problems, prompt_suffix or {}, seed)
@@ -84,6 +85,7 @@ def run_sft(
     trainer.remove_callback(PrinterCallback)
     for callback in (recorder, *callbacks):
         trainer.add_callback(callback)
+    trainer.add_callback(NewValues())
     trainer.add_callback(Keeper(trainer))
     if resume and (kept := _all_kept(out_dir, total)):
         return SftResult(kept, kept[-1]["tokens_trained"], total, True)
