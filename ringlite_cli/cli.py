@@ -234,11 +234,16 @@ def check(
 
 
 @app.command()
-def plan(recipe: RecipeArgument, changes: SetOption = [], runs_dir: RunsOption = RUNS) -> None:  # noqa: B006
-    """Show what a recipe resolves to: batches, tokens and memory per stage, before any work."""
+def plan(
+    recipe: RecipeArgument,
+    changes: SetOption = [],  # noqa: B006
+    runs_dir: RunsOption = RUNS,
+    price: Annotated[float | None, typer.Option(min=0.0, help="of an hour of one device: say what it costs")] = None,
+) -> None:
+    """Show what a recipe resolves to: batches, tokens, memory, disk, time and money, before any work."""
     from ringlite_cli.stages.commands.plan import print_plan
 
-    print_plan(load_checked(recipe, changes), Console(), runs_dir)
+    print_plan(load_checked(recipe, changes), Console(), runs_dir, price=price)
 
 
 @app.command()

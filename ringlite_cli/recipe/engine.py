@@ -10,7 +10,7 @@ from ringlite_cli.recipe.section import Positive
 
 
 class Engine(EndpointSettings):
-    """How it is set up. It draws from the same policy either way, so changing it makes no stage run again."""
+    """What draws, and how it is set up. Another engine draws other samples of the same policy."""
 
     name: Literal["auto", "transformers", "vllm", "server"] = objective(
         "auto", description="auto: vllm where it is installed beside a GPU, else transformers"

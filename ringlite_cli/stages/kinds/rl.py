@@ -11,6 +11,7 @@ from ringlite_cli.stages.parts.going_on import last_step, marked, marks, rate_no
 from ringlite_cli.stages.parts.tracking import tracked
 from ringlite_cli.stages.preflight.data import mix_is_in_the_set
 from ringlite_cli.stages.preflight.engine import rollouts_can_be_drawn
+from ringlite_cli.stages.preflight.room import room_is_enough
 from ringlite_cli.stages.preflight.trl_config import rl_config_is_accepted
 from ringlite_cli.where import labels_there, matches
 
@@ -95,6 +96,7 @@ STAGE = StageKind(
         mix_is_in_the_set,
         rollouts_can_be_drawn,
         rl_config_is_accepted,
+        room_is_enough,
     ),
     step_of=lambda folder: last_step(folder / "checkpoints"),
     note_of=rate_note,

@@ -13,6 +13,7 @@ from ringlite_cli.stages.calls import call_ranks, is_follower
 from ringlite_cli.stages.parts.going_on import last_step, marked, marks, rate_note
 from ringlite_cli.stages.parts.tracking import tracked
 from ringlite_cli.stages.preflight.model import model_is_sound
+from ringlite_cli.stages.preflight.room import room_is_enough
 from ringlite_cli.stages.preflight.trl_config import sft_config_is_accepted
 
 
@@ -118,6 +119,7 @@ STAGE = StageKind(
     preflight=(
         model_is_sound,
         sft_config_is_accepted,
+        room_is_enough,
     ),
     step_of=lambda folder: last_step(folder / "trainer"),
     note_of=rate_note,
