@@ -8,8 +8,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 
+from ringlite_cli.own_code import OwnCode, is_own
 from ringlite_cli.problems import DEFAULT_SUFFIX, ROUTES
-from ringlite_cli.recipe.c3po import RlSettings
+from ringlite_cli.recipe.c3po import PACKING, OwnObject, Packing, RlSettings
 from ringlite_cli.recipe.endpoint import EndpointSettings
 from ringlite_cli.recipe.engine import Engine
 from ringlite_cli.recipe.evaluation import EvalSettings
@@ -22,12 +23,14 @@ Dtype = Literal["float32", "bfloat16", "auto"]
 
 
 def _known_verifier(name: str) -> str:
-    if name not in ROUTES:
-        raise ValueError(f"{name!r} is not a verifier; verifiers are {', '.join(ROUTES)}")
+    if name not in ROUTES and not is_own(name):
+        raise ValueError(f"{name!r} is not a verifier; verifiers are {', '.join(ROUTES)}, or module:object")
     return name
 
 
-Verifier = Annotated[str, AfterValidator(_known_verifier)]
+Verifier = Annotated[str, AfterValidator(_known_verifier), OwnCode("a reward")]
+AdapterName = Annotated[str, OwnCode("an adapter")]
+TaskName = Annotated[str, OwnCode("a Task")]
 Split = Literal["train", "select", "eval"]
 Language = Literal["en", "fr", "de", "es", "pt", "it", "zh", "ja", "ko", "ru", "ar", "he", "hi", "th"]
 
@@ -52,6 +55,9 @@ class Model(Section):
 
     path: str | None = objective(None, description="Hugging Face id or local folder")
     revision: str | None = objective(None, description="commit or tag of the model on the hub; default: the newest")
+    adapter: str | None = objective(
+        None, description="folder of an adapter (peft) that is merged into the model of path"
+    )
     package: str | None = objective(None, description="an installed Python package that carries the weights")
     gguf_file: str | None = objective(None, description="the GGUF file in the package or folder")
     new: NewModel | None = objective(None, description="make a model from scratch")
@@ -68,6 +74,8 @@ class Model(Section):
             raise ValueError("give exactly one of path, package or new")
         if self.package and not self.gguf_file:
             raise ValueError("package needs gguf_file, the weights' file name in it")
+        if self.adapter and (not self.path or self.gguf_file):
+            raise ValueError("adapter needs path, the base model that it was trained on, without gguf_file")
         return self
 
 
@@ -93,7 +101,9 @@ class Rewards(Section):
     )
     judge_url: str = operational("", description="OpenAI-compatible address, with /v1, of the verifier `judge`")
     judge_model: str = objective("", description="the model that judges there")
-    judge_timeout: float = objective(60.0, gt=0, description="seconds that a judge or a reward model may take")
+    judge_timeout: float = objective(
+        60.0, gt=0, description="seconds that a judge, a reward model or a reward of your own may take"
+    )
     reward_model: str = objective("", description="sequence-classification model of the verifier `reward-model`")
     thought_tags: list[tuple[str, str]] = objective(
         list(TAGS), description="pairs of tags that open and close a thought; an answer counts after the last one"
@@ -114,8 +124,8 @@ class Source(Section):
     local: str | None = operational(
         None, description="file or folder under $RINGLITE_DATA that stands in for the hub id"
     )
-    adapter: str | None = objective(
-        None, description="a known schema (gsm8k, math, ...); default: ringlite's own fields"
+    adapter: AdapterName | None = objective(
+        None, description="a known schema (gsm8k, math, ...) or module:object; default: ringlite's own fields"
     )
     columns: dict[str, str] = objective(
         {}, description="our field -> column, path or joined text, for any other schema"
@@ -264,7 +274,7 @@ class CurateStage(Section):
     kind: Literal["curate"] = objective(description="curate")
     sources: list[Source] = objective(min_length=1, description="where the problems come from")
     sets: dict[SetName, ProblemSet] = objective(min_length=1, description="named outputs, as in `data: curate.math`")
-    max_unreadable: float = objective(0.2, ge=0, lt=1, description="share of a source's rows that may be unreadable")
+    max_unreadable: float = operational(0.2, ge=0, lt=1, description="share of a source's rows that may be unreadable")
     languages: list[Language] = objective(["en"], min_length=1, description="languages of prompts that are kept")
     workers: Positive | None = operational(None, description="processes for the text steps; default: the cores at hand")
     duplicates: Duplicates = objective(Duplicates(), description="how copies are found")
@@ -294,6 +304,9 @@ class SftStage(Section):
         None, description="the stage whose policy is trained on; default: the recipe's model"
     )
     checkpoints_per_epoch: Positive = tunable(1, description="checkpoints of an epoch that select may pick from")
+    packing: Packing = objective("auto", description=PACKING)
+    truncate: bool = objective(False, description="cut samples that do not fit; default: they are left out and counted")
+    max_left_out: float = operational(0.1, ge=0, lt=1, description="share of the samples that may be left out")
     trl: dict[str, Any] = objective({}, description="fields of TRL's SFTConfig")
 
     def trl_value(self, name: str) -> Any:
@@ -356,8 +369,9 @@ class RlStage(RlSettings):
 class EvalStage(EvalSettings):
     kind: Literal["eval"] = objective(description="eval")
     policies: list[str] = objective(min_length=1, description="stages whose policies are scored; base: before SFT")
-    tasks: list[str] = objective(
-        min_length=1, description="benchmarks, sets such as curate.eval, or lm-eval:<task> of lm-evaluation-harness"
+    tasks: list[TaskName] = objective(
+        min_length=1,
+        description="benchmarks, sets such as curate.eval, module:object, or lm-eval:<task> of lm-evaluation-harness",
     )
     samples: Positive = objective(4, description="k of avg@k")
 
@@ -380,8 +394,17 @@ class RecipeHead(Section):
     note: str = operational("", description="shown on top of the report")
     model: Model = objective(description="the model that training starts from")
     prompt_suffix: dict[Domain, str] = objective(DEFAULT_SUFFIX, description="domain -> text after its prompts (§3.3)")
+    domains: dict[str, OwnObject] = objective({}, description="further reward domains: name -> module:object, a Domain")
     rewards: Rewards = objective(Rewards(), description="how responses are verified")
     engine: Engine = objective(Engine(), description="what draws responses for select, eval and curation")
+    chat_template: str = objective("", description="chat template of all stages, text or a file; default: the model's")
+    chat_template_kwargs: dict[str, Any] = objective(
+        {}, description="arguments of the chat template in all stages, such as {enable_thinking: false}"
+    )
+    end_token: str = objective("", description="token that ends a response; default: the one that the template writes")
+    thinking: Literal["auto", "wrap", "as-is"] = objective(
+        "auto", description="plain traces: put between the model's thinking tags where its template knows them, or not"
+    )
 
 
 class Recipe(RecipeHead):

@@ -6,11 +6,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from ringlite_cli.chat.templates import ChatOptions, settle
 from ringlite_cli.errors import UserError
+from ringlite_cli.models.loading import check_model_files
 from ringlite_cli.recipe.schema import Model
 from ringlite_cli.runs.files import read_json
 from ringlite_cli.stages.base import Context, Finding
-from ringlite_cli.stages.preflight.weights import weight_faults
 
 
 def model_is_sound(context: Context) -> Iterator[Finding]:
@@ -23,9 +24,9 @@ def model_is_sound(context: Context) -> Iterator[Finding]:
     elif model.gguf_file or not model.path:
         yield from _gguf(model)
     elif _is_local(model.path):
-        yield from _local(model, Path(model.path).expanduser())
+        yield from _local(context, Path(model.path).expanduser())
     else:
-        yield from _on_hub(model)
+        yield from _on_hub(context)
 
 
 def _is_local(path: str) -> bool:
@@ -51,16 +52,21 @@ def _gguf(model: Model) -> Iterator[Finding]:
         yield Finding(error.where, error.what, error.hint)
 
 
-def _local(model: Model, folder: Path) -> Iterator[Finding]:
+def _local(context: Context, folder: Path) -> Iterator[Finding]:
+    model = context.recipe.model
     if not folder.is_dir():
         yield Finding("model.path", f"no folder {str(folder)!r}", _near(folder))
-        return
-    if not (folder / "config.json").is_file():
+    elif not (folder / "config.json").is_file():
         yield _without_config(folder)
-        return
-    faults = list(_config(model, folder))
-    faults += [Finding("model.path", fault) for fault in weight_faults(folder, allow_pickle=model.allow_pickle)]
-    yield from faults or _tokenizer(model, folder)
+    else:
+        try:
+            check_model_files(folder, trust=model.trust_remote_code, allow_pickle=model.allow_pickle)
+        except UserError as error:
+            yield Finding("model.path", str(error))
+        else:
+            yield from _tokenizer(context, folder)
+    if model.adapter and not (Path(model.adapter).expanduser() / "adapter_config.json").is_file():
+        yield Finding("model.adapter", f"no adapter in {model.adapter!r}: adapter_config.json is missing")
 
 
 def _near(folder: Path) -> str:
@@ -80,43 +86,35 @@ def _without_config(folder: Path) -> Finding:
         base = str(read_json(adapter).get("base_model_name_or_path") or "its model")
     except (OSError, ValueError, AttributeError):
         base = "its model"
-    hint = f"merge it into {base} first (peft: `merge_and_unload`, then `save_pretrained`), and give that folder"
+    hint = f"write `path: {base}` and `adapter: {folder}`; the adapter is merged into the model"
     return Finding("model.path", f"{folder} holds an adapter of {base}, not a model", hint)
 
 
-def _config(model: Model, folder: Path) -> Iterator[Finding]:
-    from transformers import AutoConfig
-
-    from ringlite_cli.models import register
-
-    register()
-    try:
-        AutoConfig.from_pretrained(folder, trust_remote_code=model.trust_remote_code)
-    except Exception as error:
-        yield Finding("model.path", f"transformers refuses {folder / 'config.json'} ({_first_line(error)})")
-
-
-def _tokenizer(model: Model, folder: Path | str) -> Iterator[Finding]:
+def _tokenizer(context: Context, folder: Path | str) -> Iterator[Finding]:
     from transformers import AutoTokenizer
 
+    recipe = context.recipe
+    options: dict[str, Any] = {"revision": recipe.model.revision} if recipe.model.revision else {}
     try:
-        options: dict[str, Any] = {"revision": model.revision} if model.revision else {}
-        tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=model.trust_remote_code, **options)
-    except Exception as error:
+        tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=recipe.model.trust_remote_code, **options)
+    except Exception as error:  # tokenizers of all kinds raise exceptions of all kinds
         yield Finding("model.path", f"the tokenizer of {folder} can't be loaded ({_first_line(error)})")
         return
-    if tokenizer.chat_template is None:
-        hint = "start from an instruction-tuned model, or put a chat_template.jinja into the folder"
-        yield Finding("model.path", f"the tokenizer of {folder} has no chat template", hint)
+    chat = ChatOptions(recipe.chat_template, recipe.chat_template_kwargs, recipe.end_token, recipe.thinking)
+    try:
+        settle(tokenizer, "model.path", chat)
+    except UserError as error:
+        yield Finding(error.where, error.what, error.hint)
 
 
-def _on_hub(model: Model) -> Iterator[Finding]:
+def _on_hub(context: Context) -> Iterator[Finding]:
     """A hub id whose files are here is checked like a folder; else whether the hub can be asked is all that is."""
     from huggingface_hub import try_to_load_from_cache
 
+    model = context.recipe.model
     assert model.path is not None
     if isinstance(try_to_load_from_cache(model.path, "config.json", revision=model.revision), str):
-        yield from _tokenizer(model, model.path)
+        yield from _tokenizer(context, model.path)
     elif os.environ.get("HF_HUB_OFFLINE", "").lower() in ("1", "true", "yes", "on"):
         hint = "fetch it first, unset HF_HUB_OFFLINE, or give a local folder"
         yield Finding("model.path", f"no folder {model.path!r}, and no such model in the hub's cache", hint, True)

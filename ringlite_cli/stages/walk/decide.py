@@ -7,6 +7,7 @@ from typing import Literal
 
 from ringlite_cli.errors import UserError
 from ringlite_cli.recipe.graph import parents
+from ringlite_cli.recipe.own_names import own_files
 from ringlite_cli.recipe.section import Section
 from ringlite_cli.runs.manifest import Manifest, describe, read_manifest
 from ringlite_cli.runs.previous import Kept, kept_results
@@ -169,7 +170,8 @@ def new_manifest(context: Context, kind: StageKind, made: Mapping[str, Manifest]
     above = parents(recipe, context.name)
     outputs = {f"{p}/{name}": entry for p in above for name, entry in made[p].outputs.items()}
     inputs = {name: entry for name, entry in outputs.items() if is_needed(section, name)}
-    inputs |= {name: describe(path, context.run) for name, path in kind.files(context).items()}
+    files = kind.files(context) | own_files(recipe, context.name, rewards="rewards" in kind.uses)
+    inputs |= {name: describe(path, context.run) for name, path in files.items()}
     known = identity(kind.kind, section, head, recipe.seed, {name: e["digest"] for name, e in inputs.items()})
     dumped = recipe.model_dump(mode="json")
     resolved = {**section.model_dump(mode="json"), **{name: dumped[name] for name in head}}

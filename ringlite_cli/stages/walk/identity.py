@@ -1,12 +1,12 @@
 """What a stage's result is known by: its objective keys, the digests of what it reads, and its seed.
 
-The same is read out of a manifest, also of one that an earlier version wrote: what such a manifest does not tell (a
-part of the recipe's head that it did not keep) is taken as it is now, and a key that is newer than it has its default.
+The same is read out of a manifest, also of one that an earlier version wrote: the engine, which such a manifest does
+not tell, is taken as it is now, and a key that is newer than it has its default.
 """
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,6 +20,8 @@ from ringlite_cli.runs.manifest import Manifest
 
 SEED = "seed"
 _ABSENT = "nothing"
+_UNRECORDED = ("engine",)
+"""Parts of the head that manifests of ringlite 0.1.0 did not keep, though the recipe had them."""
 
 
 @dataclass(frozen=True)
@@ -101,14 +103,13 @@ def identity_of(manifest: Manifest, section_now: Section, head: Mapping[str, Any
     inputs = {name: entry["digest"] for name, entry in manifest.inputs.items()}
     if section is None:
         return Identity(manifest.kind, dict(_flat("", given)), inputs, manifest.seed)
-    return identity(manifest.kind, section, kept, manifest.seed, needed_inputs(section, inputs))
+    return identity(manifest.kind, section, kept, manifest.seed, needed_inputs(section, inputs, manifest.parent))
 
 
-def needed_inputs(section: Section, inputs: Mapping[str, str]) -> dict[str, str]:
-    """Return those inputs that a section reads: the sets, policies and checkpoints that it names, and its files."""
-    made = {name: digest for name, digest in inputs.items() if not name.startswith("source/")}
-    files = {name: digest for name, digest in inputs.items() if name not in made}
-    return {name: digest for name, digest in made.items() if is_needed(section, name)} | files
+def needed_inputs(section: Section, inputs: Mapping[str, str], above: Collection[str]) -> dict[str, str]:
+    """Return those inputs that a section reads: sets, policies and checkpoints of the stages above, and its files."""
+    made = {name for name in inputs if name.partition("/")[0] in above}
+    return {name: digest for name, digest in inputs.items() if name not in made or is_needed(section, name)}
 
 
 def is_needed(section: Any, name: str) -> bool:
@@ -138,7 +139,8 @@ def _typed(model: type[Stage] | None, given: Mapping[str, Any]) -> Section | Non
 
 def _typed_head(name: str, given: Any, now: Any) -> Any:
     if given is None:
-        return now
+        key = RecipeHead.model_fields[name]
+        return now if name in _UNRECORDED or key.is_required() else key.get_default(call_default_factory=True)
     try:
         return TypeAdapter[Any](RecipeHead.model_fields[name].annotation or Any).validate_python(given)
     except ValidationError:
