@@ -2,16 +2,20 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ringlite_cli.chat.templates import ChatOptions, template_fault, template_text
 from ringlite_cli.errors import Interrupted, UserError, WorkFailed
+from ringlite_cli.problems import Problem
 from ringlite_cli.recipe.schema import Recipe, SftStage
 from ringlite_cli.recipe.tracking import tracker_faults
 from ringlite_cli.runs.files import MetricsWriter, cut_jsonl, read_json, write_json
 from ringlite_cli.stages.base import Context, StageKind, StageResult
 from ringlite_cli.stages.calls import call_ranks, is_follower
 from ringlite_cli.stages.parts.tracking import tracked
+
+if TYPE_CHECKING:
+    from ringlite_cli.train.sft.samples import Limits
 
 SAMPLES = "samples.json"
 
@@ -23,7 +27,7 @@ def run(context: Context) -> StageResult:
 
     section: SftStage = context.section
     recipe, folder = context.recipe, context.folder
-    problems = context.problems(section.data)
+    problems = problems_of(context)
     if section.policy:
         base = context.policy(section.policy)
     elif is_follower():
@@ -82,6 +86,18 @@ def run(context: Context) -> StageResult:
 def chat_options(recipe: Recipe) -> ChatOptions:
     """Return how a recipe asks its model."""
     return ChatOptions(recipe.chat_template, recipe.chat_template_kwargs, recipe.end_token, recipe.thinking)
+
+
+def limits_of(section: SftStage, context: int | None) -> "Limits":
+    """Return what a sample of the stage may be. context: positions of the model."""
+    from ringlite_cli.train.sft.samples import Limits
+
+    return Limits(context, section.trl.get("max_length"), section.truncate, section.max_left_out)
+
+
+def problems_of(context: Context) -> list[Problem]:
+    """Return the stage's problems: of a curated set."""
+    return context.problems(context.section.data)
 
 
 def _tell(context: Context, account: dict[str, Any]) -> None:

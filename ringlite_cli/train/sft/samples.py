@@ -54,6 +54,7 @@ class Samples:
     cut: int = 0
     longest: int = 0  # of all samples, before any was left out or cut
     shown: list[TrainingSample] = field(default_factory=list)
+    most_shown: int = SHOWN
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -73,7 +74,7 @@ class Samples:
         self.how[sample.how] += 1
         self.spelled.update(sample.spelled)
         self.cut += sample.cut
-        if len(self.shown) < SHOWN:
+        if len(self.shown) < self.most_shown:
             self.shown.append(sample)
 
     def account(self, limits: Limits) -> dict[str, Any]:
@@ -105,7 +106,9 @@ class Samples:
         }
 
 
-def make_samples(problems: Sequence[Problem], maker: SampleMaker, limits: Limits, seed: int) -> Samples:
+def make_samples(
+    problems: Sequence[Problem], maker: SampleMaker, limits: Limits, seed: int, *, shown: int = SHOWN
+) -> Samples:
     """Return the samples of all problems that have a trace, in a seeded order.
 
     TRL packs rows that stand near each other, longest first: in the order of the data set, one packed row would hold
@@ -117,7 +120,7 @@ def make_samples(problems: Sequence[Problem], maker: SampleMaker, limits: Limits
     if not traced:
         raise UserError("no problem has a worked trace to train on", where="sft.data", hint="name a set with traces")
     random.Random(seed).shuffle(traced)
-    made = Samples()
+    made = Samples(most_shown=shown)
     for problem in traced:
         sample = _fitted(_made(maker, problem), limits, made)
         if sample is not None and (fault := misread(maker.tokenizer, sample)):
