@@ -60,7 +60,9 @@ TRL_RULES: dict[str, dict[str, TrlRule]] = {
         "num_iterations": _derived("C3PO takes one pass over its selection; use updates_per_rollout", 1),
         "loss_type": _derived("the loss is C3PO's (Eq. 2), or that of `algorithm`", "dapo"),
         "router_aux_loss_coef": _derived("router_balance_coef and router_z_loss_coef decide it (Eq. 5)", 0.0),
-        "importance_sampling_level": TrlRule("Eq. 2 has a ratio per token", "token"),
+        "importance_sampling_level": TrlRule(
+            "Eq. 2 has a ratio per token; algorithm: gspo has one per response", "token"
+        ),
         "use_bias_correction_kl": TrlRule("Eq. 2 has the plain k3 estimate", False),
         "vllm_importance_sampling_correction": TrlRule(
             "use importance_cap, which corrects the selected tokens alone", False

@@ -7,6 +7,7 @@ from typing import Any
 from ringlite_cli.chat.responses import prompt_end, response_texts
 from ringlite_cli.errors import UserError
 from ringlite_cli.models import register
+from ringlite_cli.models.generation import folder_generation, only_ends
 
 __all__ = ["check_model_folder", "load_model", "load_tokenizer", "prompt_end", "response_texts"]
 
@@ -68,7 +69,9 @@ def load_model(model_path: str | Path, *, dtype: str | None = None, device: str 
     shown = logging.is_progress_bar_enabled()
     logging.disable_progress_bar()
     try:
-        model = AutoModelForCausalLM.from_pretrained(str(model_path), dtype=getattr(torch, dtype))
+        settings = folder_generation(model_path)
+        given = {} if settings is None else {"generation_config": only_ends(settings)}
+        model = AutoModelForCausalLM.from_pretrained(str(model_path), dtype=getattr(torch, dtype), **given)
     except UserError:
         raise
     except Exception as error:  # safetensors, hub and config faults share no base class

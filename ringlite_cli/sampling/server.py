@@ -15,7 +15,14 @@ from ringlite_cli.samples import Request, SamplingSettings
 from ringlite_cli.sampling.endpoint import EndpointSampler
 from ringlite_cli.sampling.load import load_model, load_tokenizer
 
-EXTRAS = {"return_token_ids": True, "top_k": -1, "min_p": 0.0, "repetition_penalty": 1.0}
+EXTRAS = {
+    "return_token_ids": True,
+    "top_k": -1,
+    "min_p": 0.0,
+    "repetition_penalty": 1.0,
+    "presence_penalty": 0.0,
+    "frequency_penalty": 0.0,
+}
 """vLLM's: the tokens of each response, and none of the defaults that a model's generation_config.json would set."""
 
 

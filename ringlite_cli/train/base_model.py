@@ -15,6 +15,10 @@ from typing import Any
 from ringlite_cli.chat.templates import ChatOptions, settle
 from ringlite_cli.errors import UserError, WorkFailed
 from ringlite_cli.models import refuse_needless_trust, register
+from ringlite_cli.models.adapters import merge_adapter
+from ringlite_cli.models.embedding import check_embedding
+from ringlite_cli.models.generation import end_tokens, mend_generation
+from ringlite_cli.models.loading import load_checked, model_folder
 from ringlite_cli.problems import Problem
 from ringlite_cli.runs.files import read_json, write_json
 from ringlite_cli.whole import whole
@@ -60,7 +64,9 @@ def prepare_model(
                 network, tokenizer = _from_gguf(_gguf_folder(section), section["gguf_file"], chat)
             else:
                 network, tokenizer = _from_pretrained(section, chat)
-            save_plain(network.to(_dtype(section.get("dtype"), network)), tokenizer, partial)
+            if section.get("dtype") not in (None, "auto"):
+                network = network.to(_dtype(section["dtype"], network))
+            save_plain(network, tokenizer, partial)
     except OSError as error:
         raise WorkFailed(f"cannot write the model ({error.strerror or error})", where=str(out_dir)) from None
     return out_dir
@@ -164,14 +170,23 @@ def new_model(config: Mapping[str, Any], tokenizer: Any, seed: int) -> Any:
 
 
 def compute_dtype(folder: Path, dtype: str | None) -> str:
-    """What a policy is computed with and written in, "float32" or "bfloat16"; "auto" is as its folder has it.
+    """What a policy is computed with, "float32" or "bfloat16"; "auto" is as its folder has it.
 
-    Weights are trained in float32 in either case: AdamW steps of 1e-6 round away in bfloat16.
+    Weights are trained in float32 in either case: AdamW steps of 1e-6 round away in bfloat16. A model in float16 is
+    computed with in bfloat16, which needs no scaling of the loss.
     """
+    written = written_dtype(folder, dtype)
+    return "bfloat16" if written == "float16" else written
+
+
+def written_dtype(folder: Path, dtype: str | None) -> str:
+    """What a policy is written in, "float32", "bfloat16" or "float16"; "auto" is as its folder has it."""
     if dtype in ("float32", "bfloat16"):
         return dtype
     config = read_json(Path(folder) / "config.json")
-    return "bfloat16" if str(config.get("dtype") or config.get("torch_dtype")).endswith("float16") else "float32"
+    found = config.get("dtype") or config.get("torch_dtype") or (config.get("text_config") or {}).get("dtype")
+    name = str(found).removeprefix("torch.")
+    return name if name in ("float16", "bfloat16") else "float32"
 
 
 def context_of(folder: Path | str, trust: bool = False) -> int | None:
@@ -283,23 +298,19 @@ def _from_gguf(folder: Path, file: str, chat: ChatOptions) -> tuple[Any, Any]:
 
 
 def _from_pretrained(section: Mapping[str, Any], chat: ChatOptions) -> tuple[Any, Any]:
-    from transformers import AutoModelForCausalLM, AutoTokenizer
+    from transformers import AutoTokenizer
 
     name = str(section["path"])
-    if name.startswith((".", "/", "~")) and not Path(name).expanduser().is_dir():
-        raise UserError("no such model folder", where=f"model.path: {name}")
-    where = str(Path(name).expanduser()) if name.startswith("~") else name
-    register()
-    safe = None if section.get("allow_pickle") else True  # None: whatever is there
-    common: dict[str, Any] = {
-        "revision": section.get("revision") or "main",
-        "trust_remote_code": bool(section.get("trust_remote_code")),
-    }
+    revision, trust = section.get("revision") or "main", bool(section.get("trust_remote_code"))
     try:
-        if common["trust_remote_code"]:
-            refuse_needless_trust(where, revision=common["revision"])
-        network = AutoModelForCausalLM.from_pretrained(where, dtype="auto", use_safetensors=safe, **common)
-        tokenizer = AutoTokenizer.from_pretrained(where, **common)
+        pickled = bool(section.get("allow_pickle"))
+        folder = model_folder(name, revision, allow_pickle=pickled)
+        if trust:
+            refuse_needless_trust(str(folder))
+        network = load_checked(folder, trust=trust, allow_pickle=pickled)
+        tokenizer = AutoTokenizer.from_pretrained(str(folder), trust_remote_code=trust)
+        if section.get("adapter"):
+            network = merge_adapter(network, model_folder(str(section["adapter"])))
     except UserError:
         raise
     except Exception as error:  # hub, config and safetensors faults share no base class
@@ -311,11 +322,12 @@ def _from_pretrained(section: Mapping[str, Any], chat: ChatOptions) -> tuple[Any
             where=f"model.path: {name}",
             hint="give a Hugging Face id that you can reach, or a folder that save_pretrained wrote",
         ) from None
-    named = network.generation_config.eos_token_id
-    ends = named if isinstance(named, list) else [] if named is None else [named]
+    ends = end_tokens(network.generation_config)
     _check_tokenizer(tokenizer, name, chat, ends)
+    check_embedding(network, tokenizer, name)
     if tokenizer.eos_token_id not in ends:
         network.generation_config.eos_token_id = [*ends, tokenizer.eos_token_id]
+    mend_generation(network, name)
     return network, tokenizer
 
 

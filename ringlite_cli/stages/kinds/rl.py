@@ -36,7 +36,7 @@ def run(context: Context) -> StageResult:
     return StageResult(
         outputs={"policy": result.policy, "rollouts": folder / "rollouts.jsonl", "metrics": folder / "metrics.jsonl"},
         tokens=tokens,
-        metrics={"steps": result.steps},
+        metrics={"steps": result.steps, "packing": result.packing},
         summary=f"{result.steps} steps, {tokens['trained']:,} of {tokens['generated']:,} tokens trained",
     )
 

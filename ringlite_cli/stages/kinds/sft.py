@@ -56,6 +56,7 @@ def run(context: Context) -> StageResult:
             seed=recipe.seed,
             dtype=recipe.model.dtype,
             attn_implementation=recipe.model.attn_implementation,
+            packing=section.packing,
             on_step=rows.append,
             callbacks=[stop],
             thinking=recipe.thinking,
@@ -78,7 +79,12 @@ def run(context: Context) -> StageResult:
             **{entry["name"]: folder / entry["path"] for entry in checkpoints},
         },
         tokens={"trained": result.tokens_trained},
-        metrics={"loss": checkpoints[-1]["loss"], "checkpoints": len(checkpoints), "samples": _counted(folder)},
+        metrics={
+            "loss": checkpoints[-1]["loss"],
+            "checkpoints": len(checkpoints),
+            "packing": result.packing,
+            "samples": _counted(folder),
+        },
         summary=f"{len(checkpoints)} checkpoints, {result.tokens_trained:,} tokens trained",
     )
 
@@ -164,8 +170,7 @@ STAGE = StageKind(
         "problems.py",
         "chat",
         "models",
-        "c3po/attention.py",
-        "c3po/packing.py",
+        *(f"c3po/{name}.py" for name in ("attention", "packing", "row_path", "shrunk", "unpacked")),
         *(f"train/{name}" for name in ("base_model.py", "devices.py", "resume", "sft", "step_rows.py")),
         "stages/kinds/sft.py",
     ),
