@@ -21,7 +21,7 @@ def show_samples(recipe: Recipe, stage: str | None, count: int, runs_dir: Path, 
     name = _stage(recipe, stage)
     context = Context(recipe, name, runs_dir / recipe.name, console)
     section: SftStage = context.section
-    problems = problems_of(context)
+    problems, read = problems_of(context)
     if section.policy:
         tokenizer, positions = make_tokenizer({"path": str(context.policy(section.policy))}, [])
     else:
@@ -44,7 +44,7 @@ def show_samples(recipe: Recipe, stage: str | None, count: int, runs_dir: Path, 
     for place, sample in enumerate(samples.shown, 1):
         show(place, sample)
     console.say(f"{len(samples):,} samples, {samples.trained_tokens:,} tokens with loss in an epoch")
-    for line in said(samples.account(limits)):
+    for line in said(read | samples.account(limits)):
         console.say(f"  {line}")
 
 

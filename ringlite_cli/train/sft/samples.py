@@ -210,6 +210,9 @@ def check_rows(rows: Any, samples: Samples) -> None:
 
 def said(account: Mapping[str, Any]) -> Iterator[str]:
     """Yield what a user has to know of the samples, a line each."""
+    for name, state in (("rows_unreadable", "can't be read"), ("rows_without_trace", "have no trace")):
+        if account.get(name):
+            yield f"{account[name]} of {account['rows']} rows {state}"
     for reason, count in account["left_out"].items():
         limit = f" (longest {account['longest']:,}, limit {account['limit']:,} tokens)" if reason == TOO_LONG else ""
         yield f"{count} of {account['samples'] + sum(account['left_out'].values())} samples left out: {reason}{limit}"
