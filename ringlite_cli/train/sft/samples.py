@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
+from ringlite_cli.chat.templates import date_argument
 from ringlite_cli.chat.training import SampleMaker, TrainingSample, is_unwritable, misread
 from ringlite_cli.errors import UserError
 from ringlite_cli.problems import Problem
@@ -55,6 +56,7 @@ class Samples:
     longest: int = 0  # of all samples, before any was left out or cut
     shown: list[TrainingSample] = field(default_factory=list)
     most_shown: int = SHOWN
+    dated: str | None = None  # see ringlite_cli.chat.templates.date_argument
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -90,6 +92,7 @@ class Samples:
             "how": dict(self.how),
             "spelled_specials": dict(self.spelled),
             "unverified": self.unverified,
+            "dated": self.dated,
             "shown": [
                 {
                     "id": sample.id,
@@ -120,7 +123,7 @@ def make_samples(
     if not traced:
         raise UserError("no problem has a worked trace to train on", where="sft.data", hint="name a set with traces")
     random.Random(seed).shuffle(traced)
-    made = Samples(most_shown=shown)
+    made = Samples(most_shown=shown, dated=date_argument(maker.tokenizer))
     for problem in traced:
         sample = _fitted(_made(maker, problem), limits, made)
         if sample is not None and (fault := misread(maker.tokenizer, sample)):
@@ -231,5 +234,8 @@ def said(account: Mapping[str, Any]) -> Iterator[str]:
             yield f"{count} {words[how]}"
     for token, count in account["spelled_specials"].items():
         yield f"{count} samples spell out {token}: it is trained as text"
+    if (argument := account.get("dated")) is not None:
+        fix = f"chat_template_kwargs: {{{argument}: ...}}" if argument else "a `chat_template` of your own"
+        yield f"the chat template writes today's date into prompts, so another day asks otherwise; {fix} fixes it"
     if account["unverified"]:
         yield f"{account['unverified']} traces that no verifier has confirmed (verified_by: none)"
