@@ -16,6 +16,7 @@ from ringlite_cli.freeing import import_apart
 from ringlite_cli.models import register
 from ringlite_cli.models.adapters import merged
 from ringlite_cli.models.generation import FILE as GENERATION
+from ringlite_cli.models.lora_targets import check_lora, lora_config
 from ringlite_cli.problems import DEFAULT_SUFFIX, VERDICT_REVISION, Problem, Verify, chat_messages
 from ringlite_cli.recipe.c3po import RlSettings, starts_server
 from ringlite_cli.recipe.guard import Guard
@@ -29,7 +30,7 @@ from ringlite_cli.train.resume.checkpoints import check_ranks, drop_unsound, go_
 from ringlite_cli.train.rl.opened_thoughts import opened_by_template
 from ringlite_cli.train.rl.prompts import DifficultySource, draw_prompts
 from ringlite_cli.train.rl.row_layout import mean_prompt_tokens, row_layout
-from ringlite_cli.train.rl.trl_config import lora_config, rl_config
+from ringlite_cli.train.rl.trl_config import rl_config
 
 Row = dict[str, Any]
 
@@ -94,6 +95,8 @@ def run_rl(
     settings.check(world_size=world_size)
     problems = _with_unique_ids(problems)
     tokenizer = _load_tokenizer(policy)
+    if settings.lora:
+        _check_lora(policy, settings)
     asked = model or ModelOptions()
     run = _Run(
         policy=policy,
@@ -246,7 +249,7 @@ class _Run:
             on_rollout=log_rollout,
             rollout_func=self.hooks.rollout_func,
             prompts=self._source(),
-            peft_config=lora_config(self.settings.lora),
+            peft_config=lora_config(self.settings.lora.model_dump()) if self.settings.lora else None,
         )
         trainer.remove_callback(PrinterCallback)
         return trainer
@@ -301,6 +304,14 @@ def _load_tokenizer(policy: Path) -> Any:
             hint="start from an instruction-tuned model, or run the sft stage first",
         )
     return tokenizer
+
+
+def _check_lora(policy: Path, settings: RlSettings) -> None:
+    from transformers import AutoConfig
+
+    assert settings.lora is not None
+    config = AutoConfig.from_pretrained(policy)
+    check_lora(config, settings.lora.model_dump(), uses_vllm=bool(settings.trl.get("use_vllm")))
 
 
 def _train(
