@@ -37,7 +37,7 @@ def unpack(decoder: nn.Module, way: Way, *, one_batch: bool = False) -> None:
     """
     before = getattr(decoder, _MARK, None)
     if before is not None:
-        del decoder.forward, decoder._ringlite_unpacks  # type: ignore[attr-defined]
+        del decoder.forward, decoder._ringlite_unpacks
     if way == "packed":
         return
     unpacking = _Unpacking(decoder.forward, way, one_batch)
