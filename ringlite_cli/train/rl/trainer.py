@@ -40,6 +40,7 @@ from ringlite_cli.c3po.row_path import RowPath
 from ringlite_cli.c3po.schedule import Budget
 from ringlite_cli.errors import Diverged, UserError
 from ringlite_cli.models import register
+from ringlite_cli.models.experts import name_experts
 from ringlite_cli.models.generation import only_ends
 from ringlite_cli.train.resume.checkpoints import load_weights
 from ringlite_cli.train.rl.config import C3POConfig
@@ -103,6 +104,7 @@ class C3POTrainer(GRPOTrainer):
         if hasattr(self.model.config.get_text_config(), "output_router_logits"):
             self.model.config.get_text_config().output_router_logits = False
 
+        name_experts(self.model.config)
         # transformers would fill in whatever the folder sets: beams, penalties, suppressed tokens ...
         lm = base_causal_lm(self.model)
         lm.generation_config = only_ends(lm.generation_config)

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 from ringlite_cli.errors import UserError, WorkFailed
 from ringlite_cli.freeing import import_apart
 from ringlite_cli.models import register
+from ringlite_cli.models.experts import name_experts
 from ringlite_cli.problems import Problem, chat_messages
 from ringlite_cli.recipe.c3po import Packing
 from ringlite_cli.runs.files import read_json, write_json
@@ -190,6 +191,7 @@ def _trainer(
         attn_implementation=attn_implementation,
         trust_remote_code=trust,
     )
+    name_experts(model.config)
     path = None
     if _packs(args):
         path = choose_path(
