@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from ringlite_cli.c3po.attention import packed_inputs, takes_borders
 
@@ -102,6 +102,12 @@ def forward_inputs(model: nn.Module, row: dict[str, Any]) -> dict[str, Any]:
     """What a decoder needs to read a packed row."""
     inputs = {"input_ids": row["input_ids"], "position_ids": row["position_ids"]}
     return inputs | (row["attention"] if takes_borders(base_causal_lm(model)) else {})
+
+
+def sample_of_token(row: dict[str, Any]) -> Tensor:
+    """Return the number of each token's sample in a packed row, from 0; (1, T)."""
+    numbers: Tensor = (row["position_ids"] == 0).cumsum(-1) - 1
+    return numbers
 
 
 def base_causal_lm(model: nn.Module) -> Any:

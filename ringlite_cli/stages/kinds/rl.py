@@ -79,7 +79,7 @@ STAGE = StageKind(
         "rollouts": "every rollout with its verdict and the tokens kept",
         "metrics": "a row per optimizer step",
     },
-    code=("problems.py", "models", "c3po", "train", "rewards", "sandbox", "stages/kinds/rl.py"),
+    code=("problems.py", "chat", "models", "c3po", "train", "rewards", "sandbox", "stages/kinds/rl.py"),
     uses=("model", "prompt_suffix", "rewards"),
     run=run,
     faults=faults,

@@ -4,6 +4,7 @@ from importlib.util import find_spec
 from typing import Any
 
 from ringlite_cli.c3po.memory import RowLayout
+from ringlite_cli.recipe.algorithms import facts
 from ringlite_cli.recipe.batch_plan import BatchPlan
 from ringlite_cli.recipe.c3po import C3POSettings, RlSettings
 
@@ -45,8 +46,7 @@ def rl_config(
         "save_total_limit": 2,
         "lr_scheduler_type": "constant_with_warmup",
     }
-    if settings.algorithm == "dr_grpo":
-        defaults["scale_rewards"] = "none"  # its advantages are not divided by the group's standard deviation
+    defaults |= facts(settings.algorithm).trl_defaults
     if not on_cpu and find_spec("liger_kernel"):  # fused norms, rotary embedding and SwiGLU: 1.5 times the speed
         defaults["use_liger_kernel"] = True
         defaults["liger_kernel_config"] = {"cross_entropy": False, "fused_linear_cross_entropy": False}
