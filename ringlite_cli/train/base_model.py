@@ -91,7 +91,7 @@ def make_tokenizer(
         settle(tokenizer, "model.new", chat)
         return tokenizer, new["config"].get("max_position_embeddings")
     if file := section.get("gguf_file"):
-        folder = _gguf_folder(section)
+        folder = gguf_folder(section)
         tokenizer = AutoTokenizer.from_pretrained(str(folder), gguf_file=file)
         _check_tokenizer(tokenizer, str(folder / file), chat)
         return tokenizer, None
