@@ -74,6 +74,7 @@ def reward(verify, completions, names):
     return rewards, metrics, extra
 
 
+@pytest.mark.slow
 @linux
 def test_the_reward_function_of_trl():
     from trl.trainer.utils import is_async_callable

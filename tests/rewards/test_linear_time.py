@@ -44,7 +44,10 @@ READERS = {
 }
 
 
-@pytest.mark.parametrize("reader", READERS)
+SLOW = ("cpp", "java calls", "java")
+
+
+@pytest.mark.parametrize("reader", [pytest.param(r, marks=pytest.mark.slow) if r in SLOW else r for r in READERS])
 def test_a_long_response_is_read_in_no_time(reader):
     assert [name for name, text in TEXTS.items() if not is_quick(READERS[reader], text)] == []
 

@@ -172,7 +172,8 @@ _WATCHING = ("guard",)
 def _new_manifest(context: Context, kind: StageKind) -> Manifest:
     recipe, name = context.recipe, context.name
     section = context.section.model_dump(mode="json")
-    head = {key: recipe.model_dump(mode="json")[key] for key in kind.uses}
+    whole = recipe.model_dump(mode="json")
+    head = {key: whole[key] for key in kind.uses}
     above = parents(recipe, name)
     made = ((p, n, entry) for p in above for n, entry in context.done(p).outputs.items())
     inputs = {f"{p}/{n}": entry for p, n, entry in made if n not in _LOGS}
