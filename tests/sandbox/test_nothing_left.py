@@ -12,12 +12,6 @@ libc = ctypes.CDLL(None, use_errno=True)
 def said(number):
     return -ctypes.get_errno() if number < 0 else number
 """
-# Where new objects of each size come to lie, and the counters of the interpreter that a run can set.
-HEAP = (
-    "import gc, itertools, threading\nplaces = []\nfor size in range(1, 500, 15):\n"
-    "    held = [bytes(size) for _ in range(40)]\n    places += [id(one) for one in held]\n"
-    "return hash(tuple(places)), gc.get_count()[2], threading.Thread().name"
-)
 # name: (what a run does to tell the next, what the next looks at)
 CHANNELS = {
     "inode counter": (
@@ -98,8 +92,6 @@ CHANNELS = {
         "f = open('/usr/bin/env')\ntry: return fcntl.flock(f, fcntl.LOCK_EX | fcntl.LOCK_NB)\n"
         "except OSError as e: return e.errno",
     ),
-    "the heap of the warm process, by the host ending a run": ("time.sleep(60)", HEAP),
-    "the heap of the warm process, by how a run ends": ("os._exit(77)", HEAP),
     "input and output priority": (
         "libc.syscall(251, 3, os.getuid(), 3 << 13 | 7); libc.syscall(251, 1, 0, 2 << 13 | 5)",
         "return [libc.syscall(252, kind, who) for kind, who in ((1, 0), (2, 0), (3, os.getuid()))]",
@@ -132,8 +124,6 @@ def program(body):
 @pytest.fixture(scope="module")
 def sandbox():
     with Sandbox(SandboxSettings(workers=1, seconds=1.0, memory_mb=256, files_mb=16)) as opened:
-        for _ in range(8):  # the warm process's first calls fill caches of its own
-            seen(opened, "return 0")
         yield opened
 
 
