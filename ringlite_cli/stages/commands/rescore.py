@@ -11,6 +11,7 @@ from typing import Any
 
 from ringlite_cli.console import Console, Progress
 from ringlite_cli.errors import UserError
+from ringlite_cli.evals.overlong import TOO_LONG
 from ringlite_cli.evals.revisions import rescored_folder, revisions_of
 from ringlite_cli.problems import VERDICT_REVISION, Verify
 from ringlite_cli.recipe.own_names import take_up_own_code
@@ -27,7 +28,7 @@ from ringlite_cli.whole import whole
 
 Row = dict[str, Any]
 _BATCH = 256
-_OURS = ("error", "sandbox error")  # verdicts that say nothing of the response
+_OURS = ("error", "sandbox error", TOO_LONG)  # verdicts that say nothing of the response
 FILES = {"eval": "responses.jsonl", "select": "responses.jsonl", "rl": rollouts.FILE, "curate": "asked.jsonl"}
 """The stored responses of each kind of stage that has some."""
 

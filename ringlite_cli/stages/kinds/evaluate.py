@@ -16,6 +16,8 @@ from ringlite_cli.samples import Progress
 from ringlite_cli.stages.base import Context, StageKind, StageResult, open_verifiers
 from ringlite_cli.stages.parts.contamination import find_contaminated, training_sets, write_flags
 from ringlite_cli.stages.parts.samplers import lms, open_samplers
+from ringlite_cli.stages.preflight.data import tasks_have_data
+from ringlite_cli.stages.preflight.engine import engine_is_there
 
 FILES = {"scores": "scores.json", "responses": "responses.jsonl", "contamination": "contamination.json"}
 
@@ -170,4 +172,9 @@ STAGE = StageKind(
     uses=("model", "prompt_suffix", "rewards"),
     run=run,
     faults=faults,
+    preflight=(
+        engine_is_there,
+        tasks_have_data,
+    ),
+    draws=lambda section: True,
 )
