@@ -19,7 +19,7 @@ test-fast: setup
 	$(BIN)/pytest -m "not slow"
 
 test-full: setup
-	$(BIN)/pytest --full
+	RINGLITE_FUZZ=$${RINGLITE_FUZZ:-10000} $(BIN)/pytest --full
 
 quality: setup
 	$(BIN)/ruff format --check .

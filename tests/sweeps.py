@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 
-def sample_of(cases: Iterable[Any], *keep: Any) -> list[Any]:
-    """Return the cases for `parametrize`, each marked `full` unless it is in `keep`.
+def sample_of(cases: Iterable[Any], *keep: Any, mark: str = "full") -> list[Any]:
+    """Return the cases for `parametrize`, each marked unless it is in `keep`: `full`, or `slow` for `make test-fast`.
 
     Keep the hardest cases and one of each kind: what `make test` leaves out must have a like among them. A case is a
     value or a tuple of values.
@@ -20,9 +20,9 @@ def sample_of(cases: Iterable[Any], *keep: Any) -> list[Any]:
         raise ValueError(f"no case of this sweep: {strangers}")
     if not keep:
         raise ValueError("a sweep keeps at least one case in `make test`")
-    return [case if case in keep else _full(case) for case in cases]
+    return [case if case in keep else _marked(case, mark) for case in cases]
 
 
-def _full(case: Any) -> Any:
+def _marked(case: Any, mark: str) -> Any:
     values = case if isinstance(case, tuple) else (case,)
-    return pytest.param(*values, marks=pytest.mark.full)
+    return pytest.param(*values, marks=getattr(pytest.mark, mark))

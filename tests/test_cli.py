@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from sweeps import sample_of
 
 from ringlite_cli.recipe.load import shipped_recipes
 from ringlite_cli.stages.commands.check import load_checked
@@ -27,27 +28,30 @@ def test_every_shipped_recipe_says_what_it_is_in_its_first_line(name: str) -> No
     assert shipped_recipes()[name].read_text().startswith("# ")
 
 
+MISTAKES = [
+    (["check", "demmo"], 2, "did you mean 'demo'?"),
+    (["run", "toy", "--from", "sfft"], 2, "the recipe has no stage 'sfft'"),
+    (["run", "toy", "--set", "stages.sft.trl.learning_rat=1"], 2, "did you mean 'learning_rate'?"),
+    (["run", "toy", "--set", "nonsense"], 2, "not KEY=VALUE"),
+    (["rl", "toy", "--stage", "rl-code"], 2, "no rl stage 'rl-code'"),
+    (["sft", "toy"], 2, "stage 'sft' needs 'curate', which has not been run"),
+    (["rl-math", "toy"], 2, "which has not been run"),
+    (["report", "nowhere"], 2, "nowhere"),
+    (["compare", "nowhere", "elsewhere"], 2, "nowhere"),
+    (["eval"], 2, "give a RECIPE or --model"),
+    (["eval", "--model", "x"], 2, "--model needs --tasks"),
+    (["eval", "--model", "x", "--tasks", "gsm9k"], 2, "gsm8k"),
+    (["eval", "--model", "x", "--tasks", "gsm8k", "--data", "gsm8k"], 2, "is not NAME=FILE"),
+    (["verify", "nowhere.jsonl", "--out", "x.jsonl"], 2, "nowhere.jsonl: no such file"),
+    (["sandbox", "run", "nowhere.py", "--tests", "t.json"], 2, "nowhere.py: no such file"),
+    (["nonsense"], 2, "No such command"),
+    (["run"], 2, "Missing argument"),
+]
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
-    [
-        (["check", "demmo"], 2, "did you mean 'demo'?"),
-        (["run", "toy", "--from", "sfft"], 2, "the recipe has no stage 'sfft'"),
-        (["run", "toy", "--set", "stages.sft.trl.learning_rat=1"], 2, "did you mean 'learning_rate'?"),
-        (["run", "toy", "--set", "nonsense"], 2, "not KEY=VALUE"),
-        (["rl", "toy", "--stage", "rl-code"], 2, "no rl stage 'rl-code'"),
-        (["sft", "toy"], 2, "stage 'sft' needs 'curate', which has not been run"),
-        (["rl-math", "toy"], 2, "which has not been run"),
-        (["report", "nowhere"], 2, "nowhere"),
-        (["compare", "nowhere", "elsewhere"], 2, "nowhere"),
-        (["eval"], 2, "give a RECIPE or --model"),
-        (["eval", "--model", "x"], 2, "--model needs --tasks"),
-        (["eval", "--model", "x", "--tasks", "gsm9k"], 2, "gsm8k"),
-        (["eval", "--model", "x", "--tasks", "gsm8k", "--data", "gsm8k"], 2, "is not NAME=FILE"),
-        (["verify", "nowhere.jsonl", "--out", "x.jsonl"], 2, "nowhere.jsonl: no such file"),
-        (["sandbox", "run", "nowhere.py", "--tests", "t.json"], 2, "nowhere.py: no such file"),
-        (["nonsense"], 2, "No such command"),
-        (["run"], 2, "Missing argument"),
-    ],
+    sample_of(MISTAKES, MISTAKES[0], MISTAKES[2], MISTAKES[5], MISTAKES[-1], mark="slow"),
 )
 def test_a_mistake_is_one_message_and_exit_code_2(
     arguments: list[str], code: int, message: str, tmp_path: Path

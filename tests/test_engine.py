@@ -43,6 +43,7 @@ def test_graphs_are_captured_for_no_smaller_batches_than_vllm_would(at_once: int
     assert engine.graph_settings(at_once) == {"max_cudagraph_capture_size": largest}
 
 
+@pytest.mark.slow
 def test_settings_of_the_user_stay(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in list(os.environ):
         if name.startswith("VLLM_"):
@@ -56,6 +57,7 @@ def test_settings_of_the_user_stay(monkeypatch: pytest.MonkeyPatch) -> None:
             monkeypatch.delenv(name)
 
 
+@pytest.mark.slow
 def test_the_stage_takes_the_engine_that_the_recipe_names(tmp_path) -> None:
     from policies import write_tiny_policy
 

@@ -35,6 +35,7 @@ def faults_of(file: Path) -> list[str]:
     return faults
 
 
+@pytest.mark.slow
 def test_no_shell_no_pickle_and_the_safe_loader_alone(tmp_path: Path) -> None:
     bad = tmp_path / "bad.py"
     bad.write_text("os.system('x')\nsubprocess.run('x', shell=True)\nyaml.load(text, yaml.Loader)\n")

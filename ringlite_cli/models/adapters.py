@@ -27,7 +27,7 @@ def merge_adapter(network: Any, folder: Path) -> Any:
         config.inference_mode = True
         adapted = get_peft_model(network, config, autocast_adapter_dtype=False)
         weights = load_peft_weights(str(folder), device="cpu")
-        loaded = set_peft_model_state_dict(adapted, weights)
+        loaded: Any = set_peft_model_state_dict(adapted, weights)
     except (ValueError, RuntimeError, TypeError, OSError, KeyError) as error:
         raise UserError(
             f"the adapter does not fit the model ({' '.join(str(error).split())[:300]})",

@@ -47,7 +47,7 @@ def resolve_batch(
     mean_prompt_tokens: float,
     world_size: int = 1,
     *,
-    scope: Scope = "global",
+    scope: Scope = "rank",
     updates_per_rollout: int = 1,
     max_response_tokens: int | None = None,
     selects: bool = True,

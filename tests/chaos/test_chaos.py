@@ -1,4 +1,4 @@
-"""The driver in brief: two kills in a toy run. The full one is `python tests/chaos/driver.py toy OUT`."""
+"""The driver on the toy recipe: two kills in `make test`, fifty in `make test-full`."""
 
 import json
 import sys
@@ -12,9 +12,18 @@ from driver import chaos, differences, left_by
 
 
 @pytest.mark.slow
-def test_a_run_that_is_killed_twice_leaves_what_an_undisturbed_one_leaves(tmp_path: Path) -> None:
-    outcome, unlike = chaos("toy", tmp_path / "chaos", ["--to", "sft"], kills=2, seed=3)
-    assert len(outcome.kills) == 2, outcome.summary()
+@pytest.mark.parametrize(
+    ("kills", "seed", "until"),
+    [
+        pytest.param(2, 3, ["--to", "sft"], id="two kills up to sft"),
+        pytest.param(50, 1, [], id="fifty kills, all stages", marks=[pytest.mark.full, pytest.mark.timeout(4 * 3600)]),
+    ],
+)
+def test_a_run_that_is_killed_leaves_what_an_undisturbed_one_leaves(
+    tmp_path: Path, kills: int, seed: int, until: list[str]
+) -> None:
+    outcome, unlike = chaos("toy", tmp_path / "chaos", until, kills, seed)
+    assert len(outcome.kills) == kills, outcome.summary()
     assert unlike == [], outcome.summary()
 
 

@@ -47,6 +47,7 @@ def _adds_up(counts: dict[str, Any]) -> bool:
     return counts["rows_in"] == counts["out"] + sum(counts["dropped"].values())
 
 
+@pytest.mark.slow
 def test_counts_add_up_everywhere(tmp_path: Path) -> None:
     result = _curate(tmp_path)
     funnel = json.loads((tmp_path / "funnel.json").read_text())
@@ -62,6 +63,7 @@ def test_counts_add_up_everywhere(tmp_path: Path) -> None:
     assert len({(d["source"], d["index"]) for d in dropped}) == len(dropped)
 
 
+@pytest.mark.slow
 def test_every_planted_fault_is_dropped_and_nothing_else(tmp_path: Path) -> None:
     _curate(tmp_path)
     dropped = {(d["source"], d["index"]): d["reason"] for d in read_jsonl(tmp_path / "dropped.jsonl")}
@@ -179,6 +181,7 @@ def test_mix_counts_add_up() -> None:
         assert sum(mix_counts(total, paper).values()) == total
 
 
+@pytest.mark.slow
 def test_the_card_shows_sources_reasons_examples_and_pairs(tmp_path: Path) -> None:
     _curate(tmp_path)
     card = (tmp_path / "CARD.md").read_text()
@@ -186,6 +189,7 @@ def test_the_card_shows_sources_reasons_examples_and_pairs(tmp_path: Path) -> No
         assert part in card
 
 
+@pytest.mark.slow
 def test_the_eight_pairs_of_equal_words_in_math(tmp_path: Path, real_data: Path) -> None:
     """Eight pairs of MATH rows are equal in their words; in five of them a sign or an operator differs."""
     source = Source(path=str(real_data / "train" / "math.json"), adapter="math")

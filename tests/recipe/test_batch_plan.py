@@ -4,6 +4,8 @@ from hypothesis import strategies as st
 
 from ringlite_cli.errors import UserError
 from ringlite_cli.recipe.batch_plan import resolve_batch
+from ringlite_cli.recipe.c3po import C3POSettings, RlSettings
+from ringlite_cli.recipe.schema import RlStage
 
 
 def test_rows_are_as_few_as_keep_a_row_near_its_length():
@@ -21,11 +23,18 @@ def test_a_budget_per_rank_is_trained_by_every_rank():
 
 
 def test_a_budget_of_the_whole_step_holds_a_response_that_a_rank_s_share_would_not():
-    plan = resolve_batch(8, 4, 150, 512, 9.5, world_size=4, max_response_tokens=100)
+    plan = resolve_batch(8, 4, 150, 512, 9.5, world_size=4, max_response_tokens=100, scope="global")
     assert (plan.budget_rank, plan.budget_step) == (38, 150)
     assert plan.row_tokens_bound == plan.row_tokens_mean + 10 + 100  # one rank may get that response whole
     with pytest.raises(UserError, match="a budget of 38 tokens is smaller than one response"):
         resolve_batch(8, 4, 38, 512, 9.5, world_size=4, max_response_tokens=100, scope="rank")
+
+
+def test_a_budget_is_a_rank_s_wherever_its_scope_is_not_given():
+    """The paper's Phi. Recipe, settings and batch plan had defaults of their own once; C3POConfig has the settings'."""
+    named = {model.model_fields["token_budget_scope"].default for model in (C3POSettings, RlSettings, RlStage)}
+    assert named == {"rank"}
+    assert resolve_batch(8, 4, 150, 512, 9.5, 4) == resolve_batch(8, 4, 150, 512, 9.5, 4, scope="rank")
 
 
 @pytest.mark.parametrize("budget", [1, 1000, 10**9])

@@ -1,7 +1,8 @@
 """Recipes, data rows and manifests under attack: one clear message or a result; never a traceback, a hang, or a key
 that passes though nobody knows it.
 
-RINGLITE_FUZZ=10000 sets the number of cases (of all tests together); a few hundred by default.
+RINGLITE_FUZZ=10000 sets the number of cases (of all tests together): a few hundred by default, which `make test-full`
+makes ten thousand.
 """
 
 import copy

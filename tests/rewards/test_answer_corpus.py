@@ -225,6 +225,7 @@ def test_no_answer_hangs_the_pool():
     assert "correct" in {v.verdict for v in after}  # on a busy machine one may be late
 
 
+@pytest.mark.slow
 def test_unbalanced_and_hostile_responses_have_a_verdict(verify):
     responses = [
         "\\boxed{" * 10_000,

@@ -20,6 +20,7 @@ SETTINGS = VerifierSettings(workers=1, code_timeout=120.0, isolation="none")
 ends_early = pytest.mark.timeout(90)  # long before FOREVER ends by itself
 
 
+@pytest.mark.slow
 @linux
 def test_batches_overlap_and_keep_their_order():
     async def both(verify):

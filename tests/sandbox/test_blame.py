@@ -79,6 +79,12 @@ def test_a_source_that_fells_the_compiler_does_not_compile(sandbox):
     program = f"public class {name} {{ public static void main(String[] a) {{ System.out.println(42); }} }}"
     judged = sandbox.run(Submission(program, in_language("java")))
     assert judged.verdict == "compile error", judged
+
+
+@pytest.mark.skipif(not has_compiler("java"), reason="no javac")
+@pytest.mark.slow
+@pytest.mark.full  # a minute and a half; sources without an end, below, are of its kind
+def test_a_source_that_grows_in_the_compiler_does_not_compile(sandbox):
     nested = "try { x(); } finally { " * 18 + "x();" + " }" * 18
     program = f"public class Main {{ static void x() {{}} public static void main(String[] a) {{ {nested} }} }}"
     judged = sandbox.run(Submission(program, in_language("java")))
@@ -120,7 +126,10 @@ BREAKERS = {
 }
 
 
-@pytest.mark.parametrize("name", BREAKERS)
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(name, marks=pytest.mark.slow) if name in ("stopped", "kernel memory") else name for name in BREAKERS],
+)
 def test_no_program_gets_a_sandbox_error(sandbox, name):
     judged = sandbox.run(Submission(BREAKERS[name], STDIN))
     assert judged.verdict not in ("sandbox error", "accepted"), judged

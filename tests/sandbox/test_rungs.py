@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from sweeps import sample_of
 
 from ringlite_cli.sandbox import Sandbox, SandboxSettings, Submission, isolation_level, ladder, packages
 from ringlite_cli.sandbox.guest import lock
@@ -39,7 +40,7 @@ def scopes_signals():
     return lock.libc.syscall(444, None, 0, 1) >= 6
 
 
-@pytest.mark.parametrize("rung", RUNGS)
+@pytest.mark.parametrize("rung", sample_of(RUNGS, "full", mark="slow"))
 def test_a_run_cannot_signal_the_processes_outside(rung, monkeypatch):
     if not ROOT and not scopes_signals():
         pytest.skip("a user without privileges has one user id")
@@ -49,7 +50,7 @@ def test_a_run_cannot_signal_the_processes_outside(rung, monkeypatch):
     assert answer(rung, monkeypatch, body) == "False"
 
 
-@pytest.mark.parametrize("rung", RUNGS)
+@pytest.mark.parametrize("rung", sample_of(RUNGS, "full", mark="slow"))
 def test_a_run_cannot_read_the_environment_of_this_process(rung, monkeypatch):
     if not ROOT:
         pytest.skip("a user without privileges has one user id")
@@ -57,7 +58,7 @@ def test_a_run_cannot_read_the_environment_of_this_process(rung, monkeypatch):
     assert answer(rung, monkeypatch, body) == "None"
 
 
-@pytest.mark.parametrize("rung", RUNGS)
+@pytest.mark.parametrize("rung", sample_of(RUNGS, "full", mark="slow"))
 def test_a_run_is_nobody_on_the_host_and_cannot_signal_this_process(rung, monkeypatch):
     if not ROOT:
         pytest.skip("a user without privileges has one user id")
@@ -74,7 +75,7 @@ def test_every_kind_of_rung_is_first_tried_with_a_user_id_of_its_own():
     assert all(first.values())
 
 
-@pytest.mark.parametrize("rung", RUNGS)
+@pytest.mark.parametrize("rung", sample_of(RUNGS, "full", mark="slow"))
 def test_a_run_cannot_write_what_root_owns(rung, monkeypatch, tmp_path):
     if not ROOT:
         pytest.skip("a user without privileges owns what it owns")
@@ -84,7 +85,7 @@ def test_a_run_cannot_write_what_root_owns(rung, monkeypatch, tmp_path):
     assert (tmp_path / "kept").read_text() == "kept"
 
 
-@pytest.mark.parametrize("rung", RUNGS)
+@pytest.mark.parametrize("rung", sample_of(RUNGS, "full", mark="slow"))
 def test_a_run_leaves_no_process_and_no_file_in_its_folder(rung, monkeypatch):
     if rung.startswith("no ") and not ROOT:
         pytest.skip("without PID name spaces and a user id of its own a run can leave processes")
@@ -95,7 +96,7 @@ def test_a_run_leaves_no_process_and_no_file_in_its_folder(rung, monkeypatch):
     assert not [path for path in told if path.exists() and b"guest import zygote" in path.read_bytes()]
 
 
-@pytest.mark.parametrize("rung", [name for name in RUNGS if name != "none"])
+@pytest.mark.parametrize("rung", sample_of([name for name in RUNGS if name != "none"], "full", mark="slow"))
 def test_only_listed_packages_are_visible(rung, monkeypatch):
     places = [root + "/lib*/python*/*-packages/*" for root in ("/usr", "/usr/local", inside(sys.base_prefix))]
     body = f"import glob\nfound = [each for place in {places!r} for each in glob.glob(place)]\n"

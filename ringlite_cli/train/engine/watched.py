@@ -44,16 +44,19 @@ _RENDEZVOUS = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
 @contextmanager
 def watched_generation(watch: Watch, args: Any) -> Iterator[None]:
     """A GRPOTrainer made in the block, with the config `args`, generates through WatchedGeneration."""
-    plain = grpo_trainer.VLLMGeneration
-    grpo_trainer.VLLMGeneration = partial(WatchedGeneration, watch, args)
+    module: Any = grpo_trainer
+    plain = module.VLLMGeneration
+    module.VLLMGeneration = partial(WatchedGeneration, watch, args)
     try:
         yield
     finally:
-        grpo_trainer.VLLMGeneration = plain
+        module.VLLMGeneration = plain
 
 
 class WatchedGeneration(VLLMGeneration):
     """See the top of this file."""
+
+    max_num_seqs: int
 
     def __init__(self, watch: Watch, config: Any, *args: Any, **kwargs: Any) -> None:
         self.watch, self.config = watch, config

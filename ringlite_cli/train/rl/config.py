@@ -7,7 +7,7 @@ holds that names, defaults and descriptions agree. Ranges and rules between keys
 import os
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from trl import GRPOConfig
 
@@ -31,6 +31,10 @@ class C3POConfig(GRPOConfig):
     Raises RecipeErrors (a UserError) with every fault: a value out of its range, keys that cannot work together, a
     budget that responses can never fill, TRL fields that the C3PO loss would ignore.
     """
+
+    if TYPE_CHECKING:  # None in TRL's declaration; refused here
+        num_generations: int = 8
+        max_completion_length: int = 512
 
     prompts_per_step: int = 512
     token_budget: int = 409_600

@@ -22,7 +22,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import torch
 from accelerate.utils import gather_object
@@ -68,14 +68,16 @@ Row = dict[str, Any]
 class C3POTrainer(FiniteGradients, GRPOTrainer):
     """See the top of this file. `on_rollout(rows)` gets every response of a rollout, on the main rank."""
 
-    _tag_names: ClassVar = ["trl", "c3po"]
+    _tag_names = ["trl", "c3po"]  # noqa: RUF012 - declared so by TRL
     _name = "C3PO"
-    _paper: ClassVar = {
+    _paper = {  # noqa: RUF012
         "title": "Ring-lite: Scalable Reasoning via C3PO-Stabilized Reinforcement Learning for LLMs",
         "id": "2506.14731",
     }
     args: C3POConfig
     beta: float
+    num_generations: int
+    _logs: dict[str, Any]
     mask_truncated_completions: bool
 
     def __init__(
@@ -190,6 +192,7 @@ class C3POTrainer(FiniteGradients, GRPOTrainer):
         """Prompts that should bring the missing tokens, at the rate of those asked so far; at most a rollout's."""
         asked = len(rollout.lengths) // self.num_generations
         found = min(sum(rollout.lengths[i] for i in pool) for pool in self._planner.pools(rollout))
+        assert self.args.generation_batch_size is not None  # TRL has filled it in
         most = self.args.generation_batch_size // self.num_generations  # what TRL's own logs hold
         wanted = min(most, math.ceil(asked * missing / found)) if found else most
         world = self.accelerator.num_processes

@@ -42,6 +42,28 @@ def test_the_batch_plan_follows_the_recipes_numbers(tmp_path: Path) -> None:
     assert "132 traces x 2 epochs" in text
 
 
+def test_the_rows_are_those_of_the_largest_step_of_a_budget_that_grows(tmp_path: Path) -> None:
+    moves = ("stages.rl-math.token_budget_end=768", "stages.rl-math.budget_steps=2")
+    texts = {
+        "start": plan("toy", tmp_path, "stages.rl-math.token_budget=64"),
+        "end": plan("toy", tmp_path, "stages.rl-math.token_budget=768"),
+        **{
+            kind: plan(
+                "toy", tmp_path, "stages.rl-math.token_budget=64", f"stages.rl-math.budget_schedule={kind}", *moves
+            )
+            for kind in ("linear", "adaptive")
+        },
+    }
+    rows = {name: _lines_of_rl_math(text, "packed:") for name, text in texts.items()}
+    assert rows["linear"] == rows["adaptive"] == rows["end"] != rows["start"]
+    assert "Phi = 64 response tokens (global), growing to 768 (linear)" in texts["linear"]
+
+
+def _lines_of_rl_math(text: str, start: str) -> str:
+    """The first line of a plan that begins so: the toy recipe's rl-math stands before its rl-mixed."""
+    return next(line.strip() for line in text.splitlines() if line.strip().startswith(start))
+
+
 def test_parameters_are_counted_without_weights() -> None:
     from transformers import AutoConfig, AutoModelForCausalLM
 

@@ -51,6 +51,7 @@ def test_a_full_disk_is_named_and_nothing_is_lost(tmp_path: Path) -> None:
     assert second.endswith("code 0\n"), done.stdout + done.stderr
 
 
+@pytest.mark.slow
 def test_a_run_folder_that_is_read_only_is_refused_before_any_work(tmp_path: Path) -> None:
     done = shell(in_view("--ro-bind", str(tmp_path), str(tmp_path)), toy(tmp_path, "curate"))
     assert "code 2" in done.stdout
@@ -61,6 +62,7 @@ def test_a_run_folder_that_is_read_only_is_refused_before_any_work(tmp_path: Pat
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.slow
 def test_a_stage_s_folder_that_became_read_only_is_named(tmp_path: Path) -> None:
     (tmp_path / "toy" / "curate").mkdir(parents=True)
     done = shell(in_view("--ro-bind", *[str(tmp_path / "toy" / "curate")] * 2), toy(tmp_path, "curate"))
@@ -69,6 +71,7 @@ def test_a_stage_s_folder_that_became_read_only_is_named(tmp_path: Path) -> None
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.slow
 def test_a_report_that_can_t_be_written_is_a_message(tmp_path: Path) -> None:
     Manifest("sft", "sft", "done", "f", 1, {}, []).write(tmp_path / "run" / "sft")
     report = f"{sys.executable} -m ringlite_cli report {tmp_path}/run; echo code $?"

@@ -67,6 +67,7 @@ def walk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     return go
 
 
+@pytest.mark.slow
 def test_a_second_run_skips_what_is_fresh(walk) -> None:
     assert walk() == ["curate", "sft", "select"]
     assert walk() == []

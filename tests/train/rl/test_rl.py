@@ -44,6 +44,7 @@ def finished(policy, tmp_path_factory):
     return out, rl(policy, out, Timed(), trl={"beta": 0.01, "entropy_coef": 1e-3})
 
 
+@pytest.mark.slow
 def test_every_step_leaves_a_row_with_every_number(finished):
     out, result = finished
     rows = read_jsonl(out / "metrics.jsonl")
@@ -94,6 +95,7 @@ def test_the_policy_is_a_plain_folder_that_generates(finished):
     assert tokenizer.chat_template
 
 
+@pytest.mark.slow
 def test_the_logged_entropy_is_the_policy_s(policy, tmp_path):
     sampled = []
 
@@ -163,6 +165,7 @@ def test_ctrl_c_finishes_the_step_saves_and_goes_on(policy, tmp_path):
         assert torch.equal(tensor, weights(result.policy)[name]), name
 
 
+@pytest.mark.slow
 def test_a_finished_run_is_not_trained_again(policy, tmp_path):
     first = rl(policy, tmp_path)
     before = weights(first.policy)
@@ -229,6 +232,7 @@ def test_a_reward_that_is_no_number_is_no_reward(policy, tmp_path, reward):
         assert abs(row["loss"]) < 1
 
 
+@pytest.mark.slow
 def test_a_verifier_that_raises_stops_the_run_with_what_it_said(policy, tmp_path):
     def raises(pairs):
         raise KeyError("no tests for p3")
@@ -238,11 +242,13 @@ def test_a_verifier_that_raises_stops_the_run_with_what_it_said(policy, tmp_path
     assert not (tmp_path / "policy").exists()
 
 
+@pytest.mark.slow
 def test_a_verifier_that_never_works_stops_the_run(policy, tmp_path):
     with pytest.raises(WorkFailed, match="no response of step 1 got a verdict"):
         rl(policy, tmp_path, lambda pairs: [Verdict("error", 0.0)] * len(pairs))
 
 
+@pytest.mark.slow
 def test_a_verifier_that_loses_rows_stops_the_run(policy, tmp_path):
     with pytest.raises(WorkFailed, match="returned 15 verdicts for 16 responses"):
         rl(policy, tmp_path, lambda pairs: verify(pairs)[1:])
@@ -254,6 +260,7 @@ def test_a_policy_that_diverged_stops_the_run(policy, tmp_path):
         rl(policy, tmp_path, trl={"learning_rate": 1e30, "max_grad_norm": 0.0})
 
 
+@pytest.mark.slow
 def test_a_loss_that_is_not_finite_stops_the_run(policy, tmp_path):
     with pytest.raises(WorkFailed, match=r"the loss is (nan|-?inf) at step 1"):
         rl(policy, tmp_path, trl={"entropy_coef": float("inf")})
@@ -288,6 +295,7 @@ def test_whole_keeps_the_last_response(policy, tmp_path):
     assert all(row["tokens_trained"] >= 60 for row in read_jsonl(tmp_path / "metrics.jsonl"))
 
 
+@pytest.mark.slow
 def test_the_domain_mix_holds_in_every_step(policy, tmp_path):
     rl(policy, tmp_path, domain_mix={"math": 0.75, "code": 0.25})
     rollouts = read_jsonl(tmp_path / "rollouts.jsonl")
@@ -355,6 +363,7 @@ def test_a_router_coefficient_on_a_dense_model_is_refused(tmp_path):
     assert rl(dense, tmp_path / "out", steps=1, router_balance_coef=0.0, router_z_loss_coef=0.0).steps == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("architecture", "fields"),
     [("bloom", {"n_layer": 2, "n_head": 4}), ("lfm2", {"layer_types": ["conv", "full_attention"]})],

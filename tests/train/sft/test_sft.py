@@ -85,6 +85,7 @@ def test_only_responses_carry_loss(base):
     assert text.count("<|end|>") == len(batch["cu_seq_lens_q"]) - 1
 
 
+@pytest.mark.slow
 def test_tokens_trained_are_the_response_tokens_of_every_epoch(base, whole_run):
     _, rows, result = whole_run
     tokenizer = AutoTokenizer.from_pretrained(base)
