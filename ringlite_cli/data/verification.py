@@ -234,7 +234,7 @@ def foreign_imports(response: str) -> list[str]:
     block = _BLOCK.search(response)
     try:
         tree = ast.parse(block[1] if block else "")
-    except (SyntaxError, ValueError, RecursionError):
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
         return []
     names = [alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names]
     names += [node.module or "" for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) and not node.level]

@@ -51,11 +51,16 @@ def exact(text: str) -> fractions.Fraction:
 
 
 def close_sympy() -> None:
-    """Lets sympy's parsers read expressions alone, in this process, for good. Costs an import of sympy."""
+    """Lets sympy's parsers read expressions alone, in this process, for good. Costs an import of sympy.
+
+    Closing them again changes nothing.
+    """
     from sympy.parsing import sympy_parser
 
     parser: Any = sympy_parser
     stringify = parser.stringify_expr
+    if stringify.__module__ == __name__:
+        return
 
     def checked(text: str, local_dict: Any, global_dict: Any, transformations: Any) -> str:
         if len(text) > MAX_CHARACTERS:

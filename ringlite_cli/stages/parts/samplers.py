@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal
 
@@ -41,11 +42,18 @@ def open_sampler(path: Path | str, settings: SamplingSettings, engine: Engine, d
 
 
 def lms(engine: Engine, dtype: str, seed: int) -> Callable[[Path | str], Any]:
-    """Loads policies as lm-evaluation-harness takes them."""
+    """Loads policies as lm-evaluation-harness takes them.
+
+    Some of its tasks score answers in this process, with sympy's parsers; from the first load on these read expressions
+    and evaluate nothing else.
+    """
 
     def load(path: Path | str) -> Any:
         from ringlite_cli.sampling.harness_lm import open_harness_lm
+        from ringlite_cli.sandbox.guest.closed_eval import close_sympy
 
+        if find_spec("sympy") is not None:
+            close_sympy()
         return open_harness_lm(path, engine, chosen(engine), dtype, seed=seed)
 
     return load
