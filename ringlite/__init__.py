@@ -15,29 +15,42 @@ from ringlite_cli import __version__
 if TYPE_CHECKING:
     from ringlite import verifiers
     from ringlite.run import curate, evaluate, run_recipe
+    from ringlite_cli.c3po.algorithm import Algorithm, Surrogate, Tokens
+    from ringlite_cli.data.adapters.fields import BadRow
+    from ringlite_cli.domains import Domain
     from ringlite_cli.errors import RecipeErrors, RingliteError, UserError, WorkFailed
+    from ringlite_cli.evals.tasks.base import Parts, Task
     from ringlite_cli.models import register as register_models
     from ringlite_cli.problems import Problem, Verdict, read_problems, write_problems
     from ringlite_cli.recipe.c3po import C3POSettings, RlSettings
     from ringlite_cli.recipe.load import load_recipe
     from ringlite_cli.recipe.schema import Recipe
     from ringlite_cli.rewards.verifiers import Verifiers, VerifierSettings
+    from ringlite_cli.runs.catalogue.columns import Metric
     from ringlite_cli.train.rl.config import C3POConfig
     from ringlite_cli.train.rl.run import Hooks, ModelOptions, run_rl
     from ringlite_cli.train.rl.trainer import C3POTrainer
     from ringlite_cli.train.sft.run import run_sft
 
 _PLACES = {
+    "Algorithm": "ringlite_cli.c3po.algorithm",
+    "BadRow": "ringlite_cli.data.adapters.fields",
     "C3POConfig": "ringlite_cli.train.rl.config",
     "C3POSettings": "ringlite_cli.recipe.c3po",
     "C3POTrainer": "ringlite_cli.train.rl.trainer",
+    "Domain": "ringlite_cli.domains",
     "Hooks": "ringlite_cli.train.rl.run",
+    "Metric": "ringlite_cli.runs.catalogue.columns",
     "ModelOptions": "ringlite_cli.train.rl.run",
+    "Parts": "ringlite_cli.evals.tasks.base",
     "Problem": "ringlite_cli.problems",
     "Recipe": "ringlite_cli.recipe.schema",
     "RecipeErrors": "ringlite_cli.errors",
     "RingliteError": "ringlite_cli.errors",
     "RlSettings": "ringlite_cli.recipe.c3po",
+    "Surrogate": "ringlite_cli.c3po.algorithm",
+    "Task": "ringlite_cli.evals.tasks.base",
+    "Tokens": "ringlite_cli.c3po.algorithm",
     "UserError": "ringlite_cli.errors",
     "Verdict": "ringlite_cli.problems",
     "VerifierSettings": "ringlite_cli.rewards.verifiers",
@@ -77,16 +90,24 @@ def __dir__() -> list[str]:
 
 
 __all__ = [
+    "Algorithm",
+    "BadRow",
     "C3POConfig",
     "C3POSettings",
     "C3POTrainer",
+    "Domain",
     "Hooks",
+    "Metric",
     "ModelOptions",
+    "Parts",
     "Problem",
     "Recipe",
     "RecipeErrors",
     "RingliteError",
     "RlSettings",
+    "Surrogate",
+    "Task",
+    "Tokens",
     "UserError",
     "Verdict",
     "VerifierSettings",

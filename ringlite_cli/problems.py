@@ -11,11 +11,13 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from ringlite_cli.domains import DOMAINS as DOMAINS
+from ringlite_cli.domains import PAPER_SUFFIX as PAPER_SUFFIX
+from ringlite_cli.domains import SHIPPED, domain_of
 from ringlite_cli.errors import UserError
 from ringlite_cli.model_text import loads, remark
+from ringlite_cli.own_code import is_declared, is_own
 from ringlite_cli.whole import whole
-
-DOMAINS = ("math", "code", "science", "logic", "general")
 
 CONTEXT = "context"
 """The label that holds the turns before a prompt: a list of {"role", "content"}."""
@@ -25,10 +27,7 @@ ROUTES = ("math", "science", "logic", "code", "logic-gym", "instructions", "judg
 ANSWERLESS = ("code", "judge", "reward-model")
 """Those that need no gold answer."""
 
-PAPER_SUFFIX = "Please reason step by step, and put your final answer within \\boxed{}."
-"""What the paper appends to math and science prompts (§3.3)."""
-
-DEFAULT_SUFFIX = {"math": PAPER_SUFFIX, "science": PAPER_SUFFIX}
+DEFAULT_SUFFIX = {domain.name: domain.suffix for domain in SHIPPED if domain.suffix}
 """Domain -> text after its prompts, where a recipe does not say."""
 
 
@@ -58,13 +57,14 @@ class Problem:
 @dataclass(frozen=True, slots=True)
 class Verdict:
     """What a verifier says of one response. `reward` is 1.0 or 0.0; `verdict` says why, `detail` in some 1,000
-    characters at most.
+    characters at most. A reward of the user's own may be any number, and may measure further `numbers`, by key.
     """
 
     verdict: str
     reward: float
     seconds: float = 0.0
     detail: str = ""
+    numbers: Mapping[str, float] = field(default_factory=dict, hash=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "detail", remark(self.detail))
@@ -82,8 +82,31 @@ A response whose prompt opened a thought comes with the tag before it (`ringlite
 
 
 def route(problem: Problem) -> str:
-    """The name of the verifier that a problem asks for: its own, else its domain's; it may be none of `ROUTES`."""
-    return problem.verifier or problem.domain
+    """The name of the verifier that a problem asks for: its own, else its domain's; it may be none (see `is_route`)."""
+    if problem.verifier:
+        return problem.verifier
+    domain = domain_of(problem.domain)
+    return domain.route if domain else problem.domain
+
+
+def is_route(name: str) -> bool:
+    """Return whether a verifier has this name: one of `ROUTES`, or a reward of the user's own that the recipe names."""
+    return name in ROUTES or is_declared(name) or (is_own(name) and name in _own_routes())
+
+
+def _own_routes() -> set[str]:
+    """The rewards that the recipe's own domains name."""
+    return {domain.route for domain in map(domain_of, DOMAINS) if domain is not None}
+
+
+def needs(problem: Problem) -> str:
+    """Return what its verifier needs of a problem beside the response: answer, tests or nothing."""
+    name, domain = route(problem), domain_of(problem.domain)
+    if domain is not None and domain not in SHIPPED and not problem.verifier:
+        return domain.needs
+    if name == "code":
+        return "tests"
+    return "nothing" if name in ANSWERLESS or is_own(name) else "answer"
 
 
 def chat_messages(problem: Problem, suffix: Mapping[str, str]) -> list[dict[str, str]]:
@@ -91,7 +114,9 @@ def chat_messages(problem: Problem, suffix: Mapping[str, str]) -> list[dict[str,
 
     The turns before the prompt, a system prompt among them, are the label `context`.
     """
-    tail = suffix.get(problem.domain, "")
+    domain = domain_of(problem.domain)
+    default = domain.suffix if domain is not None and domain not in SHIPPED else ""
+    tail = suffix.get(problem.domain, default)
     asked = {"role": "user", "content": f"{problem.prompt}\n{tail}" if tail else problem.prompt}
     return [*problem.labels.get(CONTEXT, ()), asked]
 

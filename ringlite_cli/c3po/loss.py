@@ -4,36 +4,32 @@ How this differs from the paper: Eq. 6 prints +alpha*H in a loss that is minimis
 here the entropy is subtracted, as in TRL.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
 
-from ringlite_cli.recipe.c3po import Algorithm
+from ringlite_cli.c3po.algorithm import Algorithm, StepCounts, Tokens
+from ringlite_cli.c3po.algorithms import algorithm_of
 
 
-def token_weights(algorithm: Algorithm, lengths: Sequence[int]) -> list[float]:
-    """The weight of each token of responses with so many trained tokens, before the step's one divisor.
-
-    grpo takes the mean over responses of their means; c3po, dapo and dr_grpo weigh every token alike.
-    """
-    return [1.0 / length if algorithm == "grpo" and length else 1.0 for length in lengths]
+def token_weights(algorithm: str, lengths: Sequence[int]) -> list[float]:
+    """Return the weight of each token of responses with so many trained tokens, before the step's one divisor."""
+    return [algorithm_of(algorithm).weight(length) for length in lengths]
 
 
-def step_divisor(algorithm: Algorithm, *, budget: int, tokens: int, responses: int, longest: int) -> float:
-    """What the sum over all tokens of a step is divided by, over all ranks.
-
-    c3po: the budget Phi. dapo: the step's trained tokens. grpo: its responses. dr_grpo: its responses times
-    `longest`, the length that a response may have (max_completion_length).
-    """
-    divisors = {"c3po": budget, "dapo": tokens, "grpo": responses, "dr_grpo": responses * longest}
-    return float(max(divisors[algorithm], 1))
+def step_divisor(algorithm: str, *, budget: int, tokens: int, responses: int, longest: int) -> float:
+    """Return what the sum over all tokens of a step is divided by, over all ranks (see StepCounts); 1 at least."""
+    return float(max(algorithm_of(algorithm).divisor(StepCounts(budget, tokens, responses, longest)), 1))
 
 
 @dataclass(frozen=True, slots=True)
 class LossSums:
-    """Sums over the trained tokens of a row, 0-dim. `loss` carries the gradient, the rest is for the log."""
+    """Sums over the trained tokens of a row, 0-dim. `loss` carries the gradient, the rest is for the log.
+
+    numbers: of the algorithm's own metrics.
+    """
 
     loss: Tensor
     kl: Tensor
@@ -41,6 +37,7 @@ class LossSums:
     clipped: Tensor
     tokens: Tensor
     mismatch: Tensor
+    numbers: Mapping[str, Tensor] = field(default_factory=dict)
 
 
 def token_losses(
@@ -49,6 +46,8 @@ def token_losses(
     mask: Tensor,
     *,
     entropy: Tensor,
+    algorithm: Algorithm | None = None,
+    sample: Tensor | None = None,
     old_log_probs: Tensor | None = None,
     ref_log_probs: Tensor | None = None,
     sampling_log_probs: Tensor | None = None,
@@ -59,25 +58,27 @@ def token_losses(
     kl_coef: float = 0.0,
     entropy_coef: float = 0.0,
 ) -> LossSums:
-    """Sums -min(r*A, clip(r)*A) + beta*k3 - alpha*H over the tokens where mask is true.
+    """Sum the algorithm's surrogate + beta*k3 - alpha*H over the tokens where mask is true.
 
-    All tensors are (1, T). r = exp(log_probs - old_log_probs), 1 with its gradient where old_log_probs is None
-    (on-policy). k3 = exp(d) - d - 1 with d = ref - policy, without a ratio in front. entropy: nats per token.
+    All tensors are (1, T). algorithm: C3PO's by default, whose surrogate is -min(r*A, clip(r)*A) with
+    r = exp(log_probs - old_log_probs); r is 1 with its gradient where old_log_probs is None (on-policy). sample: the
+    number of each token's sample, from 0; by default they are all of one. k3 = exp(d) - d - 1 with d = ref - policy,
+    without a ratio in front. entropy: nats per token.
     sampling_log_probs: the engine's, of the tokens that it drew; NaN where it gave none. Their mean absolute distance
-    to old_log_probs is `mismatch`; with importance_cap the clipped term of a token is multiplied by
+    to old_log_probs is `mismatch`; with importance_cap the surrogate of a token is multiplied by
     min(exp(old - sampling), cap), the truncated importance correction. weights: of each token, in `loss` alone.
     """
     old = log_probs.detach() if old_log_probs is None else old_log_probs
-    ratio = torch.exp(log_probs - old)
-    bounded = torch.clamp(ratio, 1 - epsilon_low, 1 + epsilon_high)
-    loss = -torch.min(ratio * advantages, bounded * advantages)
+    sample = torch.zeros_like(mask, dtype=torch.long) if sample is None else sample
+    seen = Tokens(log_probs, old, advantages, mask, sample, epsilon_low, epsilon_high)
+    surrogate = (algorithm or algorithm_of("c3po")).surrogate(seen)
+    loss = surrogate.loss
     mismatch = torch.zeros_like(log_probs)
     if sampling_log_probs is not None:
         drift = torch.nan_to_num(old.detach() - sampling_log_probs, nan=0.0)
         mismatch = drift.abs()
         if importance_cap is not None:
             loss = loss * torch.exp(drift).clamp(max=importance_cap)
-    outside = ((ratio < 1 - epsilon_low) & (advantages < 0)) | ((ratio > 1 + epsilon_high) & (advantages > 0))
 
     kl = torch.zeros_like(log_probs)
     if ref_log_probs is not None:
@@ -97,7 +98,8 @@ def token_losses(
         loss=total(loss),
         kl=total(kl.detach()),
         entropy=total(entropy.detach()),
-        clipped=total(outside.float()),
+        clipped=total(surrogate.outside.float()),
         tokens=mask.sum(),
         mismatch=total(mismatch),
+        numbers={key: total(value.detach()) for key, value in surrogate.numbers.items()},
     )

@@ -7,6 +7,7 @@ from contextlib import suppress
 from ringlite_cli.data.cleansing import is_benchmark
 from ringlite_cli.data.needs import UNGRADED, is_for_sft_alone
 from ringlite_cli.data.rows import Drop, Progress, Row, Sifted
+from ringlite_cli.own_code import is_own
 from ringlite_cli.problems import Problem, Verdict, Verify, route
 
 _BATCH = 512
@@ -18,15 +19,16 @@ _IDLE = "```python\npass\n```"
 def check_by_route(rows: Sequence[Row], verify: Verify, progress: Progress | None = None) -> tuple[Sifted, list[Row]]:
     """(what is known of rows that only their route can be asked about, the rows for `verify_rows`).
 
-    Rows for SFT alone, and those of a judge or a reward model, stay unconfirmed. Instructions must be known and their
-    arguments fit. Tests without an accepted solution must run, and reject a program that does nothing.
+    Rows for SFT alone, and those of a judge, a reward model or a reward of the user's own, stay unconfirmed.
+    Instructions must be known and their arguments fit. Tests without an accepted solution must run, and reject a
+    program that does nothing.
     """
     sifted, rest, asked = Sifted(), [], []
     for row in rows:
         problem = row.problem
         if is_benchmark(row):
             rest.append(row)
-        elif is_for_sft_alone(problem) or route(problem) in ("judge", "reward-model"):
+        elif is_for_sft_alone(problem) or route(problem) in ("judge", "reward-model") or is_own(route(problem)):
             row.verified = UNGRADED
             sifted.kept.append(row)
         elif route(problem) in ("instructions", "logic-gym") or (route(problem) == "code" and problem.trace is None):

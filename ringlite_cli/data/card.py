@@ -10,6 +10,7 @@ from ringlite_cli.data.needs import FOR_COMPARISON_RULES
 from ringlite_cli.data.rows import Drop
 from ringlite_cli.data.rules import RULES
 from ringlite_cli.data.text import collapse
+from ringlite_cli.domains import writes_code
 
 _EXAMPLES = 3
 _WIDTH = 160
@@ -121,9 +122,9 @@ def _pairs(counts: Mapping[str, int]) -> list[tuple[str, str]]:
 def passed(domain: str, traced: bool, benchmark: bool, verified: bool = True, compared: bool = True) -> str:
     """The names of the rules and steps that such a row was put to and passed, with spaces between."""
     if benchmark:
-        steps = ["missing_answer" if domain != "code" else "missing_tests", "contamination"]
+        steps = ["missing_tests" if writes_code(domain) else "missing_answer", "contamination"]
         return " ".join([*steps, "verification"] if verified else steps)
-    skip = {"code"} if domain != "code" else set()
+    skip = set() if writes_code(domain) else {"code"}
     skip |= set() if traced else {"trace"}
     skipped = () if compared else FOR_COMPARISON_RULES
     rules = [rule.name for rule in RULES if rule.family not in skip and rule.name not in skipped]

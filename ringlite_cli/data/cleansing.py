@@ -9,6 +9,7 @@ from ringlite_cli.data.rules import LANGUAGES
 from ringlite_cli.data.rules.language import language_of
 from ringlite_cli.data.rules.repair import MENDABLE, mended_tests
 from ringlite_cli.data.solutions import READ, last_result
+from ringlite_cli.domains import writes_code
 from ringlite_cli.problems import Problem
 
 if TYPE_CHECKING:
@@ -80,7 +81,7 @@ def _states_a_value(problem: Problem) -> bool:
 
 def _take_trace_off(row: Row) -> None:
     """For code the trace is only marked, for the sandbox has to run the solution first."""
-    if row.problem.domain == "code":
+    if writes_code(row.problem.domain):
         row.bad_trace = True
     else:
         row.change(trace=None)

@@ -34,6 +34,7 @@ from ringlite_cli.data.text import (
     stable_hash,
     tokens,
 )
+from ringlite_cli.domains import writes_code
 from ringlite_cli.problems import Problem
 
 GRAM = 8
@@ -235,7 +236,7 @@ def _of(problems: Sequence[Problem], flags: Sequence[int], context: "_Context") 
         hashes(label_key(p) for p in problems),
         hashes("\x1f".join(signature(w, kinds)) for w in words),
         vocabulary.lengths,
-        np.array([p.domain == "code" for p in problems], bool),
+        np.array([writes_code(p.domain) for p in problems], bool),
         _sketches(vocabulary, flags),
         [reason for reason, _ in reasons],
         [reason for _, reason in reasons],

@@ -4,6 +4,7 @@ math, science, logic   an answer
 code                   tests; an accepted solution that passes them, unless the recipe does without
 instructions, logic-gym   an answer that the route itself can read
 judge, reward-model    nothing; an answer is the judge's reference or rubric
+module:object          what the recipe's own domain says; nothing for a reward that a source names
 none of these          a trace, and then the row is for SFT alone
 
 A row with a trace and without what its route needs is for SFT alone too.
@@ -12,7 +13,7 @@ A row with a trace and without what its route needs is for SFT alone too.
 from ringlite_cli.data.rules import PROBLEM_FAMILIES, TRACES
 from ringlite_cli.data.rules.answers import missing_answer
 from ringlite_cli.data.rules.code import missing_tests
-from ringlite_cli.problems import ANSWERLESS, ROUTES, Problem, route
+from ringlite_cli.problems import Problem, is_route, needs, route
 
 BOXED = ("math", "science", "logic")
 """Routes that compare an answer which a response puts in a box."""
@@ -53,12 +54,12 @@ _GAPS = frozenset({"missing_answer", "missing_tests"})
 
 def lacks(problem: Problem) -> str | None:
     """The reason for which no verifier can score responses to a problem; None where one can."""
-    name = route(problem)
-    if name not in ROUTES:
+    if not is_route(route(problem)):
         return "unknown_verifier" if problem.verifier else "no_verifier"
-    if name == "code":
+    wanted = needs(problem)
+    if wanted == "tests":
         return missing_tests(problem)
-    return None if name in ANSWERLESS else missing_answer(problem)
+    return missing_answer(problem) if wanted == "answer" else None
 
 
 def is_for_sft_alone(problem: Problem) -> bool:

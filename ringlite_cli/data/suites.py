@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from ringlite_cli.data.rows import Progress, Row
+from ringlite_cli.domains import writes_code
 from ringlite_cli.problems import Problem, Verify
 
 WRONG_SOLUTIONS = "wrong_solutions"
@@ -60,7 +61,7 @@ def order_tests(rows: Sequence[Row], verify: Verify, mutants: int, progress: Pro
 
 def _has_cases(problem: Problem) -> bool:
     cases = (problem.tests or {}).get("cases")
-    return problem.domain == "code" and bool(problem.trace) and isinstance(cases, list) and len(cases) > 1
+    return writes_code(problem.domain) and bool(problem.trace) and isinstance(cases, list) and len(cases) > 1
 
 
 def _reorder(row: Row, caught: Counter[int], run: int) -> bool:

@@ -18,6 +18,7 @@ from ringlite_cli.data.cleansing import is_benchmark
 from ringlite_cli.data.rows import Drop, Progress, Row, Sifted
 from ringlite_cli.data.rules import CODE
 from ringlite_cli.data.solutions import Evidence, weigh, with_box
+from ringlite_cli.domains import writes_code
 from ringlite_cli.problems import Problem, Verdict, Verify
 
 Doubts = Callable[[Problem], str | None]
@@ -120,7 +121,7 @@ def same_answers(verify: Verify, pairs: Sequence[tuple[Problem, Problem]]) -> li
 
 def run_aside(drops: Sequence[Drop], verify: Verify) -> Counter[tuple[str, str]]:
     """(source, outcome) -> accepted solutions of rows that are out for what their prompts say: run for the count."""
-    rows = [d.subject for d in drops if isinstance(d.subject, Row) and d.domain == "code"]
+    rows = [d.subject for d in drops if isinstance(d.subject, Row) and writes_code(d.domain)]
     rows = [row for row in rows if CODE.reason(row.problem) is None]
     ran: Counter[tuple[str, str]] = Counter()
     for batch in _batches(rows):
@@ -145,11 +146,11 @@ def _can_be_asked(benchmark: Problem) -> bool:
     """Whether a benchmark's row has something that its verifier could confirm: a solution, or an answer to parse."""
     if benchmark.verifier or benchmark.domain not in ("math", "science", "code"):
         return False
-    return benchmark.trace is not None if benchmark.domain == "code" else benchmark.answer is not None
+    return benchmark.trace is not None if writes_code(benchmark.domain) else benchmark.answer is not None
 
 
 def _count(problem: Problem, drop: Drop | None, ran: Counter[tuple[str, str]]) -> None:
-    if problem.domain == "code" and problem.trace:
+    if writes_code(problem.domain) and problem.trace:
         ran[problem.source, drop.reason if drop else "passed"] += 1
 
 
@@ -162,7 +163,7 @@ def _rejected(rows: Sequence[Row], problems: dict[int, Problem], verify: Verify)
     first = [(problems[id(r)], problems[id(r)].trace or boxed(problems[id(r)])) for r in rows]
     failed = [(r, v) for r, v in zip(rows, verify(first), strict=True) if not v.reward]
     failed = _try_others(failed, problems, verify)
-    doubtful = [r for r, _ in failed if problems[id(r)].trace and problems[id(r)].domain != "code"]
+    doubtful = [r for r, _ in failed if problems[id(r)].trace and not writes_code(problems[id(r)].domain)]
     gold = verify([(problems[id(r)], boxed(problems[id(r)])) for r in doubtful])
     parses = {id(r): bool(v.reward) for r, v in zip(doubtful, gold, strict=True)}
     return {id(r): Drop(r, *_reason(problems[id(r)], verdict, parses.get(id(r), False))) for r, verdict in failed}
@@ -215,13 +216,13 @@ def gold(problem: Problem) -> str:
 def _confirmed_by(problem: Problem) -> str:
     if not problem.trace or problem.labels.get("answer_from") == "trace":
         return "answer"
-    return "solution" if problem.domain == "code" else "trace"
+    return "solution" if writes_code(problem.domain) else "trace"
 
 
 def _reason(problem: Problem, verdict: Verdict, parses: bool) -> tuple[str, str]:
     """(reason, detail)"""
     detail = f"{verdict.verdict}: {verdict.detail}".rstrip(": ")[:500]
-    if problem.domain == "code":
+    if writes_code(problem.domain):
         kind = next(name for name, pattern in _KINDS if pattern.search(detail))
         missing = foreign_imports(problem.trace or "") if kind != "solution_wrong" else []
         return ("solution_dependency", f"imports {', '.join(missing)}; {detail}") if missing else (kind, detail)

@@ -12,7 +12,7 @@ import numpy as np
 from ringlite_cli.errors import UserError
 from ringlite_cli.evals import items, metrics
 from ringlite_cli.evals.revisions import in_words, rescored_files, revisions_of
-from ringlite_cli.runs.catalogue import OF_STAGE, TOTALS, keys, metric, value_of
+from ringlite_cli.runs.catalogue import OF_STAGE, TOTALS, of_stage, value_of
 from ringlite_cli.runs.files import read_json, read_jsonl
 
 Means = dict[str, float]
@@ -240,18 +240,19 @@ def _training(a: tuple[Path, Mapping[str, Any]], b: tuple[Path, Mapping[str, Any
         kind = a[1][stage].get("kind")
         if kind not in OF_STAGE or b[1][stage].get("kind") != kind:
             continue
-        means_a, means_b = (_last_tenth(folder / stage / "metrics.jsonl", kind) for folder in (a[0], b[0]))
+        shown = {m.key: m for folder in (a[0], b[0]) for m in of_stage(kind, folder / stage) if m.status}
+        means_a, means_b = (_last_tenth(folder / stage / "metrics.jsonl", shown) for folder in (a[0], b[0]))
         for key in (key for key in means_a if key in means_b):
-            known = metric(kind, key)
+            known = shown[key]
             row = {"stage": stage, "metric": known.name, "unit": known.unit, "a": means_a[key], "b": means_b[key]}
             rows.append(row)
     return rows
 
 
-def _last_tenth(file: Path, kind: str) -> dict[str, float]:
+def _last_tenth(file: Path, keys: Iterable[str]) -> dict[str, float]:
     rows = read_jsonl(file) if file.is_file() else []
     last = rows[-max(1, len(rows) // 10) :]
-    found = {key: [v for row in last if (v := value_of(row, key)) is not None] for key in keys(kind, status=True)}
+    found = {key: [v for row in last if (v := value_of(row, key)) is not None] for key in keys}
     return {key: sum(values) / len(values) for key, values in found.items() if values}
 
 

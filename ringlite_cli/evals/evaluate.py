@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from ringlite_cli.domains import writes_code
 from ringlite_cli.errors import UserError, WorkFailed
 from ringlite_cli.evals import metrics
 from ringlite_cli.evals.responses import Group, ResponseLog, collect, model_key
@@ -103,7 +104,7 @@ def score(groups: Sequence[Group], *, seed: int = 0) -> dict[str, Any]:
         "verdicts": dict(Counter(row["verdict"] for row in rows).most_common()),
         "verdict_revision": max(revisions_of(rows), default=VERDICT_REVISION),
     }
-    if rows and rows[0]["domain"] != "code":
+    if rows and not writes_code(rows[0]["domain"]):
         votes = _majority(groups)
         result["maj@k"] = float(np.mean(votes))
         result["maj@k_ci95"] = list(metrics.bootstrap(votes, seed=seed))
@@ -143,7 +144,8 @@ def data_of(problems: Sequence[Problem]) -> dict[str, Any]:
 
 def by_domain(problems: Sequence[Problem]) -> dict[str, list[Problem]]:
     """Problems by domain, so that a mixed set is scored as one task per domain."""
-    tasks = {domain: [problem for problem in problems if problem.domain == domain] for domain in DOMAINS}
+    names = [*DOMAINS, *sorted({problem.domain for problem in problems} - set(DOMAINS))]
+    tasks = {domain: [problem for problem in problems if problem.domain == domain] for domain in names}
     return {domain: members for domain, members in tasks.items() if members}
 
 

@@ -9,7 +9,7 @@ from ringlite_cli.errors import UserError
 from ringlite_cli.evals.evaluate import MakeSampler, Report, evaluate
 from ringlite_cli.evals.harness import MakeLM, check_tasks, run_harness
 from ringlite_cli.evals.responses import model_key
-from ringlite_cli.evals.tasks import TASKS, load_task
+from ringlite_cli.evals.tasks import TASKS, load_task, tasks_of
 from ringlite_cli.problems import DEFAULT_SUFFIX, Problem, Verify
 from ringlite_cli.recipe.evaluation import EvalSettings
 from ringlite_cli.recipe.graph import HARNESS
@@ -70,7 +70,7 @@ def evaluate_model(
         verify,
         out,
         settings,
-        k={task: TASKS[task].k for task in problems if task in TASKS},
+        k={name: task.k for name, task in tasks_of(problems).items()},
         seed=seed,
         prompt_suffix=_suffixes(problems),
         progress=progress,
@@ -101,9 +101,8 @@ def _earlier(model: Path | str, out: Path) -> dict[str, dict[str, Any]]:
 
 
 def _suffixes(problems: Mapping[str, Sequence[Problem]]) -> dict[str, str]:
-    """The suffix of each domain: of the table's tasks that are asked for, elsewhere the paper's."""
+    """The suffix of each domain: of the tasks that are asked for, elsewhere the paper's."""
     suffixes = dict(DEFAULT_SUFFIX)
-    for task in problems:
-        if task in TASKS:
-            suffixes[TASKS[task].domain] = TASKS[task].suffix
+    for task in tasks_of(problems).values():
+        suffixes[task.domain] = task.suffix
     return suffixes

@@ -8,9 +8,11 @@ from collections.abc import Mapping
 from math import ceil
 from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from ringlite_cli.errors import RecipeErrors, UserError
+from ringlite_cli.own_code import OwnCode, is_own
+from ringlite_cli.recipe.algorithms import AlgorithmName, algorithms, facts
 from ringlite_cli.recipe.batch_plan import CPU_ROW_TOKENS, BatchPlan, Scope, resolve_batch
 from ringlite_cli.recipe.budget_schedule import BudgetSchedule, Kind
 from ringlite_cli.recipe.guard import Guard
@@ -18,8 +20,26 @@ from ringlite_cli.recipe.section import Condition, Part, Positive, Probability, 
 from ringlite_cli.recipe.tracking import tracker_faults
 from ringlite_cli.recipe.trl_fields import check_trl, trl_default
 
-Algorithm = Literal["c3po", "grpo", "dapo", "dr_grpo"]
 Cut = Literal["exact", "whole"]
+SAMPLINGS = ("shuffle", "difficulty")
+
+
+def _known_sampling(name: str) -> str:
+    if name in SAMPLINGS or is_own(name):
+        return name
+    raise ValueError(f"input should be {' or '.join(map(repr, SAMPLINGS))} or module:object, not {name!r}")
+
+
+def _own_object(name: str) -> str:
+    if is_own(name):
+        return name
+    raise ValueError(f"{name!r} does not name an object; write module:object, as in mine:draw")
+
+
+Sampling = Annotated[str, AfterValidator(_known_sampling), OwnCode("a prompt source")]
+OwnObject = Annotated[str, AfterValidator(_own_object), OwnCode("a function")]
+Packing = Literal["auto", "none"]
+PACKING = "auto: samples share rows where that is proven to change nothing; none: they are run apart, which is slower"
 
 
 class C3POSettings(Section):
@@ -33,7 +53,12 @@ class C3POSettings(Section):
     )
     updates_per_rollout: Positive = Field(1, description="disjoint selections, one optimizer step each, per rollout")
     row_tokens: Positive | None = Field(None, description="length of a packed row; default: what the device holds")
-    algorithm: Algorithm = Field("c3po", description="the loss and its divisor; all but c3po train every response")
+    algorithm: AlgorithmName = Field(
+        "c3po",
+        description=f"the loss and its divisor: {', '.join(algorithms())}, or module:object; all of these but c3po "
+        "train every response",
+    )
+    packing: Packing = Field("auto", description=PACKING)
     budget_schedule: Kind = Field("constant", description="how the budget moves over the run")
     token_budget_end: Positive | None = Field(None, description="the largest budget of a linear or adaptive schedule")
     budget_steps: int = Field(0, ge=0, description="steps over which a linear budget grows")
@@ -53,7 +78,7 @@ class C3POSettings(Section):
     @property
     def selects(self) -> bool:
         """Whether responses are selected for a token budget; the other algorithms train all of them."""
-        return self.algorithm == "c3po"
+        return facts(self.algorithm).has_budget
 
     @property
     def schedule(self) -> BudgetSchedule:
@@ -100,6 +125,8 @@ class C3POSettings(Section):
         found: list[str] = []
         numbers = {"num_generations": num_generations, "max_completion_length": max_completion_length}
         found += [f"{name}: a positive number is needed, not {n}" for name, n in numbers.items() if n is None or n < 1]
+        if why := facts(self.algorithm).fault:
+            found.append(f"algorithm: {why}")
         if not self.selects and (self.undershoot == "refill" or self.budget_schedule != "constant"):
             keys = ("undershoot", "budget_schedule")
             found.append(
@@ -139,7 +166,12 @@ class VllmServer(Section):
 class RlSettings(C3POSettings):
     """All settings of an RL run, whatever its policy, problems and seed."""
 
-    sampling: Literal["shuffle", "difficulty"] = Field("shuffle", description="how a step's prompts are drawn")
+    sampling: Sampling = Field(
+        "shuffle", description="how a step's prompts are drawn: shuffle, difficulty, or module:object, a prompt source"
+    )
+    rollout_func: OwnObject | None = Field(
+        None, description="module:object, a rollout_func of TRL that draws the responses; default: transformers or vllm"
+    )
     rest_rollouts: int = Field(8, ge=0, description="rollouts that a solved prompt rests for (sampling: difficulty)")
     domain_mix: dict[Part, Probability] | None = Field(
         None, description="share of a step's prompts per domain or label"

@@ -39,7 +39,7 @@ class Draft:
     def whole(self) -> Recipe:
         """Return the recipe. Raises RecipeErrors with every fault, each beginning with the file, if there is any."""
         if self.faults:
-            raise RecipeErrors([f"{self.path}: {fault}" for fault in self.faults])
+            raise RecipeErrors([f"{self.path}: {fault}" for fault in dict.fromkeys(self.faults)])
         return self.recipe
 
 

@@ -5,6 +5,7 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from ringlite_cli.own_code import is_own
 from ringlite_cli.recipe.schema import CurateStage, EvalStage, Recipe, RlProbe, RlStage, SelectStage, SftStage, Stage
 
 BASE = "base"
@@ -16,7 +17,7 @@ HARNESS = "lm-eval:"
 
 def is_set(task: str) -> bool:
     """Whether a task of eval is a curated set (`curate.eval`), not a benchmark's name."""
-    return "." in task and not task.startswith(HARNESS)
+    return "." in task and not task.startswith(HARNESS) and not is_own(task)
 
 
 @dataclass(frozen=True)

@@ -11,9 +11,12 @@ from typing import Any
 
 import yaml
 
+from ringlite_cli import domains
 from ringlite_cli.errors import UserError
+from ringlite_cli.own_code import is_own
 from ringlite_cli.recipe.draft import Draft, validate
 from ringlite_cli.recipe.graph import graph_faults
+from ringlite_cli.recipe.own_names import use_own_code
 from ringlite_cli.recipe.schema import CurateStage, Recipe
 
 
@@ -80,10 +83,19 @@ def read_draft(name: str, overrides: Sequence[str] = ()) -> Draft:
     data = read_yaml(path)
     for override in overrides:
         _override(data, override)
+    _declare_domains(data)
     draft = validate(data, path)
     draft.recipe, missing = _resolve_files(draft.recipe, path.parent, skip=draft.unsound)
     draft.faults += graph_faults(draft.recipe, unsound=draft.unsound, unknown=draft.unknown) + missing
+    draft.faults += use_own_code(draft.recipe, path.parent)
     return draft
+
+
+def _declare_domains(data: dict[str, Any]) -> None:
+    """Make the names of the recipe's own domains known before the sections that use them are validated."""
+    given = data.get("domains")
+    named = given.items() if isinstance(given, dict) else ()
+    domains.declare({str(name): own for name, own in named if is_own(own)})
 
 
 def _resolve_files(recipe: Recipe, folder: Path, skip: Collection[str]) -> tuple[Recipe, list[str]]:

@@ -8,8 +8,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 
+from ringlite_cli.own_code import OwnCode, is_own
 from ringlite_cli.problems import DEFAULT_SUFFIX, ROUTES
-from ringlite_cli.recipe.c3po import RlSettings
+from ringlite_cli.recipe.c3po import PACKING, OwnObject, Packing, RlSettings
 from ringlite_cli.recipe.endpoint import EndpointSettings
 from ringlite_cli.recipe.engine import Engine
 from ringlite_cli.recipe.evaluation import EvalSettings
@@ -21,12 +22,14 @@ Dtype = Literal["float32", "bfloat16", "auto"]
 
 
 def _known_verifier(name: str) -> str:
-    if name not in ROUTES:
-        raise ValueError(f"{name!r} is not a verifier; verifiers are {', '.join(ROUTES)}")
+    if name not in ROUTES and not is_own(name):
+        raise ValueError(f"{name!r} is not a verifier; verifiers are {', '.join(ROUTES)}, or module:object")
     return name
 
 
-Verifier = Annotated[str, AfterValidator(_known_verifier)]
+Verifier = Annotated[str, AfterValidator(_known_verifier), OwnCode("a reward")]
+AdapterName = Annotated[str, OwnCode("an adapter")]
+TaskName = Annotated[str, OwnCode("a Task")]
 Split = Literal["train", "select", "eval"]
 Language = Literal["en", "fr", "de", "es", "pt", "it", "zh", "ja", "ko", "ru", "ar", "he", "hi", "th"]
 
@@ -49,6 +52,7 @@ class Model(Section):
 
     path: str | None = Field(None, description="Hugging Face id or local folder")
     revision: str | None = Field(None, description="commit or tag of the model on the hub; default: the newest")
+    adapter: str | None = Field(None, description="folder of an adapter (peft) that is merged into the model of path")
     package: str | None = Field(None, description="an installed Python package that carries the weights")
     gguf_file: str | None = Field(None, description="the GGUF file in the package or folder")
     new: NewModel | None = Field(None, description="make a model from scratch")
@@ -65,6 +69,8 @@ class Model(Section):
             raise ValueError("give exactly one of path, package or new")
         if self.package and not self.gguf_file:
             raise ValueError("package needs gguf_file, the weights' file name in it")
+        if self.adapter and (not self.path or self.gguf_file):
+            raise ValueError("adapter needs path, the base model that it was trained on, without gguf_file")
         return self
 
 
@@ -86,7 +92,9 @@ class Rewards(Section):
     )
     judge_url: str = Field("", description="OpenAI-compatible address, with /v1, of the verifier `judge`")
     judge_model: str = Field("", description="the model that judges there")
-    judge_timeout: float = Field(60.0, gt=0, description="seconds that a judge or a reward model may take")
+    judge_timeout: float = Field(
+        60.0, gt=0, description="seconds that a judge, a reward model or a reward of your own may take"
+    )
     reward_model: str = Field("", description="sequence-classification model of the verifier `reward-model`")
     thought_tags: list[tuple[str, str]] = Field(
         list(TAGS), description="pairs of tags that open and close a thought; an answer counts after the last one"
@@ -105,7 +113,9 @@ class Source(Section):
     subset: str | None = Field(None, description="configuration of the hub data set")
     hub_split: str = Field("train", description="split of the hub data set, or of a folder that holds several")
     local: str | None = Field(None, description="file or folder under $RINGLITE_DATA that stands in for the hub id")
-    adapter: str | None = Field(None, description="a known schema (gsm8k, math, ...); default: ringlite's own fields")
+    adapter: AdapterName | None = Field(
+        None, description="a known schema (gsm8k, math, ...) or module:object; default: ringlite's own fields"
+    )
     columns: dict[str, str] = Field({}, description="our field -> column, path or joined text, for any other schema")
     turns: Literal["last", "all"] = Field("last", description="answers of a conversation that become rows")
     card: str | None = Field(None, description="data card of the source; default: the shipped one of its id or adapter")
@@ -260,6 +270,9 @@ class SftStage(Section):
     data: str = Field(description="set of worked traces, as curate.traces")
     policy: str | None = Field(None, description="the stage whose policy is trained on; default: the recipe's model")
     checkpoints_per_epoch: Positive = Field(1, description="checkpoints of an epoch that select may pick from")
+    packing: Packing = Field("auto", description=PACKING)
+    truncate: bool = Field(False, description="cut samples that do not fit; default: they are left out and counted")
+    max_left_out: float = Field(0.1, ge=0, lt=1, description="share of the samples that may be left out")
     trl: dict[str, Any] = Field({}, description="fields of TRL's SFTConfig")
 
     def trl_value(self, name: str) -> Any:
@@ -320,8 +333,9 @@ class RlStage(RlSettings):
 class EvalStage(EvalSettings):
     kind: Literal["eval"] = Field(description="eval")
     policies: list[str] = Field(min_length=1, description="stages whose policies are scored; base: before SFT")
-    tasks: list[str] = Field(
-        min_length=1, description="benchmarks, sets such as curate.eval, or lm-eval:<task> of lm-evaluation-harness"
+    tasks: list[TaskName] = Field(
+        min_length=1,
+        description="benchmarks, sets such as curate.eval, module:object, or lm-eval:<task> of lm-evaluation-harness",
     )
     samples: Positive = Field(4, description="k of avg@k")
 
@@ -344,8 +358,17 @@ class RecipeHead(Section):
     note: str = Field("", description="shown on top of the report")
     model: Model = Field(description="the model that training starts from")
     prompt_suffix: dict[Domain, str] = Field(DEFAULT_SUFFIX, description="domain -> text after its prompts (§3.3)")
+    domains: dict[str, OwnObject] = Field({}, description="further reward domains: name -> module:object, a Domain")
     rewards: Rewards = Field(Rewards(), description="how responses are verified")
     engine: Engine = Field(Engine(), description="what draws responses for select, eval and curation")
+    chat_template: str = Field("", description="chat template of all stages, text or a file; default: the model's")
+    chat_template_kwargs: dict[str, Any] = Field(
+        {}, description="arguments of the chat template in all stages, such as {enable_thinking: false}"
+    )
+    end_token: str = Field("", description="token that ends a response; default: the one that the template writes")
+    thinking: Literal["auto", "wrap", "as-is"] = Field(
+        "auto", description="plain traces: put between the model's thinking tags where its template knows them, or not"
+    )
 
 
 class Recipe(RecipeHead):

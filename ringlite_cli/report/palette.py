@@ -1,6 +1,6 @@
 """One colour per domain and one colour and shape per policy, the same all over the page (colours: `style.css`)."""
 
-from ringlite_cli.problems import DOMAINS
+from ringlite_cli.domains import SHIPPED
 from ringlite_cli.report.files import mapping
 from ringlite_cli.report.load import Run, Stage
 
@@ -9,7 +9,7 @@ _SPARE_DOMAINS, _RL_POLICIES = 4, 5
 
 class Palette:
     def __init__(self, run: Run) -> None:
-        self._domains = {name: f"d-{name}" for name in DOMAINS}
+        self._domains = {domain.name: domain.colour for domain in SHIPPED}
         self._policies = {"base": ("p-base", "circle")}
         for stage in run.stages:
             self._name_stage(stage)
@@ -26,7 +26,7 @@ class Palette:
     def domain(self, name: str) -> str:
         """The colour class of a domain (or task); unknown ones get spare colours in the order that they come."""
         if name not in self._domains:
-            self._domains[name] = f"d-x{(len(self._domains) - len(DOMAINS)) % _SPARE_DOMAINS}"
+            self._domains[name] = f"d-x{(len(self._domains) - len(SHIPPED)) % _SPARE_DOMAINS}"
         return self._domains[name]
 
     def policy(self, name: str) -> tuple[str, str]:

@@ -63,11 +63,21 @@ def model_score(golds: list[str], answer: str) -> tuple[str, str]:
 COMPARISONS: dict[str, Any] = {"math": compare, "model": model_score}
 
 
+def _comparison(kind: str) -> Any:
+    if ":" not in kind:
+        return COMPARISONS[kind]
+    from ringlite_cli.rewards.own import scorer
+
+    return scorer(kind)
+
+
 def _warm(kind: str) -> None:
     """Loads what is loaded late, once, before children are forked."""
     if kind == "math":
         _close_sympy()
         compare(["\\frac{1}{2}"], "0.5")
+    elif ":" in kind:
+        _comparison(kind)
 
 
 def _close_sympy() -> None:
@@ -92,11 +102,12 @@ def _compute(read: int, write: int, memory: int, parent: int, kind: str) -> None
         os._exit(0)
     resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    comparison = _comparison(kind)
     for line in os.fdopen(read, "rb"):
         request = json.loads(line)
         try:
             more = (request.get("tolerance", 0.0),) if kind == "math" else ()
-            verdict, detail = COMPARISONS[kind](request["golds"], request["answer"], *more)
+            verdict, detail = comparison(request["golds"], request["answer"], *more)
         except MemoryError:
             verdict, detail = "timeout", "out of memory"
         except Exception as error:  # of the comparison, on this answer: it is not a correct one

@@ -14,20 +14,23 @@ from concurrent.futures import Future
 from dataclasses import replace
 from pathlib import Path
 
+from ringlite_cli.own_code import VARIABLE
 from ringlite_cli.problems import Verdict
 
 _WORKER = Path(__file__).parent / "math_worker.py"
 _START_SECONDS = 120.0
+MODEL_MB = 65_536
+"""Address space of a worker that loads a model, or what a reward of the user's own loads."""
 _CACHE = 65_536
 
 _Key = tuple[tuple[str, ...], str, float]
-_KEPT = ("PATH", "HOME", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "PYTHONPATH", "TMPDIR")
+_KEPT = ("PATH", "HOME", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "PYTHONPATH", "TMPDIR", VARIABLE)
 _KEPT_FOR_MODELS = ("CUDA_VISIBLE_DEVICES", "HF_HOME", "HF_HUB_CACHE", "HF_HUB_OFFLINE", "HF_HUB_DISABLE_TELEMETRY")
 
 
 def worker_environment(kind: str) -> dict[str, str]:
     """Return what a worker that reads model text gets of the environment: where things lie, and no key or token."""
-    kept = (*_KEPT, *_KEPT_FOR_MODELS) if kind == "model" else _KEPT
+    kept = _KEPT if kind == "math" else (*_KEPT, *_KEPT_FOR_MODELS)
     return {name: os.environ[name] for name in kept if name in os.environ} | {"OMP_NUM_THREADS": "1"}
 
 
@@ -88,7 +91,7 @@ class _Worker:
 class MathPool:
     """Compares answers in `workers` processes. Workers start at the first check; call from any thread.
 
-    kind: "math" (the reader of answers) or "model" (a reward model).
+    kind: "math" (the reader of answers), "model" (a reward model) or `module:object` (a reward of the user's own).
     """
 
     def __init__(self, workers: int = 2, seconds: float = 5.0, memory_mb: int = 2048, kind: str = "math") -> None:

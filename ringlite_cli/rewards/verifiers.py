@@ -11,14 +11,16 @@ from dataclasses import dataclass, replace
 from types import TracebackType
 
 from ringlite_cli.errors import RingliteError, UserError
-from ringlite_cli.problems import ROUTES, Problem, Verdict, route
+from ringlite_cli.own_code import is_own
+from ringlite_cli.problems import ROUTES, Problem, Verdict, is_route, route
 from ringlite_cli.rewards.code import verify_code
 from ringlite_cli.rewards.gym import require_gym, verify_gym
 from ringlite_cli.rewards.instructions import verify_instructions
 from ringlite_cli.rewards.judge import Judge, scored
 from ringlite_cli.rewards.logic import verify_logic
 from ringlite_cli.rewards.math import UNPARSED, done, verify_math
-from ringlite_cli.rewards.pool import MathPool
+from ringlite_cli.rewards.own import OwnRewards
+from ringlite_cli.rewards.pool import MODEL_MB, MathPool
 from ringlite_cli.rewards.science import verify_science
 from ringlite_cli.sandbox import Sandbox, SandboxSettings
 from ringlite_cli.sandbox.packages import USUAL
@@ -28,7 +30,6 @@ from ringlite_cli.thoughts import TAGS, Tags, answer_part
 
 _NO_THOUGHTS = ("instructions", "judge")  # routes that never read a thought
 _READ_EMPTY = ("instructions",)  # where nothing is an answer too: a wrong one
-_MODEL_MB = 65_536
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +41,7 @@ class VerifierSettings:
     that the sandbox must reach ("full", "partial", "none"). science_tolerance: relative, for numbers in science.
     judge_url, judge_model: an OpenAI-compatible address (with /v1) and the model there, for the route `judge`; its key
     is read from the environment variable RINGLITE_JUDGE_KEY. reward_model: folder or hub id of a model that classifies
-    sequences, for the route `reward-model`. judge_timeout: seconds that either may take per response.
+    sequences, for the route `reward-model`. judge_timeout: seconds that these and rewards of the user's own may take.
     packages: installed distributions that programs may import.
     thought_tags: pairs of tags that open and close a thought. answer_in_thought: whether an answer counts that stands
     only inside a thought; instructions and the judge look at what stands after thoughts in any case.
@@ -89,6 +90,7 @@ class Verifiers:
         self._scorers: ScorerSandbox | None = None
         self._models: MathPool | None = None
         self._judge: Judge | None = None
+        self._own = OwnRewards(self.settings.workers, self.settings.judge_timeout)
         self._lock = threading.Lock()
         self._counts: Counter[str] = Counter()
         self._seconds: defaultdict[str, float] = defaultdict(float)
@@ -164,6 +166,7 @@ class Verifiers:
     def close(self) -> None:
         """Ends every worker."""
         self._math.close()
+        self._own.close()
         if self._models is not None:
             self._models.close()
         if self._judge is not None:
@@ -206,6 +209,8 @@ class Verifiers:
             )
         if route == "logic-gym":
             return verify_gym(problem.answer, response, self._scorer_sandbox())
+        if is_own(route):
+            return self._own.submit(route, problem, response)
         if route == "judge":
             return self._open_judge().submit(problem, response)
         if route == "reward-model":
@@ -218,7 +223,7 @@ class Verifiers:
     def _model_pool(self) -> MathPool:
         with self._lock:
             if self._models is None:
-                self._models = MathPool(1, self.settings.judge_timeout, _MODEL_MB, "model")
+                self._models = MathPool(1, self.settings.judge_timeout, MODEL_MB, "model")
             return self._models
 
     def _reward_model(self, problem: Problem, response: str) -> "Future[Verdict]":
@@ -314,7 +319,7 @@ class Batch:
 def route_of(problem: Problem) -> str:
     """The verifier of a problem: its own, else its domain's. Raises UserError where there is none."""
     name = route(problem)
-    if name in ROUTES:
+    if is_route(name):
         return name
     raise UserError(
         f"no verifier {name!r} for a problem of domain {problem.domain!r}",

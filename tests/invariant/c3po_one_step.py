@@ -44,6 +44,12 @@ CLIP_HIGHER: dict[str, Any] = {
 }
 """A second, off-policy step on the same rollout, where ratios leave the clipping range on both sides."""
 
+OWN_RANGE: dict[str, dict[str, Any]] = {
+    "cispo": {"epsilon_high": 1.02},
+    "gspo": {"epsilon": 0.001, "epsilon_high": 0.002},
+}
+"""The clipping range that a second step leaves: CISPO's is a bound of the ratio, GSPO's ratios are means."""
+
 REFILL: dict[str, Any] = {"token_budget": 200, "undershoot": "refill", "refill_rounds": 4}
 """A budget beyond the first rollout's tokens."""
 
@@ -132,8 +138,8 @@ def make_trainer(
     }
     dataset = Dataset.from_dict({"prompt": [f"w{i} w{i + 1}" + " w5" * (i % 3) for i in range(PROMPTS * updates)]})
     if oracle or stock:
-        loss = stock or "dapo"
-        config: Any = GRPOConfig(**fields, loss_type=loss, use_bias_correction_kl=False, router_aux_loss_coef=0.0)
+        fields = {"loss_type": stock or "dapo"} | fields
+        config: Any = GRPOConfig(**fields, use_bias_correction_kl=False, router_aux_loss_coef=0.0)
         trainer: Any = GRPOTrainer if stock else MaskedC3PO
     else:
         config, trainer = C3POConfig(**OURS | fields), C3POTrainer

@@ -8,10 +8,13 @@ from pathlib import Path
 
 import pytest
 import torch
-from c3po_one_step import BUDGET, CLIP_HIGHER, LORA, REFILL, TERMS, assert_same, one_step
+from c3po_one_step import BUDGET, CLIP_HIGHER, LORA, OWN_RANGE, REFILL, TERMS, assert_same, one_step
 from tiny_lm import save_policy
 
+from ringlite_cli.recipe.algorithms import algorithms
+
 LAYOUTS = (1, 2, 4, 8)
+SECOND = {name: CLIP_HIGHER | bounds for name, bounds in OWN_RANGE.items()}
 
 
 @pytest.fixture(scope="module")
@@ -91,8 +94,10 @@ def test_two_ranks_give_the_gradient_of_one(policy, tmp_path):
     cases = [{"name": f"{term}-{rows}", "rows": rows, **TERMS[term]} for term in TERMS for rows in (1, 4)]
     cases.append({"name": "rank", "rows": 2, "token_budget_scope": "rank"})
     cases += [{"name": f"higher-{rows}", "rows": rows, **CLIP_HIGHER} for rows in (1, 4)]
-    algorithms = [(a, t) for a in ("grpo", "dapo", "dr_grpo") for t in ("clip", "kl", "entropy", "z")]
-    cases += [{"name": f"{a}-{t}-{n}", "rows": n, "algorithm": a, **TERMS[t]} for a, t in algorithms for n in (1, 4)]
+    terms = {"gspo": ("kl",), "cispo": ("kl",)}  # what they differ in needs ratios beside 1: see SECOND below
+    pairs = [(a, t) for a in algorithms() if a != "c3po" for t in terms.get(a, ("clip", "kl", "entropy", "z"))]
+    cases += [{"name": f"{a}-{t}-{n}", "rows": n, "algorithm": a, **TERMS[t]} for a, t in pairs for n in (1, 4)]
+    cases += [{"name": f"{a}-second-{n}", "rows": n, "algorithm": a, **SECOND[a]} for a in SECOND for n in (1, 4)]
     cases += [{"name": f"refill-{n}", "rows": n, **REFILL} for n in (1, 4)]
     cases += [{"name": f"lora-{n}", "rows": n, **LORA} for n in (1, 4)]
     cases.append({"name": "checkpointed", "rows": 2, "gradient_checkpointing": True, **TERMS["kl"]})
@@ -105,7 +110,12 @@ def test_two_ranks_give_the_gradient_of_one(policy, tmp_path):
     expected = one_step(policy, 2, **CLIP_HIGHER)[0]
     for rows in (1, 4):
         assert_same(expected, torch.load(tmp_path / f"higher-{rows}.pt")["gradients"], atol=2e-6)
-    for a, t in algorithms:
+    for a, options in SECOND.items():
+        expected, trainer = one_step(policy, 2, algorithm=a, **options)
+        assert trainer.step_stats["clip_fraction"] > 0
+        for rows in (1, 4):
+            assert_same(expected, torch.load(tmp_path / f"{a}-second-{rows}.pt")["gradients"], atol=2e-6)
+    for a, t in pairs:
         expected = one_step(policy, 4, algorithm=a, **TERMS[t])[0]
         for rows in (1, 4):
             assert_same(expected, torch.load(tmp_path / f"{a}-{t}-{rows}.pt")["gradients"])

@@ -8,6 +8,7 @@ import re
 from ringlite_cli.data.adapters.fields import Fields, Raw, answer_text, labels, optional_text, text
 
 DOMAIN = "math"
+EDUCATION = "high school olympiad"
 _SIGNED = re.compile(r"\n\s*~[^\n]*")  # the archive's solutions end in the names of their authors
 _DRESSED = re.compile(r"\\boxed\{\s*\\textbf\{\s*\((\d+)\)\s*\}\s*\}")  # \boxed{\textbf{(051)}}, as if it were a choice
 

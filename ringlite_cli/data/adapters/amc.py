@@ -3,6 +3,7 @@
 from ringlite_cli.data.adapters.fields import Fields, Raw, answer_text, labels, text
 
 DOMAIN = "math"
+EDUCATION = "high school competition"
 
 
 def read(row: Raw) -> Fields:

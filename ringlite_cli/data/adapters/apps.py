@@ -5,5 +5,6 @@ url, starter_code. input_output = {"inputs", "outputs", "fn_name"?}.
 from ringlite_cli.data.adapters.competition import read_inputs_outputs as read
 
 DOMAIN = "code"
+EDUCATION = "programming contest"
 
 __all__ = ["DOMAIN", "read"]

@@ -11,6 +11,7 @@ from ringlite_cli.data.adapters.competition import code_fields, stdin_tests
 from ringlite_cli.data.adapters.fields import BadRow, Fields, Raw, fenced, labels, text
 
 DOMAIN = "code"
+EDUCATION = "programming contest"
 _PYTHON_3 = (3, "PYTHON3")
 _WRONG = 4  # known wrong programs that are kept, to order the tests by
 

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from ringlite_cli.data.adapters.fields import BadRow, Fields, Raw, answer_text, labels, text
 
 DOMAIN = "math"
+EDUCATION = "high school competition"
 _BEFORE = "Solve the following math problem step by step. The last line of your response should be of the form Answer:"
 _AFTER = "Remember to put your answer on its own line after"
 

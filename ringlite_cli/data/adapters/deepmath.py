@@ -3,6 +3,7 @@
 from ringlite_cli.data.adapters.fields import Fields, Raw, answer_text, boxed_trace, labels, text
 
 DOMAIN = "math"
+EDUCATION = "undergraduate and above"
 
 
 def read(row: Raw) -> Fields:

@@ -8,6 +8,7 @@ import re
 from ringlite_cli.data.adapters.fields import BadRow, Fields, Raw, answer_text, optional_text, text
 
 DOMAIN = "math"
+EDUCATION = "grade school"
 _CALCULATOR = re.compile(r"<<[^<>]*>>")
 
 

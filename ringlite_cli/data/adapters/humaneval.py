@@ -4,6 +4,7 @@ from ringlite_cli.data.adapters.fields import Fields, Raw, fenced, labels, optio
 from ringlite_cli.prompt_code import code_beside
 
 DOMAIN = "code"
+EDUCATION = "first programs"
 
 
 def read(row: Raw) -> Fields:

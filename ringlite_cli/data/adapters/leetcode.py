@@ -12,6 +12,7 @@ from ringlite_cli.data.adapters.competition import with_starter
 from ringlite_cli.data.adapters.fields import BadRow, Fields, Raw, fenced, labels, optional_text, text
 
 DOMAIN = "code"
+EDUCATION = "programming interview"
 
 
 def read(row: Raw) -> Fields:

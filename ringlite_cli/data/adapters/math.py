@@ -6,6 +6,7 @@ Also its copies with the answer in a column: problem, answer, difficulty, type; 
 from ringlite_cli.data.adapters.fields import Fields, Raw, answer_text, labels, last_boxed, optional_text, text
 
 DOMAIN = "math"
+EDUCATION = "high school competition"
 
 
 def read(row: Raw) -> Fields:

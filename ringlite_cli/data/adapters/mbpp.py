@@ -7,6 +7,7 @@ The prompt shows the first test, for nothing else says what the function is call
 from ringlite_cli.data.adapters.fields import BadRow, Fields, Raw, fenced, labels, optional_text, text
 
 DOMAIN = "code"
+EDUCATION = "first programs"
 
 
 def read(row: Raw) -> Fields:

@@ -7,6 +7,7 @@ Without such a column it is the last box of the solution.
 from ringlite_cli.data.adapters.fields import Fields, Raw, answer_text, labels, last_boxed, optional_text, text
 
 DOMAIN = "science"
+EDUCATION = "undergraduate"
 
 
 def read(row: Raw) -> Fields:

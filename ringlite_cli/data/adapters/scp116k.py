@@ -8,6 +8,7 @@ the box of a response that agrees with it.
 from ringlite_cli.data.adapters.fields import Fields, Raw, labels, last_boxed, optional_text, text
 
 DOMAIN = "science"
+EDUCATION = "undergraduate and above"
 _SHORT = 60  # characters up to which a solution is an answer
 _AGREES = ("is_r1_solution_same_with_matched_solution", "is_qwq_solution_same_with_matched_solution")
 

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from itertools import islice
 
+from ringlite_cli.domains import writes_code
 from ringlite_cli.problems import Problem
 
 _Fault = Callable[[Problem, random.Random], Problem]
@@ -41,7 +42,7 @@ def plant(
 
 def kinds_for(domain: str) -> list[str]:
     """The kinds of fault that make sense in a domain, copies first."""
-    return ["duplicate", "near_duplicate", "contamination", *_ANY, *(_CODE if domain == "code" else _BOXED)]
+    return ["duplicate", "near_duplicate", "contamination", *_ANY, *(_CODE if writes_code(domain) else _BOXED)]
 
 
 def _planted(

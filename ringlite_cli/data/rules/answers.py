@@ -3,6 +3,7 @@
 import re
 
 from ringlite_cli.data.rules.registry import Family
+from ringlite_cli.domains import writes_code
 from ringlite_cli.problems import Problem
 
 ANSWERS = Family("answer", [])
@@ -48,7 +49,7 @@ MAX_WORDS, MAX_SIGNS = 8, 20  # of an answer that is no sentence
 @ANSWERS.rule
 def missing_answer(problem: Problem) -> str | None:
     """No answer, or a word that stands for none; code has tests instead."""
-    if problem.domain == "code":
+    if writes_code(problem.domain):
         return None
     return "missing_answer" if (problem.answer or "").strip().lower() in _NO_ANSWER else None
 
@@ -78,6 +79,6 @@ def prose_answer(problem: Problem) -> str | None:
 @ANSWERS.rule
 def letter_answer(problem: Problem) -> str | None:
     """The answer is a letter from A to K and the prompt has or speaks of options."""
-    if problem.domain == "code" or not _CHOICE.fullmatch((problem.answer or "").strip()):
+    if writes_code(problem.domain) or not _CHOICE.fullmatch((problem.answer or "").strip()):
         return None
     return "multiple_choice" if _CHOICES.search(problem.prompt) else None

@@ -5,6 +5,7 @@ from collections.abc import Iterable
 
 from ringlite_cli.data.rules.figures import without_drawings
 from ringlite_cli.data.rules.prompts import PROMPTS
+from ringlite_cli.domains import writes_code
 from ringlite_cli.problems import Problem
 
 _HALFWIDTH = str.maketrans("（）．：，？", "().:,?")
@@ -64,7 +65,7 @@ def multiple_choice(problem: Problem) -> str | None:
     """Lettered choices, words or codes to choose from ("odd", "even" or "neither"): guessed one time in four or so."""
     if str(problem.labels.get("question_type", "")).lower() == "mcq":
         return "multiple_choice"
-    if problem.domain == "code":
+    if writes_code(problem.domain):
         return None
     text = without_drawings(problem.prompt)
     text = text if text.isascii() else text.translate(_HALFWIDTH)
@@ -77,7 +78,7 @@ def multiple_choice(problem: Problem) -> str | None:
 @PROMPTS.rule
 def true_or_false(problem: Problem) -> str | None:
     """Asks true or false, or is answered so: guessed every other time."""
-    if problem.domain == "code":
+    if writes_code(problem.domain):
         return None
     asked = _mentions(problem.prompt, ("true", "t/f", "判断", "是否", "错", "√")) and _TRUE_FALSE.search(problem.prompt)
     return "true_false" if asked or _first_word(problem) in _TRUE_OR_FALSE else None
@@ -86,7 +87,7 @@ def true_or_false(problem: Problem) -> str | None:
 @PROMPTS.rule
 def yes_or_no(problem: Problem) -> str | None:
     """Asks yes or no, or for 1 if so and 0 if not, or is answered so: guessed every other time."""
-    if problem.domain == "code":
+    if writes_code(problem.domain):
         return None
     asked = _mentions(problem.prompt, ("yes",)) and _YES_NO.search(problem.prompt)
     coded = len((problem.answer or "").strip("$ ")) <= 2 and _CODED.search(problem.prompt)
@@ -96,7 +97,7 @@ def yes_or_no(problem: Problem) -> str | None:
 @PROMPTS.rule
 def choices_missing(problem: Problem) -> str | None:
     """Asks which of the following, and nothing follows."""
-    if problem.domain == "code" or not _mentions(problem.prompt, ("of ", "from ", "among ", "下")):
+    if writes_code(problem.domain) or not _mentions(problem.prompt, ("of ", "from ", "among ", "下")):
         return None
     found = _WHICH.search(problem.prompt)
     if found is None or _LIST_BEFORE.search(problem.prompt[: found.start()]):

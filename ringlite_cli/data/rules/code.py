@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ringlite_cli.data.rules.registry import Family
+from ringlite_cli.domains import writes_code
 from ringlite_cli.problems import Problem
 
 CODE = Family("code", [])
@@ -21,7 +22,7 @@ _ELLIPSIS = re.compile(r"\.\.\.|…|\[truncated\]|<truncated>", re.I)
 @CODE.rule
 def missing_tests(problem: Problem) -> str | None:
     """No tests, or no test cases in them."""
-    if problem.domain != "code":
+    if not writes_code(problem.domain):
         return None
     tests = problem.tests or {}
     return None if tests.get("code") or tests.get("cases") else "missing_tests"
@@ -30,7 +31,7 @@ def missing_tests(problem: Problem) -> str | None:
 @CODE.rule
 def malformed_tests(problem: Problem) -> str | None:
     """An unknown mode, cases without input or expected output, no entry point, or test code that is not Python."""
-    if problem.domain != "code" or not problem.tests:
+    if not writes_code(problem.domain) or not problem.tests:
         return None
     tests = problem.tests
     if tests.get("mode") not in MODES:
@@ -46,7 +47,7 @@ def malformed_tests(problem: Problem) -> str | None:
 @CODE.rule
 def truncated_tests(problem: Problem) -> str | None:
     """An ellipsis where data should be: the input or the expected output was cut off."""
-    if problem.domain != "code" or not problem.tests:
+    if not writes_code(problem.domain) or not problem.tests:
         return None
     tests = problem.tests
     if tests["mode"] == "unit":
@@ -57,7 +58,7 @@ def truncated_tests(problem: Problem) -> str | None:
 @CODE.rule
 def stray_space(problem: Problem) -> str | None:
     """Carriage returns, tabs or spaces at line ends, or blank lines before the input of a stdin test."""
-    if problem.domain != "code" or not problem.tests or problem.tests["mode"] != "stdin":
+    if not writes_code(problem.domain) or not problem.tests or problem.tests["mode"] != "stdin":
         return None
     stray = any(
         re.search(r"\r|[ \t]+$|\A\s*\n", text, re.M) for case in problem.tests["cases"] for text in _texts(case)
@@ -68,7 +69,7 @@ def stray_space(problem: Problem) -> str | None:
 @CODE.rule
 def no_solution(problem: Problem) -> str | None:
     """No accepted solution to run against the tests."""
-    return "no_accepted_solution" if problem.domain == "code" and not problem.trace else None
+    return "no_accepted_solution" if writes_code(problem.domain) and not problem.trace else None
 
 
 def has_ellipsis(case: Mapping[str, Any]) -> bool:

@@ -10,6 +10,7 @@ import ftfy.badness
 from ringlite_cli.data.rules.figures import figure_needed, only_figures
 from ringlite_cli.data.rules.registry import Family
 from ringlite_cli.data.text import tokens
+from ringlite_cli.domains import writes_code
 from ringlite_cli.problems import Problem
 
 PROMPTS = Family("prompt", [])
@@ -52,7 +53,7 @@ def image_needed(problem: Problem) -> str | None:
 
     A programming task holds its input and output in words; its pictures illustrate, unless they stand alone.
     """
-    if problem.domain == "code":
+    if writes_code(problem.domain):
         return "image_needed" if only_figures(problem.prompt) else None
     pictures = problem.labels.get("pictures")
     if pictures and str(pictures) not in ("0", "0.0"):

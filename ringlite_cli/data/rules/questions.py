@@ -3,6 +3,7 @@
 import re
 
 from ringlite_cli.data.rules.prompts import PROMPTS
+from ringlite_cli.domains import writes_code
 from ringlite_cli.problems import Problem
 
 _ASKS_FIRST = (
@@ -97,7 +98,7 @@ def multi_part(problem: Problem) -> str | None:
 @PROMPTS.rule
 def leans_on_another(problem: Problem) -> str | None:
     """Needs the text or the answer of another row: "the previous problem", "by Theorem 2", TNYWR of a relay."""
-    if problem.domain == "code":
+    if writes_code(problem.domain):
         return None
     lower = problem.prompt.lower()
     leans = any(map(lower.__contains__, _OTHER_TEXTS)) and _LEANS.search(problem.prompt)
@@ -110,7 +111,7 @@ def proof_or_open(problem: Problem) -> str | None:
     """Asks for a proof, a reason, an explanation or an essay and for nothing that a verifier can compare."""
     if str(problem.labels.get("question_type", "")).lower() == "proof":
         return "proof"
-    if problem.domain == "code":
+    if writes_code(problem.domain):
         return None
     lower = problem.prompt.lower()
     if ("why" in lower or "为什么" in lower) and _WHY.search(problem.prompt):

@@ -9,7 +9,8 @@ from ringlite_cli.report.pens import Pens
 from ringlite_cli.report.sections import guard
 from ringlite_cli.report.sections.common import panel, points, standing
 from ringlite_cli.report.words import count, decimal, duration, percent, short
-from ringlite_cli.runs.catalogue.metrics import RL
+from ringlite_cli.runs.catalogue import of_stage
+from ringlite_cli.runs.catalogue.own import own_panels, read_own
 from ringlite_cli.runs.catalogue.panels import PHASES, RL_BUDGET, RL_HEALTH, RL_LEARNING
 
 
@@ -27,7 +28,7 @@ def section(run: Run, pens: Pens) -> Section:
         page.say(sentence(stage), "lead")
         if (window := smoothing_window(len(stage.metrics))) > 1:
             page.say(f"Thin: every step. Thick: moving mean over {window} steps (median on a log scale).", "note")
-        page.figures(*_learning(stage, pens), *_budget(stage, pens), *_health(stage, pens))
+        page.figures(*_learning(stage, pens), *_budget(stage, pens), *_health(stage, pens), *_own(stage, pens))
         page.blocks.append(_table(stage))
         page.blocks += guard.blocks(stage, pens)
     return page
@@ -100,6 +101,10 @@ def _health(stage: Stage, pens: Pens) -> list[Figure | None]:
     return [panel(stage, each, pens) for each in RL_HEALTH]
 
 
+def _own(stage: Stage, pens: Pens) -> list[Figure | None]:
+    return [panel(stage, each, pens) for each in own_panels(read_own(stage.folder))]
+
+
 def _table(stage: Stage) -> Table:
     columns = [
         Column("metric", False),
@@ -107,7 +112,7 @@ def _table(stage: Stage) -> Table:
         *map(Column, ("first tenth", "last tenth", "lowest", "highest")),
     ]
     rows = []
-    for metric in (m for m in RL if m.table):
+    for metric in (m for m in of_stage("rl", stage.folder) if m.table):
         values = [v for row in stage.metrics if (v := num(row, metric.key)) is not None]
         if values:
             shown = [*ends(stage.metrics, metric.key), min(values), max(values)]

@@ -4,10 +4,12 @@ The trainer, the guard, `ringlite status`, the report, `ringlite compare` and do
 """
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from ringlite_cli.runs.catalogue.columns import Metric, Panel
 from ringlite_cli.runs.catalogue.metrics import RL, SFT
+from ringlite_cli.runs.catalogue.own import read_own
 from ringlite_cli.runs.catalogue.panels import RL_BUDGET, RL_HEALTH, RL_LEARNING, SFT_PANELS
 
 OF_STAGE: Mapping[str, tuple[Metric, ...]] = {"sft": SFT, "rl": RL}
@@ -19,6 +21,11 @@ TOTALS: Mapping[str, str] = {
     "dropped": "tokens dropped",
 }
 """Totals in a manifest's `tokens`, by what readers call them."""
+
+
+def of_stage(kind: str, folder: Path) -> tuple[Metric, ...]:
+    """Return the metrics of a stage in a run: the catalogue's, and those of the user's own that it describes."""
+    return (*OF_STAGE[kind], *read_own(folder))
 
 
 def keys(kind: str, **flags: bool) -> tuple[str, ...]:

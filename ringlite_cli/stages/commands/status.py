@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from ringlite_cli.errors import UserError
-from ringlite_cli.runs.catalogue import OF_STAGE, keys, metric, value_of
+from ringlite_cli.runs.catalogue import OF_STAGE, of_stage, value_of
 from ringlite_cli.runs.files import read_json
 from ringlite_cli.runs.folder import holder
 from ringlite_cli.runs.manifest import Manifest, read_manifest
@@ -73,7 +73,7 @@ def _pulse_lines(folder: Path) -> list[str]:
 def _metric_lines(folder: Path, kind: str) -> list[str]:
     """The last step's metrics that the catalogue shows in a status; none where the stage writes none."""
     row = _last_row(folder / "metrics.jsonl") if kind in OF_STAGE else {}
-    shown = [(metric(kind, key), value_of(row, key)) for key in keys(kind, status=True)]
+    shown = [(m, value_of(row, m.key)) for m in (of_stage(kind, folder) if row else ()) if m.status]
     words = [f"{m.name} {_short(value)} {m.unit}".rstrip() for m, value in shown if value is not None]
     return [f"    step {row.get('step', '?')}: " + ", ".join(words)] if words else []
 

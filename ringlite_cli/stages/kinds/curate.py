@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ringlite_cli.console import Progress
+from ringlite_cli.own_code import is_own
 from ringlite_cli.problems import DOMAINS, Verify
 from ringlite_cli.recipe.engine import Engine
 from ringlite_cli.recipe.schema import CurateStage, Recipe, Responder
@@ -138,7 +139,7 @@ def faults(recipe: Recipe, name: str) -> list[str]:
     found = [f"sets.{each}: curation has another output of that name; name the set otherwise" for each in taken]
     for number, source in enumerate(section.sources):
         for key, value, known in (("generator", source.generator, GENERATORS), ("adapter", source.adapter, ADAPTERS)):
-            if value is not None and value not in known:
+            if value is not None and value not in known and not (key == "adapter" and is_own(value)):
                 near = difflib.get_close_matches(value, known, 1)
                 hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(known)}"
                 found.append(f"sources.{number}.{key}: no {key} {value!r}; {hint}")

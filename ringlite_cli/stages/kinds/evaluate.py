@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from ringlite_cli.console import Console
+from ringlite_cli.own_code import is_own
 from ringlite_cli.problems import Problem
 from ringlite_cli.recipe.engine import Engine
 from ringlite_cli.recipe.evaluation import EvalSettings
@@ -131,14 +132,14 @@ def faults(recipe: Recipe, name: str) -> list[str]:
     assert isinstance(section, EvalStage)
     found = []
     for task in section.tasks:
-        if not is_set(task) and task not in TASKS and not task.startswith(HARNESS):
+        if not is_set(task) and task not in TASKS and not task.startswith(HARNESS) and not is_own(task):
             near = difflib.get_close_matches(task, TASKS, 1)
             hint = (
                 f"did you mean {near[0]!r}?" if near else f"tasks are {', '.join(TASKS)}, or a set such as curate.eval"
             )
             found.append(f"tasks: no task {task!r}; {hint}")
     for task in section.revisions:
-        if task not in TASKS or task not in section.tasks:
+        if (task not in TASKS and not is_own(task)) or task not in section.tasks:
             found.append(f"revisions: {task!r} is no benchmark among this stage's tasks")
     return found
 
@@ -155,6 +156,7 @@ STAGE = StageKind(
     code=(
         "problems.py",
         "prompt_code.py",
+        "chat",
         "samples.py",
         "evals",
         "sampling",

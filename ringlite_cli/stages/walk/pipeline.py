@@ -14,6 +14,7 @@ from ringlite_cli.console import Console
 from ringlite_cli.errors import Interrupted, RingliteError, UserError
 from ringlite_cli.freeing import give_back
 from ringlite_cli.recipe.graph import parents, run_order
+from ringlite_cli.recipe.own_names import own_files
 from ringlite_cli.recipe.schema import Recipe
 from ringlite_cli.runs.deadline import is_over, stop_within
 from ringlite_cli.runs.files import write_json
@@ -175,7 +176,8 @@ def _new_manifest(context: Context, kind: StageKind) -> Manifest:
     above = parents(recipe, name)
     made = ((p, n, entry) for p in above for n, entry in context.done(p).outputs.items())
     inputs = {f"{p}/{n}": entry for p, n, entry in made if n not in _LOGS}
-    inputs |= {n: describe(path, context.run) for n, path in kind.files(context).items()}
+    own = own_files(recipe, name, rewards="rewards" in kind.uses)
+    inputs |= {n: describe(path, context.run) for n, path in (kind.files(context) | own).items()}
     does = {key: value for key, value in section.items() if key not in _WATCHING}
     depends = [
         does,

@@ -12,9 +12,10 @@ from typing import Literal
 from trl import GRPOConfig
 
 from ringlite_cli.errors import RecipeErrors
+from ringlite_cli.recipe.algorithms import facts
 from ringlite_cli.recipe.batch_plan import BatchPlan, Scope
 from ringlite_cli.recipe.budget_schedule import BudgetSchedule, Kind
-from ringlite_cli.recipe.c3po import Algorithm, C3POSettings, Cut
+from ringlite_cli.recipe.c3po import C3POSettings, Cut, Packing
 from ringlite_cli.recipe.trl_rules import fixed_faults
 from ringlite_cli.train.devices import on_one_gpu
 
@@ -37,7 +38,8 @@ class C3POConfig(GRPOConfig):
     cut: Cut = "exact"
     updates_per_rollout: int = 1
     row_tokens: int | None = None
-    algorithm: Algorithm = "c3po"
+    algorithm: str = "c3po"
+    packing: Packing = "auto"
     budget_schedule: Kind = "constant"
     token_budget_end: int | None = None
     budget_steps: int = 0
@@ -87,10 +89,17 @@ class C3POConfig(GRPOConfig):
             self.gradient_accumulation_steps = 1
         if not self.steps_per_generation:
             self.steps_per_generation = self.gradient_accumulation_steps * self.updates_per_rollout
+        self._take_algorithm_defaults()
         self._choose_device()
         super().__post_init__()
         on_one_gpu(self)
         self._check_finished()
+
+    def _take_algorithm_defaults(self) -> None:
+        """Fill TRL fields that are None with what the algorithm wants there, such as epsilon_high."""
+        for name, value in facts(self.algorithm).trl_defaults.items():
+            if getattr(self, name) is None:
+                setattr(self, name, value)
 
     def _choose_device(self) -> None:
         """Train on the CPU in float32 where there is no accelerator; TRL would ask for bfloat16 on one."""

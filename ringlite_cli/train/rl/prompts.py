@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
 from ringlite_cli.errors import UserError
+from ringlite_cli.own_code import load
 from ringlite_cli.problems import Problem
 from ringlite_cli.where import labels_there, parts
 
@@ -27,6 +28,24 @@ class PromptSource(Protocol):
     def state(self) -> dict[str, Any]: ...
 
     def restore(self, state: dict[str, Any]) -> None: ...
+
+
+def own_source(name: str, **given: Any) -> PromptSource:
+    """Make a prompt source of the user's own: `module:object` is called with problems, row, mix and seed.
+
+    row: a function that makes the trainer's row of a problem. Raises UserError where what it gives is no PromptSource.
+    """
+    source: PromptSource = load(name, calls=True)(**given)
+    lacking = [part for part in ("draw", "note", "state", "restore") if not callable(getattr(source, part, None))]
+    if lacking:
+        raise UserError(
+            f"what {name!r} makes has no {lacking[0]}()",
+            where="sampling",
+            hint="write the methods of ringlite_cli.train.rl.prompts.PromptSource",
+        )
+    if not hasattr(source, "draws_all"):
+        source.draws_all = True
+    return source
 
 
 class DifficultySource:

@@ -13,11 +13,12 @@ from typing import Any
 
 from ringlite_cli.errors import RingliteError, WorkFailed
 from ringlite_cli.problems import Problem, Verdict, Verify
+from ringlite_cli.runs.catalogue.own import means
 from ringlite_cli.thoughts import with_thought
 
 NO_VERDICT = ("error", "sandbox error")
 """Verdicts that speak of the verifier and not of the response."""
-_SECONDS, _OVERLAP = "reward_seconds/", "reward_overlap"
+_SECONDS, _OVERLAP, _NUMBER = "reward_seconds/", "reward_overlap", "reward_number/"
 
 
 class VerifiedReward:
@@ -61,8 +62,9 @@ class VerifiedReward:
     ) -> list[float | None]:
         """completions: as TRL gives them, text or a conversation each. problem_id: that column of the data set.
 
-        Logs the column `verdict`, `reward_seconds/<domain>` where the verifier tells them, and where some were started
-        ahead, the share of the verdicts that were there already, `reward_overlap`.
+        Logs the column `verdict`, `reward_seconds/<domain>` where the verifier tells them, `reward_number/<key>` where
+        rewards of the user's own measure, and where some were started ahead, the share of the verdicts that were there
+        already, `reward_overlap`.
         """
         texts = [with_thought(_text(completion), self.thought_opened) for completion in completions]
         pairs = [(self._problems[name], text) for name, text in zip(problem_id, texts, strict=True)]
@@ -87,6 +89,9 @@ class VerifiedReward:
                 log_metric(f"{_SECONDS}{domain}", seconds[domain])
             if any(batch is not None for batch in early):
                 log_metric(_OVERLAP, ready / len(pairs))
+        if log_metric is not None:
+            for key, value in means(verdict.numbers for verdict in verdicts).items():
+                log_metric(f"{_NUMBER}{key}", value)
         if log_extra is not None:
             log_extra("verdict", [verdict.verdict for verdict in verdicts])
         return [verdict.reward if _counts(verdict) else None for verdict in verdicts]
@@ -135,6 +140,11 @@ class VerifiedReward:
 def seconds_by_domain(logged: Mapping[str, Sequence[float]]) -> dict[str, float]:
     """The seconds per domain among the metrics that reward functions have logged."""
     return {name.removeprefix(_SECONDS): sum(logged[name]) for name in logged if name.startswith(_SECONDS)}
+
+
+def numbers_of(logged: Mapping[str, Sequence[float]]) -> dict[str, float]:
+    """What rewards of the user's own have measured, means over this rank's responses."""
+    return {name.removeprefix(_NUMBER): logged[name][-1] for name in logged if name.startswith(_NUMBER)}
 
 
 def overlap_of(logged: Mapping[str, Sequence[float]]) -> float:

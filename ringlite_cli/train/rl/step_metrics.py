@@ -21,14 +21,17 @@ _SUM_OF = {"clip_fraction": "clipped", "engine_mismatch": "mismatch"}
 class StepNumbers:
     """Adds up passes; `close` gives a step's numbers and starts the next one's."""
 
-    def __init__(self, accelerator: Accelerator, tap: RouterTap) -> None:
-        self._accelerator, self._tap = accelerator, tap
+    def __init__(self, accelerator: Accelerator, tap: RouterTap, own: tuple[str, ...] = ()) -> None:
+        """own: keys of the algorithm's own metrics, means over the trained tokens too."""
+        self._accelerator, self._tap, self._own = accelerator, tap, own
         self._sums: Tensor | None = None
         self._health: Tensor | None = None
 
     def add(self, sums: LossSums, balance: Tensor, z: Tensor) -> None:
         """A row's sums over tokens; its router losses, weighted by its share of the step's tokens."""
-        terms = (*(getattr(sums, _SUM_OF.get(name, name)) for name in PER_TOKEN), sums.tokens, balance, z)
+        means = [getattr(sums, _SUM_OF.get(name, name)) for name in PER_TOKEN]
+        means += [sums.numbers.get(name, torch.zeros_like(sums.tokens)) for name in self._own]
+        terms = (*means, sums.tokens, balance, z)
         values = torch.stack([term.detach().float() for term in terms])
         self._sums = values if self._sums is None else self._sums + values
 
@@ -41,10 +44,14 @@ class StepNumbers:
     def close(self, update: Update, *, router_losses: bool) -> Row:
         """The update's own numbers with those of its passes over all ranks."""
         assert self._sums is not None
-        *totals, tokens, balance, z = self._accelerator.reduce(self._sums, reduction="sum").tolist()
+        sampled = self._sums.new_tensor([any("sampling_log_probs" in row for row in update.rows)])  # on this rank
+        sums = self._accelerator.reduce(torch.cat([self._sums, sampled]), reduction="sum")
+        *totals, tokens, balance, z, engine_told = sums.tolist()
         self._sums = None
-        per_token = {name: total / max(tokens, 1.0) for name, total in zip(PER_TOKEN, totals, strict=True)}
-        if not any("sampling_log_probs" in row for row in update.rows):
+        per_token = {
+            name: total / max(tokens, 1.0) for name, total in zip((*PER_TOKEN, *self._own), totals, strict=True)
+        }
+        if not engine_told:  # all ranks agree: the guard decides by these numbers on each
             del per_token["engine_mismatch"]
         numbers = update.stats | per_token
         if self._health is not None:

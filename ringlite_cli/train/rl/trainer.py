@@ -2,7 +2,7 @@
 
 GRPOTrainer, except:
 1. after rewards and advantages, exactly Phi response tokens are picked (Eq. 2, 3); the rest of the rollout is dropped;
-   (`algorithm` grpo, dapo and dr_grpo take every response and their own divisor, through the same packed path);
+   (an `algorithm` without a budget takes every response and its own divisor, through the same packed path);
 2. the picked prefixes are packed into rows, told apart by position ids, and balanced over micro-batches and ranks;
 3. loss, KL and entropy are sums over tokens with one division by the constant Phi, so nothing depends on the layout;
 4. reference and old log-probabilities are computed on the picked tokens alone, old ones only where they are needed;
@@ -32,19 +32,26 @@ from trl import GRPOTrainer
 from trl.models.utils import disable_gradient_checkpointing
 from trl.trainer.utils import use_adapter
 
+from ringlite_cli.c3po.algorithms import algorithm_of
 from ringlite_cli.c3po.budget import Pick, informative_groups
 from ringlite_cli.c3po.loss import token_losses
-from ringlite_cli.c3po.packing import IGNORED, forward_inputs
+from ringlite_cli.c3po.packing import IGNORED, base_causal_lm, forward_inputs, sample_of_token
 from ringlite_cli.c3po.router import RouterTap, router_parameters
+from ringlite_cli.c3po.row_path import RowPath
 from ringlite_cli.c3po.schedule import Budget
+from ringlite_cli.chat.rendering import prompt_ids
+from ringlite_cli.chat.responses import response_texts
 from ringlite_cli.errors import Diverged, UserError
 from ringlite_cli.models import register
+from ringlite_cli.models.generation import only_ends
+from ringlite_cli.runs.catalogue.own import means
+from ringlite_cli.train.finite import FiniteGradients
 from ringlite_cli.train.resume.checkpoints import load_weights
 from ringlite_cli.train.rl.config import C3POConfig
 from ringlite_cli.train.rl.model_checks import probe
 from ringlite_cli.train.rl.pending_updates import PendingUpdates
 from ringlite_cli.train.rl.prompts import PromptSource
-from ringlite_cli.train.rl.reward import overlap_of, seconds_by_domain
+from ringlite_cli.train.rl.reward import numbers_of, overlap_of, seconds_by_domain
 from ringlite_cli.train.rl.rollout import Rollout, rollout_stats, selection_stats
 from ringlite_cli.train.rl.rows import check_dataset, derive_rows
 from ringlite_cli.train.rl.run_state import RunState, WhenSharded
@@ -57,7 +64,7 @@ log = logging.getLogger(__name__)
 Row = dict[str, Any]
 
 
-class C3POTrainer(GRPOTrainer):
+class C3POTrainer(FiniteGradients, GRPOTrainer):
     """See the top of this file. `on_rollout(rows)` gets every response of a rollout, on the main rank."""
 
     _tag_names: ClassVar = ["trl", "c3po"]
@@ -101,20 +108,27 @@ class C3POTrainer(GRPOTrainer):
         if hasattr(self.model.config.get_text_config(), "output_router_logits"):
             self.model.config.get_text_config().output_router_logits = False
 
+        # transformers would fill in whatever the folder sets: beams, penalties, suppressed tokens ...
+        lm = base_causal_lm(self.model)
+        lm.generation_config = only_ends(lm.generation_config)
+
         self.on_rollout, self.prompts = on_rollout, prompts
         self.budget = Budget(args.schedule)
+        self.algorithm = algorithm_of(args.algorithm)
         self.add_callback(RunState(self.budget, prompts))
         self.add_callback(PendingUpdates(self))
+        self.row_path: RowPath | None = None  # how packed rows are run, once the probe has found out
         self.resumed_from: Path | None = None
         self.step_stats: Row = {}
         self._seconds = {"rollout": 0.0, "reward": 0.0}
         self._domain_seconds: defaultdict[str, float] = defaultdict(float)
         self._overlaps: list[float] = []
+        self._numbers_of_rewards: list[dict[str, float]] = []  # of a rank and a batch each
         self._updates: list[Update] = []
         self._warned_of_short_step = False
         self._planner = Planner(args, self.accelerator, self.num_generations, skip_truncated=self.skip_truncated)
         self.tap = RouterTap(self.model)
-        self._numbers = StepNumbers(self.accelerator, self.tap)
+        self._numbers = StepNumbers(self.accelerator, self.tap, tuple(m.key for m in self.algorithm.metrics))
         self._router_on = bool(args.router_balance_coef or args.router_z_loss_coef)
         self._router_seen = self._router_on
         if args.freeze_router:
@@ -137,7 +151,7 @@ class C3POTrainer(GRPOTrainer):
         if position == 0 or not self._updates:
             started = time.perf_counter()
             self._seconds = {"rollout": 0.0, "reward": 0.0}
-            self._domain_seconds, self._overlaps = defaultdict(float), []
+            self._domain_seconds, self._overlaps, self._numbers_of_rewards = defaultdict(float), [], []
             batches, rollout = self._collect(generation_batch)
             self._seconds["rollout"] = time.perf_counter() - started - self._seconds["reward"]
             self._updates = self._plan(batches, rollout)
@@ -203,11 +217,31 @@ class C3POTrainer(GRPOTrainer):
                 hint="the last checkpoint may be sound; lower the learning rate",
             ) from None
 
+    def _tokenize_prompts(self, prompts: list[Any]) -> Any:
+        """Conversations become tokens as in all other stages."""
+        if isinstance(prompts[0], str) or self.tools or self.environment_factories is not None or self._is_vlm:
+            return super()._tokenize_prompts(prompts)
+        known: dict[str, list[int]] = {}  # a prompt is asked several times
+        for each in prompts:
+            key = str(each)
+            if key not in known:
+                known[key] = prompt_ids(self.processing_class, each)
+        return [known[str(each)] for each in prompts], None, {}
+
+    def _generate(self, prompts: list[Any]) -> Any:
+        """TRL leaves special tokens out of a response; one that ends a thought has to stay for the reward to see."""
+        generated = list(super()._generate(prompts))
+        if not isinstance(prompts[0], str) and not self.tools:
+            texts = response_texts(self.processing_class, generated[1])
+            generated[3] = [[{"role": "assistant", "content": text}] for text in texts]
+        return tuple(generated)
+
     def _calculate_rewards(self, *args: Any, **kwargs: Any) -> Tensor:
         started = time.perf_counter()
         rewards = super()._calculate_rewards(*args, **kwargs)
         self._seconds["reward"] += time.perf_counter() - started
         self._overlaps.append(overlap_of(self._pending_metrics))
+        self._numbers_of_rewards += gather_object([numbers_of(self._pending_metrics)])
         ranks = gather_object([seconds_by_domain(self._pending_metrics)])
         for domain in {domain for seconds in ranks for domain in seconds}:
             self._domain_seconds[domain] += max(seconds.get(domain, 0.0) for seconds in ranks)
@@ -244,6 +278,8 @@ class C3POTrainer(GRPOTrainer):
             row["advantages"],
             mask,
             entropy=out.entropy,
+            algorithm=self.algorithm,
+            sample=sample_of_token(row),
             old_log_probs=row.get("old_log_probs"),
             ref_log_probs=row.get("ref_log_probs"),
             sampling_log_probs=row.get("sampling_log_probs"),
@@ -383,11 +419,13 @@ class C3POTrainer(GRPOTrainer):
     def _stats(self, rollout: Rollout, picks: list[Pick], all_picks: list[list[Pick]] | None) -> Row:
         """The selection's numbers. A rollout's tokens are counted once, in the first of its updates (all_picks)."""
         trained = sum(pick.tokens for pick in picks)
-        budget = self._budget_step() if self.args.algorithm == "c3po" else trained
+        budget = self._budget_step() if self.algorithm.has_budget else trained
         stats: Row = {"algorithm": self.args.algorithm} | selection_stats(rollout, picks, budget, all_picks)
         stats |= {f"{name}_seconds": seconds if all_picks else 0.0 for name, seconds in self._seconds.items()}
         stats["reward_overlap"] = sum(self._overlaps) / len(self._overlaps) if all_picks and self._overlaps else 0.0
         stats["reward_seconds_by_domain"] = dict(sorted(self._domain_seconds.items())) if all_picks else {}
+        if all_picks is not None:
+            stats = means(self._numbers_of_rewards) | stats  # no number takes the place of a column
         if all_picks is not None and self.budget.change:
             stats["budget_change"] = self.budget.change
         return stats | rollout_stats(rollout, self.num_generations)

@@ -5,6 +5,7 @@ from typing import Any
 
 from ringlite_cli.c3po.memory import RowLayout
 from ringlite_cli.errors import UserError
+from ringlite_cli.recipe.algorithms import facts
 from ringlite_cli.recipe.batch_plan import BatchPlan
 from ringlite_cli.recipe.c3po import C3POSettings, Lora, RlSettings
 
@@ -46,17 +47,20 @@ def rl_config(
         "save_total_limit": 2,
         "lr_scheduler_type": "constant_with_warmup",
     }
-    if settings.algorithm == "dr_grpo":
-        defaults["scale_rewards"] = "none"  # its advantages are not divided by the group's standard deviation
+    defaults |= facts(settings.algorithm).trl_defaults
     if not on_cpu and find_spec("liger_kernel"):  # fused norms, rotary embedding and SwiGLU: 1.5 times the speed
         defaults["use_liger_kernel"] = True
         defaults["liger_kernel_config"] = {"cross_entropy": False, "fused_linear_cross_entropy": False}
         if mixture:  # its kernels for experts are tuned anew in every process, for minutes
             defaults["liger_kernel_config"]["swiglu"] = False
+    drawing = {}
+    if trl.get("use_vllm"):  # what a server would take from the folder's generation_config.json, and TRL does not send
+        plain = {"presence_penalty": 0.0, "frequency_penalty": 0.0}
+        drawing = {"generation_kwargs": plain | (trl.get("generation_kwargs") or {})}
     ours = {name: getattr(settings, name) for name in C3POSettings.model_fields}
     run = {"output_dir": output_dir, "seed": seed, "model_init_kwargs": model_kwargs}
     # The data set stands in drawing order, and TRL keeps it
-    return C3POConfig(**(defaults | dict(trl) | plan.trl_fields | ours | run | {"shuffle_dataset": False}))
+    return C3POConfig(**(defaults | dict(trl) | drawing | plan.trl_fields | ours | run | {"shuffle_dataset": False}))
 
 
 def lora_config(lora: Lora | None) -> Any:

@@ -9,6 +9,7 @@ from accelerate import Accelerator
 from accelerate.utils import gather_object
 from torch import Tensor
 
+from ringlite_cli.c3po.algorithms import algorithm_of
 from ringlite_cli.c3po.budget import Pick, informative_groups, pick_updates, seeded_order
 from ringlite_cli.c3po.loss import step_divisor, token_weights
 from ringlite_cli.c3po.packing import Sample, balance_rows, pack_row
@@ -74,7 +75,7 @@ class Planner:
         selections: list[list[Pick]] = [[] for _ in range(updates)]
         for pool in self.pools(rollout):
             order = seeded_order(pool, self._args.seed, step)
-            if self._args.algorithm == "c3po":
+            if algorithm_of(self._args.algorithm).has_budget:
                 by_update = pick_updates(rollout.lengths, budget, order, updates, self._args.cut)
             else:
                 whole = [Pick(i, rollout.lengths[i]) for i in order if rollout.lengths[i]]
