@@ -70,7 +70,9 @@ def write_shards(data: Path, folder: Path, rows: int, seed: int) -> None:
     rng = random.Random(seed)
     lines = [{"q": r["problem"], "a": r["answer"]} for r in json.loads((data / "train/math.json").read_text())]
     aime = json.loads((data / "train/aime_1983_2023.json").read_text())
-    lines = rng.sample(lines, rows - rows // 5) + [{"q": r["problem"], "a": str(r["answer"])} for r in aime[: rows // 5]]
+    lines = rng.sample(lines, rows - rows // 5) + [
+        {"q": r["problem"], "a": str(r["answer"])} for r in aime[: rows // 5]
+    ]
     for n in range(0, len(lines), 8):
         copy = dict(lines[n])
         if n % 3 == 1:
@@ -162,7 +164,9 @@ def main() -> None:
         source = Source(path=str(folder / "shards"), columns=COLUMNS, domain="math")
         started = time.monotonic()
         kept, reasons, held = by_curate(source, data, folder / "curate")
-        print(f"curate  {len(kept)} kept, {reasons.total()} dropped {dict(reasons)}, {time.monotonic() - started:.0f} s")
+        print(
+            f"curate  {len(kept)} kept, {reasons.total()} dropped {dict(reasons)}, {time.monotonic() - started:.0f} s"
+        )
         for executor in arguments.on:
             job = Job(source, folder / executor, arguments.parts, Verifiers, held=[held])
             started = time.monotonic()
