@@ -48,10 +48,33 @@ def values_of(problem: Problem, name: str) -> list[Any]:
         return [labels[each] for each in _SUBJECTS if labels.get(each) is not None]
     value = labels.get(name)
     if name == "difficulty" and _number(value) is None and _number(labels.get("pass_rate")) is not None:
-        return [v for v in (value, 1 - labels["pass_rate"]) if v is not None]
+        return [v for v in (value, round(1 - labels["pass_rate"], 9)) if v is not None]
     if isinstance(value, list):
         return list(value)
     return [] if value is None else [value]
+
+
+TOLD = ("subject", "level", "difficulty", "source")
+"""The labels by which results are told apart."""
+
+
+def told(problem: Problem) -> dict[str, str]:
+    """The labels of `TOLD` that a problem has, as text; a difficulty from 0 to 1 as the fifth that holds it."""
+    found: dict[str, str] = {}
+    for name in TOLD:
+        values = [value for value in values_of(problem, name) if isinstance(value, str | int | float)]
+        if values and str(values[0]):
+            found[name] = _fifth(values[-1]) if name == "difficulty" else str(values[0])
+    return found
+
+
+def _fifth(value: str | float) -> str:
+    """The range of a share as a mix would name it, 0.2..0.4; any other value as it is."""
+    share = _number(value)
+    if share is None or not 0 <= share <= 1 or isinstance(value, int):
+        return str(value)
+    low = min(int(share * 5 + 1e-9), 4)
+    return f"{low / 5:.1f}{_RANGE}{(low + 1) / 5:.1f}"
 
 
 def labels_there(problems: Sequence[Problem]) -> str:

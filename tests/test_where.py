@@ -11,7 +11,7 @@ from ringlite_cli.errors import UserError
 from ringlite_cli.problems import Problem
 from ringlite_cli.recipe.schema import ProblemSet, RlStage
 from ringlite_cli.train.rl.prompts import DifficultySource, draw_prompts
-from ringlite_cli.where import matches, part_of
+from ringlite_cli.where import matches, part_of, told
 
 
 def _problem(n: int = 0, domain: str = "math", **labels: Any) -> Problem:
@@ -101,3 +101,15 @@ def test_keys_of_a_mix_are_checked() -> None:
     with pytest.raises(ValueError, match="'mathh' is not a domain"):
         RlStage(kind="rl", policy="a", data="b.c", domain_mix={"mathh": 1.0})
     assert RlStage(kind="rl", policy="a", data="b.c", domain_mix={"level=5": 1.0}).domain_mix == {"level=5": 1.0}
+
+
+def test_what_results_are_told_apart_by() -> None:
+    """Subject before class, level, the fifth of the difficulty, and source; lists and empty labels are left out."""
+    labels = {"subject": "Algebra", "subject_class": "12", "level": "Level 5", "pass_rate": 0.75, "tags": ["a"]}
+    known = {"subject": "Algebra", "level": "Level 5", "difficulty": "0.2..0.4", "source": "a.jsonl"}
+    assert told(_problem(**labels)) == known
+    assert told(_problem(subject_class="12", level="")) == {"subject": "12", "source": "a.jsonl"}
+    assert told(_problem(difficulty=3))["difficulty"] == "3"
+    for rate, fifth in ((0.0, "0.8..1.0"), (1.0, "0.0..0.2"), (0.8, "0.2..0.4")):
+        assert told(_problem(pass_rate=rate))["difficulty"] == fifth
+        assert part_of(_problem(pass_rate=rate), [f"difficulty={fifth}"])

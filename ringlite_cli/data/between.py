@@ -8,7 +8,7 @@ import zipfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,6 +38,10 @@ class Names:
         codes = [_NOTHING if text is None else numbers.setdefault(text, len(numbers)) for text in texts]
         return cls(np.array(list(numbers), np.str_), np.array(codes, np.int16))
 
+    def __getitem__(self, place: int) -> str | None:
+        code = int(self.codes[place])
+        return None if code == _NOTHING else str(self.known[code])
+
     def __iter__(self) -> Iterator[str | None]:
         known = self.known.tolist()
         return (None if code == _NOTHING else known[code] for code in self.codes.tolist())
@@ -64,15 +68,53 @@ class Places:
     def __len__(self) -> int:
         return len(self.position)
 
+    def row(self, place: int, spool: Spool, split: str) -> Row:
+        """One of the rows, numbered by its position."""
+        row = Row.spooled(spool, int(self.offset[place]), split)
+        row.number, row.strict = int(self.position[place]), bool(self.strict[place])
+        row.verified = self.verified[place] or ""
+        return row
+
     def rows(self, spool: Spool, split: str) -> list[Row]:
-        """The rows themselves, each numbered by its position."""
-        found = []
-        columns = zip(self.position.tolist(), self.offset.tolist(), self.strict.tolist(), self.verified, strict=True)
-        for position, offset, strict, verified in columns:
-            row = Row.spooled(spool, offset, split)
-            row.number, row.strict, row.verified = position, strict, verified or ""
-            found.append(row)
-        return found
+        """All of them."""
+        return [self.row(place, spool, split) for place in range(len(self))]
+
+    def without(self, places: NDArray[np.int64]) -> "Places":
+        """The same but for some of them."""
+        left = np.delete(np.arange(len(self)), places)
+        names = Names(self.verified.known, self.verified.codes[left])
+        return Places(self.position[left], self.offset[left], self.strict[left], names)
+
+
+class Stored(Sequence[Row]):
+    """The rows of several parts in order, each made when it is asked for, so that memory holds some bytes a row."""
+
+    def __init__(self, spools: Sequence[Spool], parts: Sequence[Places], split: str) -> None:
+        self.spools, self.parts, self.split = spools, parts, split
+        self.starts = np.cumsum([0, *map(len, parts)])
+
+    def __len__(self) -> int:
+        return int(self.starts[-1])
+
+    @overload
+    def __getitem__(self, place: int) -> Row: ...
+    @overload
+    def __getitem__(self, place: slice) -> list[Row]: ...
+    def __getitem__(self, place: int | slice) -> Row | list[Row]:
+        if isinstance(place, slice):
+            return [self[each] for each in range(*place.indices(len(self)))]
+        if not 0 <= place < len(self):
+            raise IndexError(place)
+        part = int(np.searchsorted(self.starts, place, "right")) - 1
+        row = self.parts[part].row(place - int(self.starts[part]), self.spools[part], self.split)
+        row.place = place
+        return row
+
+    def split_up(self, places: Iterable[int]) -> list[NDArray[np.int64]]:
+        """The places of each part among some of all, ascending, counted from the part's first."""
+        chosen = np.array(sorted(places), np.int64)
+        edges = np.searchsorted(chosen, self.starts)
+        return [chosen[a:b] - start for a, b, start in zip(edges[:-1], edges[1:], self.starts[:-1], strict=True)]
 
 
 @dataclass(frozen=True)
@@ -151,6 +193,10 @@ class Folder:
         if arrays["bands"].shape != (len(arrays["text"]), BANDS):
             raise _other_shape(self.file("features", part, ".npz"), "the bands are of another version")
         return Features(**arrays, reasons=reasons[0], trace_reasons=reasons[1], grams=NO_GRAMS)
+
+    def read_arrays_of_features(self, part: int) -> dict[str, NDArray[Any]]:
+        """What was measured without the reasons of the text rules and without grams, by names."""
+        return self.read_arrays("features", part, *Features.ARRAYS)
 
     def _done(self, kind: str, part: int, suffix: str) -> Path:
         path = self.file(kind, part, suffix)

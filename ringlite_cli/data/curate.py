@@ -192,16 +192,22 @@ def check_rows(rows: Sequence[Row], features: Features, verify: Verify, steps: S
 
 def single_rows(rows: Sequence[Row], features: Features, verify: Verify, steps: Steps) -> Sifted:
     """Drop copies and conflicting answers; rows that stay although they conflict get the label `doubtful`."""
-    single = drop_duplicates(
-        rows,
-        features,
-        words=steps.equal_words,
-        agree=partial(same_answers, verify),
-        keep_conflicts=steps.keep_doubtful,
-    )
-    for doubt in single.doubtful:
-        _mark_doubtful(doubt)
+    single = drop_duplicates(rows, features, **copies_wanted(verify, steps))
+    mark_doubtful(single.doubtful)
     return single
+
+
+def copies_wanted(verify: Verify, steps: Steps) -> dict[str, Any]:
+    """How copies and conflicting answers are looked for: the options of `drop_duplicates`."""
+    agree = partial(same_answers, verify)
+    return {"words": steps.equal_words, "agree": agree, "keep_conflicts": steps.keep_doubtful}
+
+
+def mark_doubtful(doubts: Sequence[Drop]) -> None:
+    """Give rows that stay although they conflict the label `doubtful`."""
+    for doubt in doubts:
+        assert isinstance(doubt.subject, Row)
+        doubt.subject.problem = doubted(doubt.subject.problem, doubt.reason)
 
 
 def shared_texts(rows: Sequence[Row], boilerplate: Boilerplate, suffix: Mapping[str, str]) -> dict[str, Any]:
@@ -217,11 +223,6 @@ def shared_texts(rows: Sequence[Row], boilerplate: Boilerplate, suffix: Mapping[
             row.change(prompt=prompt)
             cut[problem.source] += 1
     return {"boilerplate": {s: {"texts": t, "taken_off": cut[s]} for s, t in boilerplate.counts.items()}}
-
-
-def _mark_doubtful(doubt: Drop) -> None:
-    assert isinstance(doubt.subject, Row)
-    doubt.subject.problem = doubted(doubt.subject.problem, doubt.reason)
 
 
 def _ask(sifted: Sifted, models: Models | None) -> dict[str, Any]:

@@ -12,7 +12,7 @@ documents that share a rare one with them.
 """
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -40,8 +40,23 @@ def decontaminate(
 
     features: of `rows`, all of them and in order; held_features: of `held`, likewise. Both are measured where missing.
     """
-    features = features or measure(rows)
-    held_features = held_features or measure(held)
+    found = find_leaks(rows, held, features or measure(rows), held_features or measure(held))
+    sifted = Sifted(drops=list(leaks_of(found, rows, held)))
+    sifted.kept = [row for i, row in enumerate(rows) if i not in found]
+    return sifted
+
+
+def leaks_of(found: Mapping[int, tuple[int, float]], rows: Sequence[Row], held: Sequence[Row]) -> Iterator[Drop]:
+    """What `find_leaks` found, as dropped rows in order."""
+    for i in sorted(found):
+        j, score = found[i]
+        yield Drop(rows[i], "contamination", against=held[j], score=score)
+
+
+def find_leaks(
+    rows: Sequence[Row], held: Sequence[Row], features: Features, held_features: Features
+) -> dict[int, tuple[int, float]]:
+    """Row -> the held-out row that it repeats, and the score. Of `rows` only those that are compared are asked for."""
     pairs = _Pairs(rows, features, held, held_features)
     found = _same(pairs)
     for i, j, score in near_pairs(features.grams, held_features.grams, jaccard=AGREEING):
@@ -53,14 +68,7 @@ def decontaminate(
             alike = score >= JACCARD and pairs.same_facts(i, j)
         if alike:
             found[i] = (j, score)
-    sifted = Sifted()
-    for i, row in enumerate(rows):
-        if i in found:
-            j, score = found[i]
-            sifted.drops.append(Drop(row, "contamination", against=held[j], score=score))
-        else:
-            sifted.kept.append(row)
-    return sifted
+    return found
 
 
 @dataclass

@@ -45,6 +45,18 @@ def drop_duplicates(
     keep_conflicts: keep one of several equal texts with different answers, and list it as doubtful.
     """
     own = (features or measure(rows)).take(np.array([r.place for r in rows], np.int64), grams=False)
+    gone, doubtful = find_copies(rows, own, words=words, agree=agree, keep_conflicts=keep_conflicts)
+    kept = [row for i, row in enumerate(rows) if i not in gone]
+    return Sifted(kept, [gone[i] for i in sorted(gone)], doubtful=doubtful)
+
+
+def find_copies(
+    rows: Sequence[Row], own: Features, *, words: bool, agree: Agree, keep_conflicts: bool
+) -> tuple[dict[int, Drop], list[Drop]]:
+    """(row -> why it goes, rows that stay although they conflict); own: the features of `rows`, in their order.
+
+    Of `rows` only those that are compared or dropped are asked for.
+    """
     pool = _Pool(rows, own)
     pool.drop_equal("duplicate_exact", mixed(own.text, own.label))
     pool.drop_equal("duplicate_exact", mixed(mixed(own.words, own.label), own.affix))
@@ -53,9 +65,7 @@ def drop_duplicates(
         alone = (None if r.procedural else bare(own.tokens(r.problem)) for r in rows)
         pool.drop_equal("duplicate_words", hashes(alone))
     found = settle(pool.equal_groups(), rows, pool.best_first, agree, keep_conflicts)
-    pool.gone |= found.gone
-    kept = [row for i, row in enumerate(rows) if i not in pool.gone]
-    return Sifted(kept, [pool.gone[i] for i in sorted(pool.gone)], doubtful=found.doubtful)
+    return pool.gone | found.gone, found.doubtful
 
 
 class _Pool:

@@ -23,7 +23,7 @@ def write_jsonl(path: Path, rows: Iterable[dict[str, Any]]) -> None:
         file.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
 
 
-def write_drops(path: Path, drops: Sequence[Drop]) -> None:
+def write_drops(path: Path, drops: Iterable[Drop]) -> None:
     write_jsonl(path, (d.as_row() for d in drops))
 
 

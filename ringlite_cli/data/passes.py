@@ -7,22 +7,25 @@
     single     one task    near-duplicates and conflicting answers, over all parts
     keep       each part   write what is left
 
-The two passes that see all rows hold some 700 bytes a row and work on files; texts are read for the few pairs that are
+The two passes that see all rows hold some 150 bytes a row and work on files; texts are read for the few pairs that are
 compared closely. Each pass writes files of its own under `Job.folder`, so that a pass may be run again.
 """
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from ringlite_cli.data.between import Folder, Places
+from ringlite_cli.data.between import Folder, Places, Stored
 from ringlite_cli.data.boilerplate import SAMPLE, Boilerplate, find_boilerplate
-from ringlite_cli.data.curate import Steps, check_rows, shared_texts, single_rows
-from ringlite_cli.data.decontaminate import decontaminate
-from ringlite_cli.data.features import Features, GramFile, join, measure, merged
+from ringlite_cli.data.curate import Steps, check_rows, copies_wanted, mark_doubtful, shared_texts
+from ringlite_cli.data.decontaminate import find_leaks, leaks_of
+from ringlite_cli.data.duplicates import find_copies
+from ringlite_cli.data.features import BANDS, Features, GramFile, measure, merged
 from ringlite_cli.data.output import write_drops
 from ringlite_cli.data.rows import Drop, Row, Spool
 from ringlite_cli.data.sources import MAX_UNREADABLE, check_readable, load_files, local_files
@@ -72,9 +75,13 @@ class Job:
         """What the passes leave for one another."""
         return Folder(self.folder)
 
-    def drop(self, name: str, part: int, drops: Sequence[Drop]) -> None:
+    def drop(self, name: str, part: int, drops: Iterable[Drop]) -> None:
         """List dropped rows as dropped.jsonl of `ringlite curate` does."""
         write_drops(self.folder / "dropped" / f"{name}-{part:05}.jsonl", drops)
+
+    def doubt(self, name: str, part: int, doubts: Iterable[Drop]) -> None:
+        """List rows that stay although something speaks against their answer, as doubtful.jsonl does."""
+        write_drops(self.folder / "doubtful" / f"{name}-{part:05}.jsonl", doubts)
 
 
 def spool(job: Job, part: int) -> None:
@@ -115,14 +122,13 @@ def leaks(job: Job) -> None:
     """Find the rows of all parts that repeat a held-out one."""
     held = [Row(problem, "eval") for path in job.held for problem in read_problems(path)]
     boilerplate = merged([_boilerplate(job), find_boilerplate(held)])
-    with _Opened(job, "measured", "measured_places") as opened:
-        features = _features(job, boilerplate, with_grams=True)
+    with _opened(job, "measured", "measured_places") as rows:
+        features = _features_of_all(job, boilerplate)
         held_features = measure(held, languages=job.steps.languages, boilerplate=boilerplate)
-        drops = decontaminate(opened.rows, held, features, held_features).drops
-        gone = _by_part(opened, [drop.subject for drop in drops if isinstance(drop.subject, Row)])
-        for part in range(job.parts):
-            job.files.write_arrays("leaks", part, {"position": np.array([r.number for r in gone[part]], np.int32)})
-        job.drop("leaks", 0, drops)
+        found = find_leaks(rows, held, features, held_features)
+        for part, places in enumerate(rows.split_up(found)):
+            job.files.write_arrays("leaks", part, {"position": rows.parts[part].position[places]})
+        job.drop("leaks", 0, leaks_of(found, rows, held))
 
 
 def check(job: Job, part: int) -> None:
@@ -139,22 +145,25 @@ def check(job: Job, part: int) -> None:
         checked = check_rows(rows, features, verify, job.steps)
     job.files.write_places("checked_places", part, Places.of(checked.kept, (r.number for r in checked.kept)))
     job.drop("check", part, checked.drops)
+    job.doubt("check", part, checked.doubtful)
     new.leave()
     old.leave()
 
 
 def single(job: Job) -> None:
     """Find copies and conflicting answers among the rows of all parts."""
-    with _Opened(job, "checked", "checked_places") as opened, job.verify() as verify:
-        features = _features(job, _boilerplate(job))
-        starts = np.cumsum([0, *(len(job.files.read_places("measured_places", p)) for p in range(job.parts))])
-        for part, rows in enumerate(opened.by_part):
-            for row in rows:
-                row.place = int(starts[part]) + row.number
-        found = single_rows(opened.rows, features, verify, job.steps)
-        for part, rows in enumerate(_by_part(opened, found.kept)):
-            job.files.write_places("kept_places", part, Places.of(rows, (r.number for r in rows)))
-        job.drop("single", 0, found.drops)
+    with _opened(job, "checked", "checked_places") as rows, job.verify() as verify:
+        features = _features_of_rows(job, rows, _boilerplate(job))
+        gone, doubtful = find_copies(rows, features, **copies_wanted(verify, job.steps))
+        mark_doubtful(doubtful)
+        for doubt in doubtful:
+            assert isinstance(doubt.subject, Row)
+            part = int(np.searchsorted(rows.starts, doubt.subject.place, "right")) - 1
+            rows.parts[part].offset[doubt.subject.place - rows.starts[part]] = doubt.subject.offset
+        for part, places in enumerate(rows.split_up(gone)):
+            job.files.write_places("kept_places", part, rows.parts[part].without(places))
+        job.drop("single", 0, (gone[place] for place in sorted(gone)))
+        job.doubt("single", 0, doubtful)
 
 
 def keep(job: Job, part: int) -> Iterator[Problem]:
@@ -167,30 +176,15 @@ def keep(job: Job, part: int) -> Iterator[Problem]:
     texts.leave()
 
 
-class _Opened:
+@contextmanager
+def _opened(job: Job, texts: str, places: str) -> Iterator[Stored]:
     """The rows of all parts, in order, while their spools are open."""
-
-    def __init__(self, job: Job, texts: str, places: str) -> None:
-        self.spools = [Spool.reopen(job.files.file(texts, part)) for part in range(job.parts)]
-        self.by_part = [
-            job.files.read_places(places, part).rows(spooled, _SPLIT) for part, spooled in enumerate(self.spools)
-        ]
-        self.rows = [row for rows in self.by_part for row in rows]
-
-    def __enter__(self) -> "_Opened":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        for spooled in self.spools:
+    spools = [Spool.reopen(job.files.file(texts, part)) for part in range(job.parts)]
+    try:
+        yield Stored(spools, [job.files.read_places(places, part) for part in range(job.parts)], _SPLIT)
+    finally:
+        for spooled in spools:
             spooled.leave()
-
-
-def _by_part(opened: _Opened, rows: Sequence[Row]) -> list[list[Row]]:
-    parts = {id(spooled): number for number, spooled in enumerate(opened.spools)}
-    found: list[list[Row]] = [[] for _ in opened.spools]
-    for row in rows:
-        found[parts[id(row.spool)]].append(row)
-    return found
 
 
 def _numbered(problem: Problem, before: int) -> Problem:
@@ -213,15 +207,41 @@ def _boilerplate(job: Job) -> Boilerplate:
     return find_boilerplate(sampled)
 
 
-def _features(job: Job, boilerplate: Boilerplate, *, with_grams: bool = False) -> Features:
-    """The features of all parts as one; the grams in a file that is mapped into memory, where they are wanted."""
-    parts: list[Features] = []
-    file = GramFile(job.folder / "grams.u64") if with_grams else None
+def _features_of_all(job: Job, boilerplate: Boilerplate) -> Features:
+    """What decontamination needs of all measured rows: no bands; the grams in a file that is mapped into memory."""
+    parts, file = [], GramFile(job.folder / "grams.u64")
     for part in range(job.parts):
-        parts.append(job.files.read_features(part))
-        if file:
-            grams = job.files.read_arrays("grams", part, "hashes", "sizes")
-            file.add(Grams(grams["hashes"], np.concatenate([[0], np.cumsum(grams["sizes"])]).astype(np.int64)))
-    found = join(parts, file.close() if file else NO_GRAMS)
-    found.boilerplate = boilerplate
+        arrays = job.files.read_arrays_of_features(part)
+        arrays["bands"] = np.zeros((len(arrays["text"]), 0), np.uint64)
+        parts.append(arrays)
+        grams = job.files.read_arrays("grams", part, "hashes", "sizes")
+        file.add(Grams(grams["hashes"], np.concatenate([[0], np.cumsum(grams["sizes"])]).astype(np.int64)))
+    return _joined(parts, file.close(), boilerplate)
+
+
+def _features_of_rows(job: Job, rows: Stored, boilerplate: Boilerplate) -> Features:
+    """What is needed to find copies: no grams, the bands in a file that is mapped into memory, band by band."""
+    path = job.folder / "bands.u64"
+    bands = np.memmap(path, np.uint64, "w+", shape=(BANDS, len(rows))) if len(rows) else np.zeros((BANDS, 0), np.uint64)
+    parts = []
+    for part, start in enumerate(rows.starts[:-1]):
+        measured = job.files.read_arrays_of_features(part)
+        arrays = {name: array[rows.parts[part].position] for name, array in measured.items()}
+        bands[:, start : start + len(arrays["text"])] = arrays["bands"].T
+        arrays["bands"] = np.zeros((len(arrays["text"]), 0), np.uint64)
+        parts.append(arrays)
+    found = _joined(parts, NO_GRAMS, boilerplate)
+    if isinstance(bands, np.memmap):
+        bands.flush()
+        bands = np.memmap(path, np.uint64, "r", shape=(BANDS, len(rows)))
+        path.unlink()
+    found.bands = bands.T
     return found
+
+
+def _joined(parts: list[dict[str, NDArray[Any]]], grams: Grams, boilerplate: Boilerplate) -> Features:
+    """The arrays of all parts as one, without reasons: no pass that sees all rows asks for them."""
+    arrays: dict[str, Any] = {}
+    for name in Features.ARRAYS:
+        arrays[name] = np.concatenate([part.pop(name) for part in parts])
+    return Features(**arrays, reasons=[], trace_reasons=[], grams=grams, boilerplate=boilerplate)

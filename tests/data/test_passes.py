@@ -17,7 +17,7 @@ import pytest
 from curation_helpers import exact_match
 
 from ringlite_cli.data import passes
-from ringlite_cli.data.curate import curate
+from ringlite_cli.data.curate import Steps, curate
 from ringlite_cli.data.passes import Job
 from ringlite_cli.data.rows import Spool
 from ringlite_cli.errors import UserError
@@ -114,6 +114,27 @@ def test_parts_give_the_rows_and_the_reasons_of_the_whole(local: tuple[Job, list
         _run(other)
         assert _kept(other) == kept
         assert _reasons(other) == reasons
+
+
+def test_doubtful_rows_stay_with_their_label_where_the_recipe_keeps_them(tmp_path: Path) -> None:
+    """Conflicting answers in two parts: one row stays, in the text of the label too, and is listed."""
+    lines = _lines(12, 4)
+    lines.append(lines[2] | {"a": "7", "s": None})
+    lines[2] |= {"s": None}
+    for shard, part in enumerate((lines[:6], lines[6:])):
+        _write(tmp_path / "shards" / f"{shard}.jsonl", part)
+    source = Source(path=str(tmp_path / "shards"), columns=COLUMNS, domain="math")
+    steps = Steps(keep_doubtful=True)
+    local = curate([source], {"train": ProblemSet()}, exact_match, tmp_path / "l", seed=1, generators={}, steps=steps)
+    job = Job(source, tmp_path / "job", 2, matched, steps=steps)
+    _run(job)
+    kept = {p.id: p for path in (job.folder / "kept").glob("*.parquet") for p in read_problems(path)}
+    wanted = {p.id: p for p in read_problems(local.sets["train"])}
+    doubtful = [name for name, p in kept.items() if p.labels.get("doubtful")]
+    assert kept.keys() == wanted.keys()
+    assert doubtful == [name for name, p in wanted.items() if p.labels.get("doubtful")]
+    (listed,) = (job.folder / "doubtful" / "single-00000.jsonl").read_text(encoding="utf-8").splitlines()
+    assert [json.loads(listed)["id"]] == doubtful
 
 
 def test_a_pass_may_run_again(local: tuple[Job, list[str], dict[str, int]]) -> None:

@@ -213,6 +213,12 @@ def test_pictures_that_the_source_counts() -> None:
         ("甲、乙两地相距360千米，汽车每小时行60千米，几小时到达？", "6", None),
         ("求函数 y = x^2 的图象与直线 y = 4 的交点个数。", "2", None),
         ("下列说法正确的是", "A", "choices_missing"),
+        ("这句话是真命题还是假命题：两个奇数的和是偶数。", "真命题", "true_false"),
+        ("根据（2）的结论，求数列的第五项。", "9", "leans_on_another"),
+        ("观察下表，求第六个数。", "21", "image_needed"),
+        ("观察下表，求 y。\n| x | 1 | 2 |\n| y | 3 | ? |", "6", None),
+        ("正方体的上表面积为3，它的表面积是多少？", "18", None),
+        ("x 满足（1）x>3，（2）x<5，由（1）和（2）得整数 x 是多少？", "4", None),
     ],
 )
 def test_rules_in_chinese(prompt: str, answer: str, reason: str | None) -> None:
@@ -225,6 +231,9 @@ def test_rules_in_chinese(prompt: str, answer: str, reason: str | None) -> None:
     ("prompt", "answer", "reason"),
     [
         ("Which expression equals $b+b$: (F) $b^2$ (G) $2b$ (H) $2+b$ (J) $b$ (K) $1$", "G", "multiple_choice"),
+        ("Choose the best answer: half of 14 is (p) 5 (q) 6 (r) 7", "7", "multiple_choice"),
+        ("Select the correct option for 2 + 2: L) 3 M) 4 N) 5", "4", "multiple_choice"),
+        ("Find the correct answer, where (a) x > 2, (b) x < 4 and x is whole.", "3", None),
         ("Choose: sqrt(8) is A. 2 sqrt 2 B. 4 C. 3", "A. 2 sqrt 2", "multiple_choice"),
         ("Let ABC satisfy $\\cos(3A)+\\cos(3B)+\\cos(3C)=1.$ Find the angle.", "120", None),
         (
@@ -273,6 +282,11 @@ def test_guessed_leaning_and_open_prompts(prompt: str, answer: str, reason: str 
         ("In a figure skating contest 5 judges vote. How many votes are there?", False),
         ("How many three-figure numbers are even?", False),
         ("They dig on the island marked X on a map, 10 holes a day. How many in 3 days?", False),
+        ("The graph of $y = g(x)$ is shown. What is $g(2)$?", True),
+        ("The graph of $y = g(x)$ is shown to be symmetric about $x = 1$, and $g(0) = 3$. What is $g(2)$?", False),
+        ("The graphs of $y = x$ and $y = x^2$ are drawn. Where do they meet?", False),
+        ("Refer to the table below. What is the mean price?", True),
+        ("Use the table below.\n| x | y |\n| 1 | 2 |\nWhat is y where x is 1?", False),
     ],
 )
 def test_figures_that_the_words_point_at(prompt: str, needed: bool) -> None:

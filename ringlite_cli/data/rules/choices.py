@@ -19,6 +19,12 @@ _DOTTED = tuple(  # A. 2 B. 3 C. 5, on one line or several; letters from A, or f
     for a, b, c in ("ABC", "FGH")
 )
 _LINES = re.compile(r"(?:^|\n)\s*([AF])[.):]\s.*?\n\s*[BG][.):]\s", re.S)
+_CHOOSE = re.compile(
+    r"\b(?:choose|select|pick|mark|circle)\b[^.?!\n]{0,40}\b(?:answer|option|choice|alternative)\b"
+    r"|\b(?:best|correct|right) (?:answer|option|choice|alternative)\b",
+    re.I,
+)
+_ANY_LETTER = re.compile(r"(?:(?<=\()|(?<![\w(]))([A-Za-z])[.)]\s")
 _NAMED = (  # Enter "odd", "even", or "neither"; "C" for circle, "E" for ellipse
     re.compile(
         r"\b(?:Enter|Write|(?:A|a)nswer(?: with)?) (?:either )?[\"“][^\"”\n]+[\"”][^.?!\"“]{0,40}(?:,| or) [\"“]"
@@ -38,10 +44,12 @@ _CODED = re.compile(
 )
 _TRUE_FALSE = re.compile(
     r"\btrue (?:or|/) ?false\b|\bT/F\b|\bis (?:this|the) statement (?:true|false)\b"
-    r"|判断(?:对错|正误|真假|题)|(?:说法|命题|结论|叙述|等式)是否(?:正确|成立|为真)|对还是错|正确还是错误|打[“\"']?[√✓]",
+    r"|判断(?:对错|正误|真假|题)|(?:说法|命题|结论|叙述|等式)是否(?:正确|成立|为真)|对还是错|正确还是错误|真(?:命题)?还是假|是(?:真|假)命题吗|打[“\"']?[√✓]",
     re.I,
 )
-_TRUE_OR_FALSE = frozenset(("true", "false", "对", "错", "正确", "错误", "√", "×", "✓", "✗", "真", "假"))
+_TRUE_OR_FALSE = frozenset(
+    ("true", "false", "对", "错", "正确", "错误", "√", "×", "✓", "✗", "真", "假", "真命题", "假命题")
+)
 _YES_NO = re.compile(r"\byes (?:or|/) ?no\b|\byes/no\b", re.I)
 _YES_OR_NO = frozenset(("yes", "no", "是", "否", "不是", "能", "不能", "可以", "不可以", "会", "不会", "有", "没有"))
 _FIRST_WORD = re.compile(r"(?:\\text(?:bf)?\{)?\s*([A-Za-z]+|[\u4e00-\u9fff√×✓✗]{1,3})\s*\}?\s*(?:[.,;:!。，；]|\Z)")
@@ -109,13 +117,19 @@ def _lettered(text: str) -> bool:
     """Whether three letters in a row stand before choices; "(A) ..., and (B) ..." lists conditions."""
     if "(" in text:
         letters = [m[1] for m in _OPTION.finditer(text) if not text[: m.start()].endswith("and ")]
-        if any(
-            ord(c) - ord(b) == ord(b) - ord(a) == 1 for a, b, c in zip(letters, letters[1:], letters[2:], strict=False)
-        ):
+        if _in_a_row(letters):
             return True
+    if _CHOOSE.search(text) and _in_a_row(m[1] for m in _ANY_LETTER.finditer(text)):
+        return True
     if not _mentions(text, ("b.", "b)", "b:", "b、", "g.", "g)", "g:")):
         return False
     return bool(_LINES.search(text)) or any(pattern.search(text) for pattern in _DOTTED)
+
+
+def _in_a_row(found: Iterable[str]) -> bool:
+    """Whether three letters follow one another as in the alphabet."""
+    places = list(map(ord, found))
+    return any(c - b == b - a == 1 for a, b, c in zip(places, places[1:], places[2:], strict=False))
 
 
 def _answer_is_offered(problem: Problem, text: str) -> bool:

@@ -25,7 +25,7 @@ _WORDS = (  # one of these stands in whatever needs a figure
         "shown",
     ),
     *("below", "above", "chart", "sketch", "drawing", "illustrat", "depict", " plot", "histogram"),
-    *("![", "<img", ".png", ".jp", ".g", ".s", "图"),
+    *("![", "<img", ".png", ".jp", ".g", ".s", "图", "表"),
 )
 _IMAGE = re.compile(
     r"!\[[^\]]*\]\(|<img\b|\\includegraphics|\\begin\{tikzpicture\}|\.(?:png|jpe?g|gif|svg)\b",
@@ -40,6 +40,7 @@ _SPOKEN_OF = re.compile(
     rf"(?:(?!an?\b)\w+ )?{_DRAWN}\b"
     rf"|\b{_DRAWN} (?:(?:is|are|that is) )?(?:(?:shown|given|drawn) )?(?:below|above|here)\b"
     rf"|\b{_THING} (?:is |are )?shown\b|\bgraph (?:is |are )?shown\b"
+    r"|\bgraphs? of [^.?!]{1,60}? (?:is|are) shown\b(?! (?:to|that)\b)"
     rf"|\b(?:following|accompanying|adjoining|adjacent|attached|nearby) {_THING}\b"
     rf"|\bthe {_THING} (?:shows?|illustrates?|depicts?|represents?|gives?)\b"
     r"|\bpictured (?:below|above|here|at|to)\b"
@@ -56,8 +57,11 @@ _OF_THE_STORY = re.compile(  # somebody draws or takes it; the text tells what i
     re.I,
 )
 _SHOWN_HERE = re.compile(
-    r"\b(?:shown|drawn|depicted|illustrated|sketched|graphed|plotted) (?:\w+ )?(?:below|above|here)\b", re.I
+    r"\b(?:shown|drawn|depicted|illustrated|sketched|graphed|plotted) (?:\w+ )?(?:below|above|here)\b"
+    r"|\b(?:in|see|to|from|use|using) the table (?:below|above)\b",
+    re.I,
 )
+_CHINESE_TABLE = re.compile(r"[如见下上附]表(?:格|中|所示)?(?!示|明|达|面|演)")
 _FOLLOWS = re.compile(  # what is "shown below" stands in the text after all
     r"\$\$|\\\[|\\begin\{|```|\|[^|\n]+\||:\s*\S|\n[^\n]*\S+[ \t]+\S+[^\n]*\n|\n\s*[-*•\d$\\]", re.S
 )
@@ -111,6 +115,9 @@ def _is_pointed_at(text: str) -> bool:
     if not text.isascii() and _IN_CHINESE.search(text):
         return True
     if _NUMBERED.search(text):
+        return True
+    table = _CHINESE_TABLE.search(text)
+    if table and not _FOLLOWS.search(text):
         return True
     if _TYPESET.search(text):
         return False

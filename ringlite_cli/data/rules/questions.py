@@ -40,6 +40,7 @@ _LEANS = re.compile(
 )
 _LEANS_IN_CHINESE = re.compile(
     r"(?:上|前)一?(?:道?题|小题|问)|(?:接|承|由|同)上题?|(?:上|前)述(?:问题|题目)|第[一1](?:小?题|问)(?:的)?(?:结果|结论|答案)"
+    r"|(?:根据|利用|由|用)\s*[(（][1-9一二三][)）]\s*(?:中|小?题|问)?的?(?:结论|结果|答案)"
 )
 _OTHER_TEXTS = (  # one of these stands in whatever leans
     *(

@@ -6,7 +6,7 @@ from ringlite_cli.report.blocks import Heading, Rollout, Rollouts, Section
 from ringlite_cli.report.files import Row, load_rows, num, objects, text
 from ringlite_cli.report.load import Run, Stage
 from ringlite_cli.report.pens import Pens
-from ringlite_cli.report.sections.verdicts import of_rollouts
+from ringlite_cli.report.sections.verdicts import of_rollouts, rewards_by_label
 from ringlite_cli.report.words import count, fixed
 from ringlite_cli.runs.rollouts import FILE, old_parts
 
@@ -32,6 +32,7 @@ def section(run: Run, pens: Pens) -> Section:
             continue
         if verdicts := of_rollouts(stage, found.rows, pens, cut=found.cut):
             page.blocks.append(verdicts)
+        page.blocks += rewards_by_label(found.rows)
         page.say("The first and the last of each kind in the file; nothing else decided what is shown.", "note")
         page.blocks.append(Rollouts([_view(row, stage, pens) for row in chosen]))
     return page

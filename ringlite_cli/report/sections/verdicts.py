@@ -3,11 +3,14 @@
 from collections import Counter
 
 from ringlite_cli.report.blocks import Cell, Column, Table
-from ringlite_cli.report.files import Row, mapping, numbers, text
+from ringlite_cli.report.files import Row, mapping, num, numbers, text
 from ringlite_cli.report.load import Stage
 from ringlite_cli.report.palette import scores_of
 from ringlite_cli.report.pens import Pens
-from ringlite_cli.report.words import count, label, percent
+from ringlite_cli.report.words import clipped, count, decimal, label, percent
+
+VALUES_SHOWN = 16
+"""Values of a label in a table."""
 
 Tallies = dict[tuple[str, str], dict[str, float]]
 """(domain or task, policy or stretch of steps) -> verdict -> responses."""
@@ -33,6 +36,42 @@ def of_rollouts(stage: Stage, rows: list[Row], pens: Pens, *, cut: bool) -> Tabl
             found.setdefault((text(row, "domain", "?"), "those read" if cut else "all"), Counter())[verdict] += 1
     tallies: Tallies = {key: dict(tally) for key, tally in sorted(found.items())}
     return _table(f"Verdicts of {stage.name}'s rollouts: share of the responses", "rollouts", tallies, pens)
+
+
+def rewards_by_label(rows: list[Row]) -> list[Table]:
+    """A table per label: mean reward of each value's rollouts, over the first and the last half of the steps."""
+    steps = sorted({step for row in rows if (step := num(row, "step")) is not None})
+    middle = steps[len(steps) // 2] if len(steps) > 1 else None
+    found: dict[str, dict[str, list[tuple[bool, float]]]] = {}
+    for row in rows:
+        reward, step = num(row, "reward"), num(row, "step")
+        if reward is None or step is None:
+            continue
+        for name, value in mapping(row, "labels").items():
+            late = middle is not None and step >= middle
+            found.setdefault(name, {}).setdefault(str(value), []).append((late, reward))
+    return [_reward_table(name, values, halves=middle is not None) for name, values in found.items()]
+
+
+def _reward_table(name: str, values: dict[str, list[tuple[bool, float]]], *, halves: bool) -> Table:
+    """The values with most rollouts, in their own order."""
+    drawn = sorted(sorted(values, key=lambda value: -len(values[value]))[:VALUES_SHOWN])
+    columns = [Column(label(name), False), Column("rollouts"), Column("mean reward")]
+    if halves:
+        columns += [Column("first half of the steps"), Column("last half")]
+    rows = []
+    for value in drawn:
+        pairs = values[value]
+        means = [_mean([reward for _, reward in pairs])]
+        if halves:
+            means += [_mean([reward for late, reward in pairs if late == half]) for half in (False, True)]
+        cells = [Cell("–" if mean is None else decimal(mean), mean) for mean in means]
+        rows.append([Cell(clipped(value, 60)), Cell(count(len(pairs)), len(pairs)), *cells])
+    return Table(f"Reward by {label(name)}", columns, rows)
+
+
+def _mean(rewards: list[float]) -> float | None:
+    return sum(rewards) / len(rewards) if rewards else None
 
 
 def _table(caption: str, second: str, found: Tallies, pens: Pens) -> Table | None:

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 from ringlite_cli.c3po.budget import Pick, informative_groups
@@ -29,13 +29,14 @@ class Rollout:
     prompts: list[Any]
     responses: list[Any]
     verdicts: list[str]
+    labels: list[dict[str, str]] = field(default_factory=list)  # of each prompt, as `where.told` tells them
 
     def extend(self, other: "Rollout") -> None:
         """Adds a further batch behind."""
         batch = self.places[-1][1] + 1
         other.places = [(rank, batch, row) for rank, _, row in other.places]
-        for field in fields(self):
-            getattr(self, field.name).extend(getattr(other, field.name))
+        for each in fields(self):
+            getattr(self, each.name).extend(getattr(other, each.name))
 
     def rows(self, kept: Mapping[int, tuple[int, int]], first_step: int) -> list[Row]:
         """Rows of rollouts.jsonl. kept: response -> (the step that trained it, its tokens kept)."""
@@ -47,6 +48,7 @@ class Rollout:
                     "step": step,
                     "prompt_id": self.prompt_ids[i],
                     "domain": self.domains[i],
+                    "labels": self.labels[i] if self.labels else {},
                     "prompt": _text(self.prompts[i]),
                     "response": _text(self.responses[i]),
                     "verdict": self.verdicts[i],

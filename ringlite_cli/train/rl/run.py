@@ -1,5 +1,6 @@
 """One RL stage: a policy, problems and a verifier in; a better policy, metrics.jsonl and rollouts.jsonl out."""
 
+import json
 import os
 import shutil
 import time
@@ -45,6 +46,7 @@ from ringlite_cli.train.rl.opened_thoughts import opened_by_template
 from ringlite_cli.train.rl.prompts import DifficultySource, PromptSource, draw_prompts, own_source
 from ringlite_cli.train.rl.row_layout import mean_prompt_tokens, row_layout
 from ringlite_cli.train.rl.trl_config import rl_config
+from ringlite_cli.where import told
 
 Row = dict[str, Any]
 
@@ -175,7 +177,8 @@ class _Run:
 
     def as_row(self, problem: Problem) -> Row:
         prompt = chat_messages(problem, self.model.prompt_suffix)
-        return {"prompt": prompt, "problem_id": problem.id, "domain": problem.domain}
+        known = {"problem_id": problem.id, "domain": problem.domain, "known_labels": json.dumps(told(problem))}
+        return {"prompt": prompt, **known}
 
     def config(self, world_size: int) -> Any:
         """Resolve the batch with the prompts' mean length and the device's memory; return the trainer's config."""

@@ -15,6 +15,7 @@ GRPOTrainer, except:
 Dataloader, generation, rewards, advantages, optimizer, checkpoints and logging are TRL's.
 """
 
+import json
 import logging
 import math
 import time
@@ -352,7 +353,8 @@ class C3POTrainer(FiniteGradients, GRPOTrainer):
         ends = torch.tensor([*self.eos_token_ids, self._tokenizer.pad_token_id], device=last.device)
         local = torch.stack([loss_mask.sum(1), torch.isin(last, ends).long()], dim=1)
         facts = self.accelerator.gather(local).tolist()
-        names = gather_object([(str(x.get("problem_id", "")), str(x.get("domain", ""))) for x in asked])
+        fields = ("problem_id", "domain", "known_labels")
+        names = gather_object([tuple(str(x.get(field, "")) for field in fields) for x in asked])
         count = len(facts)
         per_function = [list(self._logs["rewards"][name])[-count:] for name in self.reward_func_names]
         size = count // self.accelerator.num_processes
@@ -361,12 +363,13 @@ class C3POTrainer(FiniteGradients, GRPOTrainer):
             ended=[bool(ended) for _, ended in facts],
             rewards=[self._total_reward(each) for each in zip(*per_function, strict=True)],
             advantages=list(self._logs["advantages"])[-count:],
-            domains=[domain for _, domain in names],
-            prompt_ids=[name for name, _ in names],
+            domains=[domain for _, domain, _ in names],
+            prompt_ids=[name for name, *_ in names],
             places=[(i // size, 0, i % size) for i in range(count)],
             prompts=list(self._logs["prompt"])[-count:],
             responses=list(self._logs["completion"])[-count:],
             verdicts=list(self._logs["extra"].get("verdict", []))[-count:] or [""] * count,
+            labels=[json.loads(labels or "{}") for *_, labels in names],
         )
         if self.prompts is not None:
             group = self.num_generations
