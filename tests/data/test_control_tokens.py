@@ -34,5 +34,5 @@ def test_curation_counts_the_rows_that_spell_one_out(tmp_path):
     file.write_text("".join(json.dumps(row) + "\n" for row in rows))
     sets = {"sft": ProblemSet(traces=True)}
     made = curate([Source(path=str(file))], sets, exact_match, tmp_path / "out", seed=1, generators={})
-    assert made.counts["control_tokens"] == {"<|im_end|>": 2}
+    assert made.funnel["control_tokens"] == {"<|im_end|>": 2}
     assert [w for w in made.warnings if "<|im_end|> (2)" in w]
