@@ -61,7 +61,7 @@ def prepare_model(
                 settle(tokenizer, "model.new", chat)
                 network = new_model(section["new"]["config"], tokenizer, seed)
             elif section.get("gguf_file"):
-                network, tokenizer = _from_gguf(_gguf_folder(section), section["gguf_file"], chat)
+                network, tokenizer = _from_gguf(gguf_folder(section), section["gguf_file"], chat)
             else:
                 network, tokenizer = _from_pretrained(section, chat)
             if section.get("dtype") not in (None, "auto"):
@@ -91,7 +91,7 @@ def make_tokenizer(
         settle(tokenizer, "model.new", chat)
         return tokenizer, new["config"].get("max_position_embeddings")
     if file := section.get("gguf_file"):
-        folder = _gguf_folder(section)
+        folder = gguf_folder(section)
         tokenizer = AutoTokenizer.from_pretrained(str(folder), gguf_file=file)
         _check_tokenizer(tokenizer, str(folder / file), chat)
         return tokenizer, None
@@ -247,8 +247,11 @@ def _closest(word: str, known: Iterable[str]) -> str:
     return f"did you mean '{close[0]}'?" if close else "see the architecture's page in the transformers documentation"
 
 
-def _gguf_folder(section: Mapping[str, Any]) -> Path:
-    """The folder that holds the GGUF file: a local path, or an installed package's (found without importing it)."""
+def gguf_folder(section: Mapping[str, Any]) -> Path:
+    """Return the folder that holds the GGUF file: a local path, or an installed package's (it is not imported).
+
+    Raises UserError where the package or the file is not there.
+    """
     if section.get("package"):
         spec = importlib.util.find_spec(section["package"])
         if spec is None or not spec.submodule_search_locations:

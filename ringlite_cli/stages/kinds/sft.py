@@ -1,6 +1,6 @@
 """sft: Long-CoT SFT on worked traces by TRL's SFTTrainer, with the checkpoints that `select` chooses from."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +12,11 @@ from ringlite_cli.recipe.tracking import tracker_faults
 from ringlite_cli.runs.files import MetricsWriter, cut_jsonl, read_json, write_json
 from ringlite_cli.stages.base import Context, StageKind, StageResult
 from ringlite_cli.stages.calls import call_ranks, is_follower
+from ringlite_cli.stages.parts.going_on import last_step, marked, marks, rate_note
 from ringlite_cli.stages.parts.tracking import tracked
+from ringlite_cli.stages.preflight.model import model_is_sound
+from ringlite_cli.stages.preflight.room import room_is_enough
+from ringlite_cli.stages.preflight.trl_config import sft_config_is_accepted
 
 if TYPE_CHECKING:
     from ringlite_cli.train.sft.samples import Limits
@@ -46,7 +50,10 @@ def run(context: Context) -> StageResult:
     epochs = section.trl_value("num_train_epochs")
     progress = context.console.progress(f"{context.name}: epoch", epochs)
     with progress as bar, StopFlag() as stop, tracked(context) as trl:
-        rows = _Rows(folder / "metrics.jsonl", lambda row: bar.update(row["epoch"], epochs, f"loss {row['loss']:.3f}"))
+        changed = marks(folder)
+        rows = _Rows(
+            folder / "metrics.jsonl", changed, lambda row: bar.update(row["epoch"], epochs, f"loss {row['loss']:.3f}")
+        )
         result = run_sft(
             base,
             problems,
@@ -140,15 +147,17 @@ def _counted(folder: Path) -> dict[str, Any]:
 class _Rows:
     """metrics.jsonl of the stage; going on after a stop, rows of steps that are trained again are replaced."""
 
-    def __init__(self, path: Path, show: Callable[[dict[str, Any]], None]) -> None:
-        self._path, self._show = path, show
+    def __init__(
+        self, path: Path, changed: Mapping[int, Mapping[str, Any]], show: Callable[[dict[str, Any]], None]
+    ) -> None:
+        self._path, self._changed, self._show = path, changed, show
         self._writer: MetricsWriter | None = None
 
     def append(self, row: dict[str, Any]) -> None:
         if self._writer is None:
             cut_jsonl(self._path, lambda old: old["step"] < row["step"])
             self._writer = MetricsWriter(self._path)
-        self._writer.append(row)
+        self._writer.append(marked(row, self._changed))
         self._show(row)
 
 
@@ -195,12 +204,19 @@ STAGE = StageKind(
         "problems.py",
         "chat",
         "models",
-        *(f"c3po/{name}.py" for name in ("attention", "packing", "row_path", "shrunk", "unpacked")),
-        *(f"train/{name}" for name in ("base_model.py", "devices.py", "resume", "sft", "step_rows.py")),
+        *(f"c3po/{name}.py" for name in ("__init__", "attention", "packing", "row_path", "shrunk", "unpacked")),
+        *(f"train/{name}" for name in ("base_model.py", "devices.py", "finite.py", "resume", "sft", "step_rows.py")),
         "stages/kinds/sft.py",
     ),
     uses=("model", "prompt_suffix", "chat_template", "chat_template_kwargs", "end_token", "thinking"),
     files=_files,
     run=run,
     faults=faults,
+    preflight=(
+        model_is_sound,
+        sft_config_is_accepted,
+        room_is_enough,
+    ),
+    step_of=lambda folder: last_step(folder / "trainer"),
+    note_of=rate_note,
 )
