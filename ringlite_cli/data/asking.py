@@ -156,6 +156,8 @@ def _key(responder: Responder, problem: Problem, suffix: Mapping[str, str], purp
         problem.tests,
         purpose,
     ]
+    if responder.chat_template_kwargs:
+        parts.append(responder.chat_template_kwargs)
     text = json.dumps(parts, sort_keys=True, ensure_ascii=False)
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:24]
 

@@ -21,6 +21,7 @@ from ringlite_cli.data.boilerplate import Boilerplate, find_boilerplate
 from ringlite_cli.data.by_route import check_by_route
 from ringlite_cli.data.cards import card_warnings
 from ringlite_cli.data.cleansing import cleanse, is_benchmark
+from ringlite_cli.data.control_tokens import control_warning
 from ringlite_cli.data.decontaminate import decontaminate
 from ringlite_cli.data.difficulty import by_pass_rate
 from ringlite_cli.data.distill import distill
@@ -309,7 +310,7 @@ def _finish(
     except Exception:
         trail.write({}, warnings)
         raise
-    warnings = warnings + more
+    warnings = warnings + more + control_warning(trail.counted.control_tokens)
     counts = trail.write(drawn, warnings)
     files = {name: out_dir / f"{name}.parquet" for name in drawn}
     for name, rows in drawn.items():

@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from ringlite_cli.data.control_tokens import control_tokens
 from ringlite_cli.data.rows import Drop, Row
 from ringlite_cli.problems import Problem
 from ringlite_cli.where import values_of
@@ -22,11 +23,13 @@ class Kept:
         self.labels: dict[str, Counter[str]] = {}
         self.rates: dict[str, dict[str, tuple[int, float]]] = {}
         self.makers: dict[str, Counter[str]] = {}
+        self.control_tokens: Tally = Counter()
 
     def add(self, row: Row, problem: Problem) -> None:
         self.by_place[problem.source, problem.domain] += 1
         self.verified[row.verified or "nothing"] += 1
         self.domains[id(row)] = sys.intern(problem.domain)
+        self.control_tokens.update(control_tokens(problem))
         for name in _TABLES:
             if name in problem.labels:
                 self.labels.setdefault(name, Counter())[bucket(name, problem.labels[name])] += 1
@@ -63,6 +66,7 @@ def count(
         "sets": {n: {"rows": len(rs), "by_domain": _tally(domains[id(r)] for r in rs)} for n, rs in sets.items()},
         "traces_stripped": _tally(reason for _, reason in stripped),
         "verified_by": _sorted(rows.verified),
+        "control_tokens": _sorted(rows.control_tokens),
         "labels": {name: _sorted(counts) for name, counts in rows.labels.items()},
         "labelled_by": {name: _sorted(counts) for name, counts in rows.makers.items()},
         "pass_rates_by_label": _means(rows.rates),

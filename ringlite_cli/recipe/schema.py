@@ -200,6 +200,9 @@ class Responder(EndpointSettings):
     dtype: Dtype = objective("auto", description="number format of a local model")
     endpoint: str | None = operational(None, description="base URL, up to and with /v1")
     thought_opened: str = objective("", description="the tag of the thought that the endpoint's chat template opens")
+    chat_template_kwargs: dict[str, Any] = objective(
+        {}, description="arguments of the endpoint's chat template, where its server takes them (vLLM, SGLang)"
+    )
     price_in: float = operational(0, ge=0, description="price of a million prompt tokens, for the estimate")
     price_out: float = operational(0, ge=0, description="price of a million response tokens")
     max_new_tokens: Positive = objective(4096, description="tokens that a response may have")
@@ -213,6 +216,8 @@ class Responder(EndpointSettings):
             raise ValueError("give exactly one of path or endpoint")
         if self.endpoint and not self.model:
             raise ValueError("endpoint needs model, the name that it knows the model by")
+        if self.path and self.chat_template_kwargs:
+            raise ValueError("chat_template_kwargs are an endpoint's; a local model is asked by its own template")
         return self
 
     @property

@@ -112,7 +112,7 @@ class EndpointSampler:
         return sample
 
     def _one(self, request: Request, index: int) -> Sample:
-        body = {
+        body: dict[str, Any] = {
             "model": self.responder.model,
             "messages": [dict(m) for m in request.messages],
             "temperature": self.settings.temperature,
@@ -120,6 +120,8 @@ class EndpointSampler:
             "max_tokens": self.settings.max_new_tokens,
             "seed": sample_seed(self.settings.seed, request.problem_id, index) % 2**31,
         }
+        if self.responder.chat_template_kwargs:
+            body["chat_template_kwargs"] = self.responder.chat_template_kwargs
         extras = self._extras  # another request may find out first
         try:
             answer = self._post(body | extras)
