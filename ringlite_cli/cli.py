@@ -247,6 +247,20 @@ def plan(
 
 
 @app.command()
+def show(
+    recipe: RecipeArgument,
+    stage: StageOption = None,
+    count: Annotated[int, typer.Option("-n", "--count", min=1, help="samples to print")] = 3,
+    changes: SetOption = [],  # noqa: B006
+    runs_dir: RunsOption = RUNS,
+) -> None:
+    """Print samples of an sft stage as they are trained: what is asked, what carries loss, where it ends."""
+    from ringlite_cli.stages.commands.show import show_samples
+
+    show_samples(load_checked(recipe, changes), stage, count, runs_dir, Console())
+
+
+@app.command()
 def status(run: Annotated[Path, typer.Argument(metavar="RUN", help="a run folder, such as runs/demo")]) -> None:
     """Say where a run is, how fast it goes, what is left, and its last warning, while it runs."""
     from ringlite_cli.stages.commands.status import status_text

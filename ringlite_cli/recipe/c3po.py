@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from math import ceil
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, field_validator
 
 from ringlite_cli.errors import RecipeErrors, UserError
 from ringlite_cli.own_code import OwnCode, is_own
@@ -152,8 +152,21 @@ class Lora(Section):
 
     r: Positive = objective(16, description="rank of the adapter's matrices")
     lora_alpha: Positive = objective(32, description="scale of the adapter; its output is multiplied by lora_alpha / r")
-    lora_dropout: float = objective(0.0, ge=0, lt=1, description="share of the adapter's inputs that are dropped")
+    lora_dropout: float = objective(0.0, ge=0, le=0, description="must stay 0: RL trains without dropout")
     target_modules: str | list[str] = objective("all-linear", description="modules that get an adapter")
+    target_parameters: list[str] | None = objective(
+        None, description="stacked weights of experts that get an adapter, as mlp.experts.down_proj"
+    )
+
+    @field_validator("lora_dropout", mode="before")
+    @classmethod
+    def _no_dropout(cls, value: Any) -> Any:
+        if isinstance(value, int | float) and value:
+            raise ValueError(
+                "RL trains without dropout, which would make the policy differ from the one that drew the responses; "
+                "leave the key out"
+            )
+        return value
 
 
 class VllmServer(Section):

@@ -85,8 +85,8 @@ def _texts(values: Any) -> list[str]:
     return [value for value in values if isinstance(value, str)] if isinstance(values, list | tuple) else []
 
 
-def _set_references(key: str, *names: str) -> Iterator[Reference]:
-    """References to sets; of a stage with faults, a name may be None."""
+def _set_references(key: str, *names: Any) -> Iterator[Reference]:
+    """References to sets; a name may be None, of a stage with faults, or a source outside the run."""
     for text in filter(None, _texts(names)):
         stage, _, artifact = text.partition(".")
         yield Reference(key, stage, artifact, ("curate",))

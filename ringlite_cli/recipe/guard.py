@@ -38,6 +38,12 @@ class MismatchRule(Rule):
     above: float = objective(0.2, gt=0, description="nats per token between engine and trainer, mean over the window")
 
 
+class NoSignalRule(Rule):
+    """Steps from which nothing can be learned: in no group do two responses have different rewards."""
+
+    steps: Positive = objective(3, description="optimizer steps in a row without a group of different rewards")
+
+
 class NotFiniteRule(Rule):
     """A loss, gradient or policy that is no number. Such a run never goes on: log and pause both stop it."""
 
@@ -54,6 +60,9 @@ class Guard(Section):
     length: LengthRule | None = objective(LengthRule(), description="responses that grow; null: not looked at")
     mismatch: MismatchRule | None = objective(
         MismatchRule(), description="engine and trainer that differ; null: not looked at"
+    )
+    no_signal: NoSignalRule | None = objective(
+        NoSignalRule(), description="steps from which nothing can be learned; null: not looked at"
     )
     not_finite: NotFiniteRule = objective(NotFiniteRule(), description="numbers that are not finite")
     lr_factor: Probability = objective(1.0, description="what the learning rate is multiplied by at each rollback")

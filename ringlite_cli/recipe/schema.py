@@ -4,9 +4,11 @@ Sections check themselves; what needs two sections at once (references, cycles, 
 checked in `graph.py`, and TRL's own fields in `trl_fields.py`.
 """
 
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, Discriminator, Field, PrivateAttr, Tag, model_validator
 
 from ringlite_cli.own_code import OwnCode, is_own
 from ringlite_cli.problems import DEFAULT_SUFFIX, ROUTES
@@ -297,9 +299,44 @@ class CurateStage(Section):
         return any(responder is not None and responder.path for responder in asked)
 
 
+class TraceSource(Section):
+    """Worked traces that SFT reads without a curate stage: exactly one of path or hub. No verifier confirms them."""
+
+    path: str | None = objective(None, description="json, jsonl, csv, parquet or arrow file (gz too), folder or glob")
+    hub: str | None = objective(None, description="Hugging Face data set id")
+    revision: str | None = objective(None, description="full commit of the hub data set")
+    subset: str | None = objective(None, description="configuration of the hub data set")
+    hub_split: str = objective("train", description="split of the hub data set, or of a folder that holds several")
+    local: str | None = operational(
+        None, description="file or folder under $RINGLITE_DATA that stands in for the hub id"
+    )
+    adapter: str | None = objective(
+        None, description="a known schema; default: conversations, or prompts and responses"
+    )
+    columns: dict[str, str] = objective(
+        {}, description="our field -> column, path or joined text, for any other schema"
+    )
+    turns: Literal["last", "all"] = objective("last", description="answers of a conversation that are trained")
+    domain: Domain | None = objective(None, description="domain of every row; default: as the rows say, or general")
+    rows: Positive | None = objective(None, description="rows to read at most; default: all")
+    max_unreadable: float = operational(0.2, ge=0, lt=1, description="share of the rows that may be unreadable")
+
+    @model_validator(mode="after")
+    def _one_origin(self) -> "TraceSource":
+        if (self.path is None) == (self.hub is None):
+            raise ValueError("give exactly one of path or hub, or name a curated set, as curate.traces")
+        return self
+
+
+SetOrTraces = Annotated[
+    Annotated[str, Tag("(set)")] | Annotated[TraceSource, Tag("(source)")],
+    Discriminator(lambda value: "(source)" if isinstance(value, Mapping | TraceSource) else "(set)"),
+]
+
+
 class SftStage(Section):
     kind: Literal["sft"] = objective(description="sft")
-    data: str = objective(description="set of worked traces, as curate.traces")
+    data: SetOrTraces = objective(description="set of worked traces, as curate.traces; or {path} or {hub} of one")
     policy: str | None = objective(
         None, description="the stage whose policy is trained on; default: the recipe's model"
     )
@@ -411,3 +448,14 @@ class Recipe(RecipeHead):
     """A whole recipe. `stages` keeps the order of the file."""
 
     stages: dict[str, Stage] = objective(min_length=1, description="name -> stage, in the order of the run")
+    _folder: Path | None = PrivateAttr(None)
+
+    @property
+    def folder(self) -> Path | None:
+        """Where the recipe's file lies, and modules of the user's own beside it; None for one that was no file."""
+        return self._folder
+
+    def of_folder(self, folder: Path) -> "Recipe":
+        """Return the recipe, as read from a file in this folder."""
+        self._folder = folder.resolve()
+        return self

@@ -159,10 +159,10 @@ def _curate_lines(section: CurateStage) -> Iterator[str]:
 
 
 def _sft_lines(recipe: Recipe, section: SftStage, parameters: int | None) -> Iterator[str]:
-    stage, _, artifact = section.data.partition(".")
+    stage, _, artifact = section.data.partition(".") if isinstance(section.data, str) else ("", "", "")
     epochs, longest = section.trl_value("num_train_epochs"), section.trl_value("max_length")
     batch = section.trl_value("per_device_train_batch_size") * section.trl_value("gradient_accumulation_steps")
-    curate = recipe.stages[stage]
+    curate = recipe.stages.get(stage)
     rows = curate.sets[artifact].rows if isinstance(curate, CurateStage) else None
     traces = f"{sum(rows.values()):,} traces" if rows else "every trace"
     yield f"{traces} x {epochs:g} epochs; batch {batch} rows of at most {longest:,} tokens"

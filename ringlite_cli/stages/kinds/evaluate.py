@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from ringlite_cli.console import Console
-from ringlite_cli.own_code import is_own
+from ringlite_cli.own_code import declare, is_own
 from ringlite_cli.problems import Problem
 from ringlite_cli.recipe.engine import Engine
 from ringlite_cli.recipe.evaluation import EvalSettings
@@ -100,6 +100,9 @@ def evaluate_model(
 ) -> None:
     """`ringlite eval --model`: scores of one model on tasks of the table, without a recipe."""
     from ringlite_cli.evals import standalone
+
+    if own := [task for task in tasks if is_own(task)]:
+        declare(own, Path.cwd())
 
     with (
         open_verifiers(Rewards()) as verify,

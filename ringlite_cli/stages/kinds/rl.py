@@ -1,10 +1,12 @@
 """rl: C3PO reinforcement learning from a policy, on one set of problems, rewarded by the verifiers."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from ringlite_cli.errors import UserError
 from ringlite_cli.problems import Problem
 from ringlite_cli.recipe.schema import Recipe, RlStage
+from ringlite_cli.runs.files import read_jsonl
 from ringlite_cli.stages.base import Context, StageKind, StageResult
 from ringlite_cli.stages.calls import call_ranks
 from ringlite_cli.stages.parts.going_on import last_step, marked, marks, rate_note
@@ -42,12 +44,22 @@ def run(context: Context) -> StageResult:
             ),
         )
     tokens = {name: getattr(result, f"tokens_{name}") for name in ("trained", "generated", "dropped")}
+    barren = nothing_learned(read_jsonl(folder / "metrics.jsonl"))
     return StageResult(
         outputs={"policy": result.policy, "rollouts": folder / "rollouts.jsonl", "metrics": folder / "metrics.jsonl"},
         tokens=tokens,
         metrics={"steps": result.steps, "packing": result.packing},
-        summary=f"{result.steps} steps, {tokens['trained']:,} of {tokens['generated']:,} tokens trained",
+        summary=f"{result.steps} steps, {tokens['trained']:,} of {tokens['generated']:,} tokens trained"
+        + (f"; {barren}" if barren else ""),
     )
+
+
+def nothing_learned(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Return why a run's steps could teach nothing, where that holds for all of them; else ""."""
+    from ringlite_cli.train.guard.signal import facts_of, in_words
+
+    facts = [found for row in rows if (found := facts_of(row)) is not None]
+    return in_words(facts) if rows and len(facts) == len(rows) else ""
 
 
 def chosen(problems: Sequence[Problem], section: RlStage) -> list[Problem]:

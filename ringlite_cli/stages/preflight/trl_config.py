@@ -24,7 +24,8 @@ def sft_config_is_accepted(context: Context) -> Iterator[Finding]:
 def rl_config_is_accepted(context: Context) -> Iterator[Finding]:
     """Make the stage's C3POConfig, with a batch for prompts of a plain length."""
     from ringlite_cli.c3po.memory import RowLayout
-    from ringlite_cli.train.rl.trl_config import lora_config, rl_config
+    from ringlite_cli.models.lora_targets import lora_config
+    from ringlite_cli.train.rl.trl_config import rl_config
 
     section: RlStage = context.section
     world_size = int(os.environ.get("WORLD_SIZE", "1"))
@@ -35,7 +36,8 @@ def rl_config_is_accepted(context: Context) -> Iterator[Finding]:
     layout = RowLayout(section.row_length(section.max_completion_length), False)
     with TemporaryDirectory() as folder:
         try:
-            lora_config(section.lora)
+            if section.lora:
+                lora_config(section.lora.model_dump())
             rl_config(
                 section,
                 section.batch_plan(world_size=world_size),

@@ -11,6 +11,7 @@ from ringlite_cli.console import Console
 from ringlite_cli.errors import Interrupted, RingliteError, UserError
 from ringlite_cli.freeing import give_back
 from ringlite_cli.recipe.graph import parents, run_order
+from ringlite_cli.recipe.own_names import use_own_code
 from ringlite_cli.recipe.schema import Recipe
 from ringlite_cli.runs.deadline import is_over, stop_within
 from ringlite_cli.runs.files import write_json
@@ -48,6 +49,7 @@ def run_pipeline(recipe: Recipe, run: Path, walk: Walk, console: Console) -> Non
     What would fail later is looked for first: UserError is raised then, and nothing on disk has moved.
     """
     use_expandable_segments(recipe)
+    use_own_code(recipe)
     foreseen = foresee({name: Context(recipe, name, run, console) for name in walk.stages}, walk)
     check_before(recipe, run, foreseen.at_work, console, foreseen.refusals)
     with lock_run(run), stop_within(walk.max_hours):

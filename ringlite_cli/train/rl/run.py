@@ -17,6 +17,7 @@ from ringlite_cli.freeing import import_apart
 from ringlite_cli.models import register
 from ringlite_cli.models.adapters import merged
 from ringlite_cli.models.generation import FILE as GENERATION
+from ringlite_cli.models.lora_targets import check_lora, lora_config
 from ringlite_cli.own_code import is_own, load
 from ringlite_cli.problems import DEFAULT_SUFFIX, VERDICT_REVISION, Problem, Verify, chat_messages
 from ringlite_cli.recipe.c3po import RlSettings, starts_server
@@ -43,7 +44,7 @@ from ringlite_cli.train.rl.measures import own_metrics
 from ringlite_cli.train.rl.opened_thoughts import opened_by_template
 from ringlite_cli.train.rl.prompts import DifficultySource, PromptSource, draw_prompts, own_source
 from ringlite_cli.train.rl.row_layout import mean_prompt_tokens, row_layout
-from ringlite_cli.train.rl.trl_config import lora_config, rl_config
+from ringlite_cli.train.rl.trl_config import rl_config
 
 Row = dict[str, Any]
 
@@ -111,6 +112,8 @@ def run_rl(
     problems = _with_unique_ids(problems)
     own = own_metrics(settings.algorithm, problems)
     tokenizer = _load_tokenizer(policy)
+    if settings.lora:
+        _check_lora(policy, settings)
     asked = model or ModelOptions()
     run = _Run(
         policy=policy,
@@ -285,7 +288,7 @@ class _Run:
             on_rollout=log_rollout,
             rollout_func=self._rollout_func(),
             prompts=self._source(),
-            peft_config=lora_config(self.settings.lora),
+            peft_config=lora_config(self.settings.lora.model_dump()) if self.settings.lora else None,
         )
         trainer.remove_callback(PrinterCallback)
         return trainer
@@ -345,6 +348,14 @@ def _load_tokenizer(policy: Path) -> Any:
             hint="start from an instruction-tuned model, or run the sft stage first",
         )
     return tokenizer
+
+
+def _check_lora(policy: Path, settings: RlSettings) -> None:
+    from transformers import AutoConfig
+
+    assert settings.lora is not None
+    config = AutoConfig.from_pretrained(policy)
+    check_lora(config, settings.lora.model_dump(), uses_vllm=bool(settings.trl.get("use_vllm")))
 
 
 def _train(

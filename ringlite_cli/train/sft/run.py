@@ -22,6 +22,7 @@ from ringlite_cli.chat.training import SampleMaker
 from ringlite_cli.errors import UserError, WorkFailed
 from ringlite_cli.freeing import import_apart
 from ringlite_cli.models import register
+from ringlite_cli.models.experts import name_experts
 from ringlite_cli.problems import Problem
 from ringlite_cli.recipe.c3po import Packing
 from ringlite_cli.recipe.trl_fields import trl_default
@@ -209,6 +210,7 @@ def _trainer(
         attn_implementation=attn_implementation,
         trust_remote_code=trust,
     )
+    name_experts(model.config)
     path = None
     if _packs(args):
         path = choose_path(

@@ -156,6 +156,21 @@ def test_a_stopped_run_goes_on_and_ends_as_if_it_had_not_stopped(base, whole_run
     assert all(torch.allclose(a[name], b[name], atol=1e-6) for name in a)
 
 
+def test_samples_run_apart_train_the_same_weights_as_packed_rows(base, tmp_path):
+    def weights(packing):
+        out, rows = tmp_path / packing, []
+        result = run_sft(base, PROBLEMS[:24], out, trl=TRL | {"max_steps": 2}, packing=packing, on_step=rows.append)
+        last = AutoModelForCausalLM.from_pretrained(out / result.checkpoints[-1]["path"]).state_dict()
+        return last, [(row["loss"], row["tokens_trained"]) for row in rows], result.packing
+
+    (packed, rows, how), (apart, again, other) = weights("auto"), weights("none")
+    assert how.startswith("packed rows")
+    assert other.startswith("packing: none")
+    for (loss, tokens), (same, count) in zip(rows, again, strict=True):
+        assert (same, count) == (pytest.approx(loss, abs=1e-5), tokens)
+    assert all(torch.allclose(packed[name], apart[name], atol=2e-5) for name in packed)
+
+
 def test_settings_that_cannot_work_are_the_users_error(base, tmp_path):
     with pytest.raises(UserError, match="see their neighbours"):
         run_sft(base, PROBLEMS, tmp_path, trl={"packing_strategy": "wrapped"})
