@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 
 import pytest
+from golden_toy import GOLDEN, changed_kinds, results
 
 from ringlite_cli.problems import read_problems
 from ringlite_cli.runs.files import read_json, read_jsonl
@@ -54,6 +55,11 @@ def test_every_stage_is_done_with_all_its_outputs_on_disk(run: Path) -> None:
         assert found["seconds"] > 0
         for entry in found["outputs"].values():
             assert (run / entry["path"]).exists(), entry
+
+
+def test_results_changed_by_no_release_without_a_word(run: Path) -> None:
+    """A release that changes results on purpose adds to `revisions` of the kind, and writes golden_toy.json anew."""
+    assert changed_kinds(read_json(GOLDEN), results(run)) == {}
 
 
 def test_the_funnel_adds_up_and_caught_every_planted_fault_kind(run: Path) -> None:
