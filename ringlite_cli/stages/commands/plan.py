@@ -7,6 +7,7 @@ from ringlite_cli.console import Console
 from ringlite_cli.recipe.graph import run_order
 from ringlite_cli.recipe.schema import CurateStage, EvalStage, Model, Recipe, RlStage, SelectStage, SftStage
 from ringlite_cli.runs.manifest import read_manifest
+from ringlite_cli.stages.commands.row_plan import rows_foreseen
 from ringlite_cli.stages.kinds import KINDS
 
 SHARDED_FROM = 1_000_000_000  # parameters from which the plan says what many GPUs share
@@ -66,7 +67,8 @@ def _model_line(model: Model, sizes: tuple[int, int] | None) -> str:
     if sizes:
         size = f"{_count(sizes[0])} parameters"
         size += f" ({_count(sizes[1])} active)" * (sizes[1] < sizes[0])
-    return f"{origin}, {size}, {model.dtype}"
+    rows = rows_foreseen(model)
+    return f"{origin}, {size}, {model.dtype}" + (f"; {rows}" if rows else "")
 
 
 def _count(parameters: int) -> str:
