@@ -79,11 +79,15 @@ class ModelOptions:
 
 @dataclass(frozen=True, slots=True)
 class Hooks:
-    """What the caller puts into a run: on_step gets each new row of metrics.jsonl; rollout_func is TRL's own seam for
-    drawing responses by other means."""
+    """What the caller puts into a run.
+
+    on_step: gets each new row of metrics.jsonl. rollout_func: TRL's own seam for drawing responses by other means.
+    as_written: returns a row as it is to be written.
+    """
 
     on_step: Callable[[Row], None] | None = None
     rollout_func: Any = None
+    as_written: Callable[[Row], Row] = lambda row: row
 
 
 def run_rl(
@@ -219,7 +223,7 @@ class _Run:
                 trainer = self._trainer(own, rows, rollouts_file)
             guarding = self._guarding(trainer, history)
             try:
-                _train(trainer, metrics_file, self.hooks.on_step, str(found[0]) if found else None, guarding)
+                _train(trainer, metrics_file, self.hooks, str(found[0]) if found else None, guarding, history.lr_scale)
             finally:
                 end_generation(trainer)
         return trainer
@@ -357,11 +361,13 @@ def _check_lora(policy: Path, settings: RlSettings) -> None:
 def _train(
     trainer: Any,
     metrics: MetricsWriter | None,
-    on_step: Callable[[Row], None] | None,
+    hooks: Hooks,
     checkpoint: str | None,
     guarding: Any,
+    lr_scale: float,
 ) -> None:
     from ringlite_cli.train.resume.keeper import Keeper
+    from ringlite_cli.train.resume.new_values import NewValues
     from ringlite_cli.train.resume.stop import StopFlag
     from ringlite_cli.train.step_rows import StepRows
 
@@ -386,13 +392,13 @@ def _train(
 
     def write(row: Row) -> None:
         assert metrics is not None  # the main rank alone writes rows
-        metrics.append(row)
-        if on_step is not None:
-            on_step(row)
+        metrics.append(hooks.as_written(row))
+        if hooks.on_step is not None:
+            hooks.on_step(row)
 
     keeper = Keeper(trainer, protected=lambda: guarding.good if guarding else None)
     with StopFlag() as stop:
-        for callback in (StepRows(make_row, write), guarding, keeper, stop):
+        for callback in (StepRows(make_row, write), guarding, NewValues(lr_scale), keeper, stop):
             if callback is not None:
                 trainer.add_callback(callback)
         try:

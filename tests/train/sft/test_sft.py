@@ -14,7 +14,7 @@ from ringlite_cli.data.generators import GENERATORS
 from ringlite_cli.errors import UserError
 from ringlite_cli.problems import chat_messages
 from ringlite_cli.train.base_model import prepare_model
-from ringlite_cli.train.sft.run import _config, _trainer, run_sft
+from ringlite_cli.train.sft.run import _trainer, run_sft, sft_config
 from ringlite_cli.train.sft.samples import Limits, as_dataset, make_samples
 
 PROBLEMS = [p for g in GENERATORS.values() for p in g.generate(24, 17)]
@@ -45,7 +45,7 @@ def rows_of(base):
 
 def test_packed_rows_give_each_token_the_log_probs_it_has_alone(base):
     """TRL's own collator over a packed row, through both attentions, against every sample on its own."""
-    trainer = _trainer(base, rows_of(base), _config(TRL, base.parent / "unused", 3))
+    trainer = _trainer(base, rows_of(base), sft_config(TRL, base.parent / "unused", 3))
     assert trainer.model.config._attn_implementation == NAME
     batch = next(iter(trainer.get_train_dataloader()))
     borders = batch["cu_seq_lens_q"].tolist()
@@ -76,7 +76,7 @@ def test_a_plain_template_gives_the_tokens_that_it_gave_before(base):
 
 
 def test_only_responses_carry_loss(base):
-    trainer = _trainer(base, rows_of(base), _config(TRL, base.parent / "unused", 3))
+    trainer = _trainer(base, rows_of(base), sft_config(TRL, base.parent / "unused", 3))
     batch = next(iter(trainer.get_train_dataloader()))
     tokenizer = AutoTokenizer.from_pretrained(base)
     text = tokenizer.decode(batch["labels"][batch["labels"] != -100])
