@@ -35,15 +35,18 @@ def model_folder(name: str, revision: str | None = None, *, allow_pickle: bool =
 
 
 def check_model_files(folder: Path, *, trust: bool = False, allow_pickle: bool = False) -> Fit | None:
-    """Check a model folder by its config and the headers of its weights; None for pickled weights, which have none.
+    """Check a model folder by its config, the headers of its weights, and whether these are finite numbers.
 
-    Raises UserError for everything that would make the model another than the folder's.
+    None for pickled weights, which have no headers. Raises UserError for everything that would make the model another
+    than the folder's.
     """
     config = read_config(folder, trust=trust)
     _refuse_quantised(config, str(folder))
     headers = read_headers(folder)
     if headers:
-        return fit_checkpoint(config, headers, folder, trust=trust)
+        fit = fit_checkpoint(config, headers, folder, trust=trust)
+        check_finite(headers)
+        return fit
     if allow_pickle and any(folder.glob(_PICKLED)):
         return None
     found = sorted(x.name for x in folder.glob("*") if x.suffix in (".safetensors", ".bin", ".pt", ".pth", ".gguf"))
@@ -60,7 +63,6 @@ def load_checked(folder: Path, *, trust: bool = False, allow_pickle: bool = Fals
     """
     fit = check_model_files(folder, trust=trust, allow_pickle=allow_pickle)
     headers = read_headers(folder)
-    check_finite(headers)
     for note in fit.notes if fit else ():
         log.warning("%s: %s", folder, note)
     network = _load(folder, headers, fit, trust)

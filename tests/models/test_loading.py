@@ -8,7 +8,7 @@ import pytest
 import torch
 from policies import write_tiny_policy
 from safetensors.torch import load_file, save_file
-from tiny_lm import save_policy, tiny_model
+from tiny_lm import tiny_model, tiny_tokenizer
 from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig
 
 from ringlite_cli.errors import UserError
@@ -16,6 +16,18 @@ from ringlite_cli.models.loading import check_model_files, load_checked
 from ringlite_cli.train.base_model import compute_dtype, prepare_model, written_dtype
 
 IDS = torch.arange(3, 23)[None]
+
+
+def save_policy(folder, architecture, **config):
+    """A tiny model with a chat template that ends the assistant's turns."""
+    tiny_model(architecture, **config).save_pretrained(folder)
+    tokenizer = tiny_tokenizer()
+    tokenizer.chat_template = (
+        "{% for m in messages %}{{ m['content'] }}{% if m['role'] == 'assistant' %}{{ ' <eos>' }}{% endif %}"
+        "{% endfor %}{% if add_generation_prompt %}{{ '<assistant>' }}{% endif %}"
+    )
+    tokenizer.save_pretrained(folder)
+    return folder
 
 
 def logits(model):

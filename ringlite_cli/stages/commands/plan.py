@@ -10,6 +10,7 @@ from ringlite_cli.models.sizes import model_sizes
 from ringlite_cli.recipe.graph import run_order
 from ringlite_cli.recipe.schema import CurateStage, EvalStage, Model, Recipe, RlStage, SelectStage, SftStage
 from ringlite_cli.stages.commands.costs import expected_time, hours, tokens_of
+from ringlite_cli.stages.commands.row_plan import rows_foreseen
 from ringlite_cli.stages.kinds import KINDS
 from ringlite_cli.stages.preflight.room import disk_bytes
 from ringlite_cli.stages.walk.preflight import findings
@@ -100,7 +101,8 @@ def _model_line(model: Model, sizes: tuple[int, int] | None) -> str:
     if sizes:
         size = f"{_count(sizes[0])} parameters"
         size += f" ({_count(sizes[1])} active)" * (sizes[1] < sizes[0])
-    return f"{origin}, {size}, {model.dtype}"
+    rows = rows_foreseen(model)
+    return f"{origin}, {size}, {model.dtype}" + (f"; {rows}" if rows else "")
 
 
 def _count(parameters: int) -> str:

@@ -13,6 +13,7 @@ from ringlite_cli.stages.parts.going_on import last_step, marked, marks, rate_no
 from ringlite_cli.stages.parts.tracking import tracked
 from ringlite_cli.stages.preflight.data import mix_is_in_the_set
 from ringlite_cli.stages.preflight.engine import rollouts_can_be_drawn
+from ringlite_cli.stages.preflight.lora import lora_fits
 from ringlite_cli.stages.preflight.room import room_is_enough
 from ringlite_cli.stages.preflight.trl_config import rl_config_is_accepted
 from ringlite_cli.where import labels_there, matches
@@ -108,6 +109,7 @@ STAGE = StageKind(
         mix_is_in_the_set,
         rollouts_can_be_drawn,
         rl_config_is_accepted,
+        lora_fits,
         room_is_enough,
     ),
     step_of=lambda folder: last_step(folder / "checkpoints"),

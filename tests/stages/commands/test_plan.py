@@ -1,5 +1,6 @@
 """`ringlite plan`: what a recipe resolves to, before any work."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -90,6 +91,14 @@ def test_a_large_mixture_shows_its_active_parameters_and_what_many_gpus_hold(tmp
     assert "480 steps: 196,608,000 tokens trained a rank, 3,932,160 rollouts" in text
     assert "on 8 GPUs: 39.1 GiB a GPU, sharded, and activations on top; a step trains 3,276,800 tokens" in text
     assert "on 256 GPUs: 1.2 GiB a GPU, sharded, and activations on top; a step trains 104,857,600 tokens" in text
+
+
+def test_a_plan_says_how_rows_will_be_run(tmp_path: Path) -> None:
+    assert "; packed rows (ringlite_packed)" in plan("toy", tmp_path)
+    state_space = {"model_type": "mamba", "hidden_size": 32, "state_size": 8, "num_hidden_layers": 2}
+    assert "; packing: none, samples in padded batches, slower" in plan(
+        "toy", tmp_path, f"model.new.config={json.dumps(state_space)}"
+    )
 
 
 def finished(runs: Path, run: str, stage: str, tokens: int, seconds: float) -> None:

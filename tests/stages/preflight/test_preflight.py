@@ -103,3 +103,13 @@ def test_all_faults_come_in_one_message(tmp_path: Path, rows: Path) -> None:
     assert "model.path" in str(raised.value)
     assert "result" in str(raised.value)
     assert not (tmp_path / "run").exists()
+
+
+def test_targets_of_an_adapter_are_tried_on_the_architecture() -> None:
+    adapter = "stages.rl-math.lora={r: 4, target_modules: [%s]}"
+    router = ("stages.rl-math.router_balance_coef=0", "stages.rl-math.router_z_loss_coef=0")
+    (found,) = faults_of(adapter % "query_key_value", *router, stages=("rl-math",))
+    assert found.startswith("stages.rl-math.lora.target_modules: 'query_key_value' is in no layer")
+    (found,) = faults_of(adapter % "lm_head", *router, stages=("rl-math",))
+    assert "adapter of the language-model head" in found
+    assert faults_of(adapter % "q_proj", *router, stages=("rl-math",)) == []
