@@ -2,7 +2,8 @@
 
 import pytest
 
-from ringlite_cli.rewards.extract import last_boxed, last_code_block
+from ringlite_cli.boxes import last_boxed
+from ringlite_cli.rewards.extract import last_code_block
 
 
 @pytest.mark.parametrize(
