@@ -22,6 +22,7 @@ GROUND = {
     "engine",
     "freeing",
     "http_client",
+    "json_rows",
     "model_text",
     "own_code",
     "thoughts",
@@ -30,7 +31,7 @@ GROUND = {
 }
 LOW = {"recipe", "runs"}
 ROOMS = {"data", "rewards", "sandbox", "sampling", "evals", "train", "report"}
-ARROWS = {("rewards", "sandbox"), ("train", "c3po"), ("sampling", "c3po")}
+ARROWS = {("rewards", "sandbox"), ("train", "c3po"), ("sampling", "c3po"), ("evals", "data")}
 FLOOR = (
     dict.fromkeys(GROUND, 0)
     | dict.fromkeys(LOW, 1)

@@ -7,8 +7,9 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
+from ringlite_cli.json_rows import Unreadable, json_line
 from ringlite_cli.model_text import loads
 
 Row = dict[str, Any]
@@ -54,14 +55,11 @@ def _parse(lines: list[bytes], found: Rows) -> None:
     for line in lines:
         if not line.strip():
             continue
-        try:
-            row = loads(line.decode("utf-8", errors="replace"))
-        except (ValueError, RecursionError):
-            row = None
-        if isinstance(row, dict):
-            found.rows.append(row)
-        else:
+        row = json_line(line.decode("utf-8", errors="replace").encode(), 0)
+        if isinstance(row, Unreadable):
             found.bad += 1
+        else:
+            found.rows.append(cast("Row", row))
 
 
 def number(value: Any) -> float | None:
