@@ -1,12 +1,13 @@
 # make demo   sets up, runs the demo recipe on this CPU, ends with a report
-# make test   sets up, runs the tests
+# make test   sets up, runs the tests: of long sweeps a sample
+# make test-fast   those that take under a second or so; make test-full   every case of every sweep
 # make setup-vllm   adds vLLM to the environment
 PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
-.PHONY: demo test test-fast quality format setup setup-vllm clean
+.PHONY: demo test test-fast test-full quality format setup setup-vllm clean
 
 demo: setup
 	$(BIN)/ringlite run demo
@@ -16,6 +17,9 @@ test: setup
 
 test-fast: setup
 	$(BIN)/pytest -m "not slow"
+
+test-full: setup
+	$(BIN)/pytest --full
 
 quality: setup
 	$(BIN)/ruff format --check .

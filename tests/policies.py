@@ -55,7 +55,8 @@ def byte_tokenizer(chat_template: bool = True):
     tokenizer = PreTrainedTokenizerFast(tokenizer_object=plain, pad_token="<|pad|>", eos_token="<|end|>")
     if chat_template:
         tokenizer.chat_template = (
-            "{% for m in messages %}{{ '<|' + m['role'] + '|>' + m['content'] }}{% endfor %}"
+            "{% for m in messages %}{{ '<|' + m['role'] + '|>' + m['content'] }}"
+            "{% if m['role'] == 'assistant' %}{{ eos_token }}{% endif %}{% endfor %}"
             "{% if add_generation_prompt %}{{ '<|assistant|>' }}{% endif %}"
         )
     return tokenizer

@@ -12,6 +12,7 @@ import ringlite_cli
 PACKAGE = Path(ringlite_cli.__file__).parent
 GROUND = {
     "boxes",
+    "chat",
     "data_folder",
     "domains",
     "errors",
@@ -41,7 +42,17 @@ FLOOR = (
 )
 
 SMALL_ROOMS = {
-    "train": {"base_model": 0, "devices": 0, "step_rows": 0, "engine": 1, "resume": 1, "guard": 2, "sft": 3, "rl": 3},
+    "train": {
+        "base_model": 0,
+        "devices": 0,
+        "step_rows": 0,
+        "finite": 0,
+        "engine": 1,
+        "resume": 1,
+        "guard": 2,
+        "sft": 3,
+        "rl": 3,
+    },
     "stages": {"base": 0, "calls": 1, "parts": 1, "kinds": 2, "walk": 3, "commands": 4},
 }
 """Floors inside the two largest rooms: a small room imports those below it alone."""

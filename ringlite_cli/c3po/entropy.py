@@ -16,8 +16,8 @@ from ringlite_cli.c3po.packing import (
     evaluating,
     forward_inputs,
     pack_row,
-    packed_attention_in_use,
 )
+from ringlite_cli.c3po.row_path import row_path_in_use
 from ringlite_cli.errors import UserError
 
 TILE_FLOATS = 1 << 24
@@ -49,7 +49,7 @@ def policy_entropy(
     results: list[ResponseEntropy | None] = [None] * len(packed)
     rows = max(1, ceil(sum(s.size for s in packed) / row_tokens))
     device = next(model.parameters()).device
-    with packed_attention_in_use(model), evaluating(model):
+    with row_path_in_use(model), evaluating(model):
         for members in balance_rows([s.size for s in packed], rows):
             in_row = [packed[i] for i in members]
             if not in_row:

@@ -2,12 +2,12 @@
 
 No attention mask is passed: transformers finds the samples of a row from position ids only when there is no mask and
 no cache, and with an all-ones mask samples would see each other without an error.
-`check_packing_is_isolated` refuses models that do not hold samples apart.
+`row_path` proves for each model that samples are held apart, and runs them one by one where they are not.
 """
 
 import heapq
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -15,8 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ringlite_cli.c3po.attention import NAME, packed_inputs, register, takes_borders
-from ringlite_cli.errors import UserError
+from ringlite_cli.c3po.attention import packed_inputs, takes_borders
 
 IGNORED = -100
 """The label of a position that is not trained."""
@@ -118,7 +117,9 @@ def base_causal_lm(model: nn.Module) -> Any:
 
 def backbone(model: nn.Module) -> Any:
     """The decoder without its language-model head."""
-    return base_causal_lm(model).base_model
+    lm = base_causal_lm(model)
+    inner = lm.base_model
+    return lm.model if inner is lm and hasattr(lm, "model") else inner
 
 
 @contextmanager
@@ -131,92 +132,3 @@ def evaluating(model: nn.Module) -> Any:
             yield
     finally:
         model.train(was_training)
-
-
-PROBE_TOKENS, PROBE_BORDER = 24, 13
-
-
-def use_packed_attention(model: nn.Module) -> str:
-    """Sets the packed attention where it gives what the model's own gives one by one, and returns the name in use.
-
-    A model with an attention of its own kind (sinks, soft caps, biases) keeps it, and is checked with it.
-    Raises UserError for an architecture that lets packed samples see each other.
-    """
-    lm = base_causal_lm(model)
-    own = str(lm.config._attn_implementation)
-    if own != NAME:
-        alone, leak = _probe_alone(model)
-        try:
-            lm.set_attn_implementation(register())
-            fits = _change(_probe_packed(model), alone) <= max(0.1 * leak, 1e-6)
-        except (RuntimeError, TypeError, ValueError, NotImplementedError):
-            fits = False
-        if fits:
-            return NAME
-        lm.set_attn_implementation(own)
-    check_packing_is_isolated(model)
-    return own
-
-
-@contextmanager
-def packed_attention_in_use(model: nn.Module) -> Iterator[None]:
-    """`use_packed_attention` for a while; the model's own attention is put back."""
-    lm = base_causal_lm(model)
-    own = lm.config._attn_implementation
-    use_packed_attention(model)
-    try:
-        yield
-    finally:
-        if lm.config._attn_implementation != own:
-            lm.set_attn_implementation(own)
-
-
-def check_packing_is_isolated(model: nn.Module) -> None:
-    """Runs two short samples packed and one by one; raises UserError if the second changes with its neighbour.
-
-    What is allowed is a tenth of the change that a real leak makes (both samples as one sequence), so that the check
-    needs no tolerance per dtype. Means over tokens are compared, because a router may flip a near tie of one token.
-    """
-    alone, leak = _probe_alone(model)
-    change = _change(_probe_packed(model), alone)
-    if not change <= max(0.1 * leak, 1e-6):
-        architecture = type(base_causal_lm(model)).__name__
-        raise UserError(
-            f"{architecture} lets packed samples see each other (a sample's hidden states change by {change:.2g} on "
-            f"average when it is packed; a full leak changes them by {leak:.2g})",
-            where=f"attn_implementation {base_causal_lm(model).config._attn_implementation}",
-            hint="use sdpa, eager or flash_attention_2, and an architecture that tells samples apart by position_ids "
-            "(attention in every layer: qwen2, qwen3, qwen3_moe, ernie4_5_moe, llama, olmoe ...)",
-        )
-
-
-def _probe_alone(model: nn.Module) -> tuple[Tensor, float]:
-    """Hidden states of the probe's second sample by itself, and how far a full leak moves them."""
-    tokens, joined = _probe_tokens(model), torch.arange(PROBE_TOKENS)[None]
-    alone = _hidden(model, tokens[:, PROBE_BORDER:], joined[:, : PROBE_TOKENS - PROBE_BORDER])
-    return alone, _change(_hidden(model, tokens, joined)[:, PROBE_BORDER:], alone)
-
-
-def _probe_packed(model: nn.Module) -> Tensor:
-    """Hidden states of the probe's second sample behind its first."""
-    borders = [0, PROBE_BORDER, PROBE_TOKENS]
-    positions = torch.cat([torch.arange(PROBE_BORDER), torch.arange(PROBE_TOKENS - PROBE_BORDER)])[None]
-    tokens = _probe_tokens(model)
-    extra = packed_inputs(borders, tokens.device) if takes_borders(base_causal_lm(model)) else {}
-    return _hidden(model, tokens, positions, **extra)[:, PROBE_BORDER:]
-
-
-def _probe_tokens(model: nn.Module) -> Tensor:
-    vocabulary = base_causal_lm(model).config.get_text_config().vocab_size
-    tokens = torch.randint(0, vocabulary, (1, PROBE_TOKENS), generator=torch.Generator().manual_seed(5))
-    return tokens.to(next(model.parameters()).device)
-
-
-def _hidden(model: nn.Module, tokens: Tensor, positions: Tensor, **extra: Any) -> Tensor:
-    inputs = {"input_ids": tokens, "position_ids": positions.to(tokens.device), **extra}
-    with evaluating(model):
-        return backbone(model)(**inputs, use_cache=False).last_hidden_state.float()
-
-
-def _change(one: Tensor, other: Tensor) -> float:
-    return (one - other).abs().mean().item()

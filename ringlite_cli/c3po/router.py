@@ -143,7 +143,7 @@ def router_parameters(model: nn.Module) -> list[nn.Parameter]:
 
 
 def _router_class(model: nn.Module) -> type[nn.Module] | None:
-    recorder = getattr(backbone(model), "_can_record_outputs", {}).get("router_logits")
+    recorder = (getattr(backbone(model), "_can_record_outputs", None) or {}).get("router_logits")
     return getattr(recorder, "target_class", None)
 
 

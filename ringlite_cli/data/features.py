@@ -22,7 +22,18 @@ from ringlite_cli.data.cleansing import is_benchmark, reasons_of
 from ringlite_cli.data.rows import Progress, Row, read_spooled
 from ringlite_cli.data.rules import LANGUAGES
 from ringlite_cli.data.sameness import quantities
-from ringlite_cli.data.text import Grams, Kinds, Vocabulary, collapse, joined, label_key, signature, stable_hash, tokens
+from ringlite_cli.data.text import (
+    NO_GRAMS,
+    Grams,
+    Kinds,
+    Vocabulary,
+    collapse,
+    joined,
+    label_key,
+    signature,
+    stable_hash,
+    tokens,
+)
 from ringlite_cli.domains import writes_code
 from ringlite_cli.problems import Problem
 
@@ -77,7 +88,7 @@ class Features:
             **{name: getattr(self, name)[places] for name in self.ARRAYS},
             reasons=[self.reasons[i] for i in places.tolist()],
             trace_reasons=[self.trace_reasons[i] for i in places.tolist()],
-            grams=self.grams.take(places) if grams else Grams(np.zeros(0, np.uint64), np.zeros(1, np.int64)),
+            grams=self.grams.take(places) if grams else NO_GRAMS,
             boilerplate=self.boilerplate,
         )
 
@@ -133,7 +144,7 @@ def measure(
             progress("reading the texts", done, len(rows))
         if writer:
             writer.add(part.grams)
-            part.grams = Grams(np.zeros(0, np.uint64), np.zeros(1, np.int64))
+            part.grams = NO_GRAMS
         parts.append(part)
     features = join(parts, writer.close() if writer else None)
     features.boilerplate = boilerplate

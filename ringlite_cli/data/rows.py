@@ -4,8 +4,9 @@ A row's text stands in memory, or in a spool file when there are many: then a ro
 problem is read anew each time it is asked for. So memory grows by about 200 bytes a row, however long the texts.
 """
 
-import marshal
+import json
 import os
+import struct
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -29,7 +30,7 @@ class Spool:
 
     def add(self, problem: Problem) -> int:
         """Appends a problem and returns its offset."""
-        data = marshal.dumps(_values(problem))
+        data = _packed(problem)
         offset = self._end
         self._file.write(len(data).to_bytes(4, "little") + data)
         self._end += 4 + len(data)
@@ -62,8 +63,33 @@ class Spool:
         self.path.unlink(missing_ok=True)
 
 
-def _values(problem: Problem) -> tuple[Any, ...]:
-    return tuple(getattr(problem, name) for name in Problem.__dataclass_fields__)
+_TEXTS = ("id", "domain", "prompt", "answer", "trace", "source", "verifier", "tests", "labels")
+_JSON_TEXTS = frozenset({"tests", "labels"})
+_HEAD = struct.Struct(f"<q{len(_TEXTS)}i")  # the index; the bytes of each text, -1 for None
+
+
+def _packed(problem: Problem) -> bytes:
+    """The texts of a problem one after the other, behind their sizes."""
+    texts: list[bytes | None] = []
+    for name in _TEXTS:
+        value = getattr(problem, name)
+        if name in _JSON_TEXTS:
+            value = json.dumps(value) if value else None
+        texts.append(None if value is None else value.encode("utf-8", "surrogatepass"))
+    sizes = [-1 if text is None else len(text) for text in texts]
+    return _HEAD.pack(problem.index, *sizes) + b"".join(text for text in texts if text)
+
+
+def _unpacked(data: bytes) -> Problem:
+    index, *sizes = _HEAD.unpack_from(data)
+    values: dict[str, Any] = {"index": index}
+    start = _HEAD.size
+    for name, size in zip(_TEXTS, sizes, strict=True):
+        stop = start + max(size, 0)
+        text = None if size < 0 else data[start:stop].decode("utf-8", "surrogatepass")
+        values[name] = json.loads(text) if text and name in _JSON_TEXTS else text
+        start = stop
+    return Problem(**values | {"labels": values["labels"] or {}})
 
 
 def read_spooled(descriptor: int, offset: int) -> Problem:
@@ -71,7 +97,7 @@ def read_spooled(descriptor: int, offset: int) -> Problem:
     start = os.pread(descriptor, 4096, offset)
     size = int.from_bytes(start[:4], "little")
     data = start[4 : 4 + size] if size <= len(start) - 4 else os.pread(descriptor, size, offset + 4)
-    return Problem(*marshal.loads(data))
+    return _unpacked(data)
 
 
 _NOWHERE = Problem("", "", "")

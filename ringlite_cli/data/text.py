@@ -176,6 +176,10 @@ class Grams:
         return Grams(np.array(self.hashes[places]), offsets)
 
 
+NO_GRAMS = Grams(np.zeros(0, np.uint64), np.zeros(1, np.int64))
+"""Those of no document."""
+
+
 def joined(parts: Sequence[Grams]) -> Grams:
     """Several collections as one."""
     sizes = np.concatenate([np.zeros(1, np.int64), *[np.diff(p.offsets) for p in parts]])

@@ -38,6 +38,8 @@ def _own_object(name: str) -> str:
 
 Sampling = Annotated[str, AfterValidator(_known_sampling), OwnCode("a prompt source")]
 OwnObject = Annotated[str, AfterValidator(_own_object), OwnCode("a function")]
+Packing = Literal["auto", "none"]
+PACKING = "auto: samples share rows where that is proven to change nothing; none: they are run apart, which is slower"
 
 
 class C3POSettings(Section):
@@ -56,6 +58,7 @@ class C3POSettings(Section):
         description=f"the loss and its divisor: {', '.join(algorithms())}, or module:object; all of these but c3po "
         "train every response",
     )
+    packing: Packing = Field("auto", description=PACKING)
     budget_schedule: Kind = Field("constant", description="how the budget moves over the run")
     token_budget_end: Positive | None = Field(None, description="the largest budget of a linear or adaptive schedule")
     budget_steps: int = Field(0, ge=0, description="steps over which a linear budget grows")

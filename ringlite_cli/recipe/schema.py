@@ -10,7 +10,7 @@ from pydantic import AfterValidator, Field, model_validator
 
 from ringlite_cli.own_code import OwnCode, is_own
 from ringlite_cli.problems import DEFAULT_SUFFIX, ROUTES
-from ringlite_cli.recipe.c3po import OwnObject, RlSettings
+from ringlite_cli.recipe.c3po import PACKING, OwnObject, Packing, RlSettings
 from ringlite_cli.recipe.endpoint import EndpointSettings
 from ringlite_cli.recipe.engine import Engine
 from ringlite_cli.recipe.evaluation import EvalSettings
@@ -52,6 +52,7 @@ class Model(Section):
 
     path: str | None = Field(None, description="Hugging Face id or local folder")
     revision: str | None = Field(None, description="commit or tag of the model on the hub; default: the newest")
+    adapter: str | None = Field(None, description="folder of an adapter (peft) that is merged into the model of path")
     package: str | None = Field(None, description="an installed Python package that carries the weights")
     gguf_file: str | None = Field(None, description="the GGUF file in the package or folder")
     new: NewModel | None = Field(None, description="make a model from scratch")
@@ -68,6 +69,8 @@ class Model(Section):
             raise ValueError("give exactly one of path, package or new")
         if self.package and not self.gguf_file:
             raise ValueError("package needs gguf_file, the weights' file name in it")
+        if self.adapter and (not self.path or self.gguf_file):
+            raise ValueError("adapter needs path, the base model that it was trained on, without gguf_file")
         return self
 
 
@@ -267,6 +270,9 @@ class SftStage(Section):
     data: str = Field(description="set of worked traces, as curate.traces")
     policy: str | None = Field(None, description="the stage whose policy is trained on; default: the recipe's model")
     checkpoints_per_epoch: Positive = Field(1, description="checkpoints of an epoch that select may pick from")
+    packing: Packing = Field("auto", description=PACKING)
+    truncate: bool = Field(False, description="cut samples that do not fit; default: they are left out and counted")
+    max_left_out: float = Field(0.1, ge=0, lt=1, description="share of the samples that may be left out")
     trl: dict[str, Any] = Field({}, description="fields of TRL's SFTConfig")
 
     def trl_value(self, name: str) -> Any:
@@ -355,6 +361,14 @@ class RecipeHead(Section):
     domains: dict[str, OwnObject] = Field({}, description="further reward domains: name -> module:object, a Domain")
     rewards: Rewards = Field(Rewards(), description="how responses are verified")
     engine: Engine = Field(Engine(), description="what draws responses for select, eval and curation")
+    chat_template: str = Field("", description="chat template of all stages, text or a file; default: the model's")
+    chat_template_kwargs: dict[str, Any] = Field(
+        {}, description="arguments of the chat template in all stages, such as {enable_thinking: false}"
+    )
+    end_token: str = Field("", description="token that ends a response; default: the one that the template writes")
+    thinking: Literal["auto", "wrap", "as-is"] = Field(
+        "auto", description="plain traces: put between the model's thinking tags where its template knows them, or not"
+    )
 
 
 class Recipe(RecipeHead):

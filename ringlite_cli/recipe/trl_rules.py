@@ -43,6 +43,10 @@ TRL_RULES: dict[str, dict[str, TrlRule]] = {
     | {
         "save_strategy": _derived("checkpoints_per_epoch decides it"),
         "eval_strategy": _derived("the select stage evaluates checkpoints"),
+        "chat_template_path": _derived("give `chat_template` at the recipe's head, for all stages"),
+        "eos_token": _derived("give `end_token` at the recipe's head, for all stages"),
+        "assistant_only_loss": TrlRule("the tokens of responses carry loss, by their place", False),
+        "truncation_mode": TrlRule("with `truncate: true` the end is cut", "keep_start"),
     },
     "GRPOConfig": _COMMON
     | {
@@ -52,6 +56,7 @@ TRL_RULES: dict[str, dict[str, TrlRule]] = {
         "generation_batch_size": _derived(_BATCH),
         "num_train_epochs": _derived("max_steps decides how long an RL stage trains"),
         "shuffle_dataset": _derived("sampling decides the order of prompts"),
+        "chat_template_kwargs": _derived("give `chat_template_kwargs` at the recipe's head, for all stages"),
         "num_iterations": _derived("C3PO takes one pass over its selection; use updates_per_rollout", 1),
         "loss_type": _derived("the loss is C3PO's (Eq. 2), or that of `algorithm`", "dapo"),
         "router_aux_loss_coef": _derived("router_balance_coef and router_z_loss_coef decide it (Eq. 5)", 0.0),

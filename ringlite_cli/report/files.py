@@ -3,8 +3,10 @@
 Nothing here raises for what a file holds. A missing file reads as nothing; what could not be read is counted.
 """
 
+import gzip
 import json
-from collections.abc import Iterator
+import zlib
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
@@ -33,13 +35,22 @@ def load_json(path: Path) -> Any:
         return None
 
 
-def load_rows(path: Path, *, end_bytes: int | None = None) -> Rows:
-    """The objects of a JSONL file, in order; with `end_bytes`, only those within that many bytes of either end."""
+def load_rows(path: Path, *, end_bytes: int | None = None, before: Sequence[Path] = ()) -> Rows:
+    """The objects of a JSONL file, in order; with `end_bytes`, only those within that many bytes of either end.
+
+    before: gzip files whose rows come before those of `path`: of them the first one's beginning is read.
+    """
     found = Rows()
+    if before and end_bytes is not None:
+        found.cut = True
+        _parse(_beginning(before[0], end_bytes), found)
     try:
         size = path.stat().st_size
         with path.open("rb") as file:
-            if end_bytes is None or size <= 2 * end_bytes:
+            if found.cut and end_bytes is not None and size > end_bytes:
+                file.seek(size - end_bytes)
+                _parse(file.read().split(b"\n")[1:], found)
+            elif end_bytes is None or size <= 2 * end_bytes:
                 _parse(file.read().split(b"\n"), found)
             else:
                 found.cut = True
@@ -49,6 +60,15 @@ def load_rows(path: Path, *, end_bytes: int | None = None) -> Rows:
     except OSError:
         pass
     return found
+
+
+def _beginning(path: Path, size: int) -> list[bytes]:
+    """The first lines of a gzip file, so many bytes of them; as many as can be read of a damaged one."""
+    try:
+        with gzip.open(path) as file:
+            return file.read(size).split(b"\n")[:-1]
+    except (OSError, EOFError, zlib.error):
+        return []
 
 
 def _parse(lines: list[bytes], found: Rows) -> None:

@@ -75,9 +75,17 @@ def _cut_torn_row(path: Path) -> None:
     if not path.exists() or path.stat().st_size == 0:
         return
     with path.open("rb+") as file:
-        data = file.read()
-        if not data.endswith(b"\n"):
-            file.truncate(data.rfind(b"\n") + 1)
+        end = file.seek(0, os.SEEK_END)
+        place = end
+        while place:  # from the end, a block at a time: the file may be larger than memory
+            start = max(0, place - (1 << 20))
+            file.seek(start)
+            if (found := file.read(place - start).rfind(b"\n")) >= 0:
+                place = start + found + 1
+                break
+            place = start
+        if place != end:
+            file.truncate(place)
 
 
 def read_jsonl(path: Path) -> list[dict[str, Any]]:

@@ -1,13 +1,15 @@
 """A policy and its tokenizer from a plain Hugging Face folder, ready to generate."""
 
 import json
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from ringlite_cli.chat.responses import prompt_end, response_texts
 from ringlite_cli.errors import UserError
 from ringlite_cli.models import register
-from ringlite_cli.thoughts import TAGS, Tags
+from ringlite_cli.models.generation import folder_generation, only_ends
+
+__all__ = ["check_model_folder", "load_model", "load_tokenizer", "prompt_end", "response_texts"]
 
 _WEIGHTS = ("*.safetensors", "pytorch_model*.bin")
 
@@ -42,7 +44,8 @@ def load_tokenizer(model_path: str | Path) -> Any:
         raise UserError(
             "the tokenizer has no chat template",
             where=str(model_path),
-            hint="set tokenizer.chat_template and save it into the model's folder, or use the instruct version",
+            hint="set tokenizer.chat_template and save it into the model's folder, use the instruct version, or give a "
+            "recipe's `chat_template`",
         )
     if tokenizer.eos_token_id is None:
         raise UserError("the tokenizer has no end token (eos_token)", where=str(model_path), hint="set it and save")
@@ -50,24 +53,6 @@ def load_tokenizer(model_path: str | Path) -> Any:
         tokenizer.pad_token = tokenizer.eos_token
     tokenizer.padding_side = "left"
     return tokenizer
-
-
-def prompt_end(tokenizer: Any, prompt: Sequence[int], tokens: int = 32) -> str:
-    """Return the text of the last tokens of a prompt, special tokens included."""
-    return str(tokenizer.decode(list(prompt[-tokens:]), skip_special_tokens=False))
-
-
-def response_texts(tokenizer: Any, responses: Sequence[Sequence[int]], tags: Tags = TAGS) -> list[str]:
-    """Return the texts of responses without special tokens, but with the tags of thoughts, special or not.
-
-    Without them, nobody could tell a thought from the answer.
-    """
-    special = set(tokenizer.all_special_ids)
-    kept = {tokenizer.convert_tokens_to_ids(tag) for pair in tags for tag in pair} & special - {tokenizer.unk_token_id}
-    if not kept:
-        return list(tokenizer.batch_decode([list(ids) for ids in responses], skip_special_tokens=True))
-    shown = [[i for i in ids if i not in special or i in kept] for ids in responses]
-    return list(tokenizer.batch_decode(shown, skip_special_tokens=False))
 
 
 def load_model(model_path: str | Path, *, dtype: str | None = None, device: str | None = None) -> Any:
@@ -84,7 +69,9 @@ def load_model(model_path: str | Path, *, dtype: str | None = None, device: str 
     shown = logging.is_progress_bar_enabled()
     logging.disable_progress_bar()
     try:
-        model = AutoModelForCausalLM.from_pretrained(str(model_path), dtype=getattr(torch, dtype))
+        settings = folder_generation(model_path)
+        given = {} if settings is None else {"generation_config": only_ends(settings)}
+        model = AutoModelForCausalLM.from_pretrained(str(model_path), dtype=getattr(torch, dtype), **given)
     except UserError:
         raise
     except Exception as error:  # safetensors, hub and config faults share no base class

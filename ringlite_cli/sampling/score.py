@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from typing import Any, Protocol
 
+from ringlite_cli.chat.thinking import Thinking
+from ringlite_cli.chat.training import SampleMaker
 from ringlite_cli.errors import UserError
 from ringlite_cli.samples import Request, Sample
 
@@ -47,23 +49,23 @@ def sampled_entropy(
 
 
 def forced_scores(
-    sampler: WithModel, traces: Sequence[tuple[Request, str]], *, row_tokens: int = ROW_TOKENS
+    sampler: WithModel,
+    traces: Sequence[tuple[Request, str]],
+    *,
+    row_tokens: int = ROW_TOKENS,
+    thinking: Thinking = "auto",
 ) -> list[tuple[float, float, int]]:
     """(entropy, loss, tokens) of each trace as the response to its request: teacher-forced, nats per token.
 
-    The trace is tokenized as SFT trains it: inside the chat template, its end token included.
+    The trace is the response that SFT trains, its end token included.
     """
     from ringlite_cli.c3po.entropy import policy_entropy
 
     pairs = []
+    maker = SampleMaker(sampler.tokenizer, {}, thinking)
     for request, trace in traces:
         prompt = sampler.prompt_ids(request)
-        talk = [*(dict(m) for m in request.messages), {"role": "assistant", "content": trace}]
-        whole = list(sampler.tokenizer.apply_chat_template(talk, tokenize=True, return_dict=False))
-        if whole[: len(prompt)] != prompt:  # a template that writes history and the last turn differently
-            whole = [*prompt, *sampler.tokenizer.encode(trace, add_special_tokens=False)]
-            whole.append(sampler.tokenizer.eos_token_id)
-        pairs.append((prompt, whole[len(prompt) :]))
+        pairs.append((prompt, maker.of_turns(request.messages, trace).response_ids))
     scored = policy_entropy(sampler.model, pairs, _row_tokens(sampler, row_tokens))
     return [(s.entropy, -sum(s.log_probs) / max(1, len(s.log_probs)), len(s.log_probs)) for s in scored]
 

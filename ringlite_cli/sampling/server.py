@@ -5,15 +5,24 @@ import threading
 from pathlib import Path
 from typing import Any
 
+from ringlite_cli.chat.rendering import prompt_ids
+from ringlite_cli.chat.responses import prompt_end
 from ringlite_cli.errors import UserError
 from ringlite_cli.http_client import NoAnswer, Refused, get_json
 from ringlite_cli.recipe.engine import Engine
 from ringlite_cli.recipe.schema import Responder
 from ringlite_cli.samples import Request, SamplingSettings
 from ringlite_cli.sampling.endpoint import EndpointSampler
-from ringlite_cli.sampling.load import load_model, load_tokenizer, prompt_end
+from ringlite_cli.sampling.load import load_model, load_tokenizer
 
-EXTRAS = {"return_token_ids": True, "top_k": -1, "min_p": 0.0, "repetition_penalty": 1.0}
+EXTRAS = {
+    "return_token_ids": True,
+    "top_k": -1,
+    "min_p": 0.0,
+    "repetition_penalty": 1.0,
+    "presence_penalty": 0.0,
+    "frequency_penalty": 0.0,
+}
 """vLLM's: the tokens of each response, and none of the defaults that a model's generation_config.json would set."""
 
 
@@ -49,11 +58,7 @@ class ServerSampler(EndpointSampler):
         return self._tokenizer
 
     def prompt_ids(self, request: Request) -> list[int]:
-        return list(
-            self.tokenizer.apply_chat_template(
-                [dict(m) for m in request.messages], add_generation_prompt=True, tokenize=True, return_dict=False
-            )
-        )
+        return prompt_ids(self.tokenizer, request.messages)
 
     def prompt_end(self, request: Request) -> str:
         """Return the end of the rendered prompt, the same for all; "" where the policy's tokenizer is not at hand."""

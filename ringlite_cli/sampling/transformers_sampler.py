@@ -15,10 +15,12 @@ import torch
 from torch import Tensor
 from transformers import GenerationConfig, StoppingCriteria
 
+from ringlite_cli.chat.rendering import prompt_ids
+from ringlite_cli.chat.responses import prompt_end, response_texts
 from ringlite_cli.errors import UserError
 from ringlite_cli.runs.stopping import stop_after
 from ringlite_cli.sampling.draw import SeededDraw
-from ringlite_cli.sampling.load import load_model, load_tokenizer, prompt_end, response_texts
+from ringlite_cli.sampling.load import load_model, load_tokenizer
 from ringlite_cli.sampling.sampler import (
     OnDone,
     OnProgress,
@@ -66,11 +68,7 @@ class TransformersSampler:
         )
 
     def prompt_ids(self, request: Request) -> list[int]:
-        return list(
-            self.tokenizer.apply_chat_template(
-                [dict(m) for m in request.messages], add_generation_prompt=True, tokenize=True, return_dict=False
-            )
-        )
+        return prompt_ids(self.tokenizer, request.messages)
 
     def sample(
         self, requests: Sequence[Request], on_done: OnDone | None = None, progress: OnProgress | None = None

@@ -11,10 +11,12 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+from ringlite_cli.chat.rendering import prompt_ids
+from ringlite_cli.chat.responses import prompt_end, response_texts
 from ringlite_cli.engine import run_requests
 from ringlite_cli.errors import UserError
 from ringlite_cli.recipe.engine import Engine
-from ringlite_cli.sampling.load import load_model, load_tokenizer, prompt_end, response_texts
+from ringlite_cli.sampling.load import load_model, load_tokenizer
 from ringlite_cli.sampling.sampler import (
     OnDone,
     OnProgress,
@@ -68,11 +70,7 @@ class VllmSampler:
         return self._model
 
     def prompt_ids(self, request: Request) -> list[int]:
-        return list(
-            self.tokenizer.apply_chat_template(
-                [dict(m) for m in request.messages], add_generation_prompt=True, tokenize=True, return_dict=False
-            )
-        )
+        return prompt_ids(self.tokenizer, request.messages)
 
     def sample(
         self, requests: Sequence[Request], on_done: OnDone | None = None, progress: OnProgress | None = None

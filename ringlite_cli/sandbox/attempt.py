@@ -12,6 +12,7 @@ from typing import Any
 
 from ringlite_cli.sandbox import judge, model
 from ringlite_cli.sandbox.guest.child import EXIT_COMPILE, EXIT_MEMORY
+from ringlite_cli.sandbox.guest.native import INPUT_FILE
 from ringlite_cli.sandbox.jail import Jail
 from ringlite_cli.sandbox.languages import Compiled
 from ringlite_cli.sandbox.model import SandboxSettings, SandboxVerdict, Submission
@@ -43,6 +44,9 @@ class RunFiles:
     def read(self, name: str, offset: int = 0) -> bytes:
         return os.pread(self.numbers[name], max(0, self.size(name) - offset), offset)
 
+    def head(self, name: str, limit: int) -> str:
+        return os.pread(self.numbers[name], limit, 0).decode(errors="replace")
+
     def tail(self, name: str, limit: int) -> str:
         number = self.numbers[name]
         return os.pread(number, limit, max(0, os.fstat(number).st_size - limit)).decode(errors="replace")
@@ -68,6 +72,13 @@ class Attempt:
         self.seconds = submission.seconds or settings.seconds
         self.bounds = Bounds(self.seconds, settings.memory_mb << 20)
         self.ran = False  # whether the program had a part in what happened
+        self.names_input = False  # whether it opens its input by a name
+
+    def name_input(self) -> None:
+        """Has a program that opens /dev/stdin read a file in its place: a jail has no /proc, and so no such name."""
+        program = self.submission.program
+        self.names_input = "/dev/stdin" in program
+        self.submission = replace(self.submission, program=program.replace("/dev/stdin", INPUT_FILE))
 
     def go(
         self,

@@ -16,6 +16,7 @@ from ringlite_cli.sandbox.usage import Bounds
 from ringlite_cli.sandbox.view import java_tool
 
 _COMPILE_MB = 2048
+_SAID_BYTES = 20_000
 _COMPILE_BOUNDS = Bounds(30.0, _COMPILE_MB << 20)
 
 
@@ -32,15 +33,12 @@ class Launch:
 def launch(attempt: Attempt, language: str) -> "Launch | SandboxVerdict":
     """How to start the program, compiled where its language asks for it; a verdict where it does not compile."""
     if language == PYTHON:
-        return Launch("program", payload(program=attempt.submission.program))
+        return Launch("program", payload(program=attempt.submission.program, names_input=attempt.names_input))
     recipe = RECIPES[language]
     attempt.bounds = _bounds(attempt, recipe)
     sources = sources_of(language, attempt.submission.program, attempt.tests)
     held = attempt.memory.compiled.get(language, sources.key())
-    made = _compile(attempt, language, sources, recipe.compile) if held is None else held
-    if held is None and isinstance(made, str) and recipe.older:  # a name of the program may be a word by now
-        again = _compile(attempt, language, sources, recipe.older)
-        made = made if isinstance(again, str) else again
+    made = _compiled(attempt, language, sources) if held is None else held
     if isinstance(made, SandboxVerdict):
         return made
     attempt.memory.compiled.put(language, sources.key(), made)
@@ -56,7 +54,8 @@ def launch(attempt: Attempt, language: str) -> "Launch | SandboxVerdict":
         "processes": attempt.settings.processes + recipe.processes,
         "file": max(attempt.settings.output_mb << 20, len(made)),
     }
-    return Launch("native", payload(name=recipe.program, command=command, environment=environment), made, limits)
+    how = {"name": recipe.program, "command": command, "environment": environment, "names_input": attempt.names_input}
+    return Launch("native", payload(**how), made, limits)
 
 
 def _bounds(attempt: Attempt, recipe: Recipe) -> Bounds:
@@ -65,10 +64,24 @@ def _bounds(attempt: Attempt, recipe: Recipe) -> Bounds:
     return Bounds(attempt.seconds + own, (attempt.settings.memory_mb + recipe.more_mb) << 20)
 
 
+def _compiled(attempt: Attempt, language: str, sources: Sources) -> bytes | str | SandboxVerdict:
+    """What the compiler made (bytes), or its first error (text), in the first version of the language that fits."""
+    recipe = RECIPES[language]
+    made = _compile(attempt, language, sources, recipe.compile)
+    if not isinstance(made, str):
+        return made
+    for compiler in recipe.compilers(made):
+        again = _compile(attempt, language, sources, compiler)
+        if not isinstance(again, str):
+            return again
+    return _first_error(made)
+
+
 def _compile(
     attempt: Attempt, language: str, sources: Sources, compiler: tuple[str, ...]
 ) -> bytes | str | SandboxVerdict:
-    """What the compiler made (bytes) or said (text); a verdict where it took too much or is missing.
+    """What the compiler made (bytes) or said (text, from its beginning); a verdict where it took too much or is
+    missing.
 
     Raises Suspected where it failed otherwise: a source that fells the compiler is a compile error, a compiler that
     fails on every source is not.
@@ -97,7 +110,7 @@ def _compile(
         roles = [("compile", {each: each for each in files.numbers})]
         with attempt.jail.more_memory(_COMPILE_MB):
             reply = attempt.go(files, roles, bounds=_COMPILE_BOUNDS, limits=limits)
-        said = files.tail("stderr", STDERR_BYTES).strip() + files.tail("stdout", STDERR_BYTES).strip()
+        said = files.head("stderr", _SAID_BYTES).strip() + files.tail("stdout", STDERR_BYTES).strip()
         made = files.read("artifact")
     code = os.waitstatus_to_exitcode(reply["children"][0]["status"])
     if code == EXIT_NO_TOOL:
@@ -107,7 +120,7 @@ def _compile(
     if reply["killed"] == "memory" or attempt.jail.ran_out_of_memory():
         return SandboxVerdict(model.COMPILE_ERROR, reply["wall"], f"the compiler took over {_COMPILE_MB} MiB")
     if code == EXIT_COMPILE:
-        return _first_error(said)
+        return said
     if code != 0 or not made:
         detail = f"the compiler failed: {code} {said[-200:]}"
         raise Suspected(SandboxVerdict(model.COMPILE_ERROR, reply["wall"], detail))

@@ -11,6 +11,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -106,7 +107,7 @@ class Jail:
         """
         if self._group is not None:
             self._group.was_exceeded()  # by an earlier run
-            bounds = usage.Bounds(bounds.cpu)
+            bounds = replace(bounds, resident=False)
         wall = bounds.wall if usage.tells_children() else bounds.blind_wall
         with self._sending:
             if self._called_off:
@@ -131,7 +132,7 @@ class Jail:
         pause = _FIRST_LOOK_SECONDS
         while not self._ready(pause) and (now := time.monotonic()) < deadline:
             reason = "cancel" if enough is not None and enough() else ""
-            if watch is not None and (watch.bounds.memory or now > started + _UNWATCHED_SECONDS):
+            if watch is not None and (watch.counts_memory or now > started + _UNWATCHED_SECONDS):
                 reason = reason or watch.look(now)
             if reason:
                 return self._send_stop(reason)

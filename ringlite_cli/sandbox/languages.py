@@ -6,6 +6,7 @@ import re
 import shutil
 import threading
 from collections import OrderedDict
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 PYTHON, CPP, JAVA = "python", "cpp", "java"
@@ -16,8 +17,34 @@ _NAMES = {
 _PUBLIC_CLASS = re.compile(
     r"\bpublic\s+(?:(?:final|abstract|strictfp|sealed)\s+)*(?:class|interface|enum|record)\s+([A-Za-z_$][\w$]*)"
 )
-_NOT_CODE = re.compile(r"//[^\n]*|/\*.*?(?:\*/|\Z)|\"(?:\\.|[^\"\\\n])*+\"?|'(?:\\.|[^'\\\n]){0,12}+'", re.DOTALL)
+# Comments, text blocks, raw strings, strings, characters. Linear in whatever a program holds: what is left open ends
+# with the text, a string with its line. A quote behind a digit parts digits (1'000).
+_NOT_CODE = re.compile(
+    r"//[^\n]*|/\*.*?(?:\*/|\Z)"
+    r'|"""[ \t\f]*\n(?:\\.|[^\\])*?(?:"""|\Z)|\bu?8?[LU]?R"([^()\\\s"]{0,16})\(.*?(?:\)\1"|\Z)'
+    r'|"(?:\\.|[^"\\\n])*+"?'
+    r"|(?:(?<![0-9a-fA-F])|(?<=\bu8))'(?:\\.|[^'\\\n]){0,12}+'",
+    re.DOTALL,
+)
 _CACHE_BYTES = 256 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Dialect:
+    """Another version of a language, and the errors that it may mend.
+
+    `errors` is a pattern for one line of what the compiler said; `unless` one that no such version mends, where all
+    errors are of that kind.
+    """
+
+    flag: str
+    errors: str
+    unless: str = "(?!)"
+
+    def mends(self, said: str) -> bool:
+        """Whether a source may compile in this version when another said that."""
+        lines = [line for line in said.splitlines() if "error:" in line]
+        return any(re.search(self.errors, line) and not re.search(self.unless, line) for line in lines)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +66,13 @@ class Recipe:
     more_mb: int
     start_seconds: float = 0.0
     share_of_cpu: float = 0.0
-    older: tuple[str, ...] = ()
+    dialects: tuple["Dialect", ...] = ()
+
+    def compilers(self, said: str) -> Iterator[tuple[str, ...]]:
+        """The commands to try on a source that `compile` refused with `said`, one after the other."""
+        for dialect in self.dialects:
+            if dialect.mends(said):
+                yield tuple(dialect.flag if part.startswith("-std=") else part for part in self.compile)
 
 
 # The JVM reserves far more address space than it uses; its heap is what -Xmx bounds.
@@ -51,7 +84,14 @@ RECIPES = {
     CPP: Recipe(
         "g++", ("g++", "-std=gnu++20", "-DONLINE_JUDGE", "-O2", "-pipe", "-w", "-o", "program"),
         "program", "program", ("./program",), 16, 0, 0,
-        older=("g++", "-std=gnu++17", "-DONLINE_JUDGE", "-O2", "-pipe", "-w", "-o", "program"),
+        dialects=(
+            # C++20 took words (`concept`, `requires`) and ways to write constructors
+            Dialect("-std=gnu++17", "", unless="was not declared in this scope|No such file or directory"),
+            # C++17 took names into std (`size`, `data`, `byte`), and exception specifications away
+            Dialect("-std=gnu++14", "is ambiguous|dynamic exception specification"),
+            Dialect("-std=gnu++11", "‘gets’ was not declared|'gets' was not declared"),
+            Dialect("-std=gnu++23", "has no member named|is not a member of .std"),
+        ),
     ),
     JAVA: Recipe(
         "javac",

@@ -15,6 +15,8 @@ from ringlite_cli.sandbox.model import SandboxVerdict
 
 def judge_stdin(attempt: Attempt, language: str) -> SandboxVerdict:
     """One run per case, input to output, up to the first that fails."""
+    if attempt.jail.isolation.level != "none":  # elsewhere the name is there
+        attempt.name_input()
     started = launch(attempt, language)
     if isinstance(started, SandboxVerdict):
         return started

@@ -2,6 +2,8 @@
 
 import functools
 import os
+from collections import Counter
+from collections.abc import Collection, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,6 +11,9 @@ from pathlib import Path
 _TICK = 1.0 / os.sysconf("SC_CLK_TCK")
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 _UTIME, _CSTIME, _RSS = 11, 14, 21  # fields of /proc/PID/stat behind the name
+_FEW_FILES = 100  # open in all processes of a run together
+_SOCKET, _PIPE, _QUEUE = 425_984, 65_536, 16_384 * 320  # bytes: twice net.core.wmem_max, 16 pages, max_queued_events
+_MOST_QUEUES = 128  # fs.inotify.max_user_instances
 PATIENCE, AT_MOST = 3.0, 30.0
 """How often its time limit a run may sleep, and last in all. Between them lies what waits for a core: a machine with
 eight times more runs than cores takes eight times as long for each.
@@ -17,10 +22,15 @@ eight times more runs than cores takes eight times as long for each.
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """What a run may use. cpu: seconds of all its threads and processes. memory: their bytes, 0 for no such limit."""
+    """What a run may use.
+
+    cpu: seconds of all its threads and processes. memory: their bytes, 0 for no such limit. resident: whether pages of
+    theirs count too, or only what the kernel may hold for them, as where a control group counts the pages.
+    """
 
     cpu: float
     memory: int = 0
+    resident: bool = True
 
     @property
     def asleep(self) -> float:
@@ -47,6 +57,11 @@ class Watch:
         self._alive, self._lost = 0.0, 0.0
         self._looked, self._asleep = started, 0.0
 
+    @property
+    def counts_memory(self) -> bool:
+        """Whether nobody else holds the memory limit."""
+        return self.bounds.memory > 0 and self.bounds.resident
+
     def look(self, now: float) -> str:
         """ "cpu", "wall" or "memory" when the run must end, else "". now: of time.monotonic()."""
         processes = descendants(self.root)
@@ -56,9 +71,14 @@ class Watch:
             return "cpu"
         if self._asleep > self.bounds.asleep:
             return "wall"
-        if self.bounds.memory and sum(rss for _, rss in stats.values()) > self.bounds.memory:
-            return "memory" if sum(_own_memory(pid) for pid in stats) > self.bounds.memory else ""
-        return ""
+        return "memory" if self.bounds.memory and self._exceeds_memory(stats) else ""
+
+    def _exceeds_memory(self, stats: Mapping[int, tuple[float, int]]) -> bool:
+        buffers = _buffers(stats)
+        resident = sum(rss for _, rss in stats.values()) if self.bounds.resident else 0
+        if buffers + resident > self.bounds.memory and resident:
+            resident = sum(_own_memory(pid) for pid in stats)
+        return buffers + resident > self.bounds.memory
 
     def _count(self, alive: float, now: float) -> None:
         """Time falls out of the sum with a process that nobody waited for: it is kept here."""
@@ -87,6 +107,13 @@ def tells_children() -> bool:
     return Path(f"/proc/{os.getpid()}/task/{os.getpid()}/children").exists()
 
 
+def _listed(folder: str) -> list[str]:
+    try:
+        return os.listdir(folder)
+    except OSError:
+        return []
+
+
 def _children(pid: int) -> list[int]:
     below: list[int] = []
     with suppress(OSError):
@@ -103,6 +130,24 @@ def _stat(pid: int) -> tuple[float, int] | None:
     except OSError:
         return None
     return sum(map(int, fields[_UTIME : _CSTIME + 1])) * _TICK, int(fields[_RSS]) * _PAGE
+
+
+def _buffers(pids: Collection[int]) -> int:
+    """Bytes that the kernel may hold for the open sockets, pipes and event queues of processes: at most, not in fact.
+
+    0 for the few that a program may need.
+    """
+    names = [f"/proc/{pid}/fd/{name}" for pid in pids for name in _listed(f"/proc/{pid}/fd")]
+    if len(names) < _FEW_FILES:
+        return 0
+    queues, kinds = 0, dict[str, str]()
+    for name in names:
+        with suppress(OSError):
+            kind = os.readlink(name)
+            queues += kind == "anon_inode:inotify"  # these have no number: how many share one is not told
+            kinds[kind] = kind.partition(":")[0]
+    held = Counter(kinds.values())
+    return held["socket"] * _SOCKET + held["pipe"] * _PIPE + min(queues, _MOST_QUEUES) * _QUEUE
 
 
 def _own_memory(pid: int) -> int:

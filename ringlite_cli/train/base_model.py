@@ -7,19 +7,21 @@ apart, with a chat template.
 
 import copy
 import importlib.util
-import logging
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from ringlite_cli.chat.templates import ChatOptions, settle
 from ringlite_cli.errors import UserError, WorkFailed
 from ringlite_cli.models import refuse_needless_trust, register
+from ringlite_cli.models.adapters import merge_adapter
+from ringlite_cli.models.embedding import check_embedding
+from ringlite_cli.models.generation import end_tokens, mend_generation
+from ringlite_cli.models.loading import load_checked, model_folder
 from ringlite_cli.problems import Problem
 from ringlite_cli.runs.files import read_json, write_json
 from ringlite_cli.whole import whole
-
-log = logging.getLogger(__name__)
 
 CHAT_TEMPLATE = (
     "{% for message in messages %}{{ '<|' + message['role'] + '|>' + message['content'] }}"
@@ -39,12 +41,14 @@ def prepare_model(
     seed: int,
     *,
     prompt_suffix: Mapping[str, str] | None = None,
+    chat: ChatOptions = ChatOptions(),  # noqa: B008 (frozen)
 ) -> Path:
     """Writes the model before SFT to `out_dir` (a plain HF folder) and returns it; the folder appears whole.
 
     model: the recipe's section, {"new": {"vocab_size", "config"}} | {"path", "revision"?} | {"package", "gguf_file"}
         | {"path", "gguf_file"}, with "dtype" and "trust_remote_code".
     problems: train the new model's tokenizer; not read otherwise.
+    chat: the chat template, its arguments and the end token; default: the model's own.
     Raises UserError for a model that cannot be found, read, or has no chat template.
     """
     section = model if isinstance(model, Mapping) else model.model_dump()
@@ -54,12 +58,15 @@ def prepare_model(
             if section.get("new"):
                 words = _texts(problems, prompt_suffix or {})
                 tokenizer = train_tokenizer(words, section["new"].get("vocab_size", 512))
+                settle(tokenizer, "model.new", chat)
                 network = new_model(section["new"]["config"], tokenizer, seed)
             elif section.get("gguf_file"):
-                network, tokenizer = _from_gguf(_gguf_folder(section), section["gguf_file"])
+                network, tokenizer = _from_gguf(_gguf_folder(section), section["gguf_file"], chat)
             else:
-                network, tokenizer = _from_pretrained(section)
-            save_plain(network.to(_dtype(section.get("dtype"), network)), tokenizer, partial)
+                network, tokenizer = _from_pretrained(section, chat)
+            if section.get("dtype") not in (None, "auto"):
+                network = network.to(_dtype(section["dtype"], network))
+            save_plain(network, tokenizer, partial)
     except OSError as error:
         raise WorkFailed(f"cannot write the model ({error.strerror or error})", where=str(out_dir)) from None
     return out_dir
@@ -122,14 +129,32 @@ def new_model(config: Mapping[str, Any], tokenizer: Any, seed: int) -> Any:
 
 
 def compute_dtype(folder: Path, dtype: str | None) -> str:
-    """What a policy is computed with and written in, "float32" or "bfloat16"; "auto" is as its folder has it.
+    """What a policy is computed with, "float32" or "bfloat16"; "auto" is as its folder has it.
 
-    Weights are trained in float32 in either case: AdamW steps of 1e-6 round away in bfloat16.
+    Weights are trained in float32 in either case: AdamW steps of 1e-6 round away in bfloat16. A model in float16 is
+    computed with in bfloat16, which needs no scaling of the loss.
     """
+    written = written_dtype(folder, dtype)
+    return "bfloat16" if written == "float16" else written
+
+
+def written_dtype(folder: Path, dtype: str | None) -> str:
+    """What a policy is written in, "float32", "bfloat16" or "float16"; "auto" is as its folder has it."""
     if dtype in ("float32", "bfloat16"):
         return dtype
     config = read_json(Path(folder) / "config.json")
-    return "bfloat16" if str(config.get("dtype") or config.get("torch_dtype")).endswith("float16") else "float32"
+    found = config.get("dtype") or config.get("torch_dtype") or (config.get("text_config") or {}).get("dtype")
+    name = str(found).removeprefix("torch.")
+    return name if name in ("float16", "bfloat16") else "float32"
+
+
+def context_of(folder: Path, trust: bool = False) -> int | None:
+    """Return the positions that a model takes, of the text part where it has several; None without a bound."""
+    from transformers import AutoConfig
+
+    register()
+    config = AutoConfig.from_pretrained(str(folder), trust_remote_code=trust).get_text_config()
+    return getattr(config, "max_position_embeddings", None)
 
 
 def is_mixture(folder: Path) -> bool:
@@ -199,7 +224,7 @@ def _gguf_folder(section: Mapping[str, Any]) -> Path:
     return folder
 
 
-def _from_gguf(folder: Path, file: str) -> tuple[Any, Any]:
+def _from_gguf(folder: Path, file: str, chat: ChatOptions) -> tuple[Any, Any]:
     """Weights and tokenizer out of a GGUF file, dequantised.
 
     transformers refuses to save a model loaded from GGUF, so its weights are copied into a fresh one.
@@ -224,31 +249,27 @@ def _from_gguf(folder: Path, file: str) -> tuple[Any, Any]:
     if unexpected or [name for name in missing if not name.endswith("lm_head.weight")]:
         raise WorkFailed("the GGUF weights do not fit their architecture", where=str(folder / file))
     fresh.tie_weights()
-    _check_tokenizer(tokenizer, str(folder / file))
+    _check_tokenizer(tokenizer, str(folder / file), chat)
     fresh.generation_config = GenerationConfig(
         eos_token_id=tokenizer.eos_token_id, pad_token_id=tokenizer.pad_token_id, bos_token_id=tokenizer.bos_token_id
     )
     return fresh, tokenizer
 
 
-def _from_pretrained(section: Mapping[str, Any]) -> tuple[Any, Any]:
-    from transformers import AutoModelForCausalLM, AutoTokenizer
+def _from_pretrained(section: Mapping[str, Any], chat: ChatOptions) -> tuple[Any, Any]:
+    from transformers import AutoTokenizer
 
     name = str(section["path"])
-    if name.startswith((".", "/", "~")) and not Path(name).expanduser().is_dir():
-        raise UserError("no such model folder", where=f"model.path: {name}")
-    where = str(Path(name).expanduser()) if name.startswith("~") else name
-    register()
-    safe = None if section.get("allow_pickle") else True  # None: whatever is there
-    common: dict[str, Any] = {
-        "revision": section.get("revision") or "main",
-        "trust_remote_code": bool(section.get("trust_remote_code")),
-    }
+    revision, trust = section.get("revision") or "main", bool(section.get("trust_remote_code"))
     try:
-        if common["trust_remote_code"]:
-            refuse_needless_trust(where, revision=common["revision"])
-        network = AutoModelForCausalLM.from_pretrained(where, dtype="auto", use_safetensors=safe, **common)
-        tokenizer = AutoTokenizer.from_pretrained(where, **common)
+        pickled = bool(section.get("allow_pickle"))
+        folder = model_folder(name, revision, allow_pickle=pickled)
+        if trust:
+            refuse_needless_trust(str(folder))
+        network = load_checked(folder, trust=trust, allow_pickle=pickled)
+        tokenizer = AutoTokenizer.from_pretrained(str(folder), trust_remote_code=trust)
+        if section.get("adapter"):
+            network = merge_adapter(network, model_folder(str(section["adapter"])))
     except UserError:
         raise
     except Exception as error:  # hub, config and safetensors faults share no base class
@@ -260,52 +281,21 @@ def _from_pretrained(section: Mapping[str, Any]) -> tuple[Any, Any]:
             where=f"model.path: {name}",
             hint="give a Hugging Face id that you can reach, or a folder that save_pretrained wrote",
         ) from None
-    _check_tokenizer(tokenizer, name)
-    named = network.generation_config.eos_token_id
-    ends = named if isinstance(named, list) else [] if named is None else [named]
+    ends = end_tokens(network.generation_config)
+    _check_tokenizer(tokenizer, name, chat, ends)
+    check_embedding(network, tokenizer, name)
     if tokenizer.eos_token_id not in ends:
         network.generation_config.eos_token_id = [*ends, tokenizer.eos_token_id]
+    mend_generation(network, name)
     return network, tokenizer
 
 
-def _check_tokenizer(tokenizer: Any, where: str) -> None:
-    if not getattr(tokenizer, "chat_template", None):
-        raise UserError("the tokenizer has no chat template", where=where, hint="use the model's instruct version")
-    _align_end_token(tokenizer, where)
-    if tokenizer.eos_token_id is None:
-        raise UserError("the tokenizer has no end token (eos_token)", where=where)
+def _check_tokenizer(tokenizer: Any, where: str, chat: ChatOptions, ends: Sequence[int] = ()) -> None:
+    """Gives the tokenizer its chat template, end token and pad token. ends: where the model's generation ends."""
+    settle(tokenizer, where, chat, [str(token) for token in tokenizer.convert_ids_to_tokens(list(ends))])
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
     tokenizer.padding_side = "left"
-
-
-def _align_end_token(tokenizer: Any, where: str) -> None:
-    """Makes the token that the chat template ends a response with the tokenizer's end token, and says so.
-
-    A policy learns to write the template's; where another one ends a response (a base model's tokenizer, or one read
-    from a GGUF file by transformers 5.17), every response would run into its length limit.
-    """
-    token = _end_in_template(tokenizer)
-    if token is not None and token != tokenizer.eos_token:
-        log.warning(
-            "%s: the chat template ends a response with %s, and the tokenizer's end token is %s: %s is taken",
-            *(where, token, tokenizer.eos_token, token),
-        )
-        tokenizer.eos_token = token
-
-
-def _end_in_template(tokenizer: Any) -> str | None:
-    """The first special token behind a response, or the tokenizer's own where it stands there too; None: no such."""
-    response = "response"
-    chat = [{"role": "user", "content": "prompt"}, {"role": "assistant", "content": response}]
-    try:
-        text = tokenizer.apply_chat_template(chat, tokenize=False)
-    except Exception:  # a template may refuse a chat by raising anything
-        return None
-    _, found, tail = text.rpartition(response)
-    special = {str(token) for token in tokenizer.added_tokens_decoder.values() if token.special}
-    ends = [token for token in tokenizer.tokenize(tail) if token in special | {tokenizer.eos_token}] if found else []
-    return tokenizer.eos_token if tokenizer.eos_token in ends else next(iter(ends), None)
 
 
 def _dtype(name: str | None, network: Any) -> Any:

@@ -9,8 +9,8 @@ from transformers import AutoModelForCausalLM
 
 from ringlite_cli.c3po import attention
 from ringlite_cli.c3po.attention import NAME, packed_inputs, register, takes_borders
-from ringlite_cli.c3po.packing import Sample, forward_inputs, pack_row, packed_attention_in_use, use_packed_attention
-from ringlite_cli.errors import UserError
+from ringlite_cli.c3po.packing import Sample, forward_inputs, pack_row
+from ringlite_cli.c3po.row_path import choose_path, row_path_in_use
 
 SAMPLES = [Sample(i, [7, 8 + i], list(range(10, 12 + 7 * i)), 1.0) for i in range(5)]
 
@@ -19,7 +19,7 @@ SAMPLES = [Sample(i, [7, 8 + i], list(range(10, 12 + 7 * i)), 1.0) for i in rang
 def test_a_row_s_logits_and_gradients_are_those_of_its_samples_alone(architecture):
     extra = {"sliding_window": 6} if architecture == "mistral" else {}
     packed, alone = tiny_model(architecture, **extra), tiny_model(architecture, **extra)
-    assert use_packed_attention(packed) == NAME
+    assert choose_path(packed).attention == NAME
     row = pack_row(SAMPLES)
     assert row["attention"]["cu_seq_lens_q"].tolist()[-1] == row["input_ids"].shape[1]
     logits = packed(**forward_inputs(packed, row), use_cache=False).logits[0]
@@ -34,7 +34,7 @@ def test_a_row_s_logits_and_gradients_are_those_of_its_samples_alone(architectur
 
 def test_borders_are_found_from_positions_where_they_are_not_given():
     model = tiny_model("qwen3")
-    use_packed_attention(model)
+    choose_path(model)
     row = pack_row(SAMPLES)
     with torch.no_grad():
         given_ = model(**forward_inputs(model, row), use_cache=False).logits
@@ -73,19 +73,18 @@ def test_padded_generation_is_sdpa_s(tmp_path):
         assert torch.equal(one, other)
 
 
-def test_an_attention_of_another_kind_is_refused_by_name():
+def test_an_attention_of_another_kind_is_kept_and_runs_samples_apart():
     """gpt_oss has sinks, which no packed kernel here knows, and its eager attention lets samples see each other."""
     layers = {"layer_types": ["sliding_attention", "full_attention"], "sliding_window": 64}
     model = tiny_model("gpt_oss", head_dim=8, num_local_experts=4, num_experts_per_tok=2, **layers)
-    with pytest.raises(UserError, match="GptOssForCausalLM lets packed samples see each other"):
-        use_packed_attention(model)
+    assert choose_path(model).way == "padded"
     assert model.config._attn_implementation == "eager"
     assert not takes_borders(model)
 
 
 def test_the_scorer_puts_the_model_s_own_attention_back():
     model = tiny_model("qwen3")
-    with packed_attention_in_use(model):
+    with row_path_in_use(model):
         assert model.config._attn_implementation == NAME
     assert model.config._attn_implementation == "sdpa"
 
@@ -94,7 +93,7 @@ def test_the_scorer_puts_the_model_s_own_attention_back():
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
 def test_the_varlen_kernel_gives_what_samples_give_alone():
     model = tiny_model("qwen3", head_dim=64, hidden_size=64).to("cuda", torch.bfloat16)
-    assert use_packed_attention(model) == NAME
+    assert choose_path(model).attention == NAME
     row = pack_row(SAMPLES, "cuda")
     with torch.no_grad():
         packed = model(**forward_inputs(model, row), use_cache=False).logits[0].float()

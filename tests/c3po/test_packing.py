@@ -4,8 +4,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tiny_lm import ARCHITECTURES, tiny_model
 
-from ringlite_cli.c3po.packing import IGNORED, Sample, balance_rows, check_packing_is_isolated, pack_row
-from ringlite_cli.errors import UserError
+from ringlite_cli.c3po.packing import IGNORED, Sample, balance_rows, pack_row
+from ringlite_cli.c3po.row_path import choose_path
 
 
 def test_a_row_holds_samples_side_by_side():
@@ -42,7 +42,7 @@ def test_rows_are_balanced_and_lose_nothing(sizes, rows):
 @pytest.mark.parametrize("attention", ["sdpa", "eager"])
 def test_packed_logits_equal_those_of_samples_one_by_one(architecture, attention):
     model = tiny_model(architecture, attn_implementation=attention)
-    check_packing_is_isolated(model)
+    assert choose_path(model, keep_attention=True).way == "packed"
     samples = [Sample(i, [7, 8 + i], list(range(10 + i, 22 + 3 * i)), 1.0) for i in range(3)]
     row = pack_row(samples)
     with torch.no_grad():
@@ -54,21 +54,8 @@ def test_packed_logits_equal_those_of_samples_one_by_one(architecture, attention
             start += sample.size
 
 
-def test_a_model_that_carries_state_across_samples_is_refused_by_name():
-    model = tiny_model("mamba", hidden_size=32, state_size=8, num_attention_heads=None, num_key_value_heads=None)
-    with pytest.raises(UserError, match=r"MambaForCausalLM lets packed samples see each other.*use sdpa"):
-        check_packing_is_isolated(model)
-
-
-def test_a_model_that_counts_positions_itself_is_refused():
-    """Bloom's ALiBi positions do not restart within a row."""
-    model = tiny_model("bloom", n_layer=2, n_head=4)
-    with pytest.raises(UserError, match="BloomForCausalLM lets packed samples see each other"):
-        check_packing_is_isolated(model)
-
-
 def test_the_probe_leaves_the_mode_alone():
     model = tiny_model("qwen3").train()
-    check_packing_is_isolated(model)
+    choose_path(model)
     assert model.training
     assert all(p.grad is None for p in model.parameters())

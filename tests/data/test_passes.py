@@ -2,6 +2,7 @@
 
 import importlib
 import json
+import pickle
 import random
 import sys
 from collections.abc import Iterator
@@ -11,14 +12,16 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from curation_helpers import exact_match
 
 from ringlite_cli.data import passes
 from ringlite_cli.data.curate import curate
 from ringlite_cli.data.passes import Job
+from ringlite_cli.data.rows import Spool
 from ringlite_cli.errors import UserError
-from ringlite_cli.problems import Verify, read_problems
+from ringlite_cli.problems import Problem, Verify, read_problems
 from ringlite_cli.recipe.schema import ProblemSet, Source
 
 COLUMNS = {"prompt": "q", "answer": "a", "trace": "s"}
@@ -128,6 +131,53 @@ def test_a_pass_names_the_one_that_is_missing(local: tuple[Job, list[str], dict[
     passes.spool(job, 0)
     with pytest.raises(UserError, match="counted is not done"):
         passes.measure_part(job, 2)
+
+
+class _Touch:
+    """Makes a file when it is unpickled."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Path.touch, (self.path,)
+
+
+def test_what_a_pass_reads_runs_nothing(local: tuple[Job, list[str], dict[str, int]]) -> None:
+    """A file with an object in it, a pickle and a broken line are named; the object is not made."""
+    job, _, _ = local
+    for part in range(job.parts):
+        passes.spool(job, part)
+    mark = job.folder / "mark"
+    places = job.folder / "places" / "00000.npz"
+    evil = np.array([_Touch(mark)], object)
+    with places.open("wb") as file:
+        np.savez(file, position=evil, offset=evil, strict=evil, known=evil, codes=evil)
+    with pytest.raises(UserError, match="not what a pass wrote") as told:
+        passes.measure_part(job, 0)
+    assert told.value.where == str(places)
+    places.write_bytes(pickle.dumps(_Touch(mark)))
+    with pytest.raises(UserError, match="not what a pass wrote"):
+        passes.measure_part(job, 0)
+    (job.folder / "sample" / "00001.jsonl").write_text('{"source": ', encoding="utf-8")
+    with pytest.raises(UserError, match="not what a pass wrote"):
+        passes.measure_part(job, 2)
+    assert not mark.exists()
+
+
+def test_a_spooled_problem_comes_back_as_it_was(tmp_path: Path) -> None:
+    """None, empty texts, signs outside ASCII, half a surrogate pair, tests and labels."""
+    spool = Spool(tmp_path / "rows")
+    problems = [
+        Problem("1", "math", "Löse: 2 · x = 4 \U0001d465", "", trace="", index=-1),
+        Problem("2", "code", "half \ud835", None, {"mode": "unit", "code": "assert 1"}, index=1 << 40),
+        Problem(
+            "3", "general", "x" * 10_000, verifier="judge", labels={"level": 3, "f": 0.1, "context": [{"a": None}]}
+        ),
+    ]
+    offsets = [spool.add(p) for p in problems]
+    assert [spool.read(offset) for offset in reversed(offsets)] == problems[::-1]
+    spool.close()
 
 
 def test_whether_a_source_is_readable_is_asked_of_all_parts_together(tmp_path: Path) -> None:

@@ -5,8 +5,9 @@ import torch
 from bailing import KINDS, expected, golden_model
 
 from ringlite_cli.c3po.entropy import check_head_is_linear, policy_entropy
-from ringlite_cli.c3po.packing import Sample, forward_inputs, pack_row, use_packed_attention
+from ringlite_cli.c3po.packing import Sample, forward_inputs, pack_row
 from ringlite_cli.c3po.router import RouterTap, check_router_is_visible, check_router_learns
+from ringlite_cli.c3po.row_path import choose_path
 
 CLOSE = {"atol": 1e-5, "rtol": 1e-5}
 SAMPLES = [Sample(i, [7, 8 + i], list(range(10 + i, 22 + 3 * i)), 1.0) for i in range(3)]
@@ -92,7 +93,7 @@ def test_greedy_tokens_of_a_padded_batch(kind):
 
 def test_packed_rows_give_what_samples_give_alone(kind):
     model = golden_model(kind)
-    assert use_packed_attention(model) == "ringlite_packed"
+    assert choose_path(model).attention == "ringlite_packed"
     row = pack_row(SAMPLES)
     packed = model(**forward_inputs(model, row), use_cache=False).logits[0]
     alone = [model(input_ids=torch.tensor([s.prompt + s.response])).logits[0] for s in SAMPLES]

@@ -143,6 +143,23 @@ def test_tests_without_an_answer_are_told_before_a_program_runs(sandbox):
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("group", [True, False], ids=["control group", "none"])
+def test_a_program_that_fills_the_kernels_buffers_has_filled_its_memory(monkeypatch, group):
+    if not group:
+        monkeypatch.setattr(MemoryGroup, "make", classmethod(lambda kind, slot: None))
+    hog = "import os, socket, time\npids = [os.fork() for _ in range(1)]\nfor _ in range(3): os.fork()\n"
+    hog += "held = [socket.socketpair(1, 2) for _ in range(27)]\nfor end in sum(held, ()):\n"
+    hog += "    end.setblocking(False); end.setsockopt(1, 7, 1 << 30)\n    try:\n"
+    hog += "        while end.send(bytes(60000)): pass\n"
+    hog += "    except OSError: pass\ntime.sleep(1.5)\nif all(pids): print(42)"
+    few = "import socket, time\nheld = [socket.socketpair() for _ in range(20)]\ntime.sleep(0.5)\nprint(42)"
+    with Sandbox(SandboxSettings(workers=1, seconds=5, memory_mb=256)) as sandbox:
+        assert sandbox.run(Submission(hog, STDIN)).verdict == "memory limit"
+        assert sandbox.run(Submission(few, STDIN)).accepted
+        assert sandbox.run(GOOD).accepted
+
+
+@pytest.mark.slow
 def test_memory_is_counted_where_there_is_no_control_group(monkeypatch):
     monkeypatch.setattr(MemoryGroup, "make", classmethod(lambda kind, slot: None))
     hog = "import os, time\nfor _ in range(4): os.fork()\nheld = bytearray(150 << 20)\n"

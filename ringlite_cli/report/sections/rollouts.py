@@ -8,6 +8,7 @@ from ringlite_cli.report.load import Run, Stage
 from ringlite_cli.report.pens import Pens
 from ringlite_cli.report.sections.verdicts import of_rollouts
 from ringlite_cli.report.words import count, fixed
+from ringlite_cli.runs.rollouts import FILE, old_parts
 
 MOST = 40
 """Rollouts on one page."""
@@ -24,7 +25,7 @@ def section(run: Run, pens: Pens) -> Section:
         page.say("No RL stage in this run, so no rollouts.", "missing")
     for stage in stages:
         page.blocks.append(Heading(stage.name))
-        found = load_rows(stage.folder / "rollouts.jsonl", end_bytes=END_BYTES)
+        found = load_rows(stage.folder / FILE, end_bytes=END_BYTES, before=old_parts(stage.folder))
         chosen = choose(found.rows, max(4, MOST // len(stages)))
         if not chosen:
             page.say(f"{stage.name}/rollouts.jsonl is missing or has no rows yet.", "missing")

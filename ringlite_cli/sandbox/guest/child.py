@@ -217,7 +217,19 @@ def _prelude(source: str = "") -> dict[str, Any]:
 
 
 def _program(payload: dict[str, Any], files: dict[str, int]) -> None:
+    if payload["names_input"]:
+        native.name_input()
+    if "__del__" in payload["program"]:
+        atexit.register(_forget)  # exit handlers run in reverse: behind the program's own
     load(payload["program"], prelude=False)
+
+
+def _forget() -> None:
+    """Ends what a program's globals hold, as an interpreter does at its end: finalizers may print."""
+    space = _MAIN.__dict__
+    for name in [name for name in space if name != "__builtins__"]:
+        space[name] = None
+    gc.collect()
 
 
 def _calls(payload: dict[str, Any], files: dict[str, int]) -> None:

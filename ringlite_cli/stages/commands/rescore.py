@@ -3,6 +3,7 @@
 import json
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,9 +13,11 @@ from ringlite_cli.errors import UserError
 from ringlite_cli.evals.revisions import rescored_folder, revisions_of
 from ringlite_cli.problems import VERDICT_REVISION, Verify
 from ringlite_cli.recipe.schema import Rewards
+from ringlite_cli.runs import rollouts
 from ringlite_cli.runs.files import finite, read_json, read_jsonl, write_json, write_jsonl
 from ringlite_cli.runs.folder import lock_run
 from ringlite_cli.runs.manifest import Manifest, read_manifest
+from ringlite_cli.runs.rollouts import rollout_lines
 from ringlite_cli.stages.base import open_verifiers
 from ringlite_cli.stages.parts.stored_problems import FindProblem, of_evaluation, of_pass_rates, of_set, of_tasks
 from ringlite_cli.thoughts import with_thought
@@ -23,7 +26,7 @@ from ringlite_cli.whole import whole
 Row = dict[str, Any]
 _BATCH = 256
 _OURS = ("error", "sandbox error")  # verdicts that say nothing of the response
-FILES = {"eval": "responses.jsonl", "select": "responses.jsonl", "rl": "rollouts.jsonl", "curate": "asked.jsonl"}
+FILES = {"eval": "responses.jsonl", "select": "responses.jsonl", "rl": rollouts.FILE, "curate": "asked.jsonl"}
 """The stored responses of each kind of stage that has some."""
 
 
@@ -124,13 +127,14 @@ def rescored_rows(stored: Stored, verify: Verify, tally: Tally, bar: Progress) -
             if move := _move(row.get("reward"), verdict.reward):
                 tally.moves[move] += 1
             yield _changed(row, verdict.verdict, verdict.reward)
-        bar.update(done, size, f"{tally.rows:,} responses")
+        bar.update(done, max(done, size), f"{tally.rows:,} responses")
 
 
 def _batches(file: Path) -> Iterator[tuple[list[Row], int]]:
     """The rows of a JSONL file in batches, each with the bytes read so far; a torn last line is left out."""
     batch, done = list[Row](), 0
-    with file.open("rb") as lines:
+    opened: Any = nullcontext(rollout_lines(file.parent)) if file.name == rollouts.FILE else file.open("rb")
+    with opened as lines:
         for line in lines:
             done += len(line)
             if line.strip() and line.endswith(b"\n"):

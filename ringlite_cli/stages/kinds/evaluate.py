@@ -156,6 +156,7 @@ STAGE = StageKind(
     code=(
         "problems.py",
         "prompt_code.py",
+        "chat",
         "samples.py",
         "evals",
         "sampling",

@@ -36,7 +36,7 @@ def run(context: Context) -> StageResult:
     return StageResult(
         outputs={"policy": result.policy, "rollouts": folder / "rollouts.jsonl", "metrics": folder / "metrics.jsonl"},
         tokens=tokens,
-        metrics={"steps": result.steps},
+        metrics={"steps": result.steps, "packing": result.packing},
         summary=f"{result.steps} steps, {tokens['trained']:,} of {tokens['generated']:,} tokens trained",
     )
 
@@ -79,7 +79,7 @@ STAGE = StageKind(
         "rollouts": "every rollout with its verdict and the tokens kept",
         "metrics": "a row per optimizer step",
     },
-    code=("problems.py", "models", "c3po", "train", "rewards", "sandbox", "stages/kinds/rl.py"),
+    code=("problems.py", "chat", "models", "c3po", "train", "rewards", "sandbox", "stages/kinds/rl.py"),
     uses=("model", "prompt_suffix", "rewards"),
     run=run,
     faults=faults,

@@ -4,13 +4,16 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from ringlite_cli.errors import Interrupted, WorkFailed
+from ringlite_cli.chat.templates import ChatOptions, template_fault, template_text
+from ringlite_cli.errors import Interrupted, UserError, WorkFailed
 from ringlite_cli.recipe.schema import Recipe, SftStage
 from ringlite_cli.recipe.tracking import tracker_faults
-from ringlite_cli.runs.files import MetricsWriter, cut_jsonl, read_json
+from ringlite_cli.runs.files import MetricsWriter, cut_jsonl, read_json, write_json
 from ringlite_cli.stages.base import Context, StageKind, StageResult
 from ringlite_cli.stages.calls import call_ranks, is_follower
 from ringlite_cli.stages.parts.tracking import tracked
+
+SAMPLES = "samples.json"
 
 
 def run(context: Context) -> StageResult:
@@ -26,7 +29,14 @@ def run(context: Context) -> StageResult:
     elif is_follower():
         base = folder / "base"  # rank 0 has made it
     else:
-        base = prepare_model(recipe.model, problems, folder / "base", recipe.seed, prompt_suffix=recipe.prompt_suffix)
+        base = prepare_model(
+            recipe.model,
+            problems,
+            folder / "base",
+            recipe.seed,
+            prompt_suffix=recipe.prompt_suffix,
+            chat=chat_options(recipe),
+        )
     call_ranks(context.run, context.name)
     epochs = section.trl_value("num_train_epochs")
     progress = context.console.progress(f"{context.name}: epoch", epochs)
@@ -42,8 +52,13 @@ def run(context: Context) -> StageResult:
             seed=recipe.seed,
             dtype=recipe.model.dtype,
             attn_implementation=recipe.model.attn_implementation,
+            packing=section.packing,
             on_step=rows.append,
             callbacks=[stop],
+            thinking=recipe.thinking,
+            truncate=section.truncate,
+            max_left_out=section.max_left_out,
+            on_samples=lambda account: _tell(context, account),
         )
     if not result.finished:
         if stop.stopped:
@@ -56,12 +71,36 @@ def run(context: Context) -> StageResult:
             **({} if section.policy else {"base": base}),
             "policy": last,
             "checkpoints": folder / "checkpoints.json",
+            "samples": folder / SAMPLES,
             **{entry["name"]: folder / entry["path"] for entry in checkpoints},
         },
         tokens={"trained": result.tokens_trained},
-        metrics={"loss": checkpoints[-1]["loss"], "checkpoints": len(checkpoints)},
+        metrics={
+            "loss": checkpoints[-1]["loss"],
+            "checkpoints": len(checkpoints),
+            "packing": result.packing,
+            "samples": _counted(folder),
+        },
         summary=f"{len(checkpoints)} checkpoints, {result.tokens_trained:,} tokens trained",
     )
+
+
+def chat_options(recipe: Recipe) -> ChatOptions:
+    """Return how a recipe asks its model."""
+    return ChatOptions(recipe.chat_template, recipe.chat_template_kwargs, recipe.end_token, recipe.thinking)
+
+
+def _tell(context: Context, account: dict[str, Any]) -> None:
+    """Keeps what was counted of the samples, and says what a user has to know."""
+    from ringlite_cli.train.sft.samples import said
+
+    write_json(context.folder / SAMPLES, account)
+    for line in said(account):
+        context.console.say(f"  {line}")
+
+
+def _counted(folder: Path) -> dict[str, Any]:
+    return {name: value for name, value in read_json(folder / SAMPLES).items() if name != "shown"}
 
 
 class _Rows:
@@ -80,10 +119,24 @@ class _Rows:
 
 
 def faults(recipe: Recipe, name: str) -> list[str]:
-    """Trackers that are not known or not installed."""
+    """Trackers that are not known or not installed; a chat template that can't be read."""
     section = recipe.stages[name]
     assert isinstance(section, SftStage)
-    return tracker_faults(section.trl)
+    return [*tracker_faults(section.trl), *_template_faults(recipe.chat_template)]
+
+
+def _template_faults(template: str) -> list[str]:
+    try:
+        fault = template_fault(template_text(template)) if template else ""
+    except UserError as error:
+        return [f"chat_template: {error.what}; {error.hint}"]
+    return [f"chat_template: not a Jinja template ({fault})"] if fault else []
+
+
+def _files(context: Context) -> dict[str, Path]:
+    """The file that the chat template is read from, if it is one."""
+    template = context.recipe.chat_template
+    return {"chat_template": Path(template).expanduser()} if template and "{" not in template else {}
 
 
 STAGE = StageKind(
@@ -94,17 +147,19 @@ STAGE = StageKind(
         "base": "the model before SFT, HF folder",
         "policy": "the last checkpoint",
         "checkpoints": "the list of checkpoints",
+        "samples": "what was counted of the samples, and the first of them",
         "checkpoint-<step>": "a checkpoint, HF folder",
     },
     code=(
         "problems.py",
+        "chat",
         "models",
-        "c3po/attention.py",
-        "c3po/packing.py",
+        *(f"c3po/{name}.py" for name in ("attention", "packing", "row_path", "shrunk", "unpacked")),
         *(f"train/{name}" for name in ("base_model.py", "devices.py", "resume", "sft", "step_rows.py")),
         "stages/kinds/sft.py",
     ),
-    uses=("model", "prompt_suffix"),
+    uses=("model", "prompt_suffix", "chat_template", "chat_template_kwargs", "end_token", "thinking"),
+    files=_files,
     run=run,
     faults=faults,
 )

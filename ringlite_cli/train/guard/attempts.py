@@ -2,12 +2,14 @@
 
 import logging
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
 from ringlite_cli.freeing import give_back
 from ringlite_cli.recipe.guard import Guard
 from ringlite_cli.train.guard.history import History, RollBack
+from ringlite_cli.train.resume.agreed import read_by_one
 
 log = logging.getLogger(__name__)
 Trained = TypeVar("Trained")
@@ -27,10 +29,7 @@ def with_rollbacks(
             return train(history)
         except RollBack as caught:
             back = caught
-        if state.is_main_process:
-            history.roll_back(back, guard, updates)
-        state.wait_for_everyone()
-        history = History.read(folder)
+        history = read_by_one(partial(history.roll_back, back, guard, updates), state)
         at = history.rollbacks[-1].at
         log.warning(
             "back to step %d (rollback %d of %d), learning rate x %g, %d rollouts left out",

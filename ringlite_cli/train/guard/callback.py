@@ -64,6 +64,9 @@ class Guarding(TrainerCallback, ExportableState):
                 log.warning("step %d: %s (guard: %s)", step, alarm.words, alarm.action)
         if back := next((alarm for alarm in alarms if alarm.action == "rollback"), None):
             raise RollBack(back, self.good)
+        if broken := next((alarm for alarm in alarms if alarm.rule == "not_finite"), None):
+            hint = "the last checkpoint is sound; lower the learning rate or look at that step's rollouts"
+            raise Diverged(f"step {step}: {broken.words}", step, hint=hint)
         self._vouch(step)
         for alarm in alarms:
             self._note(alarm, state)

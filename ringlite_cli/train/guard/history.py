@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 
 from ringlite_cli.errors import Interrupted, WorkFailed
 from ringlite_cli.recipe.guard import Guard
+from ringlite_cli.runs import rollouts
 from ringlite_cli.runs.files import MetricsWriter, cut_jsonl, read_json, read_jsonl, write_json
 from ringlite_cli.train.guard.rules import Alarm
 from ringlite_cli.train.resume.checkpoints import drop_after, go_back_to, last_checkpoint, start_afresh
@@ -123,10 +124,12 @@ class History:
         history = History(self.folder, [*self.rollbacks, new])
         write_json(self.folder / STATE, {"rollbacks": [asdict(each) for each in history.rollbacks]})
         if found is None:
-            start_afresh(checkpoints, metrics, self.folder / "rollouts.jsonl")
+            start_afresh(checkpoints, metrics)
+            rollouts.forget(self.folder)
             shutil.rmtree(self.folder / "policy", ignore_errors=True)
         else:
-            go_back_to(at, metrics, self.folder / "rollouts.jsonl")
+            go_back_to(at, metrics)
+            rollouts.go_back_to(self.folder, at)
         return history
 
     def _discard(self, metrics: Path, at: int) -> None:

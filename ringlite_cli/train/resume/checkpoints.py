@@ -3,6 +3,7 @@
 transformers writes a checkpoint file by file, finds the last one by its name, and drops old ones by their time of
 change. Here a checkpoint counts when its seal is there, which is written last and lists every file; one that was cut
 short or damaged later is put aside with a warning, for the one before; and steps, not clocks, say which is older.
+Nothing is removed because it could not be read: a file system that fails for a moment costs a message, no checkpoint.
 """
 
 import hashlib
@@ -11,15 +12,18 @@ import logging
 import os
 import shutil
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from ringlite_cli.errors import UserError
+from ringlite_cli.errors import UserError, WorkFailed
 from ringlite_cli.runs.files import cut_jsonl, write_json
 
 SEAL = "ringlite_seal.json"
 KEPT = 2
 """Checkpoints kept where `save_total_limit` does not say."""
+UNSOUND, BEFORE = ".unsound", ".before"
+"""Behind the names of what was set aside: a damaged checkpoint, and the checkpoints of a run that was begun again."""
 _WHOLE = 64 << 20  # bytes up to which a file's digest is of all of it; beyond, of its two ends
 
 log = logging.getLogger(__name__)
@@ -59,20 +63,41 @@ def check_ranks(checkpoint: Path, ranks: int) -> None:
 
 
 def fault(checkpoint: Path) -> str:
-    """Why a checkpoint can't be gone on from; "" where it can."""
-    try:
-        files = json.loads((checkpoint / SEAL).read_text(encoding="utf-8"))["files"].items()
-        for name, (size, digest) in files:
-            file = checkpoint / name
-            if not file.is_file():
+    """Return why a checkpoint can't be gone on from; "" where it can.
+
+    Raises WorkFailed where the file system fails: whether the checkpoint is whole is then not known.
+    """
+    with _readable(checkpoint):
+        try:
+            sealed = (checkpoint / SEAL).read_bytes()
+        except FileNotFoundError:
+            return "it was not saved to its end"
+        try:
+            files = [(name, size, digest) for name, (size, digest) in json.loads(sealed)["files"].items()]
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            return f"its seal is damaged ({error})"
+        for name, size, digest in files:
+            try:
+                if (checkpoint / name).stat().st_size != size or _digest(checkpoint / name) != digest:
+                    return f"{name} is not what was saved"
+            except FileNotFoundError:
                 return f"{name} is missing"
-            if file.stat().st_size != size or _digest(file) != digest:
-                return f"{name} is not what was saved"
-    except FileNotFoundError:
-        return "it was not saved to its end"
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        return f"its seal can't be read ({error})"
     return ""
+
+
+@contextmanager
+def _readable(place: Path) -> Iterator[None]:
+    """Turn an error of the file system into a message; "not found" is an answer and passes."""
+    try:
+        yield
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise WorkFailed(
+            f"the checkpoints can't be read ({error.strerror or error})",
+            where=str(error.filename or place),
+            hint="nothing was removed; see to the disk or the mount, then give the same command again",
+        ) from None
 
 
 def last_checkpoint(folder: Path) -> tuple[Path, int] | None:
@@ -80,12 +105,13 @@ def last_checkpoint(folder: Path) -> tuple[Path, int] | None:
     return next(((path, step) for step, path in _newest_first(folder) if not fault(path)), None)
 
 
-def drop_unsound(folder: Path) -> None:
-    """Removes checkpoints that are not whole, each with a warning that says what is lost."""
+def set_unsound_aside(folder: Path) -> None:
+    """Rename checkpoints that are not whole to checkpoint-<step>.unsound, each with a warning that says why."""
     for step, path in _newest_first(folder):
         if why := fault(path):
-            log.warning("the checkpoint of step %d is left out: %s (%s)", step, why, path)
-            shutil.rmtree(path)
+            aside = _free_name(path.with_name(path.name + UNSOUND))
+            log.warning("the checkpoint of step %d is left out: %s (kept as %s)", step, why, aside)
+            path.rename(aside)
 
 
 def drop_old(folder: Path, keep: int, protected: int | None = None) -> None:
@@ -121,20 +147,57 @@ def go_back_to(step: int, *logs: Path) -> None:
 
 
 def start_afresh(checkpoints: Path, *logs: Path) -> None:
-    """Removes an earlier run's checkpoints and logs."""
-    if checkpoints.exists():
-        shutil.rmtree(checkpoints)
+    """Remove an earlier run's logs, and set its checkpoints aside as <folder>.before if there are any."""
+    with _readable(checkpoints):
+        if _holds_checkpoints(checkpoints):
+            aside = _free_name(checkpoints.with_name(checkpoints.name + BEFORE))
+            log.warning("starting afresh: the checkpoints that are there are kept as %s", aside)
+            checkpoints.rename(aside)
+        elif checkpoints.exists():
+            shutil.rmtree(checkpoints)
     for path in logs:
         path.unlink(missing_ok=True)
 
 
+def _holds_checkpoints(folder: Path) -> bool:
+    try:
+        return any(entry.name.startswith("checkpoint-") for entry in os.scandir(folder))
+    except FileNotFoundError:
+        return False
+
+
+def _free_name(path: Path) -> Path:
+    """Return the path, or with the first number behind it that no file or folder has."""
+    name, number = path, 1
+    while os.path.lexists(name):
+        number += 1
+        name = path.with_name(f"{path.name}-{number}")
+    return name
+
+
 def _newest_first(folder: Path) -> Iterator[tuple[int, Path]]:
-    found = [(path.name.rpartition("-")[2], path) for path in folder.glob("checkpoint-*") if path.is_dir()]
-    yield from sorted(((int(step), path) for step, path in found if step.isdecimal()), reverse=True)
+    found = []
+    with _readable(folder):
+        try:
+            entries = list(os.scandir(folder))
+        except FileNotFoundError:
+            return
+        for entry in entries:
+            step = entry.name.removeprefix("checkpoint-")
+            if step != entry.name and step.isdecimal() and entry.is_dir():
+                found.append((int(step), Path(entry.path)))
+    yield from sorted(found, reverse=True)
 
 
 def _files(checkpoint: Path) -> list[Path]:
-    return sorted(path for path in checkpoint.rglob("*") if path.is_file() and path.name != SEAL)
+    found: list[Path] = []
+    for folder, _, names in os.walk(checkpoint, onerror=_raise):
+        found += [Path(folder, name) for name in names if name != SEAL]
+    return sorted(found)
+
+
+def _raise(error: OSError) -> None:
+    raise error
 
 
 def _digest(file: Path) -> str:

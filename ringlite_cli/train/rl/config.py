@@ -15,7 +15,7 @@ from ringlite_cli.errors import RecipeErrors
 from ringlite_cli.recipe.algorithms import facts
 from ringlite_cli.recipe.batch_plan import BatchPlan, Scope
 from ringlite_cli.recipe.budget_schedule import BudgetSchedule, Kind
-from ringlite_cli.recipe.c3po import C3POSettings, Cut
+from ringlite_cli.recipe.c3po import C3POSettings, Cut, Packing
 from ringlite_cli.recipe.trl_rules import fixed_faults
 from ringlite_cli.train.devices import on_one_gpu
 
@@ -39,6 +39,7 @@ class C3POConfig(GRPOConfig):
     updates_per_rollout: int = 1
     row_tokens: int | None = None
     algorithm: str = "c3po"
+    packing: Packing = "auto"
     budget_schedule: Kind = "constant"
     token_budget_end: int | None = None
     budget_steps: int = 0

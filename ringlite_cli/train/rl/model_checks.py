@@ -4,13 +4,14 @@ from typing import Any
 
 import torch
 
-from ringlite_cli.c3po.packing import base_causal_lm, check_packing_is_isolated, evaluating, use_packed_attention
+from ringlite_cli.c3po.packing import base_causal_lm, evaluating
 from ringlite_cli.c3po.router import (
     check_router_is_trained,
     check_router_is_visible,
     check_router_learns,
     router_parameters,
 )
+from ringlite_cli.c3po.row_path import choose_path, take_path
 from ringlite_cli.errors import UserError
 
 FUSED_TOLERANCE = 0.05
@@ -24,12 +25,15 @@ def probe(trainer: Any, *, router_on: bool) -> bool:
     """
     sharded = trainer.is_fsdp_enabled or trainer.is_deepspeed_enabled
     with trainer.accelerator.autocast():
-        if (trainer.args.model_init_kwargs or {}).get("attn_implementation"):
-            check_packing_is_isolated(trainer.model)
-        else:
-            attention = use_packed_attention(trainer.model)
-            if trainer.ref_model is not None:
-                base_causal_lm(trainer.accelerator.unwrap_model(trainer.ref_model)).set_attn_implementation(attention)
+        path = choose_path(
+            trainer.model,
+            packing=trainer.args.packing,
+            keep_attention=bool((trainer.args.model_init_kwargs or {}).get("attn_implementation")),
+            one_batch=sharded,
+        )
+        trainer.row_path = path
+        if trainer.ref_model is not None:
+            take_path(trainer.accelerator.unwrap_model(trainer.ref_model), path, one_batch=sharded)
         check_fused_head(trainer.model, trainer.temperature)
         if router_on:
             check_router_is_visible(trainer.model, trainer.tap)

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from ringlite_cli.c3po.memory import RowLayout, choose_layout, training_bytes
+from ringlite_cli.chat.rendering import prompt_text
 from ringlite_cli.recipe.batch_plan import CPU_ROW_TOKENS
 from ringlite_cli.recipe.trl_fields import trl_default
 from ringlite_cli.train.engine.start import check_memory
@@ -23,7 +24,7 @@ def mean_prompt_tokens(tokenizer: Any, prompts: Sequence[Any]) -> float:
 
 
 def _as_texts(tokenizer: Any, conversations: Sequence[Any]) -> list[str]:
-    return list(tokenizer.apply_chat_template(conversations, add_generation_prompt=True, tokenize=False))
+    return [prompt_text(tokenizer, conversation) for conversation in conversations]
 
 
 def row_layout(

@@ -4,6 +4,7 @@ import os
 import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from copy import copy
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -14,18 +15,30 @@ from typing import Any
 from ringlite_cli.errors import Diverged, UserError
 from ringlite_cli.freeing import import_apart
 from ringlite_cli.models import register
+from ringlite_cli.models.adapters import merged
+from ringlite_cli.models.generation import FILE as GENERATION
 from ringlite_cli.own_code import is_own, load
 from ringlite_cli.problems import DEFAULT_SUFFIX, VERDICT_REVISION, Problem, Verify, chat_messages
 from ringlite_cli.recipe.c3po import RlSettings, starts_server
 from ringlite_cli.recipe.guard import Guard
+from ringlite_cli.runs import rollouts
 from ringlite_cli.runs.catalogue.own import write_own
 from ringlite_cli.runs.files import MetricsWriter, read_jsonl
+from ringlite_cli.runs.rollouts import RolloutWriter
 from ringlite_cli.thoughts import tags_of
-from ringlite_cli.train.base_model import compute_dtype, is_mixture
+from ringlite_cli.train.base_model import compute_dtype, is_mixture, written_dtype
 from ringlite_cli.train.engine.start import Watch, end_generation, generation_for, phase_stats
 from ringlite_cli.train.guard.attempts import with_rollbacks
 from ringlite_cli.train.guard.history import History
-from ringlite_cli.train.resume.checkpoints import check_ranks, drop_unsound, go_back_to, last_checkpoint, start_afresh
+from ringlite_cli.train.resume.agreed import read_by_one
+from ringlite_cli.train.resume.checkpoints import (
+    check_ranks,
+    go_back_to,
+    last_checkpoint,
+    set_unsound_aside,
+    start_afresh,
+)
+from ringlite_cli.train.rl.context import check_context
 from ringlite_cli.train.rl.measures import own_metrics
 from ringlite_cli.train.rl.opened_thoughts import opened_by_template
 from ringlite_cli.train.rl.prompts import DifficultySource, PromptSource, draw_prompts, own_source
@@ -37,13 +50,17 @@ Row = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class RlResult:
-    """Where the policy is, and the tokens of all its steps (of earlier, interrupted runs too)."""
+    """Where the policy is, and the tokens of all its steps (of earlier, interrupted runs too).
+
+    packing: how the samples of rows were run, in words.
+    """
 
     policy: Path
     steps: int
     tokens_trained: int
     tokens_generated: int
     tokens_dropped: int
+    packing: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,8 +102,6 @@ def run_rl(
     With resume, a run that was stopped goes on from its last checkpoint and ends with the same weights.
     Raises UserError for input that cannot work, WorkFailed where it did not, Interrupted after Ctrl-C or SIGTERM.
     """
-    from accelerate import PartialState
-
     world_size = int(os.environ.get("WORLD_SIZE", "1"))
     settings.check(world_size=world_size)
     problems = _with_unique_ids(problems)
@@ -111,9 +126,11 @@ def run_rl(
     if args.process_index == 0:
         write_own(out, own)
     guard, updates = settings.guard or Guard(), settings.updates_per_rollout
+    from accelerate import PartialState
+
     trainer = with_rollbacks(partial(run.attempt, args), out, guard, updates, PartialState())
-    _save_policy(trainer, tokenizer, out / "policy", run.model.dtype)
-    return _result(out, read_jsonl(run.metrics))
+    _save_policy(trainer, tokenizer, out / "policy", policy, written_dtype(policy, asked.dtype))
+    return _result(out, read_jsonl(run.metrics), str(trainer.row_path))
 
 
 @dataclass(frozen=True)
@@ -156,6 +173,8 @@ class _Run:
     def config(self, world_size: int) -> Any:
         """Resolve the batch with the prompts' mean length and the device's memory; return the trainer's config."""
         settings = self.settings
+        asked = {problem.id: self.as_row(problem)["prompt"] for problem in self.problems}
+        check_context(self.policy, self.tokenizer, asked, settings.trl, settings.max_completion_length)
         prompts = [self.as_row(problem)["prompt"] for problem in self.draw(self.rollouts)]
         mean_prompt = mean_prompt_tokens(self.tokenizer, prompts)
         layout = row_layout(
@@ -180,17 +199,19 @@ class _Run:
 
     def attempt(self, args: Any, history: History) -> Any:
         """Train from the last checkpoint, or from the start, to the end; return the trainer."""
+        from accelerate import PartialState
+
         settings, own = self.settings, copy(args)
         rows = self._rows(history)
-        with own.main_process_first(local=False):  # one rank puts the folder in order, the others find it so
-            if own.process_index == 0:
-                resume = self.resume or history.attempt > 0
-                _prepare_folder(history, resume, settings.steps, settings.updates_per_rollout)
-        found = last_checkpoint(self.checkpoints)
-        if found:
-            check_ranks(found[0], own.world_size)
-        rollouts = self.out / "rollouts.jsonl"
-        with MetricsWriter(self.metrics) as metrics_file, MetricsWriter(rollouts) as rollouts_file:
+        resume = self.resume or history.attempt > 0
+        prepare = partial(
+            _prepare_folder, history, resume, settings.steps, settings.updates_per_rollout, own.world_size
+        )
+        found = read_by_one(prepare, PartialState())
+        with (
+            self._log(MetricsWriter, self.metrics) as metrics_file,
+            self._log(RolloutWriter, self.out) as rollouts_file,
+        ):
             with generation_for(own, self._watch()):
                 trainer = self._trainer(own, rows, rollouts_file)
             guarding = self._guarding(trainer, history)
@@ -199,6 +220,12 @@ class _Run:
             finally:
                 end_generation(trainer)
         return trainer
+
+    def _log(self, writer: Callable[[Path], Any], place: Path) -> Any:
+        """A log that the main rank writes; other ranks open nothing, for a second process would cut what it writes."""
+        from accelerate import PartialState
+
+        return writer(place) if PartialState().is_main_process else nullcontext(None)
 
     def _rows(self, history: History) -> list[Row]:
         updates = self.settings.updates_per_rollout
@@ -232,15 +259,16 @@ class _Run:
         named = self.settings.rollout_func
         return self.hooks.rollout_func or (load(named, calls=True) if named else None)
 
-    def _trainer(self, args: Any, rows: list[Row], rollouts_file: MetricsWriter) -> Any:
+    def _trainer(self, args: Any, rows: list[Row], rollouts_file: RolloutWriter | None) -> Any:
         from datasets import Dataset
         from transformers import PrinterCallback
 
         from ringlite_cli.train.rl.reward import VerifiedReward
 
-        opened = opened_by_template(self.tokenizer, args.chat_template_kwargs or {}, tags_of(self.verify))
+        opened = opened_by_template(self.tokenizer, tags_of(self.verify))
 
         def log_rollout(made: list[Row]) -> None:
+            assert rollouts_file is not None  # the main rank alone is given rollouts
             rollouts_file.extend(row | {"thought_opened": opened, "revision": VERDICT_REVISION} for row in made)
 
         os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")  # TRL would send some when it starts
@@ -259,20 +287,23 @@ class _Run:
         return trainer
 
 
-def _prepare_folder(history: History, resume: bool, steps: int, updates_per_rollout: int) -> None:
-    """Takes the logs back to the last whole checkpoint, or removes an earlier run altogether.
+def _prepare_folder(
+    history: History, resume: bool, steps: int, updates_per_rollout: int, ranks: int
+) -> tuple[Path, int] | None:
+    """Take the logs back to the last whole checkpoint, and return it; or set an earlier run aside, and return None.
 
-    Raises UserError where that checkpoint is past the last step: nothing would be trained.
+    Raises UserError where that checkpoint is past the last step, for nothing would be trained, or of other ranks.
     """
     folder = history.folder
-    checkpoints, metrics, rollouts = folder / "checkpoints", folder / "metrics.jsonl", folder / "rollouts.jsonl"
+    checkpoints, metrics = folder / "checkpoints", folder / "metrics.jsonl"
     checkpoints.mkdir(parents=True, exist_ok=True)
-    drop_unsound(checkpoints)
+    set_unsound_aside(checkpoints)
     found = last_checkpoint(checkpoints) if resume else None
     if found is None:
-        start_afresh(checkpoints, metrics, rollouts)
+        start_afresh(checkpoints, metrics)
+        rollouts.forget(folder)
         history.go_on_from(0)
-        return
+        return None
     path, step = found
     if step > steps:
         raise UserError(
@@ -280,9 +311,11 @@ def _prepare_folder(history: History, resume: bool, steps: int, updates_per_roll
             where=str(path),
             hint="give more steps, or start afresh (--fresh)",
         )
+    check_ranks(path, ranks)
     history.go_on_from(step)
     go_back_to(step, metrics)
-    go_back_to(-(-step // updates_per_rollout) * updates_per_rollout, rollouts)  # logged when planned
+    rollouts.go_back_to(folder, -(-step // updates_per_rollout) * updates_per_rollout)  # logged when planned
+    return found
 
 
 def _with_unique_ids(problems: Sequence[Problem]) -> Sequence[Problem]:
@@ -312,7 +345,7 @@ def _load_tokenizer(policy: Path) -> Any:
 
 def _train(
     trainer: Any,
-    metrics: MetricsWriter,
+    metrics: MetricsWriter | None,
     on_step: Callable[[Row], None] | None,
     checkpoint: str | None,
     guarding: Any,
@@ -341,6 +374,7 @@ def _train(
         }
 
     def write(row: Row) -> None:
+        assert metrics is not None  # the main rank alone writes rows
         metrics.append(row)
         if on_step is not None:
             on_step(row)
@@ -360,17 +394,18 @@ def _train(
     keeper.raise_if_idle(trainer.state, trainer.args.max_steps)
 
 
-def _save_policy(trainer: Any, tokenizer: Any, folder: Path, dtype: str) -> None:
+def _save_policy(trainer: Any, tokenizer: Any, folder: Path, before: Path, dtype: str) -> None:
     """Writes the weights beside their place first, so that `policy` is whole or not there.
 
-    An adapter is merged first, and weights that were trained in float32 are rounded to the recipe's dtype.
+    An adapter is merged first, and weights that were trained in float32 are rounded to the recipe's dtype. The settings
+    for drawing tokens are those of the policy before, from which RL has kept the model.
     """
     import torch
 
     if hasattr(trainer.model, "merge_and_unload"):
-        trainer.model = trainer.model.merge_and_unload()
-    if dtype == "bfloat16" and not (trainer.is_fsdp_enabled or trainer.is_deepspeed_enabled):
-        trainer.model.to(torch.bfloat16)
+        trainer.model = merged(trainer.model)
+    if dtype != "float32" and not (trainer.is_fsdp_enabled or trainer.is_deepspeed_enabled):
+        trainer.model.to(getattr(torch, dtype))
     partial = folder.with_name(folder.name + ".partial")
     if trainer.accelerator.is_main_process and partial.exists():
         shutil.rmtree(partial)
@@ -379,12 +414,14 @@ def _save_policy(trainer: Any, tokenizer: Any, folder: Path, dtype: str) -> None
     if trainer.accelerator.is_main_process:
         tokenizer.save_pretrained(partial)
         (partial / "training_args.bin").unlink(missing_ok=True)
+        if (Path(before) / GENERATION).is_file():
+            shutil.copyfile(Path(before) / GENERATION, partial / GENERATION)
         if folder.exists():
             shutil.rmtree(folder)
         partial.replace(folder)
     trainer.accelerator.wait_for_everyone()
 
 
-def _result(out_dir: Path, rows: Sequence[Row]) -> RlResult:
+def _result(out_dir: Path, rows: Sequence[Row], packing: str) -> RlResult:
     totals = {name: sum(row[name] for row in rows) for name in ("tokens_trained", "tokens_generated", "tokens_dropped")}
-    return RlResult(policy=out_dir / "policy", steps=len(rows), **totals)
+    return RlResult(policy=out_dir / "policy", steps=len(rows), packing=packing, **totals)

@@ -44,12 +44,14 @@ class StepNumbers:
     def close(self, update: Update, *, router_losses: bool) -> Row:
         """The update's own numbers with those of its passes over all ranks."""
         assert self._sums is not None
-        *totals, tokens, balance, z = self._accelerator.reduce(self._sums, reduction="sum").tolist()
+        sampled = self._sums.new_tensor([any("sampling_log_probs" in row for row in update.rows)])  # on this rank
+        sums = self._accelerator.reduce(torch.cat([self._sums, sampled]), reduction="sum")
+        *totals, tokens, balance, z, engine_told = sums.tolist()
         self._sums = None
         per_token = {
             name: total / max(tokens, 1.0) for name, total in zip((*PER_TOKEN, *self._own), totals, strict=True)
         }
-        if not any("sampling_log_probs" in row for row in update.rows):
+        if not engine_told:  # all ranks agree: the guard decides by these numbers on each
             del per_token["engine_mismatch"]
         numbers = update.stats | per_token
         if self._health is not None:

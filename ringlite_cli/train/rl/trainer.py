@@ -34,11 +34,16 @@ from trl.trainer.utils import use_adapter
 from ringlite_cli.c3po.algorithms import algorithm_of
 from ringlite_cli.c3po.budget import Pick, informative_groups
 from ringlite_cli.c3po.loss import token_losses
-from ringlite_cli.c3po.packing import IGNORED, forward_inputs, sample_of_token
+from ringlite_cli.c3po.packing import IGNORED, base_causal_lm, forward_inputs, sample_of_token
 from ringlite_cli.c3po.router import RouterTap, router_parameters
+from ringlite_cli.c3po.row_path import RowPath
 from ringlite_cli.c3po.schedule import Budget
+from ringlite_cli.chat.rendering import prompt_ids
+from ringlite_cli.chat.responses import response_texts
 from ringlite_cli.errors import Diverged, UserError
 from ringlite_cli.models import register
+from ringlite_cli.models.generation import only_ends
+from ringlite_cli.train.finite import FiniteGradients
 from ringlite_cli.train.resume.checkpoints import load_weights
 from ringlite_cli.train.rl.config import C3POConfig
 from ringlite_cli.train.rl.model_checks import probe
@@ -57,7 +62,7 @@ log = logging.getLogger(__name__)
 Row = dict[str, Any]
 
 
-class C3POTrainer(GRPOTrainer):
+class C3POTrainer(FiniteGradients, GRPOTrainer):
     """See the top of this file. `on_rollout(rows)` gets every response of a rollout, on the main rank."""
 
     _tag_names: ClassVar = ["trl", "c3po"]
@@ -101,11 +106,16 @@ class C3POTrainer(GRPOTrainer):
         if hasattr(self.model.config.get_text_config(), "output_router_logits"):
             self.model.config.get_text_config().output_router_logits = False
 
+        # transformers would fill in whatever the folder sets: beams, penalties, suppressed tokens ...
+        lm = base_causal_lm(self.model)
+        lm.generation_config = only_ends(lm.generation_config)
+
         self.on_rollout, self.prompts = on_rollout, prompts
         self.budget = Budget(args.schedule)
         self.algorithm = algorithm_of(args.algorithm)
         self.add_callback(RunState(self.budget, prompts))
         self.add_callback(PendingUpdates(self))
+        self.row_path: RowPath | None = None  # how packed rows are run, once the probe has found out
         self.resumed_from: Path | None = None
         self.step_stats: Row = {}
         self._seconds = {"rollout": 0.0, "reward": 0.0}
@@ -207,6 +217,25 @@ class C3POTrainer(GRPOTrainer):
                 hint="the last checkpoint may be sound; lower the learning rate",
             ) from None
         return batch, self._recorder.finish(batch["advantages"])
+
+    def _tokenize_prompts(self, prompts: list[Any]) -> Any:
+        """Conversations become tokens as in all other stages."""
+        if isinstance(prompts[0], str) or self.tools or self.environment_factories is not None or self._is_vlm:
+            return super()._tokenize_prompts(prompts)
+        known: dict[str, list[int]] = {}  # a prompt is asked several times
+        for each in prompts:
+            key = str(each)
+            if key not in known:
+                known[key] = prompt_ids(self.processing_class, each)
+        return [known[str(each)] for each in prompts], None, {}
+
+    def _generate(self, prompts: list[Any]) -> Any:
+        """TRL leaves special tokens out of a response; one that ends a thought has to stay for the reward to see."""
+        generated = list(super()._generate(prompts))
+        if not isinstance(prompts[0], str) and not self.tools:
+            texts = response_texts(self.processing_class, generated[1])
+            generated[3] = [[{"role": "assistant", "content": text}] for text in texts]
+        return tuple(generated)
 
     def _calculate_rewards(self, inputs: Any, prompts: Any, completions: Any, completion_ids_list: Any) -> Tensor:
         started = time.perf_counter()

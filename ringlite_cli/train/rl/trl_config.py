@@ -53,10 +53,14 @@ def rl_config(
         defaults["liger_kernel_config"] = {"cross_entropy": False, "fused_linear_cross_entropy": False}
         if mixture:  # its kernels for experts are tuned anew in every process, for minutes
             defaults["liger_kernel_config"]["swiglu"] = False
+    drawing = {}
+    if trl.get("use_vllm"):  # what a server would take from the folder's generation_config.json, and TRL does not send
+        plain = {"presence_penalty": 0.0, "frequency_penalty": 0.0}
+        drawing = {"generation_kwargs": plain | (trl.get("generation_kwargs") or {})}
     ours = {name: getattr(settings, name) for name in C3POSettings.model_fields}
     run = {"output_dir": output_dir, "seed": seed, "model_init_kwargs": model_kwargs}
     # The data set stands in drawing order, and TRL keeps it
-    return C3POConfig(**(defaults | dict(trl) | plan.trl_fields | ours | run | {"shuffle_dataset": False}))
+    return C3POConfig(**(defaults | dict(trl) | drawing | plan.trl_fields | ours | run | {"shuffle_dataset": False}))
 
 
 def lora_config(lora: Lora | None) -> Any:

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+from ringlite_cli.chat.responses import response_texts
 from ringlite_cli.train.rl.reward import VerifiedReward
 
 
@@ -21,7 +22,7 @@ def verified_ahead(trainer: Any, asked: Sequence[Mapping[str, Any]]) -> Iterator
     assert generation is not None
 
     def on_response(place: int, tokens: list[int]) -> None:
-        (text,) = trainer.processing_class.batch_decode([tokens], skip_special_tokens=True)
+        (text,) = response_texts(trainer.processing_class, [tokens])
         reward.ahead(str(asked[place].get("problem_id", "")), text)
 
     generation.on_response = on_response

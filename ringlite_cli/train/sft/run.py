@@ -1,29 +1,43 @@
 """Long-CoT SFT (§4.2) by TRL's SFTTrainer: packed rows, loss on the responses only, checkpoints to choose among.
 
 How this differs from a bare SFTTrainer:
-1. Packing never lets a sample see its neighbours in a row. TRL's `bfd` packing drops the attention mask and restarts
-   position ids at every sample, from which transformers builds a block-diagonal mask ("wrapped" packing has no such
-   borders and is refused).
+1. Packing never lets a sample see its neighbours in a row; a model that would is run sample by sample. TRL's `bfd`
+   packing drops the attention mask and restarts position ids at every sample, from which transformers builds a
+   block-diagonal mask ("wrapped" packing has no such borders and is refused).
 2. Tokens that carry loss are counted over the whole run, also across an interruption: the x axis of checkpoint
    selection, and the SFT side of the token account.
 3. Checkpoints for later stages are plain Hugging Face folders, apart from the trainer's own, which hold the optimizer.
 """
 
 import math
-import random
+import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ringlite_cli.chat.thinking import Thinking
+from ringlite_cli.chat.training import SampleMaker
 from ringlite_cli.errors import UserError, WorkFailed
 from ringlite_cli.freeing import import_apart
 from ringlite_cli.models import register
-from ringlite_cli.problems import Problem, chat_messages
+from ringlite_cli.problems import Problem
+from ringlite_cli.recipe.c3po import Packing
+from ringlite_cli.recipe.trl_fields import trl_default
 from ringlite_cli.runs.files import read_json, write_json
-from ringlite_cli.train.base_model import compute_dtype, save_plain
+from ringlite_cli.train.base_model import compute_dtype, context_of, save_plain, written_dtype
 from ringlite_cli.train.devices import on_one_gpu
-from ringlite_cli.train.resume.checkpoints import check_ranks, drop_unsound, last_checkpoint, load_weights
+from ringlite_cli.train.finite import FiniteGradients
+from ringlite_cli.train.resume.agreed import read_by_one
+from ringlite_cli.train.resume.checkpoints import (
+    check_ranks,
+    last_checkpoint,
+    load_weights,
+    set_unsound_aside,
+    start_afresh,
+)
+from ringlite_cli.train.sft.samples import Limits, Samples, as_dataset, check_rows, make_samples
 from ringlite_cli.whole import remove, whole
 
 if TYPE_CHECKING:
@@ -37,12 +51,16 @@ _STATE = "ringlite_tokens.json"
 
 @dataclass(frozen=True)
 class SftResult:
-    """checkpoints: the rows of checkpoints.json, in order of training. tokens_trained: tokens that carried loss."""
+    """checkpoints: the rows of checkpoints.json, in order of training. tokens_trained: tokens that carried loss.
+
+    packing: how the samples of rows were run, in words.
+    """
 
     checkpoints: list[dict[str, Any]]
     tokens_trained: int
     steps: int
     finished: bool
+    packing: str = ""
 
 
 def run_sft(
@@ -57,13 +75,21 @@ def run_sft(
     dtype: str | None = None,
     attn_implementation: str | None = None,
     trust_remote_code: bool = False,
+    packing: Packing = "auto",
     resume: bool = True,
     on_step: OnStep | None = None,
     callbacks: Sequence[Any] = (),
+    thinking: Thinking = "auto",
+    truncate: bool = False,
+    max_left_out: float = 0.1,
+    on_samples: Callable[[dict[str, Any]], None] | None = None,
 ) -> SftResult:
     """Trains `base` on the problems' traces; writes `checkpoints/` and `checkpoints.json` under `out_dir`.
 
-    trl: fields of SFTConfig. Ours, unless given: packed, loss on responses only, cosine with warm-up, no truncation.
+    trl: fields of SFTConfig. Ours, unless given: packed, loss on responses only, cosine with warm-up. Samples longer
+        than its max_length, by default the model's context, are left out; or cut, with `truncate`.
+    thinking: what is done with plain traces (ringlite_cli.chat.thinking).   max_left_out: share that may be left out.
+    on_samples: gets what was counted of the samples, before training.
     on_step: gets each metrics row. callbacks: further transformers callbacks, for example one that stops the run; the
         result then says finished=False, and the same call goes on where it stopped.
     resume: go on from the last saved step of an interrupted run in `out_dir`.
@@ -74,11 +100,19 @@ def run_sft(
     from ringlite_cli.train.resume.keeper import Keeper
 
     out_dir = Path(out_dir)
-    rows = _rows(problems, prompt_suffix or {}, seed)
-    dtype = compute_dtype(base, dtype)
-    args = _config({"bf16": dtype == "bfloat16", **trl}, out_dir / "trainer", seed)
-    trainer = _trainer(base, rows, args, attn_implementation, trust_remote_code)
-    trainer.saved_dtype = dtype
+    tokenizer = _tokenizer(base, trust_remote_code)
+    limits = Limits(context_of(base, trust_remote_code), trl.get("max_length"), truncate, max_left_out)
+    samples = make_samples(problems, SampleMaker(tokenizer, prompt_suffix or {}, thinking), limits, seed)
+    computed = compute_dtype(base, dtype)
+    lengths = {"max_length": _length_of_rows(limits.max_length, samples)}
+    args = _config({"bf16": computed == "bfloat16", **trl, **lengths}, out_dir / "trainer", seed)
+    rows = as_dataset(samples, loss_on_prompts=not args.completion_only_loss)
+    trainer = _trainer(base, rows, args, attn_implementation, trust_remote_code, packing)
+    check_rows(trainer.train_dataset, samples)
+    if on_samples and args.process_index == 0:
+        on_samples(samples.account(limits))
+    trainer.saved_dtype = written_dtype(base, dtype)
+    how = str(trainer.row_path or "padded batches")
     total = _total_steps(trainer)
     recorder = _recorder(trainer, out_dir, _planned(trainer, total, checkpoints_per_epoch), on_step)
     trainer.remove_callback(PrinterCallback)
@@ -86,42 +120,33 @@ def run_sft(
         trainer.add_callback(callback)
     trainer.add_callback(Keeper(trainer))
     if resume and (kept := _all_kept(out_dir, total)):
-        return SftResult(kept, kept[-1]["tokens_trained"], total, True)
-    with args.main_process_first(local=False):
-        if args.process_index == 0:
-            drop_unsound(out_dir / "trainer")
-            if not resume or last_checkpoint(out_dir / "trainer") is None:
-                for name in ("trainer", "checkpoints", "checkpoints.json"):
-                    remove(out_dir / name)
-    last = last_checkpoint(out_dir / "trainer")
-    if last:
-        check_ranks(last[0], args.world_size)
+        return SftResult(kept, kept[-1]["tokens_trained"], total, True, how)
+    last = read_by_one(partial(_prepare_folder, out_dir, resume, args.world_size), trainer.accelerator.state)
     trainer.train(resume_from_checkpoint=str(last[0]) if last else None)
     trainer.accelerator.wait_for_everyone()
     steps = int(trainer.state.global_step)
     checkpoints = read_json(out_dir / "checkpoints.json") if (out_dir / "checkpoints.json").exists() else []
     if steps >= total and args.process_index == 0:
         remove(out_dir / "trainer")
-    return SftResult(checkpoints, int(trainer.loss_tokens), steps, steps >= total)
+    return SftResult(checkpoints, int(trainer.loss_tokens), steps, steps >= total, how)
 
 
-def _rows(problems: Sequence[Problem], suffix: Mapping[str, str], seed: int) -> "Dataset":
-    """TRL's prompt-completion rows, in chat form and in a seeded order.
+def _prepare_folder(out_dir: Path, resume: bool, ranks: int) -> tuple[Path, int] | None:
+    """Return the last whole checkpoint with its step; None, with an earlier run set aside, where there is none."""
+    set_unsound_aside(out_dir / "trainer")
+    last = last_checkpoint(out_dir / "trainer") if resume else None
+    if last is None:
+        for name in ("trainer", "checkpoints"):
+            start_afresh(out_dir / name)
+        remove(out_dir / "checkpoints.json")
+    else:
+        check_ranks(last[0], ranks)
+    return last
 
-    TRL packs rows that stand near each other, longest first: in the order of the data set, one packed row would hold
-    one domain and one length, and a step would see little else.
-    """
-    from datasets import Dataset
 
-    rows = [
-        {"prompt": chat_messages(p, suffix), "completion": [{"role": "assistant", "content": p.trace}]}
-        for p in problems
-        if p.trace
-    ]
-    if not rows:
-        raise UserError("no problem has a worked trace to train on", where="sft.data", hint="name a set with traces")
-    random.Random(seed).shuffle(rows)
-    return Dataset.from_list(rows)
+def _length_of_rows(asked: int | None, samples: Samples) -> int:
+    """The length of packed rows: the recipe's max_length, else TRL's default or the longest sample."""
+    return asked or max(int(trl_default("SFTConfig", "max_length")), samples.longest_kept)
 
 
 def _config(trl: Mapping[str, Any], folder: Path, seed: int) -> Any:
@@ -160,30 +185,51 @@ def _config(trl: Mapping[str, Any], folder: Path, seed: int) -> Any:
 
 
 def _trainer(
-    base: Path, rows: "Dataset", args: Any, attn_implementation: str | None = None, trust: bool = False
+    base: Path,
+    rows: "Dataset",
+    args: Any,
+    attn_implementation: str | None = None,
+    trust: bool = False,
+    packing: Packing = "auto",
 ) -> "SFTTrainer":
     import torch
-    from transformers import AutoModelForCausalLM, AutoTokenizer
+    from transformers import AutoModelForCausalLM
     from transformers.utils import logging
 
-    from ringlite_cli.c3po.packing import use_packed_attention
+    from ringlite_cli.c3po.row_path import choose_path
 
     register()
     logging.disable_progress_bar()
-    tokenizer = AutoTokenizer.from_pretrained(str(base), trust_remote_code=trust)
+    tokenizer = _tokenizer(base, trust)
     model = AutoModelForCausalLM.from_pretrained(
         str(base),
         dtype=torch.float32,
         attn_implementation=attn_implementation,
         trust_remote_code=trust,
     )
-    if not attn_implementation and _packs(args):
-        use_packed_attention(model)
-    return _counting_trainer()(model=model, args=args, train_dataset=rows, processing_class=tokenizer)
+    path = None
+    if _packs(args):
+        path = choose_path(
+            model, packing=packing, keep_attention=bool(attn_implementation), one_batch=_is_sharded(args)
+        )
+    trainer = _counting_trainer()(model=model, args=args, train_dataset=rows, processing_class=tokenizer)
+    trainer.row_path = path
+    return trainer
+
+
+def _tokenizer(base: Path, trust: bool) -> Any:
+    from transformers import AutoTokenizer
+
+    register()
+    return AutoTokenizer.from_pretrained(str(base), trust_remote_code=trust)
 
 
 def _packs(args: Any) -> bool:
     return bool(args.padding_free or (args.packing and args.packing_strategy != "wrapped"))
+
+
+def _is_sharded(args: Any) -> bool:
+    return bool(args.fsdp or args.deepspeed or "ACCELERATE_USE_FSDP" in os.environ)
 
 
 def _counting_trainer() -> type["SFTTrainer"]:
@@ -191,9 +237,10 @@ def _counting_trainer() -> type["SFTTrainer"]:
     import_apart("trl.trainer.sft_trainer")
     from trl import SFTTrainer
 
-    class CountingSFTTrainer(SFTTrainer):
+    class CountingSFTTrainer(FiniteGradients, SFTTrainer):
         loss_tokens = 0  # over all ranks and all steps of the run
         saved_dtype: str | None = None  # of the checkpoints for later stages
+        row_path: Any = None  # how rows are run; None where TRL pads batches itself
 
         def compute_loss(self, model: Any, inputs: dict[str, Any], *args: Any, **kwargs: Any) -> Any:
             if model.training:

@@ -3,6 +3,8 @@
 import os
 import shutil
 import signal
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -27,9 +29,10 @@ golden mixture's weights are large: rounding alone makes 0.06 to 0.07 on a CPU t
 @with_vllm
 @pytest.mark.parametrize("architecture", ["llama", "qwen2_moe", "qwen3_moe", "ernie4_5_moe", "bailing_moe"])
 def test_the_engine_follows_every_sync(architecture: str, tmp_path: Path) -> None:
-    rows = train(
-        _policy(architecture, tmp_path / "policy"), tmp_path / "run", sync_tolerance=DRIFT.get(architecture, 0.05)
-    )
+    """In a process of its own: with torch 2.11 a second engine in one process fails while it captures CUDA graphs."""
+    policy, limit = _policy(architecture, tmp_path / "policy"), DRIFT.get(architecture, 0.05)
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as process:
+        rows = process.submit(train, policy, tmp_path / "run", sync_tolerance=limit).result()
     print(architecture, [row["engine_drift"] for row in rows])
     assert [row["step"] for row in rows] == [1, 2, 3]
     assert all(row["sync_seconds"] > 0 for row in rows)

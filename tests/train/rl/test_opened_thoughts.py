@@ -7,6 +7,7 @@ import trl as trl_package
 from rl_runs import rl, verify
 from tiny_lm import save_policy, tiny_tokenizer
 
+from ringlite_cli.chat.templates import with_defaults
 from ringlite_cli.runs.files import read_jsonl
 from ringlite_cli.train.rl.opened_thoughts import opened_by_template
 
@@ -24,17 +25,21 @@ def with_template(tokenizer, name):
         ("deepseek_r1_distill.jinja", {}, "<think>"),
         ("qwen3.jinja", {}, ""),
         ("qwen3.jinja", {"enable_thinking": False}, ""),  # an empty thought, closed
+        ("qwen3_6.jinja", {}, "<think>"),
+        ("qwen3_6.jinja", {"enable_thinking": False}, ""),
         ("qwen2_5.jinja", {}, ""),
     ],
 )
 def test_the_template_tells_whether_a_thought_is_open(name, options, opened):
-    assert opened_by_template(with_template(tiny_tokenizer(), name), options) == opened
+    tokenizer = with_template(tiny_tokenizer(), name)
+    tokenizer.chat_template = with_defaults(tokenizer.chat_template, options)
+    assert opened_by_template(tokenizer) == opened
 
 
-def test_a_thought_whose_end_is_a_special_token_cannot_be_told():
+def test_a_thought_whose_tags_are_special_tokens_is_open_too():
     tokenizer = with_template(tiny_tokenizer(), "deepseek_r1_distill.jinja")
-    tokenizer.add_special_tokens({"additional_special_tokens": ["</think>"]})
-    assert opened_by_template(tokenizer, {}) == ""
+    tokenizer.add_special_tokens({"additional_special_tokens": ["<think>", "</think>"]})
+    assert opened_by_template(tokenizer) == "<think>"
 
 
 @pytest.mark.slow

@@ -355,10 +355,16 @@ def test_a_router_coefficient_on_a_dense_model_is_refused(tmp_path):
     assert rl(dense, tmp_path / "out", steps=1, router_balance_coef=0.0, router_z_loss_coef=0.0).steps == 1
 
 
-def test_a_model_that_packing_leaks_through_is_refused(tmp_path):
-    leaky = save_policy(tmp_path / "leaky", "bloom", n_layer=2, n_head=4)
-    with pytest.raises(UserError, match="BloomForCausalLM lets packed samples see each other"):
-        rl(leaky, tmp_path / "out", router_balance_coef=0.0, router_z_loss_coef=0.0)
+@pytest.mark.parametrize(
+    ("architecture", "fields"),
+    [("bloom", {"n_layer": 2, "n_head": 4}), ("lfm2", {"layer_types": ["conv", "full_attention"]})],
+)
+def test_a_model_that_packing_leaks_through_is_trained_sample_by_sample(tmp_path, architecture, fields):
+    leaky = save_policy(tmp_path / "leaky", architecture, **fields)
+    result = rl(leaky, tmp_path / "out", router_balance_coef=0.0, router_z_loss_coef=0.0, steps=2)
+    assert result.packing.startswith("packing: none, samples in padded batches")
+    rows = read_jsonl(tmp_path / "out" / "metrics.jsonl")
+    assert all(row["loss"] == row["loss"] and row["tokens_trained"] == row["budget"] for row in rows)
 
 
 def test_a_model_whose_head_is_more_than_linear_is_refused(policy, tmp_path, monkeypatch):

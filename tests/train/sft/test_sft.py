@@ -9,10 +9,13 @@ from new_models import new
 from transformers import AutoModelForCausalLM, AutoTokenizer, TrainerCallback
 
 from ringlite_cli.c3po.attention import NAME
+from ringlite_cli.chat.training import SampleMaker
 from ringlite_cli.data.generators import GENERATORS
 from ringlite_cli.errors import UserError
+from ringlite_cli.problems import chat_messages
 from ringlite_cli.train.base_model import prepare_model
-from ringlite_cli.train.sft.run import _config, _rows, _trainer, run_sft
+from ringlite_cli.train.sft.run import _config, _trainer, run_sft
+from ringlite_cli.train.sft.samples import Limits, as_dataset, make_samples
 
 PROBLEMS = [p for g in GENERATORS.values() for p in g.generate(24, 17)]
 TRL = {
@@ -36,10 +39,13 @@ def whole_run(base, tmp_path_factory):
     return out, rows, result
 
 
+def rows_of(base):
+    return as_dataset(make_samples(PROBLEMS, SampleMaker(AutoTokenizer.from_pretrained(base), {}), Limits(), 3))
+
+
 def test_packed_rows_give_each_token_the_log_probs_it_has_alone(base):
     """TRL's own collator over a packed row, through both attentions, against every sample on its own."""
-    rows = _rows(PROBLEMS, {}, 3)
-    trainer = _trainer(base, rows, _config(TRL, base.parent / "unused", 3))
+    trainer = _trainer(base, rows_of(base), _config(TRL, base.parent / "unused", 3))
     assert trainer.model.config._attn_implementation == NAME
     batch = next(iter(trainer.get_train_dataloader()))
     borders = batch["cu_seq_lens_q"].tolist()
@@ -55,8 +61,22 @@ def test_packed_rows_give_each_token_the_log_probs_it_has_alone(base):
             torch.testing.assert_close(masked[start:end], single, atol=2e-5, rtol=0)
 
 
+def test_a_plain_template_gives_the_tokens_that_it_gave_before(base):
+    """Those of TRL's own way: the conversation by the template, loss from where the prompt ends."""
+    tokenizer = AutoTokenizer.from_pretrained(base)
+    made = {}
+    for problem in PROBLEMS:
+        talk = [*chat_messages(problem, {}), {"role": "assistant", "content": problem.trace}]
+        whole = tokenizer.apply_chat_template(talk, tokenize=True, return_dict=False)
+        prompt = tokenizer.apply_chat_template(talk[:-1], add_generation_prompt=True, tokenize=True, return_dict=False)
+        made[tuple(whole)] = [*[-100] * len(prompt), *whole[len(prompt) :]]
+    rows = rows_of(base)
+    assert {tuple(row["input_ids"]): row["labels"] for row in rows} == made
+    assert len(rows) == len(PROBLEMS)
+
+
 def test_only_responses_carry_loss(base):
-    trainer = _trainer(base, _rows(PROBLEMS, {}, 3), _config(TRL, base.parent / "unused", 3))
+    trainer = _trainer(base, rows_of(base), _config(TRL, base.parent / "unused", 3))
     batch = next(iter(trainer.get_train_dataloader()))
     tokenizer = AutoTokenizer.from_pretrained(base)
     text = tokenizer.decode(batch["labels"][batch["labels"] != -100])

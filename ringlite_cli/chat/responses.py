@@ -1,0 +1,25 @@
+"""Responses as text, in which the reader can still tell a thought from the answer."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from ringlite_cli.chat.rendering import decode, special_ids
+from ringlite_cli.thoughts import TAGS, Tags
+
+
+def prompt_end(tokenizer: Any, prompt: Sequence[int], tokens: int = 32) -> str:
+    """Return the text of the last tokens of a prompt, special tokens included."""
+    return decode(tokenizer, prompt[-tokens:])
+
+
+def response_texts(tokenizer: Any, responses: Sequence[Sequence[int]], tags: Tags = TAGS) -> list[str]:
+    """Return the texts of responses without special tokens, but with the tags of thoughts, special or not.
+
+    Without them, nobody could tell a thought from the answer.
+    """
+    special = special_ids(tokenizer)
+    kept = {i for i, token in special.items() if any(token in pair for pair in tags)}
+    if not kept:
+        return list(tokenizer.batch_decode([list(ids) for ids in responses], skip_special_tokens=True))
+    shown = [[i for i in ids if i not in special or i in kept] for ids in responses]
+    return list(tokenizer.batch_decode(shown, skip_special_tokens=False))

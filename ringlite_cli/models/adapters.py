@@ -1,0 +1,89 @@
+"""Adapters (peft) merged into the weights, also where the head and the embedding share theirs."""
+
+import logging
+from pathlib import Path
+from typing import Any
+
+from ringlite_cli.errors import UserError
+
+log = logging.getLogger(__name__)
+
+_SHOWN = 3
+
+
+def merge_adapter(network: Any, folder: Path) -> Any:
+    """Return the network with the adapter of a folder merged into its weights.
+
+    Raises UserError for a folder that is no adapter, or whose tensors are not those of this network.
+    """
+    from peft import PeftConfig, get_peft_model, load_peft_weights, set_peft_model_state_dict
+
+    where = f"model.adapter: {folder}"
+    if not (folder / "adapter_config.json").is_file():
+        raise UserError("no adapter there (adapter_config.json is missing)", where=where)
+    dtype = network.dtype
+    try:
+        config = PeftConfig.from_pretrained(str(folder))
+        config.inference_mode = True
+        adapted = get_peft_model(network, config, autocast_adapter_dtype=False)
+        weights = load_peft_weights(str(folder), device="cpu")
+        loaded = set_peft_model_state_dict(adapted, weights)
+    except (ValueError, RuntimeError, TypeError, OSError, KeyError) as error:
+        raise UserError(
+            f"the adapter does not fit the model ({' '.join(str(error).split())[:300]})",
+            where=where,
+            hint="give the base model that it was trained on as model.path",
+        ) from None
+    expected = {name.replace(".default", "") for name, p in adapted.named_parameters() if _is_adapters(name)}
+    missing = sorted(name for name in loaded.missing_keys if _is_adapters(name))
+    extra = sorted(loaded.unexpected_keys)
+    if missing or extra or not expected:
+        what = f"lacks {missing[:_SHOWN]}" if missing else f"holds {extra[:_SHOWN]}, which the model has no place for"
+        raise UserError(
+            f"the adapter does not fit the model: it {what}",
+            where=where,
+            hint="give the base model that it was trained on as model.path",
+        )
+    if bad := [name for name, x in weights.items() if not bool(x.isfinite().all())]:
+        raise UserError(f"the adapter holds weights that are not finite, as {bad[0]}", where=where)
+    log.warning("%s: merged into the model", folder)
+    return merged(adapted).to(dtype)
+
+
+def merged(adapted: Any) -> Any:
+    """Return the network under a peft wrapper, with the adapter in its weights.
+
+    A head and an embedding that share their weight are taken apart first where an adapter changes one of them only;
+    the config then says that they are not tied.
+    """
+    _untie(adapted)
+    network = adapted.merge_and_unload()
+    head, table = network.get_output_embeddings(), network.get_input_embeddings()
+    if head is not None and table is not None and head.weight is not table.weight:
+        mark_untied(network)
+    return network
+
+
+def mark_untied(network: Any) -> None:
+    """Write into a network's config that its head and its embedding have weights of their own."""
+    for config in {id(c): c for c in (network.config, network.config.get_text_config())}.values():
+        if getattr(config, "tie_word_embeddings", False):
+            config.tie_word_embeddings = False
+            network.all_tied_weights_keys = {}
+
+
+def _untie(adapted: Any) -> None:
+    import torch
+
+    network = adapted.get_base_model()
+    head, table = network.get_output_embeddings(), network.get_input_embeddings()
+    if head is None or table is None:
+        return
+    layers = [getattr(layer, "base_layer", layer) for layer in (head, table)]
+    changed = [layer is not own for layer, own in zip(layers, (head, table), strict=True)]
+    if layers[0].weight is layers[1].weight and any(changed):
+        layers[0].weight = torch.nn.Parameter(layers[1].weight.detach().clone(), requires_grad=False)
+
+
+def _is_adapters(name: str) -> bool:
+    return "lora_" in name or "modules_to_save" in name
