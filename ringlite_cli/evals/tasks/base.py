@@ -134,13 +134,9 @@ def read_rows(path: Path) -> list[dict[str, Any]]:
 
 def _holds_problems(path: Path) -> bool:
     """Whether a JSONL file holds rows of `ringlite_cli.problems` rather than of the dataset."""
-    if path.suffix != ".jsonl" or not path.is_file():
+    if not path.name.endswith((".jsonl", ".jsonl.gz")) or not path.is_file():
         return False
-    with path.open(encoding="utf-8", errors="replace") as file:
-        try:
-            row = json.loads(file.readline())
-        except json.JSONDecodeError:
-            return False
+    row = next(json_lines(path), None)
     return isinstance(row, dict) and {"id", "domain", "prompt"} <= set(row)
 
 
