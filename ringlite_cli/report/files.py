@@ -63,7 +63,7 @@ def load_rows(path: Path, *, end_bytes: int | None = None, before: Sequence[Path
 
 
 def _beginning(path: Path, size: int) -> list[bytes]:
-    """The first lines of a gzip file, so many bytes of them; as many as can be read of a damaged one."""
+    """Return the first lines of a gzip file, `size` bytes of them; fewer of a damaged one."""
     try:
         with gzip.open(path) as file:
             return file.read(size).split(b"\n")[:-1]

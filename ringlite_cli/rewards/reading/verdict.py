@@ -104,7 +104,7 @@ def described(form: Form) -> str:
 
 @lru_cache(maxsize=4096)
 def _form(text: str) -> Form | str:
-    """The form of a text, or why there is none."""
+    """Return the form of a text, or why it cannot be read."""
     try:
         return read(text)
     except Unread as error:

@@ -36,7 +36,7 @@ def count_parameters(model: Model) -> int | None:
 
 
 def model_sizes(model: Model) -> tuple[int, int] | None:
-    """Parameters of the policy, all and those that a token passes, from its config alone; None where there is none."""
+    """Return the policy's parameters, all of them and those active for a token, from its config; None without one."""
     import torch
     from transformers import AutoConfig, AutoModelForCausalLM
 

@@ -156,7 +156,7 @@ class C3POTrainer(FiniteGradients, GRPOTrainer):
         return {"update": position // rows, "row": position % rows}
 
     def _collect(self, generation_batch: list[Row]) -> tuple[list[dict[str, Tensor]], Rollout]:
-        """The rollout of this step, and further ones while its budget is not filled and may be refilled."""
+        """Roll out this step's prompts, and more while the budget is not filled and may be refilled."""
         asked = generation_batch
         if self.prompts is not None and self.prompts.draws_all:
             asked = self._draw(len(generation_batch) * self.accelerator.num_processes // self.num_generations)
@@ -175,7 +175,7 @@ class C3POTrainer(FiniteGradients, GRPOTrainer):
         return batches, rollout
 
     def _draw(self, prompts: int) -> list[Row]:
-        """This rank's rows of so many further prompts, each asked a whole group's times."""
+        """Draw `prompts` more prompts and return this rank's share, each repeated `num_generations` times."""
         assert self.prompts is not None
         rows = [row for row in self.prompts.draw(prompts) for _ in range(self.num_generations)]
         size = len(rows) // self.accelerator.num_processes
@@ -183,7 +183,7 @@ class C3POTrainer(FiniteGradients, GRPOTrainer):
         return rows[first : first + size]
 
     def _prompts_for(self, missing: int, rollout: Rollout) -> int:
-        """Prompts that should bring the missing tokens, at the rate of those asked so far; at most a rollout's."""
+        """Return how many prompts should bring `missing` tokens, judged by those asked so far; at most a rollout's."""
         asked = len(rollout.lengths) // self.num_generations
         found = min(sum(rollout.lengths[i] for i in pool) for pool in self._planner.pools(rollout))
         most = self.args.generation_batch_size // self.num_generations
@@ -327,7 +327,7 @@ class C3POTrainer(FiniteGradients, GRPOTrainer):
         return updates
 
     def _warn_of_short_step(self, stats: Row) -> None:
-        """Once: metrics.jsonl tells of each step (budget_fill)."""
+        """Warn of the first step that does not fill its budget; `budget_fill` in metrics.jsonl has the others."""
         if stats["budget_fill"] < 1 and not self._warned_of_short_step and self.accelerator.is_main_process:
             self._warned_of_short_step = True
             log.warning(
@@ -439,7 +439,7 @@ class C3POTrainer(FiniteGradients, GRPOTrainer):
             self.on_rollout(rollout.rows(kept))
 
     def _close_step(self, update: Update) -> None:
-        """Fills `step_stats` and TRL's own log."""
+        """Put the numbers of a finished step into `step_stats` and TRL's own log."""
         self.step_stats = self._numbers.close(update, router_losses=self._router_on)
         logged = self._metrics["train"]
         for name, value in self.step_stats.items():
