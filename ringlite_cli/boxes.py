@@ -22,6 +22,13 @@ def last_boxed(response: str) -> str | None:
     return found[2] if found else None
 
 
+def last_box(response: str) -> str | None:
+    """Return the last complete box as it is written, `\\boxed{}` around its content included, or None."""
+    text = response[-_MAX_CHARACTERS:]
+    found = next(_boxes_from_the_end(text), None)
+    return text[found[0] : found[1]] if found else None
+
+
 def final_boxed(response: str) -> str | None:
     """Return the answer in the boxes of the final sentence, or None.
 

@@ -173,3 +173,17 @@ def test_boxes_are_read_in_one_place() -> None:
         if searches_for_boxes(node)
     }
     assert found == set(NO_READERS)
+
+
+CLIENTS = {"urllib.request", "requests", "httpx", "httpx2", "aiohttp", "urllib3"}
+
+
+def test_there_is_one_http_client() -> None:
+    found = set()
+    for file in FILES:
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+            if CLIENTS & {*names, *(name.partition(".")[0] for name in names)}:
+                found.add(file.relative_to(PACKAGE).as_posix())
+    assert found == {"http_client.py"}
