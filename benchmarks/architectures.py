@@ -116,8 +116,8 @@ def fields_of(name: str) -> dict[str, Any]:
     own = dict(OWN.get(name, {}))
     kind = own.pop("model_type", name)
     known = AutoConfig.for_model(kind)
-    names = {*known.to_dict(), *(getattr(known, "attribute_map", None) or {})}
-    common = {key: value for key, value in COMMON.items() if key in names}
+    names, other = known.to_dict(), getattr(known, "attribute_map", None) or {}
+    common = {other.get(key, key): value for key, value in COMMON.items() if other.get(key, key) in names}
     return {"model_type": kind, **common, **own}
 
 

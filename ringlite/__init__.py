@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from ringlite_cli.recipe.load import load_recipe
     from ringlite_cli.recipe.schema import Recipe
     from ringlite_cli.rewards.verifiers import Verifiers, VerifierSettings
-    from ringlite_cli.runs.catalogue.columns import Metric
+    from ringlite_cli.runs.catalogue.columns import Metric, measures
     from ringlite_cli.train.rl.config import C3POConfig
     from ringlite_cli.train.rl.run import Hooks, ModelOptions, run_rl
     from ringlite_cli.train.rl.trainer import C3POTrainer
@@ -59,6 +59,7 @@ _PLACES = {
     "curate": "ringlite.run",
     "evaluate": "ringlite.run",
     "load_recipe": "ringlite_cli.recipe.load",
+    "measures": "ringlite_cli.runs.catalogue.columns",
     "read_problems": "ringlite_cli.problems",
     "run_recipe": "ringlite.run",
     "run_rl": "ringlite_cli.train.rl.run",
@@ -117,6 +118,7 @@ __all__ = [
     "curate",
     "evaluate",
     "load_recipe",
+    "measures",
     "read_problems",
     "register_models",
     "run_recipe",

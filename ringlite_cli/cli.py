@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
@@ -29,6 +30,9 @@ RecipeArgument = Annotated[str, typer.Argument(metavar="RECIPE", help="a recipe 
 SetOption = Annotated[list[str], typer.Option("--set", metavar="KEY=VALUE", help="change one key, dotted; repeatable")]
 RunsOption = Annotated[Path, typer.Option("--runs-dir", help="where run folders lie")]
 FreshOption = Annotated[bool, typer.Option("--fresh", help="rerun even where nothing changed")]
+GoOnOption = Annotated[
+    bool, typer.Option("--go-on", help="let interrupted training go on from its checkpoint with changed keys")
+]
 HoursOption = Annotated[
     float | None, typer.Option("--max-hours", help="stop, saved, before so much time is over", min=0.001)
 ]
@@ -44,14 +48,26 @@ def run(
     changes: SetOption = [],  # noqa: B006 (typer copies it)
     runs_dir: RunsOption = RUNS,
     fresh: FreshOption = False,
+    go_on: GoOnOption = False,
     max_hours: HoursOption = None,
 ) -> None:
     """Run a recipe; fresh stages are skipped, an interrupted one goes on."""
     from ringlite_cli.stages.commands.run import run_stages
-    from ringlite_cli.stages.walk.pipeline import Walk, choose_stages
+    from ringlite_cli.stages.walk.decide import Walk
+    from ringlite_cli.stages.walk.pipeline import choose_stages
 
     loaded = load_checked(recipe, changes)
-    run_stages(loaded, Walk(choose_stages(loaded, first, last), fresh, max_hours), runs_dir, Console())
+    walk = Walk(choose_stages(loaded, first, last), fresh, max_hours, go_on=go_on)
+    run_stages(loaded, walk, runs_dir, Console())
+
+
+@dataclass(frozen=True)
+class Pace:
+    """Whether a stage begins again or goes on, and how long it may take."""
+
+    fresh: bool
+    go_on: bool
+    max_hours: float | None
 
 
 def _one_stage(
@@ -60,12 +76,11 @@ def _one_stage(
     stage: str | None,
     changes: list[str],
     runs_dir: Path,
-    fresh: bool,
-    max_hours: float | None,
+    pace: Pace,
 ) -> Path:
     """Runs the stage of a kind (`stage` names it where there are several; default: the first); returns its folder."""
     from ringlite_cli.stages.commands.run import run_stages
-    from ringlite_cli.stages.walk.pipeline import Walk
+    from ringlite_cli.stages.walk.decide import Walk
 
     loaded = load_checked(recipe, changes)
     names = [name for name, section in loaded.stages.items() if section.kind == kind]
@@ -73,7 +88,7 @@ def _one_stage(
         raise UserError(f"the recipe has no {kind} stage", where=recipe, hint=f"stages are {', '.join(loaded.stages)}")
     if stage is not None and stage not in names:
         raise UserError(f"no {kind} stage {stage!r}", where=recipe, hint=f"it has {', '.join(names)}")
-    run_stages(loaded, Walk([stage or names[0]], fresh, max_hours), runs_dir, Console())
+    run_stages(loaded, Walk([stage or names[0]], pace.fresh, pace.max_hours, go_on=pace.go_on), runs_dir, Console())
     return runs_dir / loaded.name / (stage or names[0])
 
 
@@ -89,9 +104,10 @@ def _stage_command(kind: str, name: str | None = None) -> Callable[..., None]:
             changes: SetOption = [],  # noqa: B006
             runs_dir: RunsOption = RUNS,
             fresh: FreshOption = False,
+            go_on: GoOnOption = False,
             max_hours: HoursOption = None,
         ) -> None:
-            _one_stage(recipe, kind, name, changes, runs_dir, fresh, max_hours)
+            _one_stage(recipe, kind, name, changes, runs_dir, Pace(fresh, go_on, max_hours))
 
         return named
 
@@ -101,9 +117,10 @@ def _stage_command(kind: str, name: str | None = None) -> Callable[..., None]:
         changes: SetOption = [],  # noqa: B006
         runs_dir: RunsOption = RUNS,
         fresh: FreshOption = False,
+        go_on: GoOnOption = False,
         max_hours: HoursOption = None,
     ) -> None:
-        _one_stage(recipe, kind, stage, changes, runs_dir, fresh, max_hours)
+        _one_stage(recipe, kind, stage, changes, runs_dir, Pace(fresh, go_on, max_hours))
 
     return of_kind
 
@@ -123,10 +140,11 @@ def select(
     changes: SetOption = [],  # noqa: B006
     runs_dir: RunsOption = RUNS,
     fresh: FreshOption = False,
+    go_on: GoOnOption = False,
     max_hours: HoursOption = None,
     explain: Annotated[bool, typer.Option("--explain", help="say in words why, candidate by candidate")] = False,
 ) -> None:
-    folder = _one_stage(recipe, "select", stage, changes, runs_dir, fresh, max_hours)
+    folder = _one_stage(recipe, "select", stage, changes, runs_dir, Pace(fresh, go_on, max_hours))
     if explain:
         from ringlite_cli.stages.kinds.select import explain_text
 
@@ -140,6 +158,7 @@ def evaluate(
     changes: SetOption = [],  # noqa: B006
     runs_dir: RunsOption = RUNS,
     fresh: FreshOption = False,
+    go_on: GoOnOption = False,
     max_hours: HoursOption = None,
     model: Annotated[str | None, typer.Option(help="a model folder or id to evaluate without a recipe")] = None,
     tasks: Annotated[str, typer.Option(help="with --model: task names, separated by commas")] = "",
@@ -167,7 +186,7 @@ def evaluate(
     if (recipe is None) == (model is None):
         raise UserError("give a RECIPE or --model, one of them", where="ringlite eval")
     if recipe is not None:
-        _one_stage(recipe, "eval", stage, changes, runs_dir, fresh, max_hours)
+        _one_stage(recipe, "eval", stage, changes, runs_dir, Pace(fresh, go_on, max_hours))
         return
     from ringlite_cli.recipe.engine import Engine
     from ringlite_cli.stages.kinds.evaluate import evaluate_model
@@ -197,18 +216,48 @@ def _pairs(flag: str, items: list[str], form: str) -> dict[str, str]:
 
 
 @app.command()
-def check(recipe: RecipeArgument, changes: SetOption = []) -> None:  # noqa: B006
+def check(
+    recipe: RecipeArgument,
+    changes: SetOption = [],  # noqa: B006
+    deep: Annotated[
+        bool, typer.Option("--deep", help="check model, data, engine and machine too, as run does")
+    ] = False,
+    runs_dir: RunsOption = RUNS,
+) -> None:
     """Report every error of a recipe at once."""
     loaded = load_checked(recipe, changes)
+    if deep:
+        from ringlite_cli.stages.walk.preflight import check_before
+
+        check_before(loaded, runs_dir / loaded.name, list(loaded.stages), Console())
     Console().say(f"{find_recipe(recipe)}: ok, {len(loaded.stages)} stages: {' -> '.join(loaded.stages)}")
 
 
 @app.command()
-def plan(recipe: RecipeArgument, changes: SetOption = [], runs_dir: RunsOption = RUNS) -> None:  # noqa: B006
-    """Show what a recipe resolves to: batches, tokens and memory per stage, before any work."""
+def plan(
+    recipe: RecipeArgument,
+    changes: SetOption = [],  # noqa: B006
+    runs_dir: RunsOption = RUNS,
+    price: Annotated[float | None, typer.Option(min=0.0, help="of an hour of one device: say what it costs")] = None,
+) -> None:
+    """Show what a recipe resolves to: batches, tokens, memory, disk, time and money, before any work."""
     from ringlite_cli.stages.commands.plan import print_plan
 
-    print_plan(load_checked(recipe, changes), Console(), runs_dir)
+    print_plan(load_checked(recipe, changes), Console(), runs_dir, price=price)
+
+
+@app.command()
+def show(
+    recipe: RecipeArgument,
+    stage: StageOption = None,
+    count: Annotated[int, typer.Option("-n", "--count", min=1, help="samples to print")] = 3,
+    changes: SetOption = [],  # noqa: B006
+    runs_dir: RunsOption = RUNS,
+) -> None:
+    """Print samples of an sft stage as they are trained: what is asked, what carries loss, where it ends."""
+    from ringlite_cli.stages.commands.show import show_samples
+
+    show_samples(load_checked(recipe, changes), stage, count, runs_dir, Console())
 
 
 @app.command()
@@ -217,6 +266,19 @@ def status(run: Annotated[Path, typer.Argument(metavar="RUN", help="a run folder
     from ringlite_cli.stages.commands.status import status_text
 
     Console().say(status_text(run))
+
+
+@app.command()
+def clean(
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="a run folder, such as runs/demo")],
+    keep: Annotated[
+        int | None, typer.Option(min=0, help="free all old results but the newest so many of each stage")
+    ] = None,
+) -> None:
+    """List the old results that a run keeps, with their sizes; --keep N frees all but N of each stage."""
+    from ringlite_cli.stages.commands.clean import clean_run
+
+    clean_run(run, Console(), keep=keep)
 
 
 @app.command()

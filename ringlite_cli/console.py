@@ -12,6 +12,7 @@ from typing import Protocol
 from rich.console import Console as RichConsole
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.progress import Progress as RichProgress
+from rich.text import Text
 
 from ringlite_cli.model_text import shown
 
@@ -37,6 +38,10 @@ class Console:
 
     def head(self, text: str) -> None:
         self._out.print(shown(text), style="bold", markup=False)
+
+    def parts(self, *parts: tuple[str, str]) -> None:
+        """Print pieces of one text, each (text, style)."""
+        self._out.print(Text.assemble(*((shown(text), style) for text, style in parts)))
 
     def warn(self, text: str) -> None:
         self._err.print(f"warning: {shown(text)}", style="yellow", markup=False)

@@ -56,6 +56,13 @@ def declare(names: Iterable[str], folder: Path | None) -> None:
         sys.path.append(_folder)
 
 
+def allow(name: str) -> None:
+    """Make one more object known: what a declared one names itself."""
+    if name not in _declared:
+        _declared.add(name)
+        os.environ[VARIABLE] = json.dumps({"names": sorted(_declared), "folder": _folder})
+
+
 def _take_over() -> None:
     """Know what the process that started this one knew."""
     global _folder

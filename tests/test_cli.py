@@ -3,7 +3,6 @@
 import json
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -67,18 +66,16 @@ def test_the_error_leaves_nothing_half_written(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_check_names_all_faults_at_once_in_under_a_second(tmp_path: Path) -> None:
+def test_check_names_all_faults_at_once(tmp_path: Path) -> None:
     text = shipped_recipes()["toy"].read_text()
     text = (
         text.replace("samples: 2", "sampels: 2").replace("beta: 1e-3", "bta: 1e-3").replace("arithmetic", "arithmetik")
     )
     (tmp_path / "bad.yaml").write_text(text)
-    started = time.monotonic()
     done = ringlite("check", str(tmp_path / "bad.yaml"))
     assert done.returncode == 2
     assert done.stderr.count("did you mean 'samples'?") == 2
     assert done.stderr.count("did you mean 'beta'?") == 2
-    assert time.monotonic() - started < 30  # a hang, not a speed: the speed is measured elsewhere
 
 
 @pytest.mark.slow

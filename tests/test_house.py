@@ -53,7 +53,7 @@ SMALL_ROOMS = {
         "sft": 3,
         "rl": 3,
     },
-    "stages": {"base": 0, "calls": 1, "parts": 1, "kinds": 2, "walk": 3, "commands": 4},
+    "stages": {"base": 0, "calls": 1, "parts": 1, "preflight": 2, "kinds": 3, "walk": 4, "commands": 5},
 }
 """Floors inside the two largest rooms: a small room imports those below it alone."""
 

@@ -2,14 +2,16 @@
 
 import ast
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 import ringlite_cli
 from ringlite_cli.errors import UserError
 from ringlite_cli.recipe.load import load_recipe
-from ringlite_cli.recipe.schema import Model
-from ringlite_cli.stages.walk.pipeline import _versions
+from ringlite_cli.recipe.schema import Model, Recipe
+from ringlite_cli.stages.kinds import KINDS
+from ringlite_cli.stages.walk.makers import versions_of
 
 PACKAGE = Path(ringlite_cli.__file__).parent
 FORBIDDEN = {"os.system", "os.popen", "pickle.load", "pickle.loads", "torch.load", "yaml.unsafe_load", "yaml.full_load"}
@@ -64,10 +66,16 @@ def test_weights_are_safetensors_or_refused(tmp_path: Path) -> None:
 
     torch.save(load_file(model / "model.safetensors"), model / "pytorch_model.bin")
     (model / "model.safetensors").unlink()
-    with pytest.raises(UserError, match=r"cannot load the model .*safetensors"):
+    with pytest.raises(
+        UserError, match=r"holds no model\.safetensors; it holds pytorch_model\.bin; allow_pickle: true"
+    ):
         prepare_model(section, [], tmp_path / "theirs", 1)
     assert not (tmp_path / "theirs").exists()
     assert prepare_model(section | {"allow_pickle": True}, [], tmp_path / "theirs", 1).is_dir()
+
+
+def _versions(recipe: Recipe) -> dict[str, Any]:
+    return versions_of(recipe, KINDS["sft"], recipe.stages["sft"])
 
 
 def test_remote_code_is_off_and_named_in_the_manifest_when_on() -> None:

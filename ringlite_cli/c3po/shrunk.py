@@ -17,12 +17,12 @@ _LAYERS = ("num_hidden_layers", "n_layer", "n_layers", "num_layers")
 _EXPERTS = ("num_experts", "num_local_experts", "n_routed_experts", "moe_num_experts", "num_routed_experts")
 _CHUNKS = ("chunk_size", "mamba_chunk_size", "attention_chunk_size", "attn_chunk_size", "scan_chunk_size")
 _WINDOWS = ("sliding_window", "attention_window_size", "local_window_size", "window_size", "sliding_window_size")
-_MOST_WIDE, _MOST_EXPERTS, _VOCABULARY = 256, 8, 256
+_HEADS, _MOST_WIDE, _MOST_EXPERTS, _VOCABULARY = 4, 256, 8, 256
 
 
 def shrunk(lm: Any, attention: str) -> nn.Module | None:
     """Return the architecture of `lm` in small, on the CPU in evaluation mode; None where it cannot be made."""
-    for changes in (_small, _short):
+    for changes in (_narrow, _small, _short):
         try:
             return _made(lm, changes, attention)
         except Exception:  # configs and layers check themselves in ways of their own; a larger copy may still do
@@ -41,11 +41,26 @@ def _made(lm: Any, changes: Callable[[Any], None], attention: str) -> nn.Module:
         kind = next(c for c in type(lm).__mro__ if not c.__name__.startswith("FSDP"))
         model = kind(config).float()
         _spread(model)
-    return model.eval()
+        with torch.no_grad():
+            model.eval()(input_ids=torch.arange(2, 6)[None], use_cache=False)  # what does not fit shows here at last
+    return model
+
+
+def _narrow(config: Any) -> None:
+    """Shrink everything, the hidden size too: a few heads of the size that they have."""
+    heads, groups = getattr(config, "num_attention_heads", None), getattr(config, "num_key_value_heads", None)
+    hidden = getattr(config, "hidden_size", None)
+    if isinstance(heads, int) and isinstance(hidden, int) and heads > _HEADS:
+        size = getattr(config, "head_dim", None) or hidden // heads
+        config.num_attention_heads = _HEADS
+        if isinstance(groups, int):
+            config.num_key_value_heads = max(1, _HEADS * groups // heads)
+        config.hidden_size = min(hidden, _HEADS * size)
+    _small(config)
 
 
 def _small(config: Any) -> None:
-    """Shrink everything."""
+    """Shrink all but the hidden size."""
     _short(config)
     for name in _EXPERTS:
         _lower(config, name, max(_MOST_EXPERTS, 2 * _chosen(config)))

@@ -154,6 +154,12 @@ def load_files(source: Source, files: Sequence[Path], spool: Spool) -> tuple[Loa
     return loaded, _read_rows(source, loaded, set(), None, files) if files else Counted(0, 0, "")
 
 
+def read_first(source: Source, rows: int) -> tuple[Loaded, Counted]:
+    """Read at most so many of a source's first rows, to see whether they can be read at all."""
+    loaded = Loaded(_unique_name(source, set()))
+    return loaded, _read_rows(source.model_copy(update={"rows": rows}), loaded, set(), None)
+
+
 def _read(source: Source, loaded: Loaded, max_unreadable: float, ids: set[int], progress: Progress | None) -> Loaded:
     check_readable(source, [_read_rows(source, loaded, ids, progress)], max_unreadable)
     return loaded

@@ -12,6 +12,7 @@ import numpy as np
 from ringlite_cli.domains import writes_code
 from ringlite_cli.errors import UserError, WorkFailed
 from ringlite_cli.evals import metrics
+from ringlite_cli.evals.overlong import note_on
 from ringlite_cli.evals.responses import Group, ResponseLog, collect, model_key
 from ringlite_cli.evals.revisions import in_words, revisions_of
 from ringlite_cli.problems import DEFAULT_SUFFIX, DOMAINS, VERDICT_REVISION, Problem, Verify
@@ -108,7 +109,7 @@ def score(groups: Sequence[Group], *, seed: int = 0) -> dict[str, Any]:
         votes = _majority(groups)
         result["maj@k"] = float(np.mean(votes))
         result["maj@k_ci95"] = list(metrics.bootstrap(votes, seed=seed))
-    notes = []
+    notes = [said] if (said := note_on(rows)) else []
     if cut >= CUT_IS_MANY:
         notes.append(
             f"{cut:.0%} of the responses were cut at the length limit: raise max_new_tokens to trust the score"

@@ -148,6 +148,9 @@ def pick(candidates: Sequence[Candidate], entropy_band: Band, rule: str = "band"
             f"token it is the nearest, {_distance(chosen, entropy_band):.3f} away; pass@1 {_percent(chosen.pass_1)}."
         )
         warning = _none_inside(measured, entropy_band)
+    if chosen.pass_k == 0:
+        nothing = "the pick solves none of the problems: RL finds no reward to learn from; train sft longer, or on more"
+        warning = "; ".join(filter(None, [warning, nothing]))
     return Decision(chosen.name, chosen.path, rule, (low, high), [c.name for c in inside], reason, warning)
 
 

@@ -11,6 +11,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+from ringlite_cli.evals.overlong import failed_rows, without_room
 from ringlite_cli.problems import VERDICT_REVISION, Problem, Verdict, Verify, chat_messages
 from ringlite_cli.runs.files import MetricsWriter, cut_jsonl, read_json, read_jsonl, write_json
 from ringlite_cli.runs.stopping import stop_after
@@ -110,6 +111,11 @@ def collect(
             request = Request(f"{task}/{problem.id}", chat_messages(problem, suffix), k[task])
             requests.append(request)
             problems[request.problem_id] = (task, problem)
+    long = without_room(requests, sampler)
+    for request in (request for request in requests if request.problem_id in long):
+        task, problem = problems[request.problem_id]
+        log.append([failed_rows(request, problem, {"policy": policy, "task": task}, long[request.problem_id])])
+    requests = [request for request in requests if request.problem_id not in long]
     recorder = _Recorder(log, policy, problems, verify, sampler, entropy_of)
     try:
         sampler.sample(requests, on_done=recorder.add, progress=progress)

@@ -1,5 +1,6 @@
 """How large a model is, and how much of it a token passes, without its weights."""
 
+from pathlib import Path
 from typing import Any
 
 PUBLISHED = ("inclusionAI/Ling-lite-1.5", "inclusionAI/Ring-lite", "inclusionAI/Ring-lite-2507")
@@ -18,6 +19,38 @@ def published_config(name: str) -> Any:
     if name in PUBLISHED:
         return BailingMoeConfig()
     return AutoConfig.from_pretrained(name, local_files_only=True)
+
+
+def network_without_weights(model: Any) -> Any:
+    """Return the network that a recipe's `model` section describes, without memory; None where no config is there.
+
+    Raises what transformers raises for a config that it refuses.
+    """
+    import torch
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    from ringlite_cli.models import register
+
+    register()
+    if model.new:
+        fields = {**model.new.config, "vocab_size": model.new.vocab_size}
+        config = AutoConfig.for_model(fields.pop("model_type"), **fields)
+    elif model.path and not model.gguf_file:
+        folder = Path(model.path).expanduser()
+        config = AutoConfig.from_pretrained(folder) if folder.is_dir() else published_config(model.path)
+    else:
+        return None
+    with torch.device("meta"):
+        return AutoModelForCausalLM.from_config(config)
+
+
+def model_sizes(model: Any) -> tuple[int, int] | None:
+    """Return the parameters of a recipe's model, all and those that a token passes; None where no config is at hand."""
+    try:
+        network = network_without_weights(model)
+    except (OSError, ValueError, TypeError, AttributeError):
+        return None
+    return network and (int(network.num_parameters()), active_parameters(network))
 
 
 def active_parameters(network: Any) -> int:

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from math import ceil
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, field_validator
 
 from ringlite_cli.errors import RecipeErrors, UserError
 from ringlite_cli.own_code import OwnCode, is_own
@@ -16,6 +16,7 @@ from ringlite_cli.recipe.algorithms import AlgorithmName, algorithms, facts
 from ringlite_cli.recipe.batch_plan import CPU_ROW_TOKENS, BatchPlan, Scope, resolve_batch
 from ringlite_cli.recipe.budget_schedule import BudgetSchedule, Kind
 from ringlite_cli.recipe.guard import Guard
+from ringlite_cli.recipe.key_classes import objective, operational, tunable
 from ringlite_cli.recipe.section import Condition, Part, Positive, Probability, Section
 from ringlite_cli.recipe.tracking import tracker_faults
 from ringlite_cli.recipe.trl_fields import check_trl, trl_default
@@ -45,35 +46,39 @@ PACKING = "auto: samples share rows where that is proven to change nothing; none
 class C3POSettings(Section):
     """The keys of the loss, of the token budget and of the batch."""
 
-    prompts_per_step: Positive = Field(512, description="L: prompts of one optimizer step (§4.1)")
-    token_budget: Positive = Field(409_600, description="Phi: response tokens that one optimizer step trains (Eq. 2)")
-    token_budget_scope: Scope = Field("rank", description="whether token_budget is of each rank, or of all together")
-    cut: Cut = Field(
+    prompts_per_step: Positive = objective(512, description="L: prompts of one optimizer step (§4.1)")
+    token_budget: Positive = tunable(409_600, description="Phi: response tokens that one optimizer step trains (Eq. 2)")
+    token_budget_scope: Scope = objective(
+        "rank", description="whether token_budget is of each rank, or of all together"
+    )
+    cut: Cut = tunable(
         "exact", description="exact: the last response is cut at the budget (Figure 3); whole: it is kept (Eq. 3)"
     )
-    updates_per_rollout: Positive = Field(1, description="disjoint selections, one optimizer step each, per rollout")
-    row_tokens: Positive | None = Field(None, description="length of a packed row; default: what the device holds")
-    algorithm: AlgorithmName = Field(
+    updates_per_rollout: Positive = objective(
+        1, description="disjoint selections, one optimizer step each, per rollout"
+    )
+    row_tokens: Positive | None = tunable(None, description="length of a packed row; default: what the device holds")
+    algorithm: AlgorithmName = objective(
         "c3po",
         description=f"the loss and its divisor: {', '.join(algorithms())}, or module:object; all of these but c3po "
         "train every response",
     )
-    packing: Packing = Field("auto", description=PACKING)
-    budget_schedule: Kind = Field("constant", description="how the budget moves over the run")
-    token_budget_end: Positive | None = Field(None, description="the largest budget of a linear or adaptive schedule")
-    budget_steps: int = Field(0, ge=0, description="steps over which a linear budget grows")
-    budget_dead_band: float = Field(0.1, ge=0, lt=1, description="relative change that adaptive leaves alone")
-    undershoot: Literal["accept", "refill"] = Field(
+    packing: Packing = objective("auto", description=PACKING)
+    budget_schedule: Kind = tunable("constant", description="how the budget moves over the run")
+    token_budget_end: Positive | None = tunable(None, description="the largest budget of a linear or adaptive schedule")
+    budget_steps: int = tunable(0, ge=0, description="steps over which a linear budget grows")
+    budget_dead_band: float = tunable(0.1, ge=0, lt=1, description="relative change that adaptive leaves alone")
+    undershoot: Literal["accept", "refill"] = tunable(
         "accept", description="what is done where responses do not fill a budget; refill asks further prompts"
     )
-    refill_rounds: Positive = Field(2, description="further rollouts that a step may take to fill its budget")
-    importance_cap: float | None = Field(
+    refill_rounds: Positive = tunable(2, description="further rollouts that a step may take to fill its budget")
+    importance_cap: float | None = tunable(
         None, gt=0, description="largest truncated importance correction of the engine's log-probabilities"
     )
-    freeze_router: bool = Field(False, description="leave the router's weights as they are")
-    drop_uninformative: bool = Field(False, description="leave groups with equal rewards out of the selection")
-    router_balance_coef: float = Field(0.0, ge=0, description="alpha_balance (Eq. 6)")
-    router_z_loss_coef: float = Field(0.0, ge=0, description="alpha_z (Eq. 6)")
+    freeze_router: bool = objective(False, description="leave the router's weights as they are")
+    drop_uninformative: bool = tunable(False, description="leave groups with equal rewards out of the selection")
+    router_balance_coef: float = tunable(0.0, ge=0, description="alpha_balance (Eq. 6)")
+    router_z_loss_coef: float = tunable(0.0, ge=0, description="alpha_z (Eq. 6)")
 
     @property
     def selects(self) -> bool:
@@ -145,44 +150,71 @@ class C3POSettings(Section):
 class Lora(Section):
     """An adapter (peft) is trained instead of the weights; the policy is written with it merged."""
 
-    r: Positive = Field(16, description="rank of the adapter's matrices")
-    lora_alpha: Positive = Field(32, description="scale of the adapter; its output is multiplied by lora_alpha / r")
-    lora_dropout: float = Field(0.0, ge=0, lt=1, description="share of the adapter's inputs that are dropped")
-    target_modules: str | list[str] = Field("all-linear", description="modules that get an adapter")
+    r: Positive = objective(16, description="rank of the adapter's matrices")
+    lora_alpha: Positive = objective(32, description="scale of the adapter; its output is multiplied by lora_alpha / r")
+    lora_dropout: float = objective(0.0, ge=0, le=0, description="must stay 0: RL trains without dropout")
+    target_modules: str | list[str] = objective("all-linear", description="modules that get an adapter")
+    target_parameters: list[str] | None = objective(
+        None, description="stacked weights of experts that get an adapter, as mlp.experts.down_proj"
+    )
+
+    @field_validator("lora_dropout", mode="before")
+    @classmethod
+    def _no_dropout(cls, value: Any) -> Any:
+        if isinstance(value, int | float) and value:
+            raise ValueError(
+                "RL trains without dropout, which would make the policy differ from the one that drew the responses; "
+                "leave the key out"
+            )
+        return value
 
 
 class VllmServer(Section):
     """A vLLM server that an RL stage starts and ends (trl.vllm_mode: server), on GPUs beside the trainer's."""
 
-    gpus: list[Annotated[int, Field(ge=0)]] | None = Field(
+    gpus: list[Annotated[int, Field(ge=0)]] | None = operational(
         None, description="the server's GPUs; default: those after the trainer's"
     )
-    tensor_parallel_size: Positive = Field(1, description="GPUs that share one copy of the model")
-    data_parallel_size: Positive = Field(1, description="copies of the model; above 1 for mixtures of experts only")
-    gpu_memory_utilization: Probability = Field(0.9, description="share of its GPUs' memory that the server takes")
-    enforce_eager: bool = Field(False, description="no compiling and no CUDA graphs: a faster start, slower tokens")
+    tensor_parallel_size: Positive = operational(1, description="GPUs that share one copy of the model")
+    data_parallel_size: Positive = operational(
+        1, description="copies of the model; above 1 for mixtures of experts only"
+    )
+    gpu_memory_utilization: Probability = operational(
+        0.9, description="share of its GPUs' memory that the server takes"
+    )
+    enforce_eager: bool = operational(
+        False, description="no compiling and no CUDA graphs: a faster start, slower tokens"
+    )
 
 
 class RlSettings(C3POSettings):
     """All settings of an RL run, whatever its policy, problems and seed."""
 
-    sampling: Sampling = Field(
+    sampling: Sampling = objective(
         "shuffle", description="how a step's prompts are drawn: shuffle, difficulty, or module:object, a prompt source"
     )
-    rollout_func: OwnObject | None = Field(
+    rollout_func: OwnObject | None = objective(
         None, description="module:object, a rollout_func of TRL that draws the responses; default: transformers or vllm"
     )
-    rest_rollouts: int = Field(8, ge=0, description="rollouts that a solved prompt rests for (sampling: difficulty)")
-    domain_mix: dict[Part, Probability] | None = Field(
+    rest_rollouts: int = tunable(8, ge=0, description="rollouts that a solved prompt rests for (sampling: difficulty)")
+    domain_mix: dict[Part, Probability] | None = objective(
         None, description="share of a step's prompts per domain or label"
     )
-    where: dict[str, Condition] = Field({}, description="label -> accepted values, or [low, high]: prompts to train on")
-    lora: Lora | None = Field(None, description="train an adapter instead of the weights; default: the weights")
-    guard: Guard | None = Field(Guard(), description="signs of collapse that are looked for; null: none")
-    sync_tolerance: float = Field(0.1, gt=0, description="nats per token that vllm may differ by after a weight sync")
-    engine_timeout: float = Field(1800, gt=0, description="seconds that vllm may take for one rollout")
-    vllm_server: VllmServer = Field(VllmServer(), description="the server of trl.vllm_mode: server without an address")
-    trl: dict[str, Any] = Field({}, description="fields of TRL's GRPOConfig; max_steps, the optimizer steps, is needed")
+    where: dict[str, Condition] = objective(
+        {}, description="label -> accepted values, or [low, high]: prompts to train on"
+    )
+    lora: Lora | None = objective(None, description="train an adapter instead of the weights; default: the weights")
+    guard: Guard | None = tunable(Guard(), description="signs of collapse that are looked for; null: none")
+    sync_tolerance: float = operational(
+        0.1, gt=0, description="nats per token that vllm may differ by after a weight sync"
+    )
+    engine_timeout: float = operational(1800, gt=0, description="seconds that vllm may take for one rollout")
+    vllm_server: VllmServer = operational(
+        VllmServer(), description="the server of trl.vllm_mode: server without an address"
+    )
+    trl: dict[str, Any] = objective(
+        {}, description="fields of TRL's GRPOConfig; max_steps, the optimizer steps, is needed"
+    )
 
     @property
     def steps(self) -> int:

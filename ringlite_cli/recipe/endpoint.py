@@ -2,18 +2,17 @@
 
 from typing import Any
 
-from pydantic import Field
-
+from ringlite_cli.recipe.key_classes import objective, operational
 from ringlite_cli.recipe.section import Positive, Section
 
 
 class EndpointSettings(Section):
     """The keys that every endpoint has beside its address."""
 
-    model: str | None = Field(None, description="the model's name at the endpoint")
-    api_key_env: str = Field("OPENAI_API_KEY", description="environment variable that holds the endpoint's key")
-    concurrency: Positive = Field(8, description="requests under way at a time")
-    timeout: float = Field(600, gt=0, description="seconds that one request may take")
+    model: str | None = objective(None, description="the model's name at the endpoint")
+    api_key_env: str = operational("OPENAI_API_KEY", description="environment variable that holds the endpoint's key")
+    concurrency: Positive = operational(8, description="requests under way at a time")
+    timeout: float = operational(600, gt=0, description="seconds that one request may take")
 
     def endpoint_keys(self) -> dict[str, Any]:
         """Return these keys alone."""

@@ -2,32 +2,37 @@
 
 from typing import Literal
 
-from pydantic import Field, model_validator
+from pydantic import model_validator
 
 from ringlite_cli.recipe.endpoint import EndpointSettings
+from ringlite_cli.recipe.key_classes import objective, operational
 from ringlite_cli.recipe.section import Positive
 
 
 class Engine(EndpointSettings):
-    """How it is set up. It draws from the same policy either way, so changing it makes no stage run again."""
+    """What draws, and how it is set up. Another engine draws other samples of the same policy."""
 
-    name: Literal["auto", "transformers", "vllm", "server"] = Field(
+    name: Literal["auto", "transformers", "vllm", "server"] = objective(
         "auto", description="auto: vllm where it is installed beside a GPU, else transformers"
     )
-    gpu_memory_utilization: float = Field(0.6, gt=0, le=1, description="share of the GPU's memory that vllm takes")
-    max_model_length: int | None = Field(
+    gpu_memory_utilization: float = operational(
+        0.6, gt=0, le=1, description="share of the GPU's memory that vllm takes"
+    )
+    max_model_length: int | None = objective(
         None, gt=0, description="tokens of prompt and response; default: 4,096 of prompt, as far as the model goes"
     )
-    max_num_seqs: int | None = Field(None, gt=0, description="responses under way at a time; default: vLLM's")
-    tensor_parallel_size: int = Field(1, gt=0, description="GPUs that share one model")
-    enforce_eager: bool = Field(False, description="no compiling and no CUDA graphs: a faster start, slower tokens")
-    seeded: bool = Field(False, description="each sample has its own random numbers, whatever its batch; slower")
-    url: str = Field("", description="server: its OpenAI-compatible address, up to and with /v1")
-    model: str | None = Field(
+    max_num_seqs: int | None = operational(None, gt=0, description="responses under way at a time; default: vLLM's")
+    tensor_parallel_size: int = operational(1, gt=0, description="GPUs that share one model")
+    enforce_eager: bool = operational(
+        False, description="no compiling and no CUDA graphs: a faster start, slower tokens"
+    )
+    seeded: bool = objective(False, description="each sample has its own random numbers, whatever its batch; slower")
+    url: str = operational("", description="server: its OpenAI-compatible address, up to and with /v1")
+    model: str | None = objective(
         None, description="server: its name for the policy; default: the one served from its folder"
     )
-    concurrency: Positive = Field(64, description="server: requests under way at a time")
-    timeout: float = Field(1800, gt=0, description="server: seconds that one request may take")
+    concurrency: Positive = operational(64, description="server: requests under way at a time")
+    timeout: float = operational(1800, gt=0, description="server: seconds that one request may take")
 
     @model_validator(mode="after")
     def _has_an_address(self) -> "Engine":

@@ -1,7 +1,6 @@
 """The settings of an evaluation, once: of the eval stage, of `ringlite eval --model`, and of the library."""
 
-from pydantic import Field
-
+from ringlite_cli.recipe.key_classes import objective
 from ringlite_cli.recipe.section import Positive, Section
 from ringlite_cli.samples import SamplingSettings
 
@@ -9,13 +8,17 @@ from ringlite_cli.samples import SamplingSettings
 class EvalSettings(Section):
     """How responses are drawn and how many."""
 
-    samples: Positive | None = Field(None, description="k of avg@k, responses per problem; default: each task's own")
-    max_new_tokens: Positive = Field(32_768, description="tokens that a response may have (§4.1.2)")
-    temperature: float = Field(1.0, ge=0, description="0: always the likeliest token")
-    top_p: float = Field(0.95, gt=0, le=1, description="share of the probability that tokens are drawn from")
-    limit: Positive | None = Field(None, description="at most this many problems of each task; default: all")
-    revisions: dict[str, str] = Field({}, description="task -> commit of its dataset on the hub; default: the newest")
-    batch_tokens: Positive = Field(65536, description="tokens of a batch when responses are drawn")
+    samples: Positive | None = objective(
+        None, description="k of avg@k, responses per problem; default: each task's own"
+    )
+    max_new_tokens: Positive = objective(32_768, description="tokens that a response may have (§4.1.2)")
+    temperature: float = objective(1.0, ge=0, description="0: always the likeliest token")
+    top_p: float = objective(0.95, gt=0, le=1, description="share of the probability that tokens are drawn from")
+    limit: Positive | None = objective(None, description="at most this many problems of each task; default: all")
+    revisions: dict[str, str] = objective(
+        {}, description="task -> commit of its dataset on the hub; default: the newest"
+    )
+    batch_tokens: Positive = objective(65536, description="tokens of a batch when responses are drawn")
 
     def sampling(self, seed: int) -> SamplingSettings:
         """Return what a sampler needs of these settings."""

@@ -11,6 +11,7 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 from ringlite_cli.errors import RecipeErrors
 from ringlite_cli.recipe.fault_messages import fault_message
 from ringlite_cli.recipe.graph import parents, run_order
+from ringlite_cli.recipe.key_classes import operational
 from ringlite_cli.recipe.load import find_file, read_yaml, shipped_experiments
 from ringlite_cli.recipe.schema import Recipe
 from ringlite_cli.recipe.section import Section
@@ -21,12 +22,18 @@ Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
 class Experiment(Section):
     """What an experiment file says. `set` and each arm: dotted key of the recipe -> value, as `--set` takes them."""
 
-    name: Name = Field(description="the folder of its runs")
-    question: str = Field("", description="shown on top of the comparison page")
-    recipe: str = Field(description="a recipe's file, beside this one or from the working folder, or a shipped name")
-    set: dict[str, Any] = Field({}, description="changes of the recipe for every arm")
-    seeds: list[Annotated[int, Field(ge=0, lt=2**31)]] = Field(min_length=1, description="every arm is run on each")
-    arms: dict[Name, dict[str, Any]] = Field(min_length=2, description="the first is what the others are compared with")
+    name: Name = operational(description="the folder of its runs")
+    question: str = operational("", description="shown on top of the comparison page")
+    recipe: str = operational(
+        description="a recipe's file, beside this one or from the working folder, or a shipped name"
+    )
+    set: dict[str, Any] = operational({}, description="changes of the recipe for every arm")
+    seeds: list[Annotated[int, Field(ge=0, lt=2**31)]] = operational(
+        min_length=1, description="every arm is run on each"
+    )
+    arms: dict[Name, dict[str, Any]] = operational(
+        min_length=2, description="the first is what the others are compared with"
+    )
 
     @field_validator("seeds")
     @classmethod

@@ -8,7 +8,7 @@ from pydantic import BaseModel
 
 def fault_message(error: Any, model: type[BaseModel], prefix: str = "") -> str:
     """One fault as `key: what; what next`."""
-    loc = [str(part) for part in error["loc"]]
+    loc = [str(part) for part in error["loc"] if not str(part).startswith("(")]  # "(source)" tags an alternative
     parents = ".".join(part for part in ([prefix] if prefix else []) + loc[:-1])
     if error["type"] == "extra_forbidden":
         fields = _fields_at(model, loc[:-1])

@@ -53,13 +53,40 @@ def references(stage: Stage) -> Iterator[Reference]:
         yield from _set_references("tasks", *filter(is_set, _texts(stage.tasks)))
 
 
+@dataclass(frozen=True)
+class Needed:
+    """An output of another stage that a stage reads. stage: None stands for any. many: all that begin with it."""
+
+    stage: str | None
+    artifact: str
+    many: bool = False
+
+    def is_met_by(self, stage: str, artifact: str) -> bool:
+        """Return whether an output of a stage is this one."""
+        fits = artifact.startswith(self.artifact) if self.many else artifact == self.artifact
+        return fits and self.stage in (None, stage)
+
+
+def needed_outputs(stage: Stage) -> Iterator[Needed]:
+    """Yield what a stage reads of others: sets one by one, policies, and for select all that SFT left."""
+    for reference in references(stage):
+        if reference.artifact is not None:
+            yield Needed(reference.stage, reference.artifact)
+        elif reference.key == "candidates":
+            yield Needed(reference.stage, "", many=True)
+        else:
+            yield Needed(reference.stage, "policy")
+    if isinstance(stage, EvalStage) and BASE in _texts(stage.policies):
+        yield Needed(None, "base")
+
+
 def _texts(values: Any) -> list[str]:
     """The names in a list; of a stage with faults, the list may be something else."""
     return [value for value in values if isinstance(value, str)] if isinstance(values, list | tuple) else []
 
 
-def _set_references(key: str, *names: str) -> Iterator[Reference]:
-    """References to sets; of a stage with faults, a name may be None."""
+def _set_references(key: str, *names: Any) -> Iterator[Reference]:
+    """References to sets; a name may be None, of a stage with faults, or a source outside the run."""
     for text in filter(None, _texts(names)):
         stage, _, artifact = text.partition(".")
         yield Reference(key, stage, artifact, ("curate",))

@@ -87,7 +87,7 @@ def read_draft(name: str, overrides: Sequence[str] = ()) -> Draft:
     draft = validate(data, path)
     draft.recipe, missing = _resolve_files(draft.recipe, path.parent, skip=draft.unsound)
     draft.faults += graph_faults(draft.recipe, unsound=draft.unsound, unknown=draft.unknown) + missing
-    draft.faults += use_own_code(draft.recipe, path.parent)
+    draft.faults += use_own_code(draft.recipe.of_folder(path.parent))
     return draft
 
 

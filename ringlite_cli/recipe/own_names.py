@@ -1,6 +1,6 @@
 """Where a recipe names objects of the user's own code: every `module:object`, with its key and what it must be."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, get_args
 
@@ -43,15 +43,28 @@ def _is_marked(annotation: Any) -> bool:
     return any(isinstance(each, own_code.OwnCode) for each in marks) or any(map(_is_marked, get_args(annotation)))
 
 
-def use_own_code(recipe: Recipe, folder: Path) -> list[str]:
+def use_own_code(recipe: Recipe) -> list[str]:
     """Make the recipe's own objects known; return what is wrong with their names, `key: what; what next`.
 
-    folder: the recipe's, where its modules are looked for last. Nothing is imported.
+    Modules are looked for last in the recipe's folder. Nothing is imported.
     """
     found = list(own_names(recipe))
-    own_code.declare([name for _, name in found], folder if found else None)
+    own_code.declare([name for _, name in found], (recipe.folder or Path.cwd()) if found else None)
     domains.declare({k: v for k, v in (getattr(recipe, "domains", None) or {}).items() if own_code.is_own(v)})
     return [f"{key}: {why}" for key, name in found if (why := own_code.fault(name))]
+
+
+def take_up_own_code(written: Mapping[str, Any]) -> None:
+    """Make known what a finished run's recipe.json names; its modules are looked for last in the working folder."""
+    waiting, names = [written], set()
+    while waiting:
+        value: Any = waiting.pop()
+        if own_code.is_own(value):
+            names.add(value)
+        elif isinstance(value, dict | list):
+            waiting += value.values() if isinstance(value, dict) else value
+    own_code.declare(names, Path.cwd() if names else None)
+    domains.declare({k: v for k, v in (written.get("domains") or {}).items() if own_code.is_own(v)})
 
 
 def own_files(recipe: Recipe, stage: str, *, rewards: bool) -> dict[str, Path]:

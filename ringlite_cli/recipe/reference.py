@@ -10,6 +10,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from ringlite_cli.recipe.experiment import Experiment
+from ringlite_cli.recipe.key_classes import TRL_OPERATIONAL, TRL_TUNABLE, is_tunable, key_class
 from ringlite_cli.recipe.schema import STAGE_SECTIONS, RecipeHead
 from ringlite_cli.recipe.trl_rules import TRL_RULES
 
@@ -17,6 +18,10 @@ _HEAD = """# Reference of recipe keys
 
 Written by `python -m ringlite_cli.recipe.reference` from the schema; a test holds that it is current. A key without a
 default is needed. `null` as a default means that there is none, and the text says what happens then.
+
+`class` says what a key decides. *objective*: what is computed; another value makes another result, and the stage runs
+again. *tunable*: the same, but a training stage that was interrupted can go on with the new value (`--go-on`).
+*operational*: only how the work is done; another value reruns nothing. A section has the classes of its keys.
 """
 
 
@@ -29,7 +34,14 @@ def page() -> str:
     for config, rules in TRL_RULES.items():
         rows = ((f"`{name}`", "no" if rule.refused else _json(rule.value), rule.reason) for name, rule in rules.items())
         parts.append(_table(f"Under `trl:` ({config}).", ("field", "may stand", "why"), rows))
-    return "\n".join(parts)
+    return "\n".join([*parts, *_trl_classes()])
+
+
+def _trl_classes() -> Iterator[str]:
+    yield "## Classes of TRL's fields\n"
+    for title, names in (("Operational", TRL_OPERATIONAL), ("Tunable", TRL_TUNABLE)):
+        yield f"{title}: {', '.join(f'`{name}`' for name in sorted(names))}.\n"
+    yield "All others are objective.\n"
 
 
 def sections(model: type[BaseModel]) -> Iterator[tuple[str, type[BaseModel]]]:
@@ -44,7 +56,7 @@ def sections(model: type[BaseModel]) -> Iterator[tuple[str, type[BaseModel]]]:
 
 
 def _tables(prefix: str, model: type[BaseModel]) -> Iterator[str]:
-    columns = ("key", "type", "default", "meaning")
+    columns = ("key", "type", "default", "class", "meaning")
     yield _table(_summary(model), columns, _rows(model))
     for name, inner in sections(model):
         yield _table(f"`{prefix}{name}`: {_summary(inner)}", columns, _rows(inner))
@@ -53,7 +65,11 @@ def _tables(prefix: str, model: type[BaseModel]) -> Iterator[str]:
 def _rows(model: type[BaseModel]) -> Iterator[tuple[str, ...]]:
     keys = model.model_fields.items()
     for name, key in sorted(keys, key=lambda item: not item[1].is_required()):  # needed keys first
-        yield f"`{name}`", _type(key.annotation) + _range(key), _default(key), str(key.description)
+        yield f"`{name}`", _type(key.annotation) + _range(key), _default(key), _class(key), str(key.description)
+
+
+def _class(key: FieldInfo) -> str:
+    return "tunable" if is_tunable(key) else str(key_class(key))
 
 
 def _table(title: str, columns: tuple[str, ...], rows: Iterator[tuple[str, ...]]) -> str:

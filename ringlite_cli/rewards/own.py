@@ -1,8 +1,8 @@
 """Rewards of the user's own: a function (Problem, response) -> reward, in worker processes that can be stopped.
 
 A reward is a number, a bool, or a Verdict. A number from 0 to 1 is usual; 1 is called correct, 0 wrong, others partial.
-With a dict {"reward": number, "detail"?: text, other keys: numbers} a reward also measures: what its attribute
-`metrics` names (a tuple of runs.catalogue.columns.Metric) stands in metrics.jsonl, as means over the responses.
+With a dict {"reward": number, "detail"?: text, other keys: numbers} a reward also measures: the numbers stand in
+metrics.jsonl as means over the responses, and `@measures(Metric(...))` above the function says what they are.
 An exception of the function is the verdict `error`: no reward is made up for it.
 """
 

@@ -105,33 +105,28 @@ def holder(run: Path) -> str | None:
     return None
 
 
-def start_afresh(run: Path, stage: str) -> Path:
-    """An empty folder for a stage; what was there moves to `.previous/<stage>`, in place of what lay there before."""
-    folder, kept = run / stage, run / PREVIOUS / stage
+def make_stage_folder(run: Path, stage: str) -> Path:
+    """Make the folder of a stage, which must not be there. Raises WorkFailed where it can't be made."""
+    folder = run / stage
     try:
-        if folder.exists():
-            shutil.rmtree(kept, ignore_errors=True)
-            kept.parent.mkdir(parents=True, exist_ok=True)
-            folder.rename(kept)
         folder.mkdir(parents=True)
     except OSError as error:
         raise WorkFailed(f"the stage's folder can't be made ({error.strerror})", where=str(folder)) from None
     return folder
 
 
-def take_over(donor: Path, run: Path, stage: str) -> Path:
-    """Puts a finished stage of another run into this one; what was there moves to `.previous/<stage>`.
+def take_over(source: Path, run: Path, stage: str) -> Path:
+    """Put a finished stage, whose folder is `source`, into this run, where that stage must not be.
 
     Files are hard links where the file system has them, else copies. The folder appears whole.
     """
     folder, partial = run / stage, run / f".{stage}.partial"
     try:
         shutil.rmtree(partial, ignore_errors=True)
-        shutil.copytree(donor / stage, partial, copy_function=_link_or_copy)
-        start_afresh(run, stage).rmdir()
+        shutil.copytree(source, partial, copy_function=_link_or_copy)
         partial.rename(folder)
     except OSError as error:
-        raise WorkFailed(f"the stage can't be taken over from {donor} ({error.strerror})", where=str(folder)) from None
+        raise WorkFailed(f"the stage can't be taken over from {source} ({error.strerror})", where=str(folder)) from None
     return folder
 
 

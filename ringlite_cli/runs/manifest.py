@@ -19,7 +19,9 @@ class Manifest:
 
     recipe:  the stage's resolved section. `inputs` and `outputs`: name -> {path, digest, rows or bytes}.
     tokens:  trained, generated, kept, dropped: whatever the stage counts.
-    fingerprint: what must be unchanged for the stage to count as fresh (section, inputs, code).
+    fingerprint: of what the result is known by: objective keys, inputs and seed.
+    revision: the number of the stage's results when it was made (see StageKind.revisions).
+    changes: where training went on with something else: {step, keys: {key: [before, after]}, made_by}.
     message: why it failed, or what the user should know.
     """
 
@@ -40,6 +42,8 @@ class Manifest:
     metrics: dict[str, Any] = field(default_factory=dict)
     note: str = ""
     message: str = ""
+    revision: int = 1
+    changes: list[dict[str, Any]] = field(default_factory=list)
 
     def write(self, folder: Path) -> None:
         write_json(folder / FILE, asdict(self))

@@ -1,9 +1,9 @@
 """What a result was made with: code digests, package versions, the commit, the device."""
 
+import contextlib
 import hashlib
 import platform
 import subprocess
-from collections.abc import Iterable
 from functools import cache
 from importlib import metadata
 from pathlib import Path
@@ -35,7 +35,7 @@ def versions() -> dict[str, Any]:
         "python": platform.python_version(),
         "platform": f"{platform.system()} {platform.machine()}",
         "verdicts": VERDICT_REVISION,
-        "packages": dict(_installed(PACKAGES)),
+        "packages": dict(_installed()),
         "device": device(),
     }
 
@@ -51,6 +51,7 @@ def device() -> str:
     return f"cpu, {os.cpu_count()} cores ({_cpu_name()})"
 
 
+@cache
 def _cpu_name() -> str:
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
@@ -59,12 +60,14 @@ def _cpu_name() -> str:
     return next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), "unknown")
 
 
-def _installed(names: Iterable[str]) -> Iterable[tuple[str, str]]:
-    for name in names:
-        try:
-            yield name, metadata.version(name)
-        except metadata.PackageNotFoundError:
-            continue
+@cache
+def _installed() -> tuple[tuple[str, str], ...]:
+    """Name and version of each of PACKAGES that is installed."""
+    found = []
+    for name in PACKAGES:
+        with contextlib.suppress(metadata.PackageNotFoundError):
+            found.append((name, metadata.version(name)))
+    return tuple(found)
 
 
 @cache

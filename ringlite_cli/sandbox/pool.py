@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from concurrent.futures import Future
 from types import TracebackType
+from weakref import WeakSet
 
 from ringlite_cli.errors import UserError
 from ringlite_cli.sandbox.attempt import Memory
@@ -63,6 +64,7 @@ class Sandbox:
         self._counts: Counter[str] = Counter()
         self._lock = threading.Lock()
         self._running: dict[Future[SandboxVerdict], Jail] = {}
+        self._called_off: WeakSet[Future[SandboxVerdict]] = WeakSet()  # also those whose jail is still starting
         self._memory = Memory()
         self._closed = False
         self._threads = [
@@ -105,6 +107,7 @@ class Sandbox:
         for future in futures:
             if not future.cancel():
                 with self._lock:
+                    self._called_off.add(future)
                     jail = self._running.get(future)
                     if jail is not None:
                         jail.cancel()
@@ -200,7 +203,7 @@ class Sandbox:
         self, jail: Jail, submission: Submission, future: "Future[SandboxVerdict]", memory: Memory
     ) -> SandboxVerdict:
         with self._lock:
-            if self._closed:
+            if self._closed or future in self._called_off:
                 raise Cancelled
             self._running[future] = jail
         try:

@@ -1,6 +1,6 @@
 """What a stage is: its kind, what it reads and leaves, the code it depends on, and the function that does the work."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,7 +10,6 @@ from ringlite_cli.console import Console
 from ringlite_cli.errors import UserError
 from ringlite_cli.problems import Problem, Verify, read_problems
 from ringlite_cli.recipe.schema import Recipe, Rewards, Stage
-from ringlite_cli.runs.folder import PREVIOUS
 from ringlite_cli.runs.manifest import Manifest, read_manifest
 
 
@@ -31,12 +30,16 @@ class StageResult:
 
 @dataclass(frozen=True)
 class Context:
-    """What a stage's runner gets: its section, its folder, and what the stages before it left."""
+    """What a stage's runner gets: its section, its folder, and what the stages before it left.
+
+    pending: stages that are about to be made, again or for the first time; what lies there counts for nothing.
+    """
 
     recipe: Recipe
     name: str
     run: Path
     console: Console
+    pending: frozenset[str] = frozenset()
 
     @property
     def section(self) -> Any:
@@ -91,11 +94,6 @@ class Context:
         """The reward verifiers of the recipe, alive for the block."""
         return open_verifiers(self.recipe.rewards)
 
-    @property
-    def previous(self) -> Path:
-        """Where the outputs of this stage's last, outdated run were moved."""
-        return self.run / PREVIOUS / self.name
-
 
 @contextmanager
 def open_verifiers(rewards: Rewards) -> Iterator[Verify]:
@@ -107,14 +105,41 @@ def open_verifiers(rewards: Rewards) -> Iterator[Verify]:
 
 
 @dataclass(frozen=True)
+class Finding:
+    """Something that would stop a stage, or that the user should know, found before any work.
+
+    where: the key, with its dots from the recipe's top. of_machine: this machine lacks something, and the recipe is
+    sound. fatal: False for a warning.
+    """
+
+    where: str
+    what: str
+    hint: str = ""
+    of_machine: bool = False
+    fatal: bool = True
+
+    def __str__(self) -> str:
+        return f"{self.where}: {self.what}" + (f"; {self.hint}" if self.hint else "")
+
+
+Check = Callable[[Context], Iterable[Finding]]
+"""A check of a stage before any stage runs: it reads the recipe, the data and the machine, and changes nothing."""
+
+
+@dataclass(frozen=True)
 class StageKind:
     """The one definition of a kind of stage, which the CLI, the pipeline, the manifests and the docs read.
 
-    artifacts: output name -> what it is.   code: the rooms whose change makes the stage run again.
+    artifacts: output name -> what it is.   code: the rooms that do its work; their digest is kept with the result.
     uses:      keys of the recipe's head that its result depends on, besides its own section and the seed.
+    draws:     whether, by its section, models are drawn from by the recipe's engine; its result then depends on that.
+    revisions: in words, each change of its results that a release made on purpose, the oldest first.
+    step_of:   for a stage that trains, the step of its last checkpoint, by its folder; 0 or None where there is none.
+    note_of:   what the user should know of going on with changed keys (key -> before and after); '' for nothing.
     files:     files outside the run that it reads (they count as inputs).
     more_code: further rooms that its section makes it depend on.
     faults:    what is wrong with the section beyond its schema, each as `key: what; what next`.
+    preflight: checks that need torch, the model's files or the data; `run` makes them before anything moves on disk.
     """
 
     kind: str
@@ -127,3 +152,17 @@ class StageKind:
     files: Callable[[Context], dict[str, Path]] = lambda context: {}
     faults: Callable[[Recipe, str], list[str]] = lambda recipe, name: []
     more_code: Callable[[Any], tuple[str, ...]] = lambda section: ()
+    preflight: tuple[Check, ...] = ()
+    draws: Callable[[Any], bool] = lambda section: False
+    revisions: tuple[str, ...] = ()
+    step_of: Callable[[Path], int | None] | None = None
+    note_of: Callable[[Any, Mapping[str, Any]], str] | None = None
+
+    @property
+    def revision(self) -> int:
+        """Return the number of the stage's results: 1, and one more for each change on purpose."""
+        return 1 + len(self.revisions)
+
+    def uses_of(self, section: Any) -> tuple[str, ...]:
+        """Return the keys of the recipe's head that a stage with this section depends on."""
+        return (*self.uses, *(("engine",) if self.draws(section) else ()))

@@ -61,7 +61,7 @@ def prepare_model(
                 settle(tokenizer, "model.new", chat)
                 network = new_model(section["new"]["config"], tokenizer, seed)
             elif section.get("gguf_file"):
-                network, tokenizer = _from_gguf(_gguf_folder(section), section["gguf_file"], chat)
+                network, tokenizer = _from_gguf(gguf_folder(section), section["gguf_file"], chat)
             else:
                 network, tokenizer = _from_pretrained(section, chat)
             if section.get("dtype") not in (None, "auto"):
@@ -70,6 +70,47 @@ def prepare_model(
     except OSError as error:
         raise WorkFailed(f"cannot write the model ({error.strerror or error})", where=str(out_dir)) from None
     return out_dir
+
+
+def make_tokenizer(
+    section: Mapping[str, Any],
+    problems: Sequence[Problem],
+    *,
+    prompt_suffix: Mapping[str, str] | None = None,
+    chat: ChatOptions = ChatOptions(),  # noqa: B008 (frozen)
+) -> tuple[Any, int | None]:
+    """Return the tokenizer that `prepare_model` would write, without any weights, and the positions of the model.
+
+    Arguments and errors are those of `prepare_model`.
+    """
+    from transformers import AutoTokenizer, GenerationConfig
+
+    register()
+    if new := section.get("new"):
+        tokenizer = train_tokenizer(_texts(problems, prompt_suffix or {}), new.get("vocab_size", 512))
+        settle(tokenizer, "model.new", chat)
+        return tokenizer, new["config"].get("max_position_embeddings")
+    if file := section.get("gguf_file"):
+        folder = gguf_folder(section)
+        tokenizer = AutoTokenizer.from_pretrained(str(folder), gguf_file=file)
+        _check_tokenizer(tokenizer, str(folder / file), chat)
+        return tokenizer, None
+    name = str(Path(str(section["path"])).expanduser()) if str(section["path"]).startswith("~") else section["path"]
+    common = {
+        "revision": section.get("revision") or "main",
+        "trust_remote_code": bool(section.get("trust_remote_code")),
+    }
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(name, **common)
+        positions = context_of(name, bool(common["trust_remote_code"]))
+    except (OSError, ValueError, KeyError) as error:
+        raise UserError(f"cannot load the tokenizer ({_first_line(error)})", where=f"model.path: {name}") from None
+    try:
+        named = GenerationConfig.from_pretrained(name, revision=common["revision"]).eos_token_id
+    except OSError:
+        named = None
+    _check_tokenizer(tokenizer, str(name), chat, named if isinstance(named, list) else [named] if named else [])
+    return tokenizer, positions
 
 
 def train_tokenizer(texts: Iterable[str], vocab_size: int) -> Any:
@@ -148,7 +189,7 @@ def written_dtype(folder: Path, dtype: str | None) -> str:
     return name if name in ("float16", "bfloat16") else "float32"
 
 
-def context_of(folder: Path, trust: bool = False) -> int | None:
+def context_of(folder: Path | str, trust: bool = False) -> int | None:
     """Return the positions that a model takes, of the text part where it has several; None without a bound."""
     from transformers import AutoConfig
 
@@ -206,8 +247,11 @@ def _closest(word: str, known: Iterable[str]) -> str:
     return f"did you mean '{close[0]}'?" if close else "see the architecture's page in the transformers documentation"
 
 
-def _gguf_folder(section: Mapping[str, Any]) -> Path:
-    """The folder that holds the GGUF file: a local path, or an installed package's (found without importing it)."""
+def gguf_folder(section: Mapping[str, Any]) -> Path:
+    """Return the folder that holds the GGUF file: a local path, or an installed package's (it is not imported).
+
+    Raises UserError where the package or the file is not there.
+    """
     if section.get("package"):
         spec = importlib.util.find_spec(section["package"])
         if spec is None or not spec.submodule_search_locations:

@@ -254,3 +254,29 @@ def test_data_flags() -> None:
     assert read_data_flags(["gsm8k=/x/y=z.json", "amc=b"]) == {"gsm8k": "/x/y=z.json", "amc": "b"}
     with pytest.raises(UserError, match="'gsm8k' is not TASK=FILE"):
         read_data_flags(["gsm8k"])
+
+
+def test_a_prompt_without_room_for_a_response_is_a_failure_and_costs_no_other_score(policies, tmp_path) -> None:
+    long = Problem("long", "math", "1 + " * 3000 + "1?", "3001")
+    calm = evaluate({"base": policies["base"]}, {"mine": PROBLEMS}, Load(), verify, tmp_path / "calm", **OPTIONS)
+    load = Load()
+    scores = evaluate({"base": policies["base"]}, {"mine": [long, *PROBLEMS]}, load, verify, tmp_path / "a", **OPTIONS)
+    score_of = scores["base"]["mine"]
+    assert score_of["n"] == 7
+    assert score_of["avg@k"] == pytest.approx(calm["base"]["mine"]["avg@k"] * 6 / 7)
+    assert score_of["verdicts"]["prompt too long"] == 2
+    assert "prompts without room for a response count as failures: 1 (long)" in score_of["notes"]
+    rows = read_jsonl(tmp_path / "a" / "responses.jsonl")
+    assert [row["prompt_tokens"] > 2000 for row in rows if row["id"] == "long"] == [True, True]
+    of_others = [{k: v for k, v in row.items() if k != "task"} for row in rows if row["id"] != "long"]
+    assert of_others == [
+        {k: v for k, v in row.items() if k != "task"} for row in read_jsonl(tmp_path / "calm" / "responses.jsonl")
+    ]
+    evaluate({"base": policies["base"]}, {"mine": [long, *PROBLEMS]}, load, verify, tmp_path / "a", **OPTIONS)
+    assert load.loaded == ["base"]  # a failure is not asked again
+
+
+def test_a_set_of_nothing_but_such_prompts_is_an_error(policies, tmp_path) -> None:
+    long = Problem("long", "math", "1 + " * 3000 + "1?", "3001")
+    with pytest.raises(UserError, match=r"no prompt leaves room for a response: mine/long has .* tokens"):
+        evaluate({"base": policies["base"]}, {"mine": [long]}, Load(), verify, tmp_path, **OPTIONS)

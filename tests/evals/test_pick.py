@@ -225,7 +225,8 @@ def test_entropies_are_those_of_a_float64_reference_whatever_the_rows(sft: Path,
         ids = list(sampler.tokenizer.apply_chat_template(talk, tokenize=True, return_dict=False))
         prompt = sampler.prompt_ids(request)
         assert ids[: len(prompt)] == prompt
-        given.append((prompt, [*ids[len(prompt) :], sampler.tokenizer.eos_token_id]))
+        assert ids[-1] == sampler.tokenizer.eos_token_id
+        given.append((prompt, ids[len(prompt) :]))
     tokens = sum(len(r) for _, r in given)
     assert c.forced_entropy == pytest.approx(sum(reference(*pair)[0] for pair in given) / tokens, abs=1e-5)
     assert c.forced_loss == pytest.approx(sum(reference(*pair)[1] for pair in given) / tokens, abs=1e-5)

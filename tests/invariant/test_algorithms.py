@@ -1,10 +1,12 @@
 """All algorithms but C3PO through packed rows: TRL's own gradients, and the same ones in any layout."""
 
+from itertools import product
 from pathlib import Path
 
 import pytest
 import torch
 from c3po_one_step import CLIP_HIGHER, LORA, OWN_RANGE, TERMS, assert_same, make_trainer, one_step
+from sweeps import sample_of
 from tiny_lm import save_policy
 
 from ringlite_cli.c3po.algorithms import algorithm_of
@@ -17,6 +19,13 @@ STOCK = {
     "gspo": {"loss_type": "grpo", "importance_sampling_level": "sequence"},
 }
 """TRL's fields for an algorithm that is no loss_type alone."""
+CLIPPED = [(algorithm, "clip") for algorithm in ALGORITHMS]
+TURNS = list(zip(ALGORITHMS, TERMS, strict=False))
+"""Each algorithm with a term of its own: what `make test` tries of all pairs, beside every algorithm's own loss."""
+
+
+def pairs(*terms: str, keep: list[tuple[str, str]]) -> pytest.MarkDecorator:
+    return pytest.mark.parametrize(("algorithm", "term"), sample_of(product(ALGORITHMS, terms), *keep))
 
 
 @pytest.fixture(scope="module")
@@ -25,8 +34,7 @@ def policy(tmp_path_factory) -> Path:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("term", ["clip", "kl"])
-@pytest.mark.parametrize("algorithm", ALGORITHMS)
+@pairs("clip", "kl", keep=[*CLIPPED, ("grpo", "kl")])
 def test_packed_rows_give_stock_trl_s_gradient(policy, algorithm, term):
     stock, oracle = one_step(policy, 1, stock=algorithm, **TERMS[term], **STOCK.get(algorithm, {}))
     for rows in (1, 4):
@@ -36,11 +44,8 @@ def test_packed_rows_give_stock_trl_s_gradient(policy, algorithm, term):
     assert trainer.step_stats["tokens_trained"] == trainer.step_stats["tokens_generated"]
 
 
-@pytest.mark.parametrize(
-    "term",
-    [*(pytest.param(term, marks=pytest.mark.slow) for term in ("clip", "kl", "z")), "entropy"],
-)
-@pytest.mark.parametrize("algorithm", ALGORITHMS)
+@pytest.mark.slow
+@pairs("clip", "kl", "z", "entropy", keep=[*CLIPPED, ("grpo", "kl"), ("dapo", "z"), ("dr_grpo", "entropy")])
 def test_every_term_is_the_same_in_any_number_of_rows(policy, algorithm, term):
     expected = one_step(policy, 1, algorithm=algorithm, **TERMS[term])[0]
     for rows in (2, 4, 8):
@@ -48,15 +53,14 @@ def test_every_term_is_the_same_in_any_number_of_rows(policy, algorithm, term):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("term", TERMS)
-@pytest.mark.parametrize("algorithm", ALGORITHMS)
+@pairs(*TERMS, keep=TURNS)
 def test_gradient_checkpointing_changes_no_term(policy, algorithm, term):
     options = {"algorithm": algorithm, **TERMS[term]}
     assert_same(one_step(policy, 2, **options)[0], one_step(policy, 2, gradient_checkpointing=True, **options)[0])
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("algorithm", ALGORITHMS)
+@pytest.mark.parametrize("algorithm", sample_of(ALGORITHMS, "dapo", "gspo", "cispo"))
 def test_clip_higher_and_checkpointing_leave_no_trace_of_the_layout(policy, algorithm):
     options = CLIP_HIGHER | OWN_RANGE.get(algorithm, {})
     expected, trainer = one_step(policy, 1, algorithm=algorithm, **options)

@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
-from rl_runs import PROBLEMS, TRL, rl, train
+from rl_runs import PROBLEMS, TRL, rl, train, verify
 from tiny_lm import save_policy
 
 from ringlite_cli import domains
@@ -19,11 +19,13 @@ from ringlite_cli.rewards.verifiers import Verifiers, VerifierSettings
 from ringlite_cli.runs.files import read_jsonl
 from ringlite_cli.runs.manifest import Manifest
 from ringlite_cli.stages.commands.status import status_text
+from ringlite_cli.train.rl.run import ModelOptions, run_rl
 
 REWARD = """
 import os, time
-from ringlite import Domain, Metric, Verdict
+from ringlite import Domain, Metric, Verdict, measures
 
+@measures(Metric("words", "words of a response", "words", "responses", "How many words it has."))
 def score(problem, response):
     if "raise" in response:
         raise ValueError("no such poem")
@@ -36,7 +38,6 @@ def score(problem, response):
     words = len(response.split())
     return {"reward": float(words == int(problem.answer or 3)), "detail": f"{words} words", "words": words}
 
-score.metrics = (Metric("words", "words of a response", "words", "responses", "How many words it has."),)
 HAIKU = Domain("haiku", verifier=score, suffix="Be brief.")
 """
 ALGORITHM = """
@@ -181,10 +182,15 @@ def test_a_reward_trains_and_its_metric_is_the_mean_over_responses(module, polic
 @pytest.mark.slow
 def test_prompts_and_responses_come_from_where_the_recipe_says(module, policy, tmp_path):
     name = module(PROMPTS, "Source", "draw", "nothing")
-    rl(policy, tmp_path / "rl", steps=2, sampling=f"{name}:Source", rollout_func=f"{name}:draw", token_budget=20)
+    keys = {
+        "prompts_per_step": 4, "token_budget": 20, "token_budget_scope": "global", "row_tokens": 64, "guard": None,
+        "rollout_func": f"{name}:draw", "trl": TRL | {"max_steps": 2},
+    }  # fmt: skip
+    settings = RlSettings.made(**keys, sampling=f"{name}:Source")
+    run_rl(policy, PROBLEMS, verify, tmp_path / "rl", settings, model=ModelOptions("float32", prompt_suffix={}))
     rows = read_jsonl(tmp_path / "rl" / "rollouts.jsonl")
-    asked = [row["prompt_id"] for row in rows][::4]
-    assert asked == [f"p{i}" for i in range(8)]
+    assert [row["prompt_id"] for row in rows][::4] == [f"p{i}" for i in range(8)]
     assert {row["tokens"] for row in rows} == {4}
+    settings = RlSettings.made(**keys, sampling=f"{name}:nothing")
     with pytest.raises(UserError, match=r"nothing' makes has no draw\(\)"):
-        rl(policy, tmp_path / "none", steps=1, sampling=f"{name}:nothing")
+        run_rl(policy, PROBLEMS, verify, tmp_path / "none", settings)

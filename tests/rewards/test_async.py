@@ -17,6 +17,7 @@ MATH = Problem("m", "math", "?", answer=r"\frac{1}{2}")
 GOOD = "```python\ndef f(a):\n    return a\n```"
 FOREVER = "```python\nwhile True: pass\n```"
 SETTINGS = VerifierSettings(workers=1, code_timeout=120.0, isolation="none")
+ends_early = pytest.mark.timeout(90)  # long before FOREVER ends by itself
 
 
 @linux
@@ -38,6 +39,7 @@ def test_batches_overlap_and_keep_their_order():
 
 @pytest.mark.slow
 @linux
+@ends_early
 def test_an_aborted_batch_ends_its_programs_and_the_pool_goes_on():
     async def abort(verify):
         task = asyncio.create_task(verify.verify_async([(CODE, FOREVER)] * 3))
@@ -47,23 +49,20 @@ def test_an_aborted_batch_ends_its_programs_and_the_pool_goes_on():
             await task
         return await verify.verify_async([(CODE, GOOD)])
 
-    started = time.monotonic()
     with Verifiers(SETTINGS) as verify:
         verdicts, _ = asyncio.run(abort(verify))
         assert verdicts[0].verdict == "accepted"
-    assert time.monotonic() - started < 60
 
 
 @pytest.mark.slow
 @linux
+@ends_early
 def test_closing_ends_what_runs():
-    started = time.monotonic()
     verify = Verifiers(SETTINGS)
     batch = verify.start([(CODE, FOREVER)] * 2)
     time.sleep(1.0)
     verify.close()
     assert [v.verdict for v in batch.verdicts()] == ["error", "error"]
-    assert time.monotonic() - started < 60
 
 
 def reward(verify, completions, names):
@@ -75,6 +74,7 @@ def reward(verify, completions, names):
     return rewards, metrics, extra
 
 
+@pytest.mark.slow
 @linux
 def test_the_reward_function_of_trl():
     from trl.trainer.utils import is_async_callable
@@ -127,15 +127,14 @@ def test_responses_verified_ahead_are_found_by_the_call_once_each_and_in_order()
 
 
 @linux
+@ends_early
 def test_a_rollout_that_is_given_up_ends_what_was_started_ahead():
-    started = time.monotonic()
     with Verifiers(SETTINGS) as verify:
         function = VerifiedReward([CODE], verify)
         for _ in range(3):
             function.ahead("c", FOREVER)
         function.drop_ahead()
         assert asyncio.run(function([GOOD], ["c"])) == [1.0]
-    assert time.monotonic() - started < 60
 
 
 def test_a_plain_function_verifies_when_it_is_called():

@@ -122,6 +122,7 @@ def test_the_length_of_an_answer_is_bounded_everywhere():
     assert "more than 20,000 characters" in fault_of("word_sorting", "a" * (MAX_CHARACTERS + 1))
 
 
+@pytest.mark.slow
 @needs_gym
 def test_every_scorer_that_evaluates_its_answer_has_a_form():
     """Read from the installed scorers' own text: a later version with another one fails here."""

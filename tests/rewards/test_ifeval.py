@@ -2,13 +2,15 @@
 
 import importlib.util
 import json
-import time
+from functools import partial
 from pathlib import Path
 
 import pytest
+from long_texts import is_quick, repeated
+from sweeps import sample_of
 
 from ringlite_cli.rewards.english import count_capital_words, has_sentences, language_of
-from ringlite_cli.rewards.instructions import CHECKS, verify_instructions
+from ringlite_cli.rewards.instructions import CHECKS, MOST_CHARACTERS, verify_instructions
 
 BENCHMARK = Path(__file__).parents[2] / "benchmarks" / "ifeval_agreement.py"
 N = {"relation": "at least"}
@@ -146,40 +148,25 @@ UNITS = [
 ]  # fmt: skip
 
 
-def seconds(unit, size):
-    """Return the CPU seconds of each check on a response made of one unit."""
-    response, taken = unit * (size // len(unit)), {}
-    for name in CHECKS:
-        answer = json.dumps({"instruction_id_list": [name], "kwargs": [ARGUMENTS.get(name, {})]})
-        started = time.process_time()
-        verify_instructions(answer, response)
-        taken[name] = time.process_time() - started
-    return taken
+def asked(name):
+    return json.dumps({"instruction_id_list": [name], "kwargs": [ARGUMENTS.get(name, {})]})
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("unit", [". ", "a. ", "... ", '." ', "p.m. ", "!"])
 def test_counting_all_sentences_is_linear(unit):
-    taken = []
-    for size in (10_000, 100_000):
-        started = time.process_time()
-        has_sentences(unit * (size // len(unit)), 10**9)
-        taken.append(time.process_time() - started)
-    assert taken[1] < 30 * max(taken[0], 0.01)
+    """The dearest unit takes half a second for 10,000 characters: 5 s here, and 50 s where it is quadratic."""
+    assert is_quick(lambda text: has_sentences(text, 10**9), repeated(unit, 100_000), seconds=30)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("unit", UNITS)
+@pytest.mark.parametrize("unit", sample_of(UNITS, "a", " ", "\n", "**a", "[a", ". ", "!", "<<", "'a", ". ."))
 def test_time_grows_with_the_response_and_not_with_its_square(unit):
-    small, middle = (seconds(unit, size) for size in (10_000, 100_000))
-    assert {name for name in CHECKS if middle[name] > 30 * max(small[name], 0.004)} == set()
-    large = seconds(unit, 1_000_000)
-    assert {name for name in CHECKS if large[name] > 30 * max(middle[name], 0.02)} == set()
+    response = repeated(unit, MOST_CHARACTERS)
+    assert [name for name in CHECKS if not is_quick(partial(verify_instructions, asked(name)), response)] == []
 
 
 def test_a_response_without_end_follows_nothing() -> None:
-    from ringlite_cli.rewards.instructions import MOST_CHARACTERS, verify_instructions
-
-    asked = '{"instruction_id_list": ["punctuation:no_comma"], "kwargs": [{}]}'
-    assert verify_instructions(asked, "a" * MOST_CHARACTERS).verdict == "correct"
-    assert verify_instructions(asked, "a" * (MOST_CHARACTERS + 1)).verdict == "wrong"
+    no_comma = asked("punctuation:no_comma")
+    assert verify_instructions(no_comma, "a" * MOST_CHARACTERS).verdict == "correct"
+    assert verify_instructions(no_comma, "a" * (MOST_CHARACTERS + 1)).verdict == "wrong"

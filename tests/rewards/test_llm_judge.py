@@ -8,6 +8,7 @@ import threading
 import time
 
 import pytest
+from long_texts import LONG, is_quick, repeated
 
 from ringlite_cli.problems import Problem
 from ringlite_cli.rewards import Verifiers, VerifierSettings
@@ -174,15 +175,10 @@ def test_a_slow_or_absent_judge_is_an_error_and_never_a_wrong(server):
 
 
 def test_a_judge_that_sends_byte_by_byte_is_ended_by_the_time_limit(server):
-    server.trickle = 0.1
-    started = time.monotonic()
+    server.trickle = 0.1  # the whole reply, a good one, takes 6 s
     assert judged(server, seconds=1.0).verdict == "error"
-    assert time.monotonic() - started < 3.0
 
 
 @pytest.mark.parametrize("unit", ["{", '{"grade": ', "<grade>", "7", "7.", " ", "\n", "```\n", "<think>", "10.0"])
 def test_reading_a_long_reply_is_quick(unit):
-    started = time.process_time()
-    read_grade(unit * (99_000 // len(unit)))
-    read_grade(unit * (1_000_000 // len(unit)))
-    assert time.process_time() - started < 1.0
+    assert all(is_quick(read_grade, repeated(unit, size)) for size in (39_000, 99_000, LONG))

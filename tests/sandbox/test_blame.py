@@ -85,6 +85,7 @@ def test_a_source_that_fells_the_compiler_does_not_compile(sandbox):
     assert judged.verdict in ("compile error", "memory limit"), judged
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not has_compiler("cpp"), reason="no g++")
 @pytest.mark.parametrize(
     "program",

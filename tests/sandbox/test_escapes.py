@@ -84,6 +84,7 @@ BREAKOUTS = {
     "set-user-id programs": "return ctypes.CDLL(None).prctl(39, 0, 0, 0, 0) != 1",  # PR_GET_NO_NEW_PRIVS
     "filter off": "return ctypes.CDLL(None).prctl(21, 0, 0, 0, 0) != 2 or ctypes.CDLL(None).prctl(22, 0, 0) == 0",
     "abstract socket": "socket.socket(socket.AF_UNIX).connect('\\0ringlite-escape'); return True",
+    "files through a socket": "a, b = socket.socketpair(); socket.send_fds(a, [b'x'], [b.fileno()]); return True",
     "device node": "os.mknod('/tmp/disk', 0o60666, os.makedev(8, 0)); return True",
     "hard link": "os.link('/usr/bin/env', '/tmp/env'); return True",
     "/dev/shm": "return os.path.exists('/dev/shm') or os.path.exists('/dev/mqueue')",

@@ -92,6 +92,23 @@ CHANNELS = {
         "f = open('/usr/bin/env')\ntry: return fcntl.flock(f, fcntl.LOCK_EX | fcntl.LOCK_NB)\n"
         "except OSError as e: return e.errno",
     ),
+    "input and output priority": (
+        "libc.syscall(251, 3, os.getuid(), 3 << 13 | 7); libc.syscall(251, 1, 0, 2 << 13 | 5)",
+        "return [libc.syscall(252, kind, who) for kind, who in ((1, 0), (2, 0), (3, os.getuid()))]",
+    ),
+    "names, slack, timers": (
+        "libc.prctl(15, b'marked', 0, 0, 0); libc.prctl(29, 777777, 0, 0, 0); signal.setitimer(signal.ITIMER_REAL, 5)",
+        "name = ctypes.create_string_buffer(16); libc.prctl(16, name, 0, 0, 0)\n"
+        "return name.value, libc.prctl(30, 0, 0, 0, 0), signal.getitimer(signal.ITIMER_REAL)",
+    ),
+    "times of reading": (
+        "open('/usr/bin/env', 'rb').read(); os.listdir('/usr/share'); os.readlink('/bin')",
+        "return [os.lstat(p).st_atime_ns for p in ('/usr/bin/env', '/usr/share', '/bin', '/ringlite/guest/child.py')]",
+    ),
+    "memory by a file's name": (
+        "open('/dev/shm/left', 'w')",
+        "return os.path.exists('/dev/shm'), os.path.exists('/dev/mqueue')",
+    ),
     "which pages are in memory": (
         "libc.posix_fadvise(os.open('/usr/bin/env', 0), 0, 0, 4)",
         "return [said(libc.syscall(nr, *args)) for nr, args in"

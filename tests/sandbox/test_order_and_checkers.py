@@ -28,11 +28,10 @@ def stdin(*cases, **more):
 
 
 def test_a_run_ends_at_its_first_wrong_answer(sandbox):
-    program = "import time\ndef f(a):\n    time.sleep(a)\n    return 1"
-    started = time.monotonic()
+    program = "def f(a):\n    while a: pass\n    return 1"
     judged = sandbox.run(Submission(program, function((0, 1), (0, 2), (8, 1))))
     assert (judged.verdict, judged.failed_case) == ("wrong answer", 1)
-    assert time.monotonic() - started < 7
+    assert judged.cpu_seconds < 8  # the third case would take the 10 s of its limit
 
 
 def test_the_test_that_caught_before_runs_first(sandbox):
@@ -98,19 +97,18 @@ def test_several_accepted_answers(sandbox, tests, program, verdict):
 
 
 @pytest.mark.slow
-def test_cancelling_ends_what_runs_and_drops_what_waits():
+@pytest.mark.parametrize("seconds", [0.0, 0.3])  # while its jail still starts, and while it runs
+def test_cancelling_ends_what_runs_and_drops_what_waits(seconds):
     forever = Submission("while True: pass", function((1, 1)))
     with Sandbox(SandboxSettings(workers=1, seconds=60, isolation="none")) as sandbox:
         futures = [sandbox.submit(forever) for _ in range(3)]
         while not futures[0].running():
             time.sleep(0.01)
-        time.sleep(0.3)
-        started = time.monotonic()
+        time.sleep(seconds)
         sandbox.cancel(futures)
-        judged = futures[0].result(20)
+        judged = futures[0].result(40)  # by itself it would take 60 s
         assert (judged.verdict, judged.detail) == ("sandbox error", "cancelled")
         assert [f.cancelled() for f in futures[1:]] == [True, True]
-        assert time.monotonic() - started < 15
         assert sandbox.run(Submission("def f(a): return a", function((1, 1)))).accepted
 
 

@@ -37,6 +37,7 @@ def humaneval(real_data):
         return [json.loads(line) for line in lines]
 
 
+@pytest.mark.slow
 def test_humaneval_solutions_pass_and_mutated_ones_do_not(real_data, sandbox):
     rows = humaneval(real_data)
     good, bad = [], []
@@ -54,6 +55,7 @@ def test_humaneval_solutions_pass_and_mutated_ones_do_not(real_data, sandbox):
     assert {v.verdict for v in verdicts[len(rows) :]} <= {"wrong answer", "runtime error"}
 
 
+@pytest.mark.slow
 def test_leetcode_solutions_pass(real_data, sandbox):
     rows = json.loads((real_data / "eval" / "leetcode.json").read_text())
     if find_spec("sortedcontainers") is None:

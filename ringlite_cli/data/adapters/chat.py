@@ -10,8 +10,14 @@ DOMAIN = "general"
 
 _CHATS = ("messages", "conversations", "conversation", "dialogue")
 _PROMPTS = ("prompt", "instruction", "question", "problem", "query")
-_RESPONSES = ("response", "output", "completion", "content", "generation")
-_THOUGHTS = ("reasoning_content", "reasoning", "thinking", "thought")
+_RESPONSES = (
+    "response", "output", "completion", "content", "generation", "generations", "trace",
+    "deepseek_attempt", "attempt", "deepseek_solution", "solution",
+)  # fmt: skip
+_THOUGHTS = (
+    "reasoning_content", "reasoning", "thinking", "thought",
+    "deepseek_thinking_trajectory", "thinking_trajectories", "deepseek_reasoning",
+)  # fmt: skip
 _ANSWERS = ("answer", "final_answer", "ground_truth")
 
 

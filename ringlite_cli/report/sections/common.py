@@ -1,9 +1,11 @@
 """What several sections say in the same way."""
 
+from collections.abc import Iterator
+
 from ringlite_cli.report.blocks import Block, Heading, Text
 from ringlite_cli.report.figures import Figure, Series, lines
 from ringlite_cli.report.figures.thin import Point
-from ringlite_cli.report.files import Row, num, number
+from ringlite_cli.report.files import Row, mapping, num, number
 from ringlite_cli.report.load import Stage
 from ringlite_cli.report.pens import Pens
 from ringlite_cli.report.words import count
@@ -33,7 +35,21 @@ def standing(stage: Stage) -> list[Block]:
                 f"{count(stage.redone)} steps were redone after an interruption; the later row of each counts.", "note"
             )
         )
-    return found
+    return found + [Text(line, "note") for line in _changes(stage)]
+
+
+def _changes(stage: Stage) -> Iterator[str]:
+    """What the stage went on with at some step: other values of keys, or other code."""
+    entries = stage.manifest.get("changes")
+    for entry in entries if isinstance(entries, list) else ():
+        if not isinstance(entry, dict):
+            continue
+        step, keys = entry.get("step"), mapping(entry, "keys")
+        for name, values in keys.items():
+            old, new = values if isinstance(values, list) and len(values) == 2 else ("?", values)
+            yield f"{stage.name}: from step {step} on, {name} is {new} ({old} before)."
+        if maker := entry.get("made_by"):
+            yield f"{stage.name}: until step {step}, it was made by {maker}."
 
 
 def opening(stage: Stage, siblings: list[Stage]) -> list[Block]:

@@ -1,12 +1,15 @@
 """Long-CoT SFT: the loss curve, what goes with it, and the checkpoints."""
 
-from ringlite_cli.report.blocks import Cell, Column, Section, Table
+from ringlite_cli.report.blocks import Block, Cell, Column, Details, Section, Table, Text
 from ringlite_cli.report.files import num, objects, text
 from ringlite_cli.report.load import Run, Stage
 from ringlite_cli.report.pens import Pens
 from ringlite_cli.report.sections.common import opening, panel
 from ringlite_cli.report.words import count, decimal, fixed, short
 from ringlite_cli.runs.catalogue.panels import SFT_PANELS
+
+_LETTERS = 6000
+"""Characters shown of a sample."""
 
 
 def section(run: Run, pens: Pens) -> Section:
@@ -16,6 +19,7 @@ def section(run: Run, pens: Pens) -> Section:
         page.say("No sft stage in this run.", "missing")
     for stage in stages:
         page.blocks += opening(stage, stages)
+        page.blocks += _samples(stage)
         if stage.metrics:
             page.figures(*(panel(stage, each, pens, "p-sft") for each in SFT_PANELS))
         else:
@@ -29,6 +33,30 @@ def trained_tokens(stage: Stage) -> float | None:
     """Tokens that the stage trained on: the manifest's total, else the highest running total in metrics.jsonl."""
     found = stage.tokens.get("trained")
     return found if found else max((v for row in stage.metrics if (v := num(row, "tokens_trained"))), default=None)
+
+
+def _samples(stage: Stage) -> list[Block]:
+    """What was counted of the samples, and the first of them as it was trained."""
+    account = stage.load("samples.json")
+    if not isinstance(account, dict):
+        return []
+    parts = [
+        f"{count(num(account, 'samples'))} samples, {short(num(account, 'trained_tokens'))} tokens with loss an epoch"
+    ]
+    left_out = account.get("left_out")
+    for reason, number in (left_out if isinstance(left_out, dict) else {}).items():
+        parts.append(f"{number} left out ({reason})")
+    for name, words in (("cut", "cut"), ("unverified", "not confirmed by a verifier (verified_by: none)")):
+        if number := num(account, name):
+            parts.append(f"{count(number)} {words}")
+    how = account.get("how")
+    for made, number in (how if isinstance(how, dict) else {}).items():
+        parts.append(f"{number} {made}")
+    blocks: list[Block] = [Text("; ".join(parts) + ".", "warn" if left_out or num(account, "cut") else "note")]
+    if shown := objects(account.get("shown"))[:1]:
+        words = f"[prompt, without loss]\n{text(shown[0], 'prompt')}\n\n[trained]\n{text(shown[0], 'response')}"
+        blocks.append(Details("A sample as it is trained", words[:_LETTERS]))
+    return blocks
 
 
 def _checkpoints(stage: Stage) -> Table | None:

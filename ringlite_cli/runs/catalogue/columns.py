@@ -1,7 +1,10 @@
 """What a metric, a curve and a figure of the report are made of."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal, TypeVar
+
+F = TypeVar("F", bound=Callable[..., Any])
 
 Reduced = Literal["tokens", "responses", "step", "sum", "max", "time", "rate", "state", "domains", "layers"]
 HOW: dict[Reduced, str] = {
@@ -34,6 +37,16 @@ class Metric:
     watched: bool = False
     table: bool = False
     status: bool = False
+
+
+def measures(*metrics: Metric) -> Callable[[F], F]:
+    """Say which metrics a reward of one's own measures: its dicts have numbers under these keys (a decorator)."""
+
+    def mark(reward: F) -> F:
+        reward.metrics = metrics  # type: ignore[attr-defined]
+        return reward
+
+    return mark
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,8 @@ allows only with CAP_SYS_ADMIN. A child has no capability and no way to one (no 
 The system call filter is a list of what no submission needs: other name spaces, mounting, tracing, kernel keys,
 shared memory that outlives a process, sockets other than AF_UNIX (AF_VSOCK would leave the machine past any network
 name space), and what would tell a run of the one before it: names and cookies that the kernel counts up for sockets,
-and which pages of a file are in memory. Numbers are Linux's, x86-64 and arm64 (arch/x86/entry/syscalls/syscall_64.tbl,
+how many files are on their way through sockets (a user's number outlives the run), and which pages of a file are in
+memory. Numbers are Linux's, x86-64 and arm64 (arch/x86/entry/syscalls/syscall_64.tbl,
 asm-generic/unistd.h).
 """
 
@@ -49,7 +50,7 @@ _DENIED = {
     "sync": (162, 81), "syncfs": (306, 267), "fanotify_init": (300, 262), "io_setup": (206, 0), "swapoff": (168, 225),
     "migrate_pages": (256, 238), "move_pages": (279, 239), "lookup_dcookie": (212, 18), "quotactl_fd": (443, 443),
     "statmount": (457, 457), "listmount": (458, 458), "mincore": (27, 232), "cachestat": (451, 451),
-    "fadvise64": (221, 223), "readahead": (187, 213),
+    "fadvise64": (221, 223), "readahead": (187, 213), "sendmsg": (46, 211), "sendmmsg": (307, 269),
 }  # fmt: skip
 # name: ((x86-64, arm64), which argument, the only value allowed): what the warm process itself does
 _ALLOWED_AS = {

@@ -29,6 +29,7 @@ json math operator dis queue random re statistics string struct threading traceb
 """
 
 _LAST_BREATH_MS = 500
+_MOST_COLLECTIONS = 512
 
 
 class Zygote:
@@ -40,6 +41,7 @@ class Zygote:
         self.control, self.uid, self.tmp_bytes, self.folder = control, uid, tmp_bytes, folder
         self.jailed, self.reads_all = folder == "/tmp", reads_all
         self.myself = os.pidfd_open(os.getpid())
+        self.told = bytearray(512)  # always the same: what is allocated in some runs alone shows in the next one's heap
         lock.undumpable()
         lock.adopt_orphans()
         self.own_pids = self.jailed and self._can_isolate_pids()
@@ -59,6 +61,8 @@ class Zygote:
         self.control.send(json.dumps(facts).encode())
         gc.collect()
         gc.freeze()
+        for _ in range(int.from_bytes(os.urandom(2)) % _MOST_COLLECTIONS):
+            gc.collect()  # from here on once a run: a program that asks how often must not learn how many ran before
         while True:
             message, files, _, _ = socket.recv_fds(self.control, 65536, 16)
             if not message:
@@ -72,7 +76,9 @@ class Zygote:
                 for file in files:
                     os.close(file)
             self.control.send(json.dumps(reply).encode())
+            del message, files, request, reply
             self._renew_tmp()
+            gc.collect()  # empties free lists, whose order would tell the next run how this one ended
 
     def _run(self, request: dict[str, Any], files: list[int]) -> dict[str, Any]:
         """One run. `request["roles"]` lists the children: {"role", "files": {name: position in `files`}}."""
@@ -119,11 +125,11 @@ class Zygote:
                 self._let_others_end(list(children)[:-1], last)
                 break
             if self.control.fileno() in ready:
-                message = self.control.recv(65536)
-                if not message:
+                size = self.control.recv_into(self.told)
+                if not size:
                     self._end(children)
                     os._exit(0)
-                killed = str(json.loads(message)["cancel"])
+                killed = str(json.loads(self.told[:size])["cancel"])
                 break
             if left <= 0:
                 killed = "wall"

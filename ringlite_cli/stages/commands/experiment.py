@@ -16,7 +16,8 @@ from ringlite_cli.runs.deadline import stop_within
 from ringlite_cli.runs.files import write_json, write_text
 from ringlite_cli.runs.manifest import read_manifest
 from ringlite_cli.stages.commands.check import load_checked
-from ringlite_cli.stages.walk.pipeline import Walk, run_pipeline
+from ringlite_cli.stages.walk.decide import Walk
+from ringlite_cli.stages.walk.pipeline import run_pipeline
 
 JSON, TABLES, PAGE = "comparison.json", "comparison.md", "comparison.html"
 

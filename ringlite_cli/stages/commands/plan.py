@@ -2,62 +2,96 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from ringlite_cli.console import Console
+from ringlite_cli.errors import RecipeErrors
+from ringlite_cli.models.sizes import model_sizes
 from ringlite_cli.recipe.graph import run_order
 from ringlite_cli.recipe.schema import CurateStage, EvalStage, Model, Recipe, RlStage, SelectStage, SftStage
-from ringlite_cli.runs.manifest import read_manifest
+from ringlite_cli.stages.commands.costs import expected_time, hours, tokens_of
 from ringlite_cli.stages.kinds import KINDS
+from ringlite_cli.stages.preflight.room import disk_bytes
+from ringlite_cli.stages.walk.preflight import findings
 
 SHARDED_FROM = 1_000_000_000  # parameters from which the plan says what many GPUs share
 MEAN_PROMPT_TOKENS = 128  # assumed, and said so: the data is not there yet; a run takes the real mean
 
 
-def print_plan(recipe: Recipe, console: Console, runs: Path) -> None:
-    """Prints batches, tokens and memory of each stage, and the time it took where it was run before."""
+def print_plan(recipe: Recipe, console: Console, runs: Path, *, price: float | None = None) -> None:
+    """Print batches, tokens, memory, disk and time of each stage, what they come to, and what would fail here.
+
+    price: of an hour of one device. Raises RecipeErrors, after all is printed, for what no machine can run.
+    """
     console.head(f"{recipe.name} (seed {recipe.seed})")
     sizes = model_sizes(recipe.model)
     parameters = sizes and sizes[0]
     console.say(f"  model: {_model_line(recipe.model, sizes)}")
+    costs: list[_Cost] = []
     for name in run_order(recipe):
         section = recipe.stages[name]
         console.head(f"{name}: {KINDS[section.kind].summary}")
         for line in _lines(recipe, section, parameters):
             console.say(f"  {line}")
-        before = read_manifest(runs / recipe.name / name)
-        if before and before.status == "done":
-            console.say(f"  time: {before.seconds:,.0f} s when it was last run ({before.versions.get('device', '?')})")
+        costs.append(_Cost(recipe, name, parameters, runs))
+        for line in costs[-1].lines(price):
+            console.say(f"  {line}")
+    for line in _sum(costs, price):
+        console.say(line)
+    _say_findings(recipe, console, runs)
+
+
+class _Cost:
+    """What a stage takes of disk, time and money."""
+
+    def __init__(self, recipe: Recipe, name: str, parameters: int | None, runs: Path) -> None:
+        self.disk = disk_bytes(recipe, name, parameters)
+        self.time = expected_time(recipe, name, tokens_of(recipe, name, _read_by(recipe, name)), runs)
+
+    def lines(self, price: float | None) -> Iterator[str]:
+        if self.disk:
+            yield f"disk: about {self.disk / 2**20:,.0f} MiB at the most"
+        if self.time:
+            money = f", {self.money(price):,.2f} at {price:g} an hour" if price else ""
+            yield f"time: {hours(self.time.seconds)} {self.time.source}{money}"
+
+    def money(self, price: float) -> float:
+        return self.time.seconds / 3600 * self.time.devices * price if self.time else 0.0
+
+
+def _sum(costs: list[_Cost], price: float | None) -> Iterator[str]:
+    known = [cost for cost in costs if cost.time]
+    yield f"disk: about {sum(cost.disk for cost in costs) / 2**20:,.0f} MiB for all stages"
+    if not known:
+        yield "time: not known yet; a finished stage in the runs folder tells the rate for others of its kind and model"
+        return
+    share = f"{len(known)} of {len(costs)} stages" if len(known) < len(costs) else "all stages"
+    yield f"time: {hours(sum(cost.time.seconds for cost in known if cost.time))} for {share}"
+    if price:
+        yield f"money: {sum(cost.money(price) for cost in known):,.2f} for {share}, at {price:g} an hour of a device"
+
+
+def _read_by(recipe: Recipe, name: str) -> int | None:
+    """Problems that a stage draws from or trains on, where the recipe says how many."""
+    section: Any = recipe.stages[name]
+    sets = section.tasks if isinstance(section, EvalStage) else [getattr(section, "data", "")]
+    counts = [_problems(recipe, each) for each in sets]
+    return sum(count or 0 for count in counts) if all(counts) else None
+
+
+def _say_findings(recipe: Recipe, console: Console, runs: Path) -> None:
+    found = findings(recipe, runs / recipe.name, list(recipe.stages), console)
+    for finding in found:
+        if finding.of_machine or not finding.fatal:
+            console.say(f"{'here it would fail' if finding.fatal else 'note'}: {finding}")
+    if fatal := [str(finding) for finding in found if finding.fatal and not finding.of_machine]:
+        raise RecipeErrors(fatal)
 
 
 def count_parameters(model: Model) -> int | None:
     """Parameters of the policy, from its config alone; None where no config is at hand."""
     sizes = model_sizes(model)
     return sizes and sizes[0]
-
-
-def model_sizes(model: Model) -> tuple[int, int] | None:
-    """Return the policy's parameters, all of them and those active for a token, from its config; None without one."""
-    import torch
-    from transformers import AutoConfig, AutoModelForCausalLM
-
-    from ringlite_cli.models import register
-    from ringlite_cli.models.sizes import active_parameters, published_config
-
-    register()
-    try:
-        if model.new:
-            fields = {**model.new.config, "vocab_size": model.new.vocab_size}
-            config = AutoConfig.for_model(fields.pop("model_type"), **fields)
-        elif model.path and not model.gguf_file:
-            folder = Path(model.path).is_dir()
-            config = AutoConfig.from_pretrained(model.path) if folder else published_config(model.path)
-        else:
-            return None
-        with torch.device("meta"):
-            network = AutoModelForCausalLM.from_config(config)
-        return int(network.num_parameters()), active_parameters(network)
-    except (OSError, ValueError, TypeError, AttributeError):
-        return None
 
 
 def _model_line(model: Model, sizes: tuple[int, int] | None) -> str:
@@ -125,10 +159,10 @@ def _curate_lines(section: CurateStage) -> Iterator[str]:
 
 
 def _sft_lines(recipe: Recipe, section: SftStage, parameters: int | None) -> Iterator[str]:
-    stage, _, artifact = section.data.partition(".")
+    stage, _, artifact = section.data.partition(".") if isinstance(section.data, str) else ("", "", "")
     epochs, longest = section.trl_value("num_train_epochs"), section.trl_value("max_length")
     batch = section.trl_value("per_device_train_batch_size") * section.trl_value("gradient_accumulation_steps")
-    curate = recipe.stages[stage]
+    curate = recipe.stages.get(stage)
     rows = curate.sets[artifact].rows if isinstance(curate, CurateStage) else None
     traces = f"{sum(rows.values()):,} traces" if rows else "every trace"
     yield f"{traces} x {epochs:g} epochs; batch {batch} rows of at most {longest:,} tokens"

@@ -10,8 +10,10 @@ from typing import Any
 
 from ringlite_cli.console import Console, Progress
 from ringlite_cli.errors import UserError
+from ringlite_cli.evals.overlong import TOO_LONG
 from ringlite_cli.evals.revisions import rescored_folder, revisions_of
 from ringlite_cli.problems import VERDICT_REVISION, Verify
+from ringlite_cli.recipe.own_names import take_up_own_code
 from ringlite_cli.recipe.schema import Rewards
 from ringlite_cli.runs import rollouts
 from ringlite_cli.runs.files import finite, read_json, read_jsonl, write_json, write_jsonl
@@ -25,7 +27,7 @@ from ringlite_cli.whole import whole
 
 Row = dict[str, Any]
 _BATCH = 256
-_OURS = ("error", "sandbox error")  # verdicts that say nothing of the response
+_OURS = ("error", "sandbox error", TOO_LONG)  # verdicts that say nothing of the response
 FILES = {"eval": "responses.jsonl", "select": "responses.jsonl", "rl": rollouts.FILE, "curate": "asked.jsonl"}
 """The stored responses of each kind of stage that has some."""
 
@@ -67,6 +69,8 @@ def rescore_run(
     """
     if not run.is_dir():
         raise UserError("no such run folder", where=str(run), hint="give a folder such as runs/demo")
+    if (run / "recipe.json").is_file():
+        take_up_own_code(read_json(run / "recipe.json"))
     found = list(_stored(run, dict(data or {})))
     if not found:
         raise UserError("no stored responses in it", where=str(run), hint="run a stage that samples first")

@@ -1,10 +1,11 @@
 """`ringlite run`, and each stage by itself: walks stages, then writes the report, also where a stage failed."""
 
+from dataclasses import replace
 from pathlib import Path
 
 from ringlite_cli.console import Console
 from ringlite_cli.recipe.schema import Recipe
-from ringlite_cli.stages.walk.pipeline import Walk
+from ringlite_cli.stages.walk.decide import Walk
 
 
 def run_stages(recipe: Recipe, walk: Walk, runs_dir: Path, console: Console) -> Path:
@@ -18,12 +19,17 @@ def run_stages(recipe: Recipe, walk: Walk, runs_dir: Path, console: Console) -> 
         follow(recipe, folder)
         return folder
     try:
-        run_pipeline(recipe, folder, walk, console)
+        run_pipeline(recipe, folder, replace(walk, donors=[*walk.donors, *_siblings(folder)]), console)
     except Exception:
         _report_quietly(folder)
         raise
     console.say(f"report: {report_of(folder)}")
     return folder
+
+
+def _siblings(folder: Path) -> list[Path]:
+    """The other runs of a runs folder, whose finished stages may be the same work."""
+    return sorted(found.parent for found in folder.parent.glob("*/recipe.json") if found.parent != folder)
 
 
 def report_of(folder: Path) -> Path:

@@ -15,6 +15,8 @@ from ringlite_cli.samples import Sampler, SamplingSettings
 from ringlite_cli.stages.base import Context, StageKind, StageResult
 from ringlite_cli.stages.parts.remembered import Remembered
 from ringlite_cli.stages.parts.samplers import open_sampler
+from ringlite_cli.stages.preflight.data import sources_can_be_read
+from ringlite_cli.stages.preflight.engine import engine_of_models_is_there
 
 if TYPE_CHECKING:
     from ringlite_cli.data.curate import Models, Steps
@@ -177,4 +179,10 @@ STAGE = StageKind(
     run=run,
     files=files,
     faults=faults,
+    preflight=(
+        engine_of_models_is_there,
+        sources_can_be_read,
+    ),
+    draws=lambda section: section.asks_local_models,
+    revisions=("rows equal in words, though signs or answers differ, stay where duplicates.words is not set",),
 )

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from ringlite_cli.console import Console
-from ringlite_cli.own_code import is_own
+from ringlite_cli.own_code import declare, is_own
 from ringlite_cli.problems import Problem
 from ringlite_cli.recipe.engine import Engine
 from ringlite_cli.recipe.evaluation import EvalSettings
@@ -16,6 +16,8 @@ from ringlite_cli.samples import Progress
 from ringlite_cli.stages.base import Context, StageKind, StageResult, open_verifiers
 from ringlite_cli.stages.parts.contamination import find_contaminated, training_sets, write_flags
 from ringlite_cli.stages.parts.samplers import lms, open_samplers
+from ringlite_cli.stages.preflight.data import tasks_have_data
+from ringlite_cli.stages.preflight.engine import engine_is_there
 
 FILES = {"scores": "scores.json", "responses": "responses.jsonl", "contamination": "contamination.json"}
 
@@ -99,6 +101,9 @@ def evaluate_model(
     """`ringlite eval --model`: scores of one model on tasks of the table, without a recipe."""
     from ringlite_cli.evals import standalone
 
+    if own := [task for task in tasks if is_own(task)]:
+        declare(own, Path.cwd())
+
     with (
         open_verifiers(Rewards()) as verify,
         open_samplers(engine, "auto") as make_sampler,
@@ -167,4 +172,9 @@ STAGE = StageKind(
     uses=("model", "prompt_suffix", "rewards"),
     run=run,
     faults=faults,
+    preflight=(
+        engine_is_there,
+        tasks_have_data,
+    ),
+    draws=lambda section: True,
 )

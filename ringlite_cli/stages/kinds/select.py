@@ -11,6 +11,7 @@ from ringlite_cli.runs.files import read_json
 from ringlite_cli.stages.base import Context, StageKind, StageResult
 from ringlite_cli.stages.parts.rl_probe import check_alone, probe_faults, run_probes
 from ringlite_cli.stages.parts.samplers import open_samplers
+from ringlite_cli.stages.preflight.engine import engine_is_there
 
 
 def run(context: Context) -> StageResult:
@@ -122,4 +123,6 @@ STAGE = StageKind(
     more_code=lambda section: (
         ("train", "stages/parts/rl_probe.py", "stages/parts/samplers.py") if section.rl_probe else ()
     ),
+    preflight=(engine_is_there,),
+    draws=lambda section: True,
 )

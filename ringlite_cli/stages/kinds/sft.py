@@ -1,19 +1,28 @@
 """sft: Long-CoT SFT on worked traces by TRL's SFTTrainer, with the checkpoints that `select` chooses from."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ringlite_cli.chat.templates import ChatOptions, template_fault, template_text
 from ringlite_cli.errors import Interrupted, UserError, WorkFailed
+from ringlite_cli.problems import Problem, write_problems
 from ringlite_cli.recipe.schema import Recipe, SftStage
 from ringlite_cli.recipe.tracking import tracker_faults
 from ringlite_cli.runs.files import MetricsWriter, cut_jsonl, read_json, write_json
 from ringlite_cli.stages.base import Context, StageKind, StageResult
 from ringlite_cli.stages.calls import call_ranks, is_follower
+from ringlite_cli.stages.parts.going_on import last_step, marked, marks, rate_note
 from ringlite_cli.stages.parts.tracking import tracked
+from ringlite_cli.stages.preflight.model import model_is_sound
+from ringlite_cli.stages.preflight.room import room_is_enough
+from ringlite_cli.stages.preflight.trl_config import sft_config_is_accepted
+
+if TYPE_CHECKING:
+    from ringlite_cli.train.sft.samples import Limits
 
 SAMPLES = "samples.json"
+TRACES = "traces"
 
 
 def run(context: Context) -> StageResult:
@@ -23,7 +32,7 @@ def run(context: Context) -> StageResult:
 
     section: SftStage = context.section
     recipe, folder = context.recipe, context.folder
-    problems = context.problems(section.data)
+    problems, read = problems_of(context)
     if section.policy:
         base = context.policy(section.policy)
     elif is_follower():
@@ -41,7 +50,10 @@ def run(context: Context) -> StageResult:
     epochs = section.trl_value("num_train_epochs")
     progress = context.console.progress(f"{context.name}: epoch", epochs)
     with progress as bar, StopFlag() as stop, tracked(context) as trl:
-        rows = _Rows(folder / "metrics.jsonl", lambda row: bar.update(row["epoch"], epochs, f"loss {row['loss']:.3f}"))
+        changed = marks(folder)
+        rows = _Rows(
+            folder / "metrics.jsonl", changed, lambda row: bar.update(row["epoch"], epochs, f"loss {row['loss']:.3f}")
+        )
         result = run_sft(
             base,
             problems,
@@ -58,7 +70,7 @@ def run(context: Context) -> StageResult:
             thinking=recipe.thinking,
             truncate=section.truncate,
             max_left_out=section.max_left_out,
-            on_samples=lambda account: _tell(context, account),
+            on_samples=lambda account: _tell(context, read | account, problems),
         )
     if not result.finished:
         if stop.stopped:
@@ -72,6 +84,7 @@ def run(context: Context) -> StageResult:
             "policy": last,
             "checkpoints": folder / "checkpoints.json",
             "samples": folder / SAMPLES,
+            **({} if isinstance(section.data, str) else {TRACES: folder / f"{TRACES}.parquet"}),
             **{entry["name"]: folder / entry["path"] for entry in checkpoints},
         },
         tokens={"trained": result.tokens_trained},
@@ -90,11 +103,39 @@ def chat_options(recipe: Recipe) -> ChatOptions:
     return ChatOptions(recipe.chat_template, recipe.chat_template_kwargs, recipe.end_token, recipe.thinking)
 
 
-def _tell(context: Context, account: dict[str, Any]) -> None:
+def limits_of(section: SftStage, context: int | None) -> "Limits":
+    """Return what a sample of the stage may be. context: positions of the model."""
+    from ringlite_cli.train.sft.samples import Limits
+
+    return Limits(context, section.trl.get("max_length"), section.truncate, section.max_left_out)
+
+
+def problems_of(context: Context) -> tuple[list[Problem], dict[str, int]]:
+    """Return the stage's problems and what was counted when they were read: a curated set, or traces from outside."""
+    data = context.section.data
+    if isinstance(data, str):
+        return context.problems(data), {}
+    from ringlite_cli.data.traces import load_traces
+
+    traces = load_traces(data, context.recipe.seed)
+    if traces.unreadable and not is_follower():
+        context.console.warn(f"{traces.unreadable} of {traces.rows} rows can't be read; {traces.why}")
+    if not traces.problems:
+        raise UserError(
+            f"none of {traces.rows} rows has a trace",
+            where=f"stages.{context.name}.data",
+            hint="name the column of the responses: columns: {prompt: ..., trace: ...}",
+        )
+    return traces.problems, traces.account()
+
+
+def _tell(context: Context, account: dict[str, Any], problems: Sequence[Problem]) -> None:
     """Keeps what was counted of the samples, and says what a user has to know."""
     from ringlite_cli.train.sft.samples import said
 
     write_json(context.folder / SAMPLES, account)
+    if not isinstance(context.section.data, str):
+        write_problems(context.folder / f"{TRACES}.parquet", problems)
     for line in said(account):
         context.console.say(f"  {line}")
 
@@ -106,15 +147,17 @@ def _counted(folder: Path) -> dict[str, Any]:
 class _Rows:
     """metrics.jsonl of the stage; going on after a stop, rows of steps that are trained again are replaced."""
 
-    def __init__(self, path: Path, show: Callable[[dict[str, Any]], None]) -> None:
-        self._path, self._show = path, show
+    def __init__(
+        self, path: Path, changed: Mapping[int, Mapping[str, Any]], show: Callable[[dict[str, Any]], None]
+    ) -> None:
+        self._path, self._changed, self._show = path, changed, show
         self._writer: MetricsWriter | None = None
 
     def append(self, row: dict[str, Any]) -> None:
         if self._writer is None:
             cut_jsonl(self._path, lambda old: old["step"] < row["step"])
             self._writer = MetricsWriter(self._path)
-        self._writer.append(row)
+        self._writer.append(marked(row, self._changed))
         self._show(row)
 
 
@@ -134,9 +177,15 @@ def _template_faults(template: str) -> list[str]:
 
 
 def _files(context: Context) -> dict[str, Path]:
-    """The file that the chat template is read from, if it is one."""
-    template = context.recipe.chat_template
-    return {"chat_template": Path(template).expanduser()} if template and "{" not in template else {}
+    """The files that a chat template and traces from outside are read from."""
+    template, data = context.recipe.chat_template, context.section.data
+    files = {"chat_template": Path(template).expanduser()} if template and "{" not in template else {}
+    if not isinstance(data, str):
+        from ringlite_cli.data.sources import local_files
+        from ringlite_cli.data.traces import source_of
+
+        files |= {f"data/{path.name}": path for path in local_files(source_of(data))}
+    return files
 
 
 STAGE = StageKind(
@@ -147,6 +196,7 @@ STAGE = StageKind(
         "base": "the model before SFT, HF folder",
         "policy": "the last checkpoint",
         "checkpoints": "the list of checkpoints",
+        "traces": "with data from outside: the problems that were read",
         "samples": "what was counted of the samples, and the first of them",
         "checkpoint-<step>": "a checkpoint, HF folder",
     },
@@ -154,12 +204,19 @@ STAGE = StageKind(
         "problems.py",
         "chat",
         "models",
-        *(f"c3po/{name}.py" for name in ("attention", "packing", "row_path", "shrunk", "unpacked")),
-        *(f"train/{name}" for name in ("base_model.py", "devices.py", "resume", "sft", "step_rows.py")),
+        *(f"c3po/{name}.py" for name in ("__init__", "attention", "packing", "row_path", "shrunk", "unpacked")),
+        *(f"train/{name}" for name in ("base_model.py", "devices.py", "finite.py", "resume", "sft", "step_rows.py")),
         "stages/kinds/sft.py",
     ),
     uses=("model", "prompt_suffix", "chat_template", "chat_template_kwargs", "end_token", "thinking"),
     files=_files,
     run=run,
     faults=faults,
+    preflight=(
+        model_is_sound,
+        sft_config_is_accepted,
+        room_is_enough,
+    ),
+    step_of=lambda folder: last_step(folder / "trainer"),
+    note_of=rate_note,
 )

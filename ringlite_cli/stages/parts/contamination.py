@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ringlite_cli.problems import Problem
+from ringlite_cli.problems import Problem, read_problems
 from ringlite_cli.runs.files import read_jsonl, write_json
 from ringlite_cli.runs.manifest import read_manifest
 from ringlite_cli.stages.base import Context
@@ -15,9 +15,16 @@ Flags = dict[str, dict[str, dict[str, Any]]]
 
 def training_sets(context: Context) -> dict[str, list[Problem]]:
     """The sets that the run's finished training stages read."""
-    stages = context.recipe.stages.values()
-    names = dict.fromkeys(s.data for s in stages if s.kind in ("sft", "rl"))
-    return {name: context.problems(name) for name in names if _is_done(context, name)}
+    found: dict[str, list[Problem]] = {}
+    for name, stage in context.recipe.stages.items():
+        if stage.kind not in ("sft", "rl"):
+            continue
+        if not isinstance(stage.data, str):
+            if _is_done(context, name):
+                found[name] = read_problems(context.output(name, "traces"))
+        elif _is_done(context, stage.data):
+            found[stage.data] = context.problems(stage.data)
+    return found
 
 
 def find_contaminated(tasks: Mapping[str, Sequence[Problem]], training: Mapping[str, Sequence[Problem]]) -> Flags:

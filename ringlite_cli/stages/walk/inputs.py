@@ -1,4 +1,4 @@
-"""Whether what a stage is about to read is what the stages before it wrote, and what changed since it last ran."""
+"""Whether what a stage is about to read is what the stages before it wrote."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -27,15 +27,3 @@ def check_inputs(run: Path, parents: Sequence[Manifest]) -> None:
                     where=str(path),
                     hint=f"put it back, or make it again with --from {parent.stage} --fresh",
                 )
-
-
-def changed(before: Manifest, after: Manifest) -> str:
-    """What differs between a stage's last manifest and the one it would get now, in a few words."""
-    inputs = [
-        name for name, entry in after.inputs.items() if before.inputs.get(name, {}).get("digest") != entry["digest"]
-    ]
-    keys = [key for key, value in after.recipe.items() if key != "note" and before.recipe.get(key) != value]
-    parts = [*map(repr, keys[:3]), *inputs[:3]]
-    if before.seed != after.seed:
-        parts.append("the seed")
-    return " and ".join(parts) if parts else "ringlite's code for it"

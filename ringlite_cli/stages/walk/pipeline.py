@@ -1,12 +1,9 @@
 """Walks a recipe: skips what is fresh, goes on with what was interrupted, reruns what changed and all after it."""
 
-import hashlib
-import json
 import time
 import traceback
-from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,34 +11,23 @@ from ringlite_cli.console import Console
 from ringlite_cli.errors import Interrupted, RingliteError, UserError
 from ringlite_cli.freeing import give_back
 from ringlite_cli.recipe.graph import parents, run_order
-from ringlite_cli.recipe.own_names import own_files
+from ringlite_cli.recipe.own_names import use_own_code
 from ringlite_cli.recipe.schema import Recipe
 from ringlite_cli.runs.deadline import is_over, stop_within
 from ringlite_cli.runs.files import write_json
-from ringlite_cli.runs.folder import lock_run, start_afresh, take_over
+from ringlite_cli.runs.folder import lock_run, make_stage_folder, take_over
 from ringlite_cli.runs.manifest import Manifest, describe, now, read_manifest
-from ringlite_cli.runs.provenance import code_digest, versions
+from ringlite_cli.runs.previous import bring_back, put_aside
 from ringlite_cli.stages.base import Context, StageKind, StageResult
 from ringlite_cli.stages.calls import ENDED, call_ranks
 from ringlite_cli.stages.kinds import KINDS
 from ringlite_cli.stages.walk.allocator import use_expandable_segments
+from ringlite_cli.stages.walk.decide import Decision, Walk, decide, foresee
 from ringlite_cli.stages.walk.failures import as_failure
-from ringlite_cli.stages.walk.inputs import changed, check_inputs
+from ringlite_cli.stages.walk.inputs import check_inputs
+from ringlite_cli.stages.walk.makers import other_maker, revision_words, versions_of
+from ringlite_cli.stages.walk.preflight import check_before
 from ringlite_cli.stages.walk.watch import WatchedConsole
-
-
-@dataclass(frozen=True)
-class Walk:
-    """Which stages of a recipe to walk, and how.
-
-    fresh: rerun them even where nothing changed. max_hours: stop, saved, before so much wall-clock time is over.
-    donors: other run folders, whose finished stages are taken over where they are the same work.
-    """
-
-    stages: Sequence[str]
-    fresh: bool = False
-    max_hours: float | None = None
-    donors: Sequence[Path] = ()
 
 
 def choose_stages(recipe: Recipe, first: str | None = None, last: str | None = None) -> list[str]:
@@ -58,8 +44,14 @@ def choose_stages(recipe: Recipe, first: str | None = None, last: str | None = N
 
 
 def run_pipeline(recipe: Recipe, run: Path, walk: Walk, console: Console) -> None:
-    """Runs stages in order inside the run folder. Raises what the failing stage raised; its manifest says the same."""
+    """Runs stages in order inside the run folder. Raises what the failing stage raised; its manifest says the same.
+
+    What would fail later is looked for first: UserError is raised then, and nothing on disk has moved.
+    """
     use_expandable_segments(recipe)
+    use_own_code(recipe)
+    foreseen = foresee({name: Context(recipe, name, run, console) for name in walk.stages}, walk)
+    check_before(recipe, run, foreseen.at_work, console, foreseen.refusals)
     with lock_run(run), stop_within(walk.max_hours):
         try:
             write_json(run / "recipe.json", recipe.model_dump(mode="json"))
@@ -79,31 +71,80 @@ def run_pipeline(recipe: Recipe, run: Path, walk: Walk, console: Console) -> Non
 
 
 def _run_stage(context: Context, walk: Walk, title: str) -> None:
-    console, kind, fresh = context.console, KINDS[context.section.kind], walk.fresh
-    manifest = _new_manifest(context, kind)
-    before = read_manifest(context.folder)
-    same = before is not None and before.fingerprint == manifest.fingerprint and not fresh
-    if not fresh and not (same and before and before.status == "done"):
-        donor = next((run for run in walk.donors if _has_done(run, context.name, manifest.fingerprint)), None)
-        if donor is not None:
-            take_over(donor, context.run, context.name)
-            console.say(f"{title}: the same work is done in {donor}, taken over")
-            return
-    if same and before and before.status == "done" and _outputs_present(context.run, before):
-        console.say(f"{title}: unchanged, skipped ({before.note or 'done'})")
+    kind = KINDS[context.section.kind]
+    made = {parent: context.done(parent) for parent in parents(context.recipe, context.name)}
+    decision = decide(context, walk, made)
+    if decision.action == "keep":
+        _say_kept(context, kind, decision, title)
         return
-    if same and before:
-        console.head(f"{title}: goes on in {context.folder}")
-        if before.status == "running":
-            console.warn("the last process there ended without a word: it was killed, or the machine went down")
-        manifest.started, manifest.seconds = before.started, before.seconds
+    if decision.action in ("bring back", "take over"):
+        decision = _fetch(context, decision, title)
+        if decision.standing:
+            return
+    manifest, before = decision.manifest, decision.before
+    if decision.action == "go on" and before:
+        _go_on(context, kind, decision, title)
     else:
-        again = f" again, as {changed(before, manifest)} changed" if before and not fresh else ""
-        console.head(f"{title}: {kind.summary}{again}")
-        if before and before.status == "done":
-            console.say(f"  the last result moves to {context.previous}")
-        start_afresh(context.run, context.name)
+        changes = decision.changes.words() if decision.changes else ""
+        again = f" again, as {changes} changed" if changes else ""
+        context.console.head(f"{title}: {kind.summary}{again}")
+        _put_aside(context, decision)
+        make_stage_folder(context.run, context.name)
     _work(context, kind, manifest)
+
+
+def _say_kept(context: Context, kind: StageKind, decision: Decision, title: str) -> None:
+    before = decision.before
+    assert before is not None
+    context.console.say(f"{title}: unchanged, skipped ({before.note or 'done'})")
+    if maker := other_maker(before, decision.manifest.versions):
+        words = revision_words(kind, before)
+        since = f"; its results changed since: {words}" if words else ""
+        context.console.say(f"  kept: made by {maker}{since}; --from {context.name} --fresh remakes it")
+
+
+def _fetch(context: Context, decision: Decision, title: str) -> Decision:
+    """Puts an old result, or another run's, into the stage's place; one that was not finished is then gone on with."""
+    source = decision.source
+    assert source is not None
+    _put_aside(context, decision)
+    if decision.action == "take over":
+        take_over(source.folder, context.run, context.name)
+        context.console.say(f"{title}: the same work is done in {source.folder}, taken over")
+        return decision
+    bring_back(source, context.run)
+    if decision.standing:
+        context.console.say(f"{title}: done before, taken back from {source.folder}")
+        return decision
+    context.console.say(f"{title}: taken back from {source.folder}")
+    return replace(decision, action="go on", before=source.manifest, source=None, changes=None)
+
+
+def _put_aside(context: Context, decision: Decision) -> None:
+    if (kept := put_aside(context.run, context.name, decision.fingerprint_before)) is not None:
+        context.console.say(f"  the last result moves to {kept}; `ringlite clean {context.run}` lists what is kept")
+
+
+def _go_on(context: Context, kind: StageKind, decision: Decision, title: str) -> None:
+    """Says that a stage goes on, and writes into its new manifest what changes with which step."""
+    manifest, before, console = decision.manifest, decision.before, context.console
+    assert before is not None
+    console.head(f"{title}: goes on in {context.folder}")
+    if before.status == "running":
+        console.warn("the last process there ended without a word: it was killed, or the machine went down")
+    manifest.started, manifest.seconds, manifest.changes = before.started, before.seconds, list(before.changes)
+    step = (kind.step_of(context.folder) if kind.step_of else None) or 0
+    entry: dict[str, Any] = {}
+    if decision.changes and decision.changes.keys:
+        entry["keys"] = {name: list(values) for name, values in decision.changes.keys.items()}
+        console.say(f"  from step {step} on with {decision.changes.words()}")
+        if note := kind.note_of(context.section, decision.changes.keys) if kind.note_of else "":
+            console.say(f"  {note}")
+    if maker := other_maker(before, manifest.versions):
+        entry["made_by"] = maker
+        console.say(f"  it began with {maker}, and goes on with what is installed now")
+    if entry:
+        manifest.changes.append({"step": step, **entry})
 
 
 def _work(context: Context, kind: StageKind, manifest: Manifest) -> None:
@@ -145,7 +186,11 @@ def _work(context: Context, kind: StageKind, manifest: Manifest) -> None:
 
 def _finish(context: Context, manifest: Manifest, result: StageResult) -> None:
     manifest.outputs = {n: describe(p, context.run, result.rows.get(n)) for n, p in result.outputs.items()}
-    manifest.tokens, manifest.metrics, manifest.versions = result.tokens, result.metrics, _versions(context.recipe)
+    manifest.tokens, manifest.metrics, manifest.versions = (
+        result.tokens,
+        result.metrics,
+        versions_of(context.recipe, KINDS[context.section.kind], context.section),
+    )
 
 
 def _write_last(manifest: Manifest, folder: Path) -> None:
@@ -155,63 +200,6 @@ def _write_last(manifest: Manifest, folder: Path) -> None:
     except OSError:
         if manifest.status == "done":
             raise
-
-
-def _versions(recipe: Recipe) -> dict[str, Any]:
-    """What the result is made with; where the recipe lets a model bring its own code, whose code that is."""
-    trusted = recipe.model.trust_remote_code
-    return versions() | ({"remote_code": recipe.model.path or recipe.model.package} if trusted else {})
-
-
-_LOGS = ("metrics",)
-"""Outputs that hold times, and that no stage reads: the same work leaves another digest each time."""
-_WATCHING = ("guard",)
-"""Keys that watch over the work: a run that was paused goes on when they are changed."""
-
-
-def _new_manifest(context: Context, kind: StageKind) -> Manifest:
-    recipe, name = context.recipe, context.name
-    section = context.section.model_dump(mode="json")
-    head = {key: recipe.model_dump(mode="json")[key] for key in kind.uses}
-    above = parents(recipe, name)
-    made = ((p, n, entry) for p in above for n, entry in context.done(p).outputs.items())
-    inputs = {f"{p}/{n}": entry for p, n, entry in made if n not in _LOGS}
-    own = own_files(recipe, name, rewards="rewards" in kind.uses)
-    inputs |= {n: describe(path, context.run) for n, path in (kind.files(context) | own).items()}
-    does = {key: value for key, value in section.items() if key not in _WATCHING}
-    depends = [
-        does,
-        head,
-        recipe.seed,
-        {n: e["digest"] for n, e in inputs.items()},
-        code_digest((*kind.code, *kind.more_code(context.section))),
-    ]
-    fingerprint = hashlib.sha256(json.dumps(depends, sort_keys=True).encode()).hexdigest()[:16]
-    return Manifest(
-        stage=name,
-        kind=kind.kind,
-        status="running",
-        fingerprint=fingerprint,
-        seed=recipe.seed,
-        recipe={**section, **head, "note": recipe.note} if recipe.note else {**section, **head},
-        parent=above,
-        inputs=inputs,
-        versions=_versions(recipe),
-    )
-
-
-def _outputs_present(run: Path, manifest: Manifest) -> bool:
-    return all((run / entry["path"]).exists() for entry in manifest.outputs.values())
-
-
-def _has_done(run: Path, stage: str, fingerprint: str) -> bool:
-    """Whether another run has finished a stage of this fingerprint."""
-    manifest = read_manifest(run / stage)
-    return (
-        manifest is not None
-        and (manifest.status, manifest.fingerprint) == ("done", fingerprint)
-        and _outputs_present(run, manifest)
-    )
 
 
 def _write_traceback(folder: Path) -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from ringlite_cli.console import Console, Progress
 from ringlite_cli.errors import WorkFailed
+from ringlite_cli.recipe.own_names import use_own_code
 from ringlite_cli.recipe.schema import Recipe
 from ringlite_cli.stages.base import Context
 from ringlite_cli.stages.calls import ENDED, calls_so_far
@@ -22,6 +23,7 @@ POLL = 0.2  # seconds
 
 def follow(recipe: Recipe, run: Path) -> None:
     """Joins rank 0 in each stage that it calls for, until it is through. Raises what the stage raises."""
+    use_own_code(recipe)
     joined = 0
     while True:
         for stage in calls_so_far(run)[joined:]:

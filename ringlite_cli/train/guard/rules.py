@@ -8,6 +8,7 @@ from typing import Any
 
 from ringlite_cli.recipe.guard import Action, Guard
 from ringlite_cli.runs.catalogue import keys
+from ringlite_cli.train.guard.signal import Facts, facts_of, in_words
 
 Row = Mapping[str, Any]
 
@@ -38,6 +39,7 @@ class Watch:
         self._best: float | None = None  # mean reward of the best window
         self._first_length: float | None = None  # mean response length of the first window
         self._broken: list[str] = []
+        self._barren: list[Facts] = []  # the last steps, as far as nothing could be learned from them
 
     def see(self, step: int, row: Row) -> list[Alarm]:
         """The rules that this row breaks anew."""
@@ -46,21 +48,28 @@ class Watch:
         before = list(self._recent)
         self._recent = [*before, {name: float(row[name]) for name in _WATCHED if row.get(name) is not None}]
         self._recent = self._recent[-self.guard.window :]
-        found = list(self._found(step, before))
+        found = [*self._no_signal(step, row), *self._found(step, before)]
         new = [alarm for alarm in found if alarm.rule not in self._broken]
         self._broken = [alarm.rule for alarm in found]
         return new
 
     def forget(self) -> None:
         """Empties the window, so that every rule needs a whole one again; the best reward stays known."""
-        self._recent, self._broken = [], []
+        self._recent, self._broken, self._barren = [], [], []
 
     def state(self) -> dict[str, Any]:
-        return {"recent": self._recent, "best": self._best, "length": self._first_length, "broken": self._broken}
+        return {
+            "recent": self._recent,
+            "best": self._best,
+            "length": self._first_length,
+            "broken": self._broken,
+            "barren": self._barren,
+        }
 
     def restore(self, state: Mapping[str, Any]) -> None:
         self._recent, self._broken = [dict(row) for row in state["recent"]], list(state["broken"])
         self._best, self._first_length = state["best"], state["length"]
+        self._barren = [dict(facts) for facts in state.get("barren", [])]
 
     def _found(self, step: int, before: Sequence[Row]) -> Iterator[Alarm]:
         if len(before) >= self.guard.window:
@@ -79,6 +88,13 @@ class Watch:
         wrong = [name for name in ("loss", "grad_norm", *_WATCHED) if _is_no_number(row.get(name))]
         words = f"{wrong[0]} is {row[wrong[0]]}" if wrong else ""
         return Alarm(step, "not_finite", self.guard.not_finite.action, None, None, words) if wrong else None
+
+    def _no_signal(self, step: int, row: Row) -> Iterator[Alarm]:
+        rule, facts = self.guard.no_signal, facts_of(row)
+        self._barren = [*self._barren, facts] if facts is not None else []
+        if rule and len(self._barren) >= rule.steps:
+            self._barren = self._barren[-rule.steps :]
+            yield Alarm(step, "no_signal", rule.action, 0.0, None, in_words(self._barren))
 
     def _grad_norm(self, step: int, before: Sequence[Row]) -> Iterator[Alarm]:
         rule, norm = self.guard.grad_norm, self._recent[-1].get("grad_norm")

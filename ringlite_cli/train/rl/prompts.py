@@ -154,6 +154,11 @@ def draw_prompts(
     return drawn
 
 
+def check_mix(problems: Sequence[Problem], mix: Mapping[str, float] | None) -> None:
+    """Raise UserError where a part of the mix has no problem."""
+    _shares_and_pools(problems, mix)
+
+
 def _shares_and_pools(
     problems: Sequence[Problem], mix: Mapping[str, float] | None
 ) -> tuple[dict[str, float], dict[str, list[Problem]]]:

@@ -17,6 +17,7 @@ from ringlite_cli.freeing import import_apart
 from ringlite_cli.models import register
 from ringlite_cli.models.adapters import merged
 from ringlite_cli.models.generation import FILE as GENERATION
+from ringlite_cli.models.lora_targets import check_lora, lora_config
 from ringlite_cli.own_code import is_own, load
 from ringlite_cli.problems import DEFAULT_SUFFIX, VERDICT_REVISION, Problem, Verify, chat_messages
 from ringlite_cli.recipe.c3po import RlSettings, starts_server
@@ -43,7 +44,7 @@ from ringlite_cli.train.rl.measures import own_metrics
 from ringlite_cli.train.rl.opened_thoughts import opened_by_template
 from ringlite_cli.train.rl.prompts import DifficultySource, PromptSource, draw_prompts, own_source
 from ringlite_cli.train.rl.row_layout import mean_prompt_tokens, row_layout
-from ringlite_cli.train.rl.trl_config import lora_config, rl_config
+from ringlite_cli.train.rl.trl_config import rl_config
 
 Row = dict[str, Any]
 
@@ -78,11 +79,15 @@ class ModelOptions:
 
 @dataclass(frozen=True, slots=True)
 class Hooks:
-    """What the caller puts into a run: on_step gets each new row of metrics.jsonl; rollout_func is TRL's own seam for
-    drawing responses by other means."""
+    """What the caller puts into a run.
+
+    on_step: gets each new row of metrics.jsonl. rollout_func: TRL's own seam for drawing responses by other means.
+    as_written: returns a row as it is to be written.
+    """
 
     on_step: Callable[[Row], None] | None = None
     rollout_func: Any = None
+    as_written: Callable[[Row], Row] = lambda row: row
 
 
 def run_rl(
@@ -107,6 +112,8 @@ def run_rl(
     problems = _with_unique_ids(problems)
     own = own_metrics(settings.algorithm, problems)
     tokenizer = _load_tokenizer(policy)
+    if settings.lora:
+        _check_lora(policy, settings)
     asked = model or ModelOptions()
     run = _Run(
         policy=policy,
@@ -216,7 +223,7 @@ class _Run:
                 trainer = self._trainer(own, rows, rollouts_file)
             guarding = self._guarding(trainer, history)
             try:
-                _train(trainer, metrics_file, self.hooks.on_step, str(found[0]) if found else None, guarding)
+                _train(trainer, metrics_file, self.hooks, str(found[0]) if found else None, guarding, history.lr_scale)
             finally:
                 end_generation(trainer)
         return trainer
@@ -281,7 +288,7 @@ class _Run:
             on_rollout=log_rollout,
             rollout_func=self._rollout_func(),
             prompts=self._source(),
-            peft_config=lora_config(self.settings.lora),
+            peft_config=lora_config(self.settings.lora.model_dump()) if self.settings.lora else None,
         )
         trainer.remove_callback(PrinterCallback)
         return trainer
@@ -343,14 +350,24 @@ def _load_tokenizer(policy: Path) -> Any:
     return tokenizer
 
 
+def _check_lora(policy: Path, settings: RlSettings) -> None:
+    from transformers import AutoConfig
+
+    assert settings.lora is not None
+    config = AutoConfig.from_pretrained(policy)
+    check_lora(config, settings.lora.model_dump(), uses_vllm=bool(settings.trl.get("use_vllm")))
+
+
 def _train(
     trainer: Any,
     metrics: MetricsWriter | None,
-    on_step: Callable[[Row], None] | None,
+    hooks: Hooks,
     checkpoint: str | None,
     guarding: Any,
+    lr_scale: float,
 ) -> None:
     from ringlite_cli.train.resume.keeper import Keeper
+    from ringlite_cli.train.resume.new_values import NewValues
     from ringlite_cli.train.resume.stop import StopFlag
     from ringlite_cli.train.step_rows import StepRows
 
@@ -375,13 +392,13 @@ def _train(
 
     def write(row: Row) -> None:
         assert metrics is not None  # the main rank alone writes rows
-        metrics.append(row)
-        if on_step is not None:
-            on_step(row)
+        metrics.append(hooks.as_written(row))
+        if hooks.on_step is not None:
+            hooks.on_step(row)
 
     keeper = Keeper(trainer, protected=lambda: guarding.good if guarding else None)
     with StopFlag() as stop:
-        for callback in (StepRows(make_row, write), guarding, keeper, stop):
+        for callback in (StepRows(make_row, write), guarding, NewValues(lr_scale), keeper, stop):
             if callback is not None:
                 trainer.add_callback(callback)
         try:

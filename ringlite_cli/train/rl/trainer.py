@@ -42,6 +42,7 @@ from ringlite_cli.chat.rendering import prompt_ids
 from ringlite_cli.chat.responses import response_texts
 from ringlite_cli.errors import Diverged, UserError
 from ringlite_cli.models import register
+from ringlite_cli.models.experts import name_experts
 from ringlite_cli.models.generation import only_ends
 from ringlite_cli.train.finite import FiniteGradients
 from ringlite_cli.train.resume.checkpoints import load_weights
@@ -106,6 +107,7 @@ class C3POTrainer(FiniteGradients, GRPOTrainer):
         if hasattr(self.model.config.get_text_config(), "output_router_logits"):
             self.model.config.get_text_config().output_router_logits = False
 
+        name_experts(self.model.config)
         # transformers would fill in whatever the folder sets: beams, penalties, suppressed tokens ...
         lm = base_causal_lm(self.model)
         lm.generation_config = only_ends(lm.generation_config)

@@ -4,10 +4,9 @@ from importlib.util import find_spec
 from typing import Any
 
 from ringlite_cli.c3po.memory import RowLayout
-from ringlite_cli.errors import UserError
 from ringlite_cli.recipe.algorithms import facts
 from ringlite_cli.recipe.batch_plan import BatchPlan
-from ringlite_cli.recipe.c3po import C3POSettings, Lora, RlSettings
+from ringlite_cli.recipe.c3po import C3POSettings, RlSettings
 
 
 def rl_config(
@@ -61,15 +60,3 @@ def rl_config(
     run = {"output_dir": output_dir, "seed": seed, "model_init_kwargs": model_kwargs}
     # The data set stands in drawing order, and TRL keeps it
     return C3POConfig(**(defaults | dict(trl) | drawing | plan.trl_fields | ours | run | {"shuffle_dataset": False}))
-
-
-def lora_config(lora: Lora | None) -> Any:
-    """Return peft's LoraConfig of the settings; None where the weights are trained."""
-    if lora is None:
-        return None
-    from peft import LoraConfig
-
-    try:
-        return LoraConfig(**({"task_type": "CAUSAL_LM", "target_modules": "all-linear"} | lora.model_dump()))
-    except (TypeError, ValueError) as error:
-        raise UserError(f"peft refuses these settings ({str(error).splitlines()[0]})", where="lora") from None

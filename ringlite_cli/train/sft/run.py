@@ -22,6 +22,7 @@ from ringlite_cli.chat.training import SampleMaker
 from ringlite_cli.errors import UserError, WorkFailed
 from ringlite_cli.freeing import import_apart
 from ringlite_cli.models import register
+from ringlite_cli.models.experts import name_experts
 from ringlite_cli.problems import Problem
 from ringlite_cli.recipe.c3po import Packing
 from ringlite_cli.recipe.trl_fields import trl_default
@@ -98,6 +99,7 @@ def run_sft(
     from transformers import PrinterCallback
 
     from ringlite_cli.train.resume.keeper import Keeper
+    from ringlite_cli.train.resume.new_values import NewValues
 
     out_dir = Path(out_dir)
     tokenizer = _tokenizer(base, trust_remote_code)
@@ -105,7 +107,7 @@ def run_sft(
     samples = make_samples(problems, SampleMaker(tokenizer, prompt_suffix or {}, thinking), limits, seed)
     computed = compute_dtype(base, dtype)
     lengths = {"max_length": _length_of_rows(limits.max_length, samples)}
-    args = _config({"bf16": computed == "bfloat16", **trl, **lengths}, out_dir / "trainer", seed)
+    args = sft_config({"bf16": computed == "bfloat16", **trl, **lengths}, out_dir / "trainer", seed)
     rows = as_dataset(samples, loss_on_prompts=not args.completion_only_loss)
     trainer = _trainer(base, rows, args, attn_implementation, trust_remote_code, packing)
     check_rows(trainer.train_dataset, samples)
@@ -118,6 +120,7 @@ def run_sft(
     trainer.remove_callback(PrinterCallback)
     for callback in (recorder, *callbacks):
         trainer.add_callback(callback)
+    trainer.add_callback(NewValues())
     trainer.add_callback(Keeper(trainer))
     if resume and (kept := _all_kept(out_dir, total)):
         return SftResult(kept, kept[-1]["tokens_trained"], total, True, how)
@@ -149,8 +152,8 @@ def _length_of_rows(asked: int | None, samples: Samples) -> int:
     return asked or max(int(trl_default("SFTConfig", "max_length")), samples.longest_kept)
 
 
-def _config(trl: Mapping[str, Any], folder: Path, seed: int) -> Any:
-    """The SFTConfig: the recipe's fields over our defaults."""
+def sft_config(trl: Mapping[str, Any], folder: Path | str, seed: int) -> Any:
+    """Return the SFTConfig: the recipe's fields over our defaults. Raises UserError where TRL refuses them."""
     import torch
     from trl import SFTConfig
 
@@ -207,6 +210,7 @@ def _trainer(
         attn_implementation=attn_implementation,
         trust_remote_code=trust,
     )
+    name_experts(model.config)
     path = None
     if _packs(args):
         path = choose_path(

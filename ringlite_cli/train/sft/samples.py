@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
+from ringlite_cli.chat.templates import date_argument
 from ringlite_cli.chat.training import SampleMaker, TrainingSample, is_unwritable, misread
 from ringlite_cli.errors import UserError
 from ringlite_cli.problems import Problem
@@ -54,6 +55,8 @@ class Samples:
     cut: int = 0
     longest: int = 0  # of all samples, before any was left out or cut
     shown: list[TrainingSample] = field(default_factory=list)
+    most_shown: int = SHOWN
+    dated: str | None = None  # see ringlite_cli.chat.templates.date_argument
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -73,7 +76,7 @@ class Samples:
         self.how[sample.how] += 1
         self.spelled.update(sample.spelled)
         self.cut += sample.cut
-        if len(self.shown) < SHOWN:
+        if len(self.shown) < self.most_shown:
             self.shown.append(sample)
 
     def account(self, limits: Limits) -> dict[str, Any]:
@@ -89,6 +92,7 @@ class Samples:
             "how": dict(self.how),
             "spelled_specials": dict(self.spelled),
             "unverified": self.unverified,
+            "dated": self.dated,
             "shown": [
                 {
                     "id": sample.id,
@@ -105,7 +109,9 @@ class Samples:
         }
 
 
-def make_samples(problems: Sequence[Problem], maker: SampleMaker, limits: Limits, seed: int) -> Samples:
+def make_samples(
+    problems: Sequence[Problem], maker: SampleMaker, limits: Limits, seed: int, *, shown: int = SHOWN
+) -> Samples:
     """Return the samples of all problems that have a trace, in a seeded order.
 
     TRL packs rows that stand near each other, longest first: in the order of the data set, one packed row would hold
@@ -117,7 +123,7 @@ def make_samples(problems: Sequence[Problem], maker: SampleMaker, limits: Limits
     if not traced:
         raise UserError("no problem has a worked trace to train on", where="sft.data", hint="name a set with traces")
     random.Random(seed).shuffle(traced)
-    made = Samples()
+    made = Samples(most_shown=shown, dated=date_argument(maker.tokenizer))
     for problem in traced:
         sample = _fitted(_made(maker, problem), limits, made)
         if sample is not None and (fault := misread(maker.tokenizer, sample)):
@@ -207,6 +213,9 @@ def check_rows(rows: Any, samples: Samples) -> None:
 
 def said(account: Mapping[str, Any]) -> Iterator[str]:
     """Yield what a user has to know of the samples, a line each."""
+    for name, state in (("rows_unreadable", "can't be read"), ("rows_without_trace", "have no trace")):
+        if account.get(name):
+            yield f"{account[name]} of {account['rows']} rows {state}"
     for reason, count in account["left_out"].items():
         limit = f" (longest {account['longest']:,}, limit {account['limit']:,} tokens)" if reason == TOO_LONG else ""
         yield f"{count} of {account['samples'] + sum(account['left_out'].values())} samples left out: {reason}{limit}"
@@ -225,5 +234,8 @@ def said(account: Mapping[str, Any]) -> Iterator[str]:
             yield f"{count} {words[how]}"
     for token, count in account["spelled_specials"].items():
         yield f"{count} samples spell out {token}: it is trained as text"
+    if (argument := account.get("dated")) is not None:
+        fix = f"chat_template_kwargs: {{{argument}: ...}}" if argument else "a `chat_template` of your own"
+        yield f"the chat template writes today's date into prompts, so another day asks otherwise; {fix} fixes it"
     if account["unverified"]:
         yield f"{account['unverified']} traces that no verifier has confirmed (verified_by: none)"

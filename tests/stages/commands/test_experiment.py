@@ -263,7 +263,8 @@ def test_an_experiment_for_real(tmp_path: Path) -> None:
     """Two arms of the toy recipe: SFT once, RL twice, and the page."""
     (tmp_path / "tiny.yaml").write_text(
         "name: tiny\nrecipe: toy\nseeds: [17]\n"
-        "set: {stages.eval.policies: [rl-math], stages.rl-math.trl.max_steps: 2, stages.sft.trl.num_train_epochs: 1}\n"
+        "set: {stages.eval.policies: [rl-math], stages.rl-math.trl.max_steps: 2, stages.sft.trl.num_train_epochs: 1,\n"
+        "      stages.eval.samples: 1, stages.eval.max_new_tokens: 8}\n"
         "arms: {grpo: {stages.rl-math.algorithm: grpo}, c3po: {}}\n"
     )
     page = run_experiment(str(tmp_path / "tiny.yaml"), tmp_path, Console())

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from ringlite_cli.errors import RecipeErrors
 from ringlite_cli.recipe.load import shipped_recipes
 from ringlite_cli.runs.files import read_json, write_json
 from ringlite_cli.stages.commands.check import load_checked
@@ -67,3 +68,39 @@ def test_a_large_mixture_shows_its_active_parameters_and_what_many_gpus_hold(tmp
     assert "480 steps: 196,608,000 tokens trained a rank, 3,932,160 rollouts" in text
     assert "on 8 GPUs: 39.1 GiB a GPU, sharded, and activations on top; a step trains 3,276,800 tokens" in text
     assert "on 256 GPUs: 1.2 GiB a GPU, sharded, and activations on top; a step trains 104,857,600 tokens" in text
+
+
+def finished(runs: Path, run: str, stage: str, tokens: int, seconds: float) -> None:
+    """A finished RL stage of the toy recipe's model that trained so many tokens in so many seconds."""
+    from ringlite_cli.runs.manifest import Manifest
+
+    model = load_checked("toy").model.model_dump(mode="json")
+    versions = {"device": "2 x NVIDIA H100"}
+    made = Manifest(stage, "rl", "done", "f", 1, {"model": model}, [], seconds=seconds, versions=versions)
+    made.tokens = {"trained": tokens, "generated": tokens}
+    made.write(runs / run / stage)
+
+
+def test_time_and_money_follow_from_a_rate_that_another_run_measured(tmp_path: Path) -> None:
+    """3 steps of 512 tokens at 512 tokens / 1200 s are an hour of two devices: 5.00 at 2.5."""
+    assert "time: not known yet" in plan("toy", tmp_path)
+    finished(tmp_path, "other", "rl", 512, 1200.0)
+    console = Lines()
+    print_plan(load_checked("toy"), console, tmp_path, price=2.5)
+    assert "time: 60 min at most, at 0 tokens/s as in a finished rl stage (2 x NVIDIA H100), 5.00" in console.text
+    assert "money: 10.00 for 2 of 6 stages" in console.text
+
+
+def test_the_disk_of_a_stage_grows_with_what_it_keeps(tmp_path: Path) -> None:
+    def mib(text: str) -> int:
+        return int(text.rpartition("disk: about ")[2].split(" ")[0].replace(",", ""))
+
+    few, many = plan("toy", tmp_path), plan("toy", tmp_path, "stages.sft.trl.save_total_limit=20")
+    assert mib(many) > mib(few) > 0
+
+
+def test_a_plan_says_what_would_fail_and_refuses_what_no_machine_can_run(tmp_path: Path) -> None:
+    text = plan("toy", tmp_path, "model.new=null", "model.path=some/model")
+    assert "here it would fail: model.path" in text
+    with pytest.raises(RecipeErrors, match="no folder"):
+        plan("toy", tmp_path, "model.new=null", f"model.path={tmp_path / 'none'}")

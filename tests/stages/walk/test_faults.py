@@ -12,7 +12,7 @@ from ringlite_cli.runs.manifest import Manifest, describe
 from ringlite_cli.sandbox.view import find_bwrap
 from ringlite_cli.stages.commands.doctor import _findings
 from ringlite_cli.stages.walk.failures import as_failure
-from ringlite_cli.stages.walk.inputs import changed, check_inputs
+from ringlite_cli.stages.walk.inputs import check_inputs
 
 
 def in_view(*view: str) -> "list[str]":
@@ -96,13 +96,6 @@ def test_a_data_file_that_changed_since_its_manifest_is_refused(tmp_path: Path, 
     path.unlink()
     with pytest.raises(UserError, match="traces is gone"):
         check_inputs(tmp_path, [manifest])
-
-
-def test_what_changed_is_named(written) -> None:
-    _, old = written
-    new = Manifest("curate", "curate", "running", "g", 2, {"rows": 4}, [], inputs={"source/a": {"digest": "x"}})
-    assert changed(old, new) == "'rows' and source/a and the seed"
-    assert changed(old, old) == "ringlite's code for it"
 
 
 STARVES = """

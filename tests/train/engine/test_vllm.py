@@ -13,6 +13,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from sweeps import sample_of
 from tiny_lm import save_policy
 from vllm_runs import session, train, wait_for, with_vllm
 
@@ -93,8 +94,11 @@ def hang(*_: Any, **__: Any) -> None:
 @with_vllm
 @pytest.mark.parametrize(
     ("fault", "times", "ends"),
-    [(fail, 1, False), (fail, 2, True), (hang, 1, False)],
-    ids=["one-crash", "two-crashes", "one-hang"],
+    [
+        pytest.param(fail, 1, False, id="one-crash", marks=pytest.mark.full),
+        pytest.param(fail, 2, True, id="two-crashes"),
+        pytest.param(hang, 1, False, id="one-hang"),
+    ],
 )
 def test_an_engine_that_fails_in_mid_step_is_started_again_once(
     dense: Path,
@@ -131,7 +135,7 @@ def test_an_engine_that_fails_in_mid_step_is_started_again_once(
 
 @pytest.mark.slow
 @with_vllm
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT])
+@pytest.mark.parametrize("number", sample_of([signal.SIGKILL, signal.SIGINT], signal.SIGKILL))
 def test_a_run_that_is_ended_leaves_no_process(dense: Path, tmp_path: Path, number: signal.Signals) -> None:
     """The run leads a session of its own; whatever it has started is in it."""
     code = f"from vllm_runs import *; train(Path({str(dense)!r}), Path({str(tmp_path)!r}), steps=100000)"

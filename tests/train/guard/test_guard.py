@@ -1,6 +1,7 @@
 """The guard: which numbers break which rule, and what a run does about it."""
 
 import math
+import re
 from collections.abc import Iterable
 
 import pytest
@@ -41,6 +42,41 @@ def alarms(guard: dict, rows: Iterable[dict]) -> list[tuple[int, str]]:
 def test_a_rule_speaks_once_when_it_is_broken_and_not_before(guard, odd, expected):
     """Six calm steps, then odd ones: four, of which the window of four sees one more each time."""
     assert alarms(guard, [{}] * 6 + [odd] * 4) == expected
+
+
+DEAD = {"informative_fraction": 0.0, "reward": 0.0, "verdicts_by_domain": {"math": {"wrong": 64}}}
+
+
+@pytest.mark.parametrize(
+    ("row", "words"),
+    [
+        (DEAD, "the mean reward is 0.00: take easier problems"),
+        (DEAD | {"reward": 1.0}, r"right already \(reward 1.00\): take harder problems"),
+        (DEAD | {"truncated_fraction": 0.99}, "99% of the responses are cut at their limit: raise trl.max_completion"),
+        (DEAD | {"verdicts_by_domain": {"math": {"unparsed": 62, "wrong": 2}}}, "no answer is found in 97%"),
+        (DEAD | {"entropy": 0.001}, r"the same response each time \(entropy 0.0010\)"),
+    ],
+)
+def test_a_run_without_signal_says_so_within_its_first_steps_and_why(row, words):
+    watch = Watch(Guard())
+    said = [alarm for step in range(1, 9) for alarm in watch.see(step, CALM | row)]
+    (alarm,) = [alarm for alarm in said if alarm.rule == "no_signal"]
+    assert (alarm.step, alarm.action) == (3, "log")
+    assert re.search(f"nothing can be learned: in 3 steps no group has different rewards; .*{words}", alarm.words)
+
+
+def test_a_hard_start_with_rare_successes_is_no_dead_run():
+    lucky = DEAD | {"informative_fraction": 1 / 64, "reward": 1 / 512}
+    assert alarms({}, [DEAD, DEAD, lucky] * 5) == []
+    assert alarms({"no_signal": None}, [DEAD] * 5) == []
+    assert alarms({"no_signal": {"steps": 2}}, [DEAD, DEAD, lucky, DEAD, DEAD]) == [(2, "no_signal"), (5, "no_signal")]
+
+
+def test_a_watch_without_signal_goes_on_from_its_state():
+    first, second = Watch(Guard()), Watch(Guard())
+    assert [first.see(step, CALM | DEAD) for step in (1, 2)] == [[], []]
+    second.restore(first.state())
+    assert [alarm.rule for alarm in second.see(3, CALM | DEAD)] == ["no_signal"]
 
 
 def test_a_rule_that_held_in_between_speaks_again():

@@ -154,13 +154,11 @@ def test_a_training_that_ends_early_without_a_stop_is_no_success():
 
 @pytest.mark.slow
 def test_max_hours_stops_saved_while_there_is_time(policy, tmp_path):
-    started = time.monotonic()
-
     def slow(pairs):
         time.sleep(0.3)
         return verify(pairs)
 
     with stop_within(6 / 3600), pytest.raises(Interrupted, match="of 1000; the same command goes on"):
         rl(policy, tmp_path, slow, steps=1000, trl={"save_steps": 1000})
-    assert time.monotonic() - started < 6 + 2
-    assert last_checkpoint(tmp_path / "checkpoints")[1] == len(read_jsonl(tmp_path / "metrics.jsonl"))
+    steps = len(read_jsonl(tmp_path / "metrics.jsonl"))
+    assert last_checkpoint(tmp_path / "checkpoints")[1] == steps <= 6 / 0.3

@@ -1,10 +1,12 @@
 """run_rl with the budget moved, refilled, prompts drawn by difficulty, adapters and bf16."""
 
+import json
 import shutil
 from pathlib import Path
 
 import pytest
 import torch
+from peft import PeftModel
 from rl_runs import rl, verify, weights
 from safetensors.torch import load_file
 from tiny_lm import save_policy
@@ -124,6 +126,50 @@ def test_an_adapter_is_trained_and_written_merged(policy, tmp_path):
     rows = rows_of(tmp_path)
     assert rows[0]["kl"] == pytest.approx(0, abs=1e-6)
     assert rows[1]["kl"] > 0  # against the policy with its adapter off
+
+
+def test_rollouts_do_not_obey_the_folders_generation_settings(policy, tmp_path):
+    """Beams, penalties, forced and suppressed tokens: what is drawn is the policy, and what is written keeps them."""
+    set_up = {
+        "do_sample": True, "min_p": 0.4, "typical_p": 0.2, "top_k": 2, "no_repeat_ngram_size": 1, "num_beams": 2,
+        "suppress_tokens": list(range(10, 40)), "begin_suppress_tokens": [5], "forced_eos_token_id": 56,
+        "bad_words_ids": [[41], [42]], "min_new_tokens": 8, "sequence_bias": [[[44], 5.0]], "epsilon_cutoff": 0.01,
+        "exponential_decay_length_penalty": [2, 1.5], "encoder_repetition_penalty": 1.5, "eos_token_id": [56],
+    }  # fmt: skip
+    given = Path(shutil.copytree(policy, tmp_path / "given"))
+    (given / "generation_config.json").write_text(json.dumps(set_up))
+    options = {"router_balance_coef": 0.0, "router_z_loss_coef": 0.0, "steps": 1}
+    result = rl(given, tmp_path / "one", **options)
+    rl(policy, tmp_path / "two", **options)
+    one, two = (read_jsonl(tmp_path / name / "rollouts.jsonl") for name in ("one", "two"))
+    assert [row["response"] for row in one] == [row["response"] for row in two]
+    assert json.loads((result.policy / "generation_config.json").read_text()) == set_up
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "lora",
+    [
+        {"target_modules": ["embed_tokens", "q_proj"]},
+        {"target_modules": ["q_proj"], "target_parameters": ["mlp.experts.gate_up_proj", "mlp.experts.down_proj"]},
+    ],
+)
+def test_the_written_policy_is_the_adapted_model_of_the_last_checkpoint(policy, tmp_path, lora):
+    options = {"router_balance_coef": 0.0, "router_z_loss_coef": 0.0, "trl": {"learning_rate": 0.05}}
+    result = rl(policy, tmp_path, lora={"r": 4, **lora}, steps=2, **options)
+    base = AutoModelForCausalLM.from_pretrained(policy)
+    ids = torch.arange(3, 23)[None]
+    with torch.no_grad():
+        before = base(input_ids=ids).logits.clone()
+        adapted = PeftModel.from_pretrained(base, tmp_path / "checkpoints" / "checkpoint-2")(input_ids=ids).logits
+        written = AutoModelForCausalLM.from_pretrained(result.policy)(input_ids=ids).logits
+    assert (adapted - before).abs().max() > 1e-3
+    torch.testing.assert_close(written, adapted, atol=1e-4, rtol=1e-4)
+
+
+def test_dropout_of_an_adapter_is_refused(policy, tmp_path):
+    with pytest.raises(UserError, match="RL trains without dropout"):
+        rl(policy, tmp_path, lora={"r": 4, "lora_dropout": 0.1})
 
 
 def test_router_coefficients_with_an_adapter_alone_are_refused(policy, tmp_path):

@@ -84,6 +84,12 @@ def test_special_tokens_spelled_out_in_data_are_text_and_counted():
     assert dict(found.spelled) == {"<|end|>": 1, "<|assistant|>": 2}
 
 
+@pytest.mark.parametrize(("name", "fix"), [("llama3_2", "chat_template_kwargs: {date_string: ...}"), ("phi3", "")])
+def test_a_template_that_writes_the_date_is_said_with_what_fixes_it(name, fix):
+    lines = "\n".join(said(made(problems(*SHORT), tokenizer=tokenizer_of(name)).account(Limits())))
+    assert ("today's date" in lines, fix in lines) == (bool(fix), True)
+
+
 @pytest.mark.slow
 def test_nothing_is_cut_where_max_length_is_unset(tmp_path):
     """TRL's own default is 1,024."""

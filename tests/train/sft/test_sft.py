@@ -14,7 +14,7 @@ from ringlite_cli.data.generators import GENERATORS
 from ringlite_cli.errors import UserError
 from ringlite_cli.problems import chat_messages
 from ringlite_cli.train.base_model import prepare_model
-from ringlite_cli.train.sft.run import _config, _trainer, run_sft
+from ringlite_cli.train.sft.run import _trainer, run_sft, sft_config
 from ringlite_cli.train.sft.samples import Limits, as_dataset, make_samples
 
 PROBLEMS = [p for g in GENERATORS.values() for p in g.generate(24, 17)]
@@ -45,7 +45,7 @@ def rows_of(base):
 
 def test_packed_rows_give_each_token_the_log_probs_it_has_alone(base):
     """TRL's own collator over a packed row, through both attentions, against every sample on its own."""
-    trainer = _trainer(base, rows_of(base), _config(TRL, base.parent / "unused", 3))
+    trainer = _trainer(base, rows_of(base), sft_config(TRL, base.parent / "unused", 3))
     assert trainer.model.config._attn_implementation == NAME
     batch = next(iter(trainer.get_train_dataloader()))
     borders = batch["cu_seq_lens_q"].tolist()
@@ -76,7 +76,7 @@ def test_a_plain_template_gives_the_tokens_that_it_gave_before(base):
 
 
 def test_only_responses_carry_loss(base):
-    trainer = _trainer(base, rows_of(base), _config(TRL, base.parent / "unused", 3))
+    trainer = _trainer(base, rows_of(base), sft_config(TRL, base.parent / "unused", 3))
     batch = next(iter(trainer.get_train_dataloader()))
     tokenizer = AutoTokenizer.from_pretrained(base)
     text = tokenizer.decode(batch["labels"][batch["labels"] != -100])
@@ -154,6 +154,21 @@ def test_a_stopped_run_goes_on_and_ends_as_if_it_had_not_stopped(base, whole_run
     last = result.checkpoints[-1]["path"]
     a, b = (AutoModelForCausalLM.from_pretrained(folder / last).state_dict() for folder in (whole, tmp_path))
     assert all(torch.allclose(a[name], b[name], atol=1e-6) for name in a)
+
+
+def test_samples_run_apart_train_the_same_weights_as_packed_rows(base, tmp_path):
+    def weights(packing):
+        out, rows = tmp_path / packing, []
+        result = run_sft(base, PROBLEMS[:24], out, trl=TRL | {"max_steps": 2}, packing=packing, on_step=rows.append)
+        last = AutoModelForCausalLM.from_pretrained(out / result.checkpoints[-1]["path"]).state_dict()
+        return last, [(row["loss"], row["tokens_trained"]) for row in rows], result.packing
+
+    (packed, rows, how), (apart, again, other) = weights("auto"), weights("none")
+    assert how.startswith("packed rows")
+    assert other.startswith("packing: none")
+    for (loss, tokens), (same, count) in zip(rows, again, strict=True):
+        assert (same, count) == (pytest.approx(loss, abs=1e-5), tokens)
+    assert all(torch.allclose(packed[name], apart[name], atol=2e-5) for name in packed)
 
 
 def test_settings_that_cannot_work_are_the_users_error(base, tmp_path):
