@@ -10,9 +10,9 @@ import json
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from ringlite_cli.boxes import last_boxed
 from ringlite_cli.errors import UserError
 from ringlite_cli.problems import Problem, Verdict
-from ringlite_cli.rewards.extract import last_boxed
 from ringlite_cli.rewards.verifiers import Verifiers, VerifierSettings
 
 ANSWER_COLUMNS = ("answer", "solution")

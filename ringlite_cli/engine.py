@@ -67,7 +67,7 @@ def prepare_environment(*, cuda: bool) -> None:
 
 
 def graph_settings(max_num_seqs: int) -> dict[str, Any]:
-    """Settings of a vLLM engine on a GPU that decode so many responses at once by CUDA graphs.
+    """Return the settings of a vLLM engine that decodes `max_num_seqs` responses at once by CUDA graphs.
 
     vLLM's own choice, of which this is never less, ends at 512: the kernels of a larger batch are launched one by one,
     for which a small model waits longer than for the kernels.

@@ -15,6 +15,7 @@ from ringlite_cli.domains import DOMAINS as DOMAINS
 from ringlite_cli.domains import PAPER_SUFFIX as PAPER_SUFFIX
 from ringlite_cli.domains import SHIPPED, domain_of
 from ringlite_cli.errors import UserError
+from ringlite_cli.json_rows import json_lines, sound_rows
 from ringlite_cli.model_text import loads, remark
 from ringlite_cli.own_code import is_declared, is_own
 from ringlite_cli.whole import whole
@@ -182,17 +183,7 @@ def read_problems(path: Path) -> list[Problem]:
                 row[name] = loads(value) if isinstance(value, str) else value
             row["labels"] = row.get("labels") or {}
     else:
-        rows = []
-        try:
-            text = path.read_text(encoding="utf-8")
-        except UnicodeDecodeError as error:
-            raise UserError(f"not UTF-8 text (byte {error.start})", where=str(path)) from None
-        for number, line in enumerate(text.split("\n"), 1):  # text may hold the other line ends of Unicode
-            if line.strip():
-                try:
-                    rows.append(loads(line))
-                except json.JSONDecodeError as error:
-                    raise UserError(f"line {number} is not JSON ({error.msg})", where=str(path)) from None
+        rows = list(sound_rows(path, json_lines(path)))
     problems = []
     for number, row in enumerate(rows):
         try:

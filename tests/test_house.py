@@ -11,6 +11,7 @@ import ringlite_cli
 
 PACKAGE = Path(ringlite_cli.__file__).parent
 GROUND = {
+    "boxes",
     "chat",
     "data_folder",
     "domains",
@@ -22,6 +23,7 @@ GROUND = {
     "engine",
     "freeing",
     "http_client",
+    "json_rows",
     "model_text",
     "own_code",
     "thoughts",
@@ -30,7 +32,7 @@ GROUND = {
 }
 LOW = {"recipe", "runs"}
 ROOMS = {"data", "rewards", "sandbox", "sampling", "evals", "train", "report"}
-ARROWS = {("rewards", "sandbox"), ("train", "c3po"), ("sampling", "c3po")}
+ARROWS = {("rewards", "sandbox"), ("train", "c3po"), ("sampling", "c3po"), ("evals", "data")}
 FLOOR = (
     dict.fromkeys(GROUND, 0)
     | dict.fromkeys(LOW, 1)
@@ -139,3 +141,49 @@ def test_the_cli_answers_without_torch_and_trl(arguments: list[str]) -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+SEARCHES = {"compile", "find", "rfind", "index", "rindex", "search", "match", "findall", "finditer", "split", "rsplit",
+            "partition", "rpartition", "sub"}  # fmt: skip
+NO_READERS = {
+    "boxes.py": "the reader itself",
+    "data/boilerplate.py": "finds the instruction to box in prompts, not an answer",
+    "data/adapters/aime.py": "takes the dress off a box of its source; the answer is a column",
+}
+
+
+def searches_for_boxes(node: ast.AST) -> bool:
+    """Whether the node looks for a box in a text: a search with "boxed" in its pattern, or `"boxed" in text`."""
+    said: list[ast.AST] = []
+    if isinstance(node, ast.Call):
+        name = getattr(node.func, "attr", getattr(node.func, "id", ""))
+        said = list(node.args) if name in SEARCHES else []
+    elif isinstance(node, ast.Compare) and any(isinstance(op, ast.In | ast.NotIn) for op in node.ops):
+        said = [node.left]
+    constants = [part for each in said for part in ast.walk(each) if isinstance(part, ast.Constant)]
+    return any(isinstance(part.value, str) and "boxed" in part.value for part in constants)
+
+
+def test_boxes_are_read_in_one_place() -> None:
+    """A second reader would find another answer in the same text."""
+    found = {
+        file.relative_to(PACKAGE).as_posix()
+        for file in FILES
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8")))
+        if searches_for_boxes(node)
+    }
+    assert found == set(NO_READERS)
+
+
+CLIENTS = {"urllib.request", "requests", "httpx", "httpx2", "aiohttp", "urllib3"}
+
+
+def test_there_is_one_http_client() -> None:
+    found = set()
+    for file in FILES:
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+            if CLIENTS & {*names, *(name.partition(".")[0] for name in names)}:
+                found.add(file.relative_to(PACKAGE).as_posix())
+    assert found == {"http_client.py"}

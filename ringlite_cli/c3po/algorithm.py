@@ -76,7 +76,7 @@ def every_token_alike(tokens: int) -> float:
 
 
 def mean_over_response(tokens: int) -> float:
-    """Return the weight that makes the sum over a response of so many trained tokens their mean."""
+    """Return the weight that turns the sum over a response of `tokens` trained tokens into their mean."""
     return 1.0 / tokens if tokens else 1.0
 
 

@@ -166,7 +166,7 @@ def check_router_learns(model: nn.Module, tap: RouterTap) -> None:
 
 
 def check_router_is_trained(model: nn.Module) -> None:
-    """Raises UserError if no router weight is trained: what can be told without a pass, where weights are in pieces."""
+    """Check that a router weight is trained, without a forward pass. Raises UserError where none is."""
     if not any(p.requires_grad for p in router_parameters(model)):
         raise _no_router_learns()
 

@@ -10,12 +10,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from ringlite_cli.boxes import last_box
 from ringlite_cli.chat.rendering import encode_text, special_ids
 from ringlite_cli.thoughts import TAGS, Tags, opened_thought
 
 Thinking = Literal["auto", "wrap", "as-is"]
 
-_BOXED = re.compile(r"\\(?:boxed|fbox)\s*\{")
 _FENCED = re.compile(r"^```[^\n]*\n.*?^```[ \t]*$", re.MULTILINE | re.DOTALL)
 _FINAL = re.compile(r"^#### *(.+)$", re.MULTILINE)
 
@@ -80,7 +80,7 @@ def shape(tokenizer: Any, prompt: str, trace: str, thinking: Thinking = "auto", 
 def final_answer(trace: str) -> str:
     """Return what a plain trace ends in: a code block, its last box, what stands after ####, or its last paragraph."""
     blocks = _FENCED.findall(trace)
-    boxed = _last_boxed(trace)
+    boxed = last_box(trace)
     if blocks and trace.rstrip().endswith(blocks[-1].rstrip()):
         return str(blocks[-1].strip())
     if boxed:
@@ -90,19 +90,6 @@ def final_answer(trace: str) -> str:
     if marked := _FINAL.findall(trace):
         return str(marked[-1].strip())
     return trace.strip().rsplit("\n\n", 1)[-1].strip()
-
-
-def _last_boxed(trace: str) -> str:
-    """The last `\\boxed{...}` with its braces in balance, or ""."""
-    for found in reversed(list(_BOXED.finditer(trace))):
-        depth = 1
-        for place in range(found.end(), len(trace)):
-            character = trace[place]
-            if character in "{}" and trace[place - 1] != "\\":
-                depth += 1 if character == "{" else -1
-            if depth == 0:
-                return trace[found.start() : place + 1]
-    return ""
 
 
 def _split(trace: str, tags: Tags) -> tuple[str, str, str, str] | None:

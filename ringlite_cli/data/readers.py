@@ -8,29 +8,15 @@ import gzip
 import io
 import json
 import zlib
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
-from decimal import Decimal
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import IO, Any, cast
+from typing import Any
 
 from ringlite_cli.errors import UserError
+from ringlite_cli.json_rows import RawRow, Unreadable, json_lines, json_rows, open_bytes
 
 FORMATS = ("jsonl", "json", "csv", "parquet", "arrow")
-WHOLE_JSON = 64 << 20  # bytes of a JSON list that are read at once; a longer one is streamed
-LONGEST_LINE = 64 << 20  # bytes of a line of JSON, above which it is set aside
 _LONGEST_FIELD = 1 << 27  # csv refuses fields above 128 KiB unless told
-
-
-@dataclass(frozen=True, slots=True)
-class Unreadable:
-    """A row that could not be read: why, and the start of what stood there."""
-
-    why: str
-    text: str = ""
-
-
-RawRow = Mapping[str, Any] | Unreadable
 
 
 def read_file(path: Path) -> Iterator[RawRow]:
@@ -77,110 +63,17 @@ def read_hub(hub: str, *, revision: str | None, subset: str | None, split: str) 
     yield from rows
 
 
-def _open_bytes(path: Path) -> IO[bytes]:
-    return cast("IO[bytes]", gzip.open(path, "rb")) if path.suffix == ".gz" else path.open("rb")
-
-
 def _read_jsonl(path: Path) -> Iterator[RawRow]:
-    with _open_bytes(path) as file:
-        number = 0
-        while line := file.readline(LONGEST_LINE):
-            number += 1
-            if len(line) == LONGEST_LINE and not line.endswith(b"\n"):
-                _skip_line(file)
-                yield Unreadable(f"line {number} is longer than {LONGEST_LINE:,} bytes", repr(line[:200]))
-            elif line.strip():
-                yield _json_line(line, number)
-
-
-def _skip_line(file: IO[bytes]) -> None:
-    while (part := file.readline(LONGEST_LINE)) and not part.endswith(b"\n"):
-        pass
-
-
-def _json_line(line: bytes, number: int) -> RawRow:
-    try:
-        value = json.loads(line.decode("utf-8-sig"))
-    except UnicodeDecodeError as error:
-        return Unreadable(f"line {number} is not UTF-8 ({error.reason} at byte {error.start})", repr(line[:200]))
-    except json.JSONDecodeError as error:
-        return Unreadable(f"line {number} is not JSON ({error.msg})", line[:200].decode("utf-8", "replace"))
-    except RecursionError:
-        return Unreadable(f"line {number} is nested too deeply", line[:200].decode("utf-8", "replace"))
-    return _record(value, f"line {number}")
-
-
-def _record(value: Any, where: str) -> RawRow:
-    if isinstance(value, dict):
-        return value
-    return Unreadable(f"{where} is a {type(value).__name__}, not an object", str(value)[:200])
+    return json_lines(path, json.loads)
 
 
 def _read_json(path: Path) -> Iterator[RawRow]:
-    with _open_bytes(path) as file:
-        data = file.read(WHOLE_JSON + 1)
-    if len(data) <= WHOLE_JSON:
-        yield from _whole_json(path, data)
-    elif data.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"["):
-        yield from _streamed_json(path)
-    else:  # JSON lines under the name .json
-        yield from _read_jsonl(path)
-
-
-def _whole_json(path: Path, data: bytes) -> Iterator[RawRow]:
-    try:
-        value = json.loads(data.decode("utf-8-sig"))
-    except UnicodeDecodeError as error:
-        raise UserError(f"not UTF-8 (byte {error.start})", where=str(path), hint="save it as UTF-8") from None
-    except json.JSONDecodeError as error:
-        if error.msg == "Extra data":
-            yield from _read_jsonl(path)
-            return
-        what = f"broken JSON at line {error.lineno}, column {error.colno} ({error.msg})"
-        raise UserError(what, where=str(path), hint="mend the file, or fetch it again") from None
-    except RecursionError:
-        raise UserError("nested too deeply", where=str(path), hint="write a list of objects") from None
-    if not isinstance(value, list):
-        raise UserError(
-            f"holds a JSON {type(value).__name__}, not a list of rows",
-            where=str(path),
-            hint="write a list of objects, or JSON lines under the name .jsonl",
-        )
-    for number, item in enumerate(value):
-        yield _record(item, f"row {number}")
-
-
-def _streamed_json(path: Path) -> Iterator[RawRow]:
-    """The rows of a long list, one in memory at a time. Strict JSON: NaN and lone surrogates break it."""
-    import ijson
-
-    number = 0
-    with _open_bytes(path) as file:
-        if file.read(3) != b"\xef\xbb\xbf":
-            file.seek(0)
-        try:
-            for item in ijson.items(file, "item"):
-                yield _record(_floats(item), f"row {number}")
-                number += 1
-        except (ijson.JSONError, UnicodeDecodeError) as error:
-            first_line = str(error).strip().partition("\n")[0]
-            what = f"broken JSON after {number} rows ({first_line})"
-            hint = "mend the file; as JSON lines (.jsonl) a broken row is set aside and the rest is read"
-            raise UserError(what, where=str(path), hint=hint) from None
-
-
-def _floats(value: Any) -> Any:
-    """The value with ijson's decimals as floats."""
-    if isinstance(value, dict):
-        return {k: _floats(v) for k, v in value.items()}
-    if isinstance(value, list):
-        return [_floats(v) for v in value]
-    return float(value) if isinstance(value, Decimal) else value
+    return json_rows(path, json.loads)
 
 
 def _read_csv(path: Path) -> Iterator[RawRow]:
     csv.field_size_limit(_LONGEST_FIELD)
-    with _open_bytes(path) as file:
+    with open_bytes(path) as file:
         text = io.TextIOWrapper(file, encoding="utf-8-sig", errors="surrogateescape", newline="")
         reader = csv.reader(text)
         header = next(reader, None)

@@ -9,7 +9,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ringlite_cli.data.adapters.fields import last_boxed
+from ringlite_cli.boxes import last_boxed
 from ringlite_cli.data.notation import common
 from ringlite_cli.data.rows import Row
 from ringlite_cli.problems import Problem, Verify

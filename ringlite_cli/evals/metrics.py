@@ -13,6 +13,8 @@ from statistics import NormalDist
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from ringlite_cli.boxes import last_boxed
+
 Interval = tuple[float, float]
 Floats = NDArray[np.float64]
 
@@ -51,16 +53,9 @@ def repetition(response: str, length: int = 4) -> float:
 
 
 def final_answer(response: str) -> str | None:
-    """What the last complete `\\boxed{...}` of a response holds, without white space; None where there is none."""
-    end = len(response)
-    while (start := response.rfind("\\boxed{", 0, end)) >= 0:
-        depth, begin = 1, start + len("\\boxed{")
-        for place in range(begin, end):  # a later box that never closes leaves no brace behind it to close this one
-            depth += {"{": 1, "}": -1}.get(response[place], 0)
-            if depth == 0:
-                return "".join(response[begin:place].split())
-        end = start
-    return None
+    """Return the content of the last complete box, without white space; None where there is none."""
+    answer = last_boxed(response)
+    return None if answer is None else "".join(answer.split())
 
 
 def bootstrap(values: ArrayLike, weights: ArrayLike | None = None, *, seed: int = 0, level: float = 0.95) -> Interval:

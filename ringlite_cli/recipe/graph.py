@@ -31,7 +31,7 @@ class Reference:
 
 
 def references(stage: Stage) -> Iterator[Reference]:
-    """The references that a stage's section makes; a task that is a benchmark's name is none."""
+    """Return the references that a stage's section makes; the name of a benchmark is not one."""
     if isinstance(stage, SftStage):
         yield from _set_references("data", stage.data)
         if isinstance(stage.policy, str) and stage.policy:

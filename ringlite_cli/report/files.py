@@ -9,8 +9,9 @@ import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
+from ringlite_cli.json_rows import Unreadable, json_line
 from ringlite_cli.model_text import loads
 
 Row = dict[str, Any]
@@ -62,7 +63,7 @@ def load_rows(path: Path, *, end_bytes: int | None = None, before: Sequence[Path
 
 
 def _beginning(path: Path, size: int) -> list[bytes]:
-    """The first lines of a gzip file, so many bytes of them; as many as can be read of a damaged one."""
+    """Return the first lines of a gzip file, `size` bytes of them; fewer of a damaged one."""
     try:
         with gzip.open(path) as file:
             return file.read(size).split(b"\n")[:-1]
@@ -74,14 +75,11 @@ def _parse(lines: list[bytes], found: Rows) -> None:
     for line in lines:
         if not line.strip():
             continue
-        try:
-            row = loads(line.decode("utf-8", errors="replace"))
-        except (ValueError, RecursionError):
-            row = None
-        if isinstance(row, dict):
-            found.rows.append(row)
-        else:
+        row = json_line(line.decode("utf-8", errors="replace").encode(), 0)
+        if isinstance(row, Unreadable):
             found.bad += 1
+        else:
+            found.rows.append(cast("Row", row))
 
 
 def number(value: Any) -> float | None:

@@ -23,7 +23,7 @@ def short(value: float | None) -> str:
 
 
 def decimal(value: float | None, digits: int = 3) -> str:
-    """A number at so many significant digits, without an exponent where that stays short."""
+    """Return a number with `digits` significant digits, without an exponent where that stays short."""
     if value is None:
         return NONE
     if value == 0:

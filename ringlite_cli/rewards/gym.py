@@ -11,10 +11,11 @@ from collections.abc import Iterable
 from concurrent.futures import Future
 from typing import Any
 
+from ringlite_cli.boxes import last_boxed
 from ringlite_cli.errors import UserError
 from ringlite_cli.problems import Problem, Verdict
 from ringlite_cli.rewards.code import in_sandbox
-from ringlite_cli.rewards.extract import MAX_CHARACTERS, last_boxed
+from ringlite_cli.rewards.extract import MAX_CHARACTERS
 from ringlite_cli.rewards.gym_answers import EVALUATING, fault_of
 from ringlite_cli.rewards.math import CORRECT, ERROR, TIMEOUT, UNPARSED, WRONG, done
 from ringlite_cli.sandbox import Sandbox, isolation_level, model

@@ -2,8 +2,8 @@
 
 import re
 
+from ringlite_cli.boxes import last_boxed
 from ringlite_cli.problems import Verdict
-from ringlite_cli.rewards.extract import last_boxed
 from ringlite_cli.rewards.math import CORRECT, ERROR, UNPARSED, WRONG
 from ringlite_cli.rewards.normalise import answer_texts, decimal_of, normalise, plain
 

@@ -8,8 +8,8 @@ import math
 import re
 from concurrent.futures import Future
 
+from ringlite_cli.boxes import final_boxed
 from ringlite_cli.problems import Verdict
-from ringlite_cli.rewards.extract import final_boxed
 from ringlite_cli.rewards.normalise import answer_texts, decimal_of, is_close, squeeze
 from ringlite_cli.rewards.pool import MathPool
 from ringlite_cli.rewards.units import read_quantity

@@ -3,8 +3,8 @@
 import math
 from concurrent.futures import Future
 
+from ringlite_cli.boxes import final_boxed
 from ringlite_cli.problems import Verdict
-from ringlite_cli.rewards.extract import final_boxed
 from ringlite_cli.rewards.math import CORRECT, WRONG, done, verify_math
 from ringlite_cli.rewards.normalise import answer_texts
 from ringlite_cli.rewards.pool import MathPool

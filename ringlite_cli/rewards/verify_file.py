@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from ringlite_cli.errors import UserError
-from ringlite_cli.model_text import bounded, loads
+from ringlite_cli.json_rows import Unreadable, json_line, open_bytes
+from ringlite_cli.model_text import bounded
 from ringlite_cli.problems import ANSWERLESS, ROUTES, VERDICT_REVISION, Problem, Verdict
 from ringlite_cli.rewards.verifiers import Verifiers, VerifierSettings
 from ringlite_cli.thoughts import Tags, with_thought
@@ -71,7 +72,7 @@ def verify_file(
 def _count(path: Path) -> tuple[int, str]:
     """The rows of a file (lines that are not blank), and a digest of it."""
     rows, digest = 0, hashlib.sha256()
-    with path.open("rb") as lines:
+    with open_bytes(path) as lines:
         for line in lines:
             rows += bool(line.strip())
             digest.update(line)
@@ -103,7 +104,7 @@ def _resume(partial: Path) -> Counter[str]:
 
 
 def _batches(path: Path, skip: int) -> Iterator[list[bytes]]:
-    with path.open("rb") as lines:
+    with open_bytes(path) as lines:
         rest = islice((line for line in lines if line.strip()), skip, None)
         while batch := list(islice(rest, _BATCH)):
             yield batch
@@ -132,12 +133,9 @@ def _read_row(line: bytes, number: int, tags: Tags) -> tuple[Problem, str, str]:
 
     The field `thought_opened` (true, or the tag) says that the prompt opened a thought, which the response starts in.
     """
-    try:
-        row = loads(line)
-    except (ValueError, RecursionError) as error:
-        return Problem(str(number), "", ""), "", f"not JSON: {error}"
-    if not isinstance(row, dict):
-        return Problem(str(number), "", ""), "", "not a JSON object"
+    row = json_line(line, number + 1)
+    if isinstance(row, Unreadable):
+        return Problem(str(number), "", ""), "", row.why
     answer, tests = row.get("answer"), row.get("tests")
     domain, route = str(row.get("domain", "")), str(row.get("verifier") or row.get("domain", ""))
     answer = None if answer == [] else answer

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from ringlite_cli.json_rows import json_lines, sound_rows
 from ringlite_cli.model_text import encodable, loads
 from ringlite_cli.whole import whole
 
@@ -88,14 +89,11 @@ def _cut_torn_row(path: Path) -> None:
 
 
 def read_jsonl(path: Path) -> list[dict[str, Any]]:
-    """All whole rows of a JSONL file; [] where there is none. A torn last line (a killed writer's) is left out."""
-    if not path.exists():
-        return []
-    rows = []
-    for line in path.read_bytes().split(b"\n")[:-1]:
-        if line.strip():
-            rows.append(loads(line))
-    return rows
+    """Return all whole rows of a JSONL file; [] where there is none. A torn last line (a killed writer's) is left out.
+
+    Raises UserError, with the line's number, where another line is no row.
+    """
+    return list(sound_rows(path, json_lines(path, torn=False))) if path.exists() else []
 
 
 def cut_jsonl(path: Path, keep: Any) -> None:

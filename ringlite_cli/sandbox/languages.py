@@ -104,7 +104,7 @@ RECIPES = {
 
 
 def language_of(name: object) -> str | None:
-    """python, cpp or java; None for a language that is none of them."""
+    """Return python, cpp or java; None for another language."""
     return _NAMES.get(str(name or "").strip().lower())
 
 

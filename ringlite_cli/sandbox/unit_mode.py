@@ -55,7 +55,7 @@ def _word(odd: bool) -> str:
 
 
 def _told(attempt: Attempt, how: Launch, language: str, word: str) -> tuple[SandboxVerdict, bool]:
-    """The verdict of one run, and whether `word` stands where it is told."""
+    """Return the verdict of one run, and whether its result file holds `word`."""
     asked = {"tests": JAVA_TESTS, "names": names_in(str(attempt.tests["code"])), "word": word}
     with ExitStack() as stack, attempt.jail.more_memory(RECIPES[language].more_mb):
         files = native_files(stack, how, json.dumps(asked) if language == JAVA else word)

@@ -151,7 +151,7 @@ def _buffers(pids: Collection[int]) -> int:
 
 
 def _own_memory(pid: int) -> int:
-    """Bytes of a process, its share of pages that several have; without files where that is not told."""
+    """Return the memory of a process in bytes, with its share of the pages that several use."""
     try:
         told = Path(f"/proc/{pid}/smaps_rollup").read_text()
         return next(int(line.split()[1]) << 10 for line in told.splitlines() if line.startswith("Pss:"))

@@ -6,7 +6,7 @@ import pytest
 
 from ringlite_cli.data.adapters import ADAPTERS, BadRow, choose
 from ringlite_cli.data.adapters.columns import mapped
-from ringlite_cli.data.adapters.fields import answer_text, last_boxed
+from ringlite_cli.data.adapters.fields import answer_text
 from ringlite_cli.errors import UserError
 
 
@@ -103,10 +103,21 @@ def test_answers_of_no_type(value: Any) -> None:
         answer_text(value)
 
 
-def test_last_boxed_matches_braces() -> None:
-    assert last_boxed("\\boxed{a{b}c} \\boxed{\\frac{1}{2}}") == "\\frac{1}{2}"
-    assert last_boxed("\\boxed{never closed") is None
-    assert last_boxed("none") is None
+@pytest.mark.parametrize("name", ["math", "minerva", "numinamath"])
+@pytest.mark.parametrize(
+    ("worked", "answer"),
+    [
+        ("so \\boxed{a{b}c} and \\boxed{\\frac{1}{2}}", "\\frac{1}{2}"),
+        ("so \\boxed 5 it is", "5"),
+        ("so \\fbox{7}", "7"),
+        ("so \\boxed{5}, or \\boxed{never closed", "5"),
+        ("so \\boxed{never closed", None),
+        ("so \\boxed{}", None),
+        ("no box", None),
+    ],
+)
+def test_the_answer_is_the_box_that_a_verifier_reads(name: str, worked: str, answer: str | None) -> None:
+    assert ADAPTERS[name]({"problem": "P", "solution": worked}).get("answer") == answer
 
 
 def test_own_schema_and_wrong_names() -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from curation_helpers import exact_match
 
-from ringlite_cli.data import readers
+from ringlite_cli import json_rows
 from ringlite_cli.data.curate import CurateResult, curate
 from ringlite_cli.errors import UserError
 from ringlite_cli.recipe.schema import ProblemSet, Source
@@ -44,7 +44,7 @@ BAD = [
 def test_a_bad_row_is_set_aside_and_the_rest_goes_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, line: bytes, says: str
 ) -> None:
-    monkeypatch.setattr(readers, "LONGEST_LINE", 4000)
+    monkeypatch.setattr(json_rows, "LONGEST_LINE", 4000)
     result = _curate(tmp_path, [*_lines(line), json.dumps({"q": "Compute 77 plus 1 for me.", "a": "78"}).encode()])
     assert result.funnel["dropped"] == {"unreadable_row": 1}
     assert (result.funnel["rows_in"], result.funnel["out"]) == (22, 21)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from ringlite_cli.data import readers
+from ringlite_cli import json_rows
 from ringlite_cli.data.readers import Unreadable, read_file, read_hub
 from ringlite_cli.errors import UserError
 
@@ -55,7 +55,7 @@ def test_a_long_list_is_streamed_to_the_same_rows(
     path = tmp_path / name
     path.write_bytes(gzip.compress(data) if name.endswith(".gz") else data)
     whole = list(read_file(path))
-    monkeypatch.setattr(readers, "WHOLE_JSON", 100)
+    monkeypatch.setattr(json_rows, "WHOLE_JSON", 100)
     rows = read_file(path)
     assert next(rows) == ODD[0]
     assert [ODD[0], *rows] == whole == ODD * 50
@@ -70,20 +70,20 @@ def test_a_long_list_is_streamed_to_the_same_rows(
     ],
 )
 def test_a_long_list_that_breaks_off(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, data: bytes, says: str) -> None:
-    monkeypatch.setattr(readers, "WHOLE_JSON", 10)
+    monkeypatch.setattr(json_rows, "WHOLE_JSON", 10)
     (tmp_path / "a.json").write_bytes(data)
     with pytest.raises(UserError, match=says):
         list(read_file(tmp_path / "a.json"))
 
 
 def test_long_json_lines_under_the_name_json(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(readers, "WHOLE_JSON", 10)
+    monkeypatch.setattr(json_rows, "WHOLE_JSON", 10)
     (tmp_path / "a.json").write_text('{"a": 1}\n{"a": 2}\n')
     assert list(read_file(tmp_path / "a.json")) == [{"a": 1}, {"a": 2}]
 
 
 def test_a_huge_line_is_set_aside_and_the_next_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(readers, "LONGEST_LINE", 40)
+    monkeypatch.setattr(json_rows, "LONGEST_LINE", 40)
     path = tmp_path / "a.jsonl"
     path.write_text('{"a": 1}\n' + json.dumps({"a": "x" * 200}) + '\n{"a": 3}')
     first, huge, last = read_file(path)

@@ -17,7 +17,7 @@ SURFACE = {
     "GRPOTrainer._generate_and_score_completions": (
         GRPOTrainer._generate_and_score_completions,
         "beta = 0 skips reference log-probs; gradient_accumulation_steps % steps_per_generation decides on old ones; "
-        "advantages from whole groups; _logs holds prompts, completions, rewards and advantages of all ranks in order",
+        "advantages from whole groups, this rank's in the batch; rewards of all ranks are calculated once, in order",
     ),
     "GRPOTrainer._calculate_rewards": (
         GRPOTrainer._calculate_rewards,

@@ -8,7 +8,7 @@ import pytest
 
 from ringlite_cli.problems import Problem, Verdict
 from ringlite_cli.rewards import Verifiers, VerifierSettings
-from ringlite_cli.train.rl.reward import VerifiedReward, overlap_of
+from ringlite_cli.train.rl.reward import VerifiedReward
 
 linux = pytest.mark.skipif(not hasattr(os, "memfd_create"), reason="the sandbox needs Linux")
 TESTS = {"mode": "function", "language": "python", "entry_point": "f", "cases": [{"args": [1], "expected": 1}]}
@@ -119,9 +119,11 @@ def test_responses_verified_ahead_are_found_by_the_call_once_each_and_in_order()
         assert rewards == [0.0, 0.0, 1.0, 1.0, 1.0]
         assert verify.counts()["math/correct"] == 3
         assert verify.counts()["math/wrong"] == 1
-        assert 0 < overlap_of(logged) <= 3 / 5
-        assert logged["reward_seconds/math"][0] >= 0
+        assert function.measured.overlap == logged["reward_overlap"][0]
+        assert 0 < function.measured.overlap <= 3 / 5
+        assert function.measured.seconds == {"math": logged["reward_seconds/math"][0]}
         assert asyncio.run(function(["given up"], ["m"], log_metric=log_metric)) == [0.0]  # forgotten, so asked anew
+        assert function.measured.overlap is None
         assert len(logged["reward_overlap"]) == 1
 
 

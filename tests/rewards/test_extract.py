@@ -2,7 +2,8 @@
 
 import pytest
 
-from ringlite_cli.rewards.extract import last_boxed, last_code_block
+from ringlite_cli.boxes import last_box, last_boxed
+from ringlite_cli.rewards.extract import last_code_block
 
 
 @pytest.mark.parametrize(
@@ -49,3 +50,17 @@ def test_last_code_block(response, language, code, blocks):
 @pytest.mark.parametrize("response", ["", "x = 1", "```python\nx = 1", "use `x` here"])
 def test_no_code_block(response):
     assert last_code_block(response) is None
+
+
+@pytest.mark.parametrize(
+    ("response", "box"),
+    [
+        (r"so \boxed{\frac{1}{2}}.", r"\boxed{\frac{1}{2}}"),
+        (r"so \boxed 7 it is", r"\boxed 7"),
+        (r"\fbox{5} and \boxed{6", r"\fbox{5}"),
+        (r"\boxed{\{1, 2\}}", r"\boxed{\{1, 2\}}"),
+        ("no box", None),
+    ],
+)
+def test_the_box_as_it_is_written(response: str, box: str | None) -> None:
+    assert last_box(response) == box

@@ -3,7 +3,8 @@
 import pytest
 from long_texts import is_quick
 
-from ringlite_cli.rewards.extract import last_boxed, last_code_block
+from ringlite_cli.boxes import last_boxed
+from ringlite_cli.rewards.extract import last_code_block
 from ringlite_cli.rewards.gym import last_answer
 from ringlite_cli.rewards.gym_answers import EVALUATING, fault_of
 from ringlite_cli.sandbox.languages import java_class

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from long_texts import cpu_limit, is_quick, repeated
 
-from ringlite_cli.rewards.extract import final_boxed
+from ringlite_cli.boxes import final_boxed
 from ringlite_cli.rewards.reading.spelling import spell
 from ringlite_cli.rewards.reading.verdict import READ_AS_TEXT, compare, fault_of_gold, judge, text_key
 

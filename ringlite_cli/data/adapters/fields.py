@@ -5,6 +5,8 @@ import math
 from collections.abc import Mapping
 from typing import Any, NotRequired, TypedDict
 
+from ringlite_cli.boxes import last_boxed
+
 Raw = Mapping[str, Any]
 
 
@@ -85,19 +87,6 @@ def one_answer(value: Any) -> str | None:
     if None in items:
         raise BadRow("an item of the answer is empty")
     return items[0] if len(items) == 1 else f"[{', '.join(map(str, items))}]" if items else None
-
-
-def last_boxed(worked: str) -> str | None:
-    """The content of the last \\boxed{...}, braces matched; None where there is none or it never closes."""
-    start = worked.rfind("\\boxed{")
-    if start < 0:
-        return None
-    depth, begin = 1, start + len("\\boxed{")
-    for place in range(begin, len(worked)):
-        depth += {"{": 1, "}": -1}.get(worked[place], 0)
-        if depth == 0:
-            return worked[begin:place].strip() or None
-    return None
 
 
 def boxed_trace(row: Raw, *names: str) -> str | None:

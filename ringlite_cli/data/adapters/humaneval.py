@@ -5,13 +5,19 @@ from ringlite_cli.prompt_code import code_beside
 
 DOMAIN = "code"
 EDUCATION = "first programs"
+_ASK = """Complete the Python function below. Answer with one markdown code block.
+It must hold the whole function and every import it needs.
+
+```python
+{start}
+```"""
 
 
 def read(row: Raw) -> Fields:
     start, entry, test = text(row, "prompt"), text(row, "entry_point"), text(row, "test")
     body = optional_text(row, "canonical_solution")
     return {
-        "prompt": f"Complete this Python function, and give the whole program in one code block.\n{fenced(start)}",
+        "prompt": _ASK.format(start=start.strip("\n")),
         "tests": {
             "mode": "unit",
             "language": "python",

@@ -8,6 +8,14 @@ from ringlite_cli.data.adapters.fields import BadRow, Fields, Raw, fenced, label
 
 DOMAIN = "code"
 EDUCATION = "first programs"
+_ASK = """{question}
+Your function has to pass this test, among others:
+
+```python
+{test}
+```
+
+Answer with one markdown code block that holds the whole Python program."""
 
 
 def read(row: Raw) -> Fields:
@@ -15,10 +23,9 @@ def read(row: Raw) -> Fields:
     setup = optional_text(row, "test_setup_code") or "\n".join(_lines(row, "test_imports"))
     solution = optional_text(row, "code")
     question = text(row, "text", "prompt").strip()
-    example = f"\nYour function has to pass this test, among others:\n```python\n{tests[0]}\n```" if tests else ""
     code = "\n".join([setup.strip(), *tests]).strip() + "\n"
     return {
-        "prompt": question + example,
+        "prompt": _ASK.format(question=question, test=tests[0]) if tests else question,
         "tests": {"mode": "unit", "language": "python", "code": code} if tests else None,
         "trace": fenced(solution.replace("\r\n", "\n")) if solution else None,
         "labels": labels(row, original_id="task_id"),

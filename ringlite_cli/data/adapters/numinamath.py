@@ -4,7 +4,8 @@ solution_is_valid, source, synthetic; CoT (AI-MO/NuminaMath-CoT): source, proble
 An answer of "proof" or "notfound" is none; CoT's answer is the last box of its solution.
 """
 
-from ringlite_cli.data.adapters.fields import Fields, Raw, answer_text, boxed_trace, labels, last_boxed, text
+from ringlite_cli.boxes import last_boxed
+from ringlite_cli.data.adapters.fields import Fields, Raw, answer_text, boxed_trace, labels, text
 
 DOMAIN = "math"
 
@@ -13,7 +14,7 @@ def read(row: Raw) -> Fields:
     trace = boxed_trace(row, "solution")
     answer = answer_text(row.get("answer"))
     if answer is None and "answer" not in row and trace:
-        answer = last_boxed(trace)
+        answer = last_boxed(trace) or None
     if answer in ("proof", "notfound"):
         answer = None
     given = labels(

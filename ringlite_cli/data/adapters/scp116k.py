@@ -5,7 +5,8 @@ The gold answer is the box of the extracted solution, or the solution itself whe
 the box of a response that agrees with it.
 """
 
-from ringlite_cli.data.adapters.fields import Fields, Raw, labels, last_boxed, optional_text, text
+from ringlite_cli.boxes import last_boxed
+from ringlite_cli.data.adapters.fields import Fields, Raw, labels, optional_text, text
 
 DOMAIN = "science"
 EDUCATION = "undergraduate and above"
@@ -21,7 +22,7 @@ def read(row: Raw) -> Fields:
     agrees = any(row.get(name) is True for name in _AGREES)
     answer = last_boxed(solution) or (solution if 0 < len(solution) <= _SHORT else None)
     if answer is None and agrees and response:
-        answer = last_boxed(response)
+        answer = last_boxed(response) or None
     return {
         "prompt": text(row, "problem"),
         "answer": answer,

@@ -2,6 +2,7 @@
 
 import re
 
+from ringlite_cli.boxes import last_boxed
 from ringlite_cli.data.rules.registry import Family
 from ringlite_cli.data.solutions import states_result
 from ringlite_cli.domains import writes_code
@@ -61,7 +62,7 @@ def final_answer(problem: Problem) -> str | None:
 
 def _has_final(domain: str, trace: str) -> bool:
     after = answer_part(trace)
-    return bool(_BLOCK.search(after)) if writes_code(domain) else "\\boxed{" in after or "\\boxed " in after
+    return bool(_BLOCK.search(after)) if writes_code(domain) else last_boxed(after) is not None
 
 
 def _breaks_off(trace: str) -> bool:

@@ -7,11 +7,8 @@ verifier: math; the answer without leading zeros
 k:        32, as the paper evaluates it (§4.1)
 """
 
-from ringlite_cli.evals.tasks.base import Parts, Row, Task, as_text
+from ringlite_cli.evals.tasks.base import Task, by_adapter
 
-
-def _problem(row: Row) -> Parts:
-    return Parts(row["problem"], str(int(as_text(row["answer"]))))
-
-
-TASK = Task("aime24", "math", "HuggingFaceH4/aime_2024", "train", "eval/aime24.json", _problem, k=32)
+TASK = Task(
+    "aime24", "math", "HuggingFaceH4/aime_2024", "train", "eval/aime24.json", by_adapter("aime", str.isdigit), k=32
+)

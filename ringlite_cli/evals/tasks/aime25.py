@@ -7,11 +7,6 @@ verifier: math; the answer without leading zeros
 k:        32, as the paper evaluates it (§4.1)
 """
 
-from ringlite_cli.evals.tasks.base import Parts, Row, Task, as_text
+from ringlite_cli.evals.tasks.base import Task, by_adapter
 
-
-def _problem(row: Row) -> Parts:
-    return Parts(row.get("problem") or row["question"], str(int(as_text(row["answer"]))))
-
-
-TASK = Task("aime25", "math", "math-ai/aime25", "test", "eval/aime25.json", _problem, k=32)
+TASK = Task("aime25", "math", "math-ai/aime25", "test", "eval/aime25.json", by_adapter("aime", str.isdigit), k=32)

@@ -7,11 +7,6 @@ verifier: math
 k:        16
 """
 
-from ringlite_cli.evals.tasks.base import Parts, Row, Task, as_text
+from ringlite_cli.evals.tasks.base import Task, by_adapter
 
-
-def _problem(row: Row) -> Parts:
-    return Parts(row["problem"], as_text(row["answer"]))
-
-
-TASK = Task("amc", "math", "AI-MO/aimo-validation-amc", "train", "eval/amc.json", _problem, k=16)
+TASK = Task("amc", "math", "AI-MO/aimo-validation-amc", "train", "eval/amc.json", by_adapter("amc"), k=16)

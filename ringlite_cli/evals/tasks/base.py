@@ -1,6 +1,5 @@
 """What a task is, and how its rows become problems."""
 
-import gzip
 import json
 import logging
 import re
@@ -9,9 +8,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from ringlite_cli.data.adapters import ADAPTERS, BadRow
 from ringlite_cli.data_folder import data_folder
 from ringlite_cli.errors import UserError
-from ringlite_cli.model_text import loads
+from ringlite_cli.json_rows import json_lines, json_rows, open_bytes, sound_rows
 from ringlite_cli.problems import PAPER_SUFFIX, Problem, read_problems
 
 Row = Mapping[str, Any]
@@ -26,7 +26,8 @@ class Task:
     hub:      dataset id on the Hugging Face hub, with `config` (several are read one after the other), `split` and
               `revision` (a commit of the dataset; None takes its newest).
     file:     the same data below the folder that the environment variable RINGLITE_DATA names.
-    to_problem: a row of either as (prompt, answer, tests); None or a missing field sets the row aside.
+    to_problem: a row of either as (prompt, answer, tests); None or a missing field sets the row aside. `by_adapter`
+              makes it of an adapter of curation, so that a task and a held-out set of its rows ask the same.
     suffix:   appended to the prompt ("" for none).
     k:        responses per problem that `avg@k` uses by default.
     verifier: a route other than the domain's own ("" = by domain).
@@ -123,42 +124,45 @@ def _rows(task: Task, local: Path | None) -> tuple[list[dict[str, Any]], str, st
 
 
 def read_rows(path: Path) -> list[dict[str, Any]]:
-    """Rows of a JSON list or JSONL file, gzipped or not."""
+    """Return the rows of a JSON list or JSONL file, gzipped or not. Raises UserError where one cannot be read."""
     if not path.is_file():
         raise UserError("no such data file", where=str(path))
-    try:
-        raw = path.read_bytes()
-        text = (gzip.decompress(raw) if raw[:2] == b"\x1f\x8b" else raw).decode("utf-8")
-    except (OSError, EOFError, UnicodeDecodeError) as error:
-        raise UserError(f"cannot be read ({error})", where=str(path)) from None
-    try:
-        if text.lstrip().startswith("["):
-            rows = loads(text)
-        else:
-            rows = [loads(line) for line in text.split("\n") if line.strip()]
-    except json.JSONDecodeError as error:
-        raise UserError(f"neither a JSON list nor JSONL ({error})", where=str(path)) from None
-    if not all(isinstance(row, dict) for row in rows):
-        raise UserError("every row must be an object with named fields", where=str(path))
-    return rows
+    with open_bytes(path) as file:
+        listed = file.read(1 << 12).removeprefix(b"\xef\xbb\xbf").lstrip().startswith(b"[")
+    return list(sound_rows(path, json_rows(path) if listed else json_lines(path)))
 
 
 def _holds_problems(path: Path) -> bool:
     """Whether a JSONL file holds rows of `ringlite_cli.problems` rather than of the dataset."""
-    if path.suffix != ".jsonl" or not path.is_file():
+    if not path.name.endswith((".jsonl", ".jsonl.gz")) or not path.is_file():
         return False
-    with path.open(encoding="utf-8", errors="replace") as file:
-        try:
-            row = json.loads(file.readline())
-        except json.JSONDecodeError:
-            return False
+    row = next(json_lines(path), None)
     return isinstance(row, dict) and {"id", "domain", "prompt"} <= set(row)
+
+
+def by_adapter(name: str, accepts: Callable[[str], bool] | None = None) -> Callable[[Row], Parts]:
+    """Return a `to_problem` that asks what curation asks of the same row, by the adapter of that name.
+
+    accepts: whether a gold answer is one that the benchmark can have; other rows are set aside.
+    """
+    adapter = ADAPTERS[name]
+
+    def to_problem(row: Row) -> Parts:
+        fields = adapter(row)
+        answer, tests = fields.get("answer"), fields.get("tests")
+        if answer is None and tests is None:
+            raise BadRow("nothing to verify a response against")
+        if accepts is not None and not accepts(answer or ""):
+            raise BadRow(f"{answer!r} is no answer of this benchmark")
+        return Parts(fields["prompt"], answer, tests)
+
+    return to_problem
 
 
 def _parts(task: Task, row: Row) -> Parts | None:
     try:
         return task.to_problem(row)
-    except (KeyError, IndexError, TypeError, ValueError, AttributeError):
+    except (BadRow, KeyError, IndexError, TypeError, ValueError, AttributeError):
         return None
 
 

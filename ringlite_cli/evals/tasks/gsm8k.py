@@ -8,12 +8,6 @@ verifier: math; the number after `####` is the answer
 k:        4
 """
 
-from ringlite_cli.evals.tasks.base import Parts, Row, Task
+from ringlite_cli.evals.tasks.base import Task, by_adapter
 
-
-def _problem(row: Row) -> Parts:
-    solution = row.get("solution") or row["answer"]
-    return Parts(row.get("problem") or row["question"], solution.rsplit("####", 1)[1].strip().replace(",", ""))
-
-
-TASK = Task("gsm8k", "math", "openai/gsm8k", "test", "eval/gsm8k.json", _problem, k=4, config="main")
+TASK = Task("gsm8k", "math", "openai/gsm8k", "test", "eval/gsm8k.json", by_adapter("gsm8k"), k=4, config="main")

@@ -9,23 +9,7 @@ verifier: code, mode unit: the task's tests, with the helpers that its prompt de
 k:        4
 """
 
-from ringlite_cli.evals.tasks.base import Parts, Row, Task
-from ringlite_cli.prompt_code import code_beside
-
-_ASK = """Complete the Python function below. Answer with one markdown code block.
-It must hold the whole function and every import it needs.
-
-```python
-{start}
-```"""
-
-
-def _problem(row: Row) -> Parts:
-    name = row["entry_point"]
-    code = f"{code_beside(row['prompt'], name)}{row['test']}\n\ncheck({name})\n"
-    tests = {"mode": "unit", "language": "python", "entry_point": name, "code": code}
-    return Parts(_ASK.format(start=row["prompt"].strip("\n")), tests=tests)
-
+from ringlite_cli.evals.tasks.base import Task, by_adapter
 
 TASK = Task(
     "humaneval",
@@ -33,7 +17,7 @@ TASK = Task(
     "openai/openai_humaneval",
     "test",
     "eval/humaneval.jsonl.gz",
-    _problem,
+    by_adapter("humaneval"),
     k=4,
     suffix="",
 )

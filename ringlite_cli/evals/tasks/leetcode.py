@@ -8,17 +8,15 @@ verifier: code, mode unit: the task's `check` runs after the response's program;
 k:        4
 """
 
-from ringlite_cli.evals.tasks.base import Parts, Row, Task
+from ringlite_cli.evals.tasks.base import Task, by_adapter
 
-
-def _problem(row: Row) -> Parts:
-    if "tests" in row:  # the form that RINGLITE_DATA holds
-        return Parts(row["problem"], tests=_unit(row["tests"]["functional"]))
-    return Parts(row["query"], tests=_unit(f"{row['test']}\n\ncheck({row['entry_point']})\n"))
-
-
-def _unit(code: str) -> dict[str, str]:
-    return {"mode": "unit", "language": "python", "code": code}
-
-
-TASK = Task("leetcode", "code", "newfacade/LeetCodeDataset", "test", "eval/leetcode.json", _problem, k=4, suffix="")
+TASK = Task(
+    "leetcode",
+    "code",
+    "newfacade/LeetCodeDataset",
+    "test",
+    "eval/leetcode.json",
+    by_adapter("leetcode"),
+    k=4,
+    suffix="",
+)

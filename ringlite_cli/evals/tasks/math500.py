@@ -8,11 +8,6 @@ verifier: math
 k:        4
 """
 
-from ringlite_cli.evals.tasks.base import Parts, Row, Task, as_text
+from ringlite_cli.evals.tasks.base import Task, by_adapter
 
-
-def _problem(row: Row) -> Parts:
-    return Parts(row["problem"], as_text(row["answer"]))
-
-
-TASK = Task("math500", "math", "HuggingFaceH4/MATH-500", "test", "eval/math500.json", _problem, k=4)
+TASK = Task("math500", "math", "HuggingFaceH4/MATH-500", "test", "eval/math500.json", by_adapter("math"), k=4)

@@ -8,11 +8,6 @@ verifier: science (math-verify with a tolerance for numbers); several answers ar
 k:        4
 """
 
-from ringlite_cli.evals.tasks.base import Parts, Row, Task, as_text
+from ringlite_cli.evals.tasks.base import Task, by_adapter
 
-
-def _problem(row: Row) -> Parts:
-    return Parts(row.get("problem") or row["question"], as_text(row["answer"]))
-
-
-TASK = Task("minerva", "science", "math-ai/minervamath", "test", "eval/minerva.json", _problem, k=4)
+TASK = Task("minerva", "science", "math-ai/minervamath", "test", "eval/minerva.json", by_adapter("minerva"), k=4)

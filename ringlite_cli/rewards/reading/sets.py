@@ -47,7 +47,7 @@ def _is_infinite(form: Form) -> bool:
 
 
 def real_set(form: Form) -> Pieces:
-    """Return the set of real numbers that a form is. Raises Unread where it is none."""
+    """Return a form as a set of real numbers. Raises Unread where it is not one."""
     import mpmath
 
     with mpmath.workdps(_DIGITS):

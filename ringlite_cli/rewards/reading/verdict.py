@@ -5,7 +5,8 @@ from functools import lru_cache
 
 from ringlite_cli.rewards.reading.answers import read
 from ringlite_cli.rewards.reading.forms import Form, Items, Words
-from ringlite_cli.rewards.reading.same import Rules, same
+from ringlite_cli.rewards.reading.same import same
+from ringlite_cli.rewards.reading.same_values import Rules
 from ringlite_cli.rewards.reading.spelling import spell
 from ringlite_cli.rewards.reading.tokens import Unread
 
@@ -103,7 +104,7 @@ def described(form: Form) -> str:
 
 @lru_cache(maxsize=4096)
 def _form(text: str) -> Form | str:
-    """The form of a text, or why there is none."""
+    """Return the form of a text, or why it cannot be read."""
     try:
         return read(text)
     except Unread as error:

@@ -83,7 +83,7 @@ def _short(value: float) -> str:
 
 
 def _last_row(path: Path) -> dict[str, Any]:
-    """The last whole line of a JSONL file, read from its end; {} where there is none."""
+    """Return the last whole row of a JSONL file, read from its end; {} without one."""
     try:
         with path.open("rb") as file:
             file.seek(max(0, path.stat().st_size - _TAIL))

@@ -1,1 +1,1 @@
-"""Walking a recipe: what is fresh, what runs again, on which ranks, and how a failure is told."""
+"""Walking a recipe: what is fresh, what runs again, on which ranks, and how a failure is reported."""

@@ -49,7 +49,7 @@ def end_session(leader: int, grace: float) -> None:
 
 
 def _members(leader: int) -> list[psutil.Process]:
-    """Living processes of the session; a zombie is none."""
+    """Return the living processes of the session; zombies do not count."""
     found = []
     for process in psutil.process_iter():
         with suppress(psutil.Error, OSError):

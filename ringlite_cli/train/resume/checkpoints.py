@@ -63,7 +63,7 @@ def check_ranks(checkpoint: Path, ranks: int) -> None:
 
 
 def fault(checkpoint: Path) -> str:
-    """Return why a checkpoint can't be gone on from; "" where it can.
+    """Return why training cannot resume from a checkpoint; "" where it can.
 
     Raises WorkFailed where the file system fails: whether the checkpoint is whole is then not known.
     """
@@ -101,7 +101,7 @@ def _readable(place: Path) -> Iterator[None]:
 
 
 def last_checkpoint(folder: Path) -> tuple[Path, int] | None:
-    """The newest checkpoint-<step> that is whole, with its step; None where there is none."""
+    """Return the newest whole checkpoint-<step> and its step; None without one."""
     return next(((path, step) for step, path in _newest_first(folder) if not fault(path)), None)
 
 

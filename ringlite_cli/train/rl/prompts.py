@@ -133,7 +133,7 @@ def _labelled_rate(problem: Problem) -> float:
 def draw_prompts(
     problems: Sequence[Problem], per_rollout: int, rollouts: int, mix: Mapping[str, float] | None, seed: int
 ) -> list[Problem]:
-    """per_rollout problems for each of so many rollouts, one after the other.
+    """Draw `per_rollout` problems for each of `rollouts` rollouts, one rollout after the other.
 
     mix: share of a rollout's prompts per domain (normalised); None draws from all problems alike. Fractions are
     carried over, so that the shares hold over any stretch of rollouts to within one prompt. A domain's problems are

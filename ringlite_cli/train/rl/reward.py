@@ -15,10 +15,10 @@ from ringlite_cli.errors import RingliteError, WorkFailed
 from ringlite_cli.problems import Problem, Verdict, Verify
 from ringlite_cli.runs.catalogue.own import means
 from ringlite_cli.thoughts import with_thought
+from ringlite_cli.train.rl.record import Measured
 
 NO_VERDICT = ("error", "sandbox error")
 """Verdicts that speak of the verifier and not of the response."""
-_SECONDS, _OVERLAP, _NUMBER = "reward_seconds/", "reward_overlap", "reward_number/"
 
 
 class VerifiedReward:
@@ -31,6 +31,7 @@ class VerifiedReward:
         self.thought_opened = thought_opened
         self._problems: Mapping[str, Problem] = {problem.id: problem for problem in problems}
         self._verify = verify
+        self.measured = Measured()
         self._early: defaultdict[tuple[str, str], list[Any]] = defaultdict(list)
 
     def ahead(self, problem_id: str, response: str) -> None:
@@ -62,9 +63,7 @@ class VerifiedReward:
     ) -> list[float | None]:
         """completions: as TRL gives them, text or a conversation each. problem_id: that column of the data set.
 
-        Logs the column `verdict`, `reward_seconds/<domain>` where the verifier tells them, `reward_number/<key>` where
-        rewards of the user's own measure, and where some were started ahead, the share of the verdicts that were there
-        already, `reward_overlap`.
+        Tells TRL's log the column `verdict` and what the call took and measured; `measured` keeps the latter.
         """
         texts = [with_thought(_text(completion), self.thought_opened) for completion in completions]
         pairs = [(self._problems[name], text) for name, text in zip(problem_id, texts, strict=True)]
@@ -84,14 +83,10 @@ class VerifiedReward:
             again, _more = await self._ask([pairs[i] for i in failed])
             for i, verdict in zip(failed, again, strict=True):
                 verdicts[i] = verdict
+        overlap = ready / len(pairs) if any(batch is not None for batch in early) else None
+        self.measured = Measured(dict(sorted(seconds.items())), overlap, means(v.numbers for v in verdicts))
         if log_metric is not None:
-            for domain in sorted(seconds):
-                log_metric(f"{_SECONDS}{domain}", seconds[domain])
-            if any(batch is not None for batch in early):
-                log_metric(_OVERLAP, ready / len(pairs))
-        if log_metric is not None:
-            for key, value in means(verdict.numbers for verdict in verdicts).items():
-                log_metric(f"{_NUMBER}{key}", value)
+            _tell(self.measured, log_metric)
         if log_extra is not None:
             log_extra("verdict", [verdict.verdict for verdict in verdicts])
         return [verdict.reward if _counts(verdict) else None for verdict in verdicts]
@@ -137,20 +132,14 @@ class VerifiedReward:
         return verdicts, seconds
 
 
-def seconds_by_domain(logged: Mapping[str, Sequence[float]]) -> dict[str, float]:
-    """The seconds per domain among the metrics that reward functions have logged."""
-    return {name.removeprefix(_SECONDS): sum(logged[name]) for name in logged if name.startswith(_SECONDS)}
-
-
-def numbers_of(logged: Mapping[str, Sequence[float]]) -> dict[str, float]:
-    """What rewards of the user's own have measured, means over this rank's responses."""
-    return {name.removeprefix(_NUMBER): logged[name][-1] for name in logged if name.startswith(_NUMBER)}
-
-
-def overlap_of(logged: Mapping[str, Sequence[float]]) -> float:
-    """The share of verdicts that were there when generation ended; 0 where none was started ahead."""
-    shares = logged.get(_OVERLAP) or [0.0]
-    return sum(shares) / len(shares)
+def _tell(measured: Measured, log_metric: Callable[[str, float], None]) -> None:
+    """Log what a call measured, for the trackers that TRL reports to."""
+    for domain, seconds in measured.seconds.items():
+        log_metric(f"reward_seconds/{domain}", seconds)
+    if measured.overlap is not None:
+        log_metric("reward_overlap", measured.overlap)
+    for key, value in measured.numbers.items():
+        log_metric(f"reward_number/{key}", value)
 
 
 def _counts(verdict: Verdict) -> bool:

@@ -16,7 +16,8 @@ class Rollout:
     """All responses in TRL's order: batch by batch (a refill is a further batch), rank by rank, group by group.
 
     lengths: response tokens that may carry loss. ended: by an end token, not by max_completion_length. rewards: None
-    without a verdict. places: (rank, batch, row in that rank's batch).
+    without a verdict. places: (rank, batch, row in that rank's batch). policy_step: optimizer steps of the policy that
+    wrote them.
     """
 
     lengths: list[int]
@@ -30,19 +31,21 @@ class Rollout:
     responses: list[Any]
     verdicts: list[str]
     labels: list[dict[str, str]] = field(default_factory=list)  # of each prompt, as `where.told` tells them
+    policy_step: int = 0
 
     def extend(self, other: "Rollout") -> None:
         """Adds a further batch behind."""
         batch = self.places[-1][1] + 1
         other.places = [(rank, batch, row) for rank, _, row in other.places]
         for each in fields(self):
-            getattr(self, each.name).extend(getattr(other, each.name))
+            if isinstance(mine := getattr(self, each.name), list):
+                mine.extend(getattr(other, each.name))
 
-    def rows(self, kept: Mapping[int, tuple[int, int]], first_step: int) -> list[Row]:
+    def rows(self, kept: Mapping[int, tuple[int, int]]) -> list[Row]:
         """Rows of rollouts.jsonl. kept: response -> (the step that trained it, its tokens kept)."""
         rows = []
         for i, length in enumerate(self.lengths):
-            step, tokens_kept = kept.get(i, (first_step, 0))
+            step, tokens_kept = kept.get(i, (self.policy_step + 1, 0))
             rows.append(
                 {
                     "step": step,

@@ -171,7 +171,7 @@ class _Run:
         return self.settings.steps // self.settings.updates_per_rollout
 
     def draw(self, rollouts: int) -> list[Problem]:
-        """Draw the prompts of so many rollouts, in order."""
+        """Draw the prompts of `rollouts` rollouts, in order."""
         per_rollout = self.settings.prompts_per_step * self.settings.updates_per_rollout
         return draw_prompts(self.problems, per_rollout, rollouts, self.settings.domain_mix, self.seed)
 

@@ -19,7 +19,6 @@ import json
 import logging
 import math
 import time
-from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
@@ -46,14 +45,13 @@ from ringlite_cli.errors import Diverged, UserError
 from ringlite_cli.models import register
 from ringlite_cli.models.experts import name_experts
 from ringlite_cli.models.generation import only_ends
-from ringlite_cli.runs.catalogue.own import means
 from ringlite_cli.train.finite import FiniteGradients
 from ringlite_cli.train.resume.checkpoints import load_weights
 from ringlite_cli.train.rl.config import C3POConfig
 from ringlite_cli.train.rl.model_checks import probe
 from ringlite_cli.train.rl.pending_updates import PendingUpdates
 from ringlite_cli.train.rl.prompts import PromptSource
-from ringlite_cli.train.rl.reward import numbers_of, overlap_of, seconds_by_domain
+from ringlite_cli.train.rl.record import Measures, Recorded, Recorder
 from ringlite_cli.train.rl.rollout import Rollout, rollout_stats, selection_stats
 from ringlite_cli.train.rl.rows import check_dataset, derive_rows
 from ringlite_cli.train.rl.run_state import RunState, WhenSharded
@@ -126,9 +124,8 @@ class C3POTrainer(FiniteGradients, GRPOTrainer):
         self.resumed_from: Path | None = None
         self.step_stats: Row = {}
         self._seconds = {"rollout": 0.0, "reward": 0.0}
-        self._domain_seconds: defaultdict[str, float] = defaultdict(float)
-        self._overlaps: list[float] = []
-        self._numbers_of_rewards: list[dict[str, float]] = []  # of a rank and a batch each
+        self._measures = Measures()
+        self._recorder = Recorder(self.accelerator)
         self._updates: list[Update] = []
         self._warned_of_short_step = False
         self._planner = Planner(args, self.accelerator, self.num_generations, skip_truncated=self.skip_truncated)
@@ -156,7 +153,7 @@ class C3POTrainer(FiniteGradients, GRPOTrainer):
         if position == 0 or not self._updates:
             started = time.perf_counter()
             self._seconds = {"rollout": 0.0, "reward": 0.0}
-            self._domain_seconds, self._overlaps, self._numbers_of_rewards = defaultdict(float), [], []
+            self._measures = Measures()
             batches, rollout = self._collect(generation_batch)
             self._seconds["rollout"] = time.perf_counter() - started - self._seconds["reward"]
             self._updates = self._plan(batches, rollout)
@@ -164,12 +161,12 @@ class C3POTrainer(FiniteGradients, GRPOTrainer):
         return {"update": position // rows, "row": position % rows}
 
     def _collect(self, generation_batch: list[Row]) -> tuple[list[dict[str, Tensor]], Rollout]:
-        """The rollout of this step, and further ones while its budget is not filled and may be refilled."""
+        """Roll out this step's prompts, and more while the budget is not filled and may be refilled."""
         asked = generation_batch
         if self.prompts is not None and self.prompts.draws_all:
             asked = self._draw(len(generation_batch) * self.accelerator.num_processes // self.num_generations)
-        batches = [self._roll_out(asked)]
-        rollout = self._gather_rollout(asked, batches[0])
+        batch, recorded = self._roll_out(asked)
+        batches, rollout = [batch], self._gather_rollout(asked, batch, recorded)
         self._move_budget(rollout)
         rounds = self.args.refill_rounds if self.args.undershoot == "refill" else 0
         for _ in range(rounds):
@@ -177,12 +174,13 @@ class C3POTrainer(FiniteGradients, GRPOTrainer):
             if not missing:
                 break
             asked = self._draw(self._prompts_for(missing, rollout))
-            batches.append(self._roll_out(asked))
-            rollout.extend(self._gather_rollout(asked, batches[-1]))
+            batch, recorded = self._roll_out(asked)
+            batches.append(batch)
+            rollout.extend(self._gather_rollout(asked, batch, recorded))
         return batches, rollout
 
     def _draw(self, prompts: int) -> list[Row]:
-        """This rank's rows of so many further prompts, each asked a whole group's times."""
+        """Draw `prompts` more prompts and return this rank's share, each repeated `num_generations` times."""
         assert self.prompts is not None
         rows = [row for row in self.prompts.draw(prompts) for _ in range(self.num_generations)]
         size = len(rows) // self.accelerator.num_processes
@@ -190,11 +188,11 @@ class C3POTrainer(FiniteGradients, GRPOTrainer):
         return rows[first : first + size]
 
     def _prompts_for(self, missing: int, rollout: Rollout) -> int:
-        """Prompts that should bring the missing tokens, at the rate of those asked so far; at most a rollout's."""
+        """Return how many prompts should bring `missing` tokens, judged by those asked so far; at most a rollout's."""
         asked = len(rollout.lengths) // self.num_generations
         found = min(sum(rollout.lengths[i] for i in pool) for pool in self._planner.pools(rollout))
         assert self.args.generation_batch_size is not None  # TRL has filled it in
-        most = self.args.generation_batch_size // self.num_generations  # what TRL's own logs hold
+        most = self.args.generation_batch_size // self.num_generations
         wanted = min(most, math.ceil(asked * missing / found)) if found else most
         world = self.accelerator.num_processes
         unit = world // math.gcd(world, self.num_generations)  # groups that all ranks can share
@@ -210,10 +208,12 @@ class C3POTrainer(FiniteGradients, GRPOTrainer):
             sum(scored) / len(scored) if scored else 0.0,
         )
 
-    def _roll_out(self, generation_batch: Any) -> dict[str, Tensor]:
+    def _roll_out(self, generation_batch: Any) -> tuple[dict[str, Tensor], Recorded]:
+        """Generate and score responses; return TRL's batch of this rank, and the record of all ranks."""
+        self._recorder.start(self.state.global_step)
         try:
             with self._no_old_log_probs(), verified_ahead(self, generation_batch):
-                return self._generate_and_score_completions(generation_batch)
+                batch = self._generate_and_score_completions(generation_batch)
         except RuntimeError as error:
             if "probability tensor contains" not in str(error):
                 raise
@@ -222,6 +222,7 @@ class C3POTrainer(FiniteGradients, GRPOTrainer):
                 self.state.global_step + 1,
                 hint="the last checkpoint may be sound; lower the learning rate",
             ) from None
+        return batch, self._recorder.finish(batch["advantages"])
 
     def _tokenize_prompts(self, prompts: list[Any]) -> Any:
         """Conversations become tokens as in all other stages."""
@@ -242,16 +243,17 @@ class C3POTrainer(FiniteGradients, GRPOTrainer):
             generated[3] = [[{"role": "assistant", "content": text}] for text in texts]
         return tuple(generated)
 
-    def _calculate_rewards(self, *args: Any, **kwargs: Any) -> Tensor:
+    def _calculate_rewards(self, inputs: Any, prompts: Any, completions: Any, completion_ids_list: Any) -> Tensor:
         started = time.perf_counter()
-        rewards = super()._calculate_rewards(*args, **kwargs)
+        rewards: Tensor = super()._calculate_rewards(inputs, prompts, completions, completion_ids_list)
         self._seconds["reward"] += time.perf_counter() - started
-        self._overlaps.append(overlap_of(self._pending_metrics))
-        self._numbers_of_rewards += gather_object([numbers_of(self._pending_metrics)])
-        ranks = gather_object([seconds_by_domain(self._pending_metrics)])
-        for domain in {domain for seconds in ranks for domain in seconds}:
-            self._domain_seconds[domain] += max(seconds.get(domain, 0.0) for seconds in ranks)
+        self._recorder.scored(prompts, completions, rewards)
+        self._measures.add(self.reward_funcs)
         return rewards
+
+    def _log_completion_extra(self, column: str, values: list[Any]) -> None:
+        self._recorder.column(column, values)
+        super()._log_completion_extra(column, values)
 
     @property
     def pending_updates(self) -> list[Update]:
@@ -331,7 +333,7 @@ class C3POTrainer(FiniteGradients, GRPOTrainer):
         return updates
 
     def _warn_of_short_step(self, stats: Row) -> None:
-        """Once: metrics.jsonl tells of each step (budget_fill)."""
+        """Warn of the first step that does not fill its budget; `budget_fill` in metrics.jsonl has the others."""
         if stats["budget_fill"] < 1 and not self._warned_of_short_step and self.accelerator.is_main_process:
             self._warned_of_short_step = True
             log.warning(
@@ -346,7 +348,7 @@ class C3POTrainer(FiniteGradients, GRPOTrainer):
         """Tokens that all ranks train together in the step at hand."""
         return self.budget.tokens * (self.accelerator.num_processes if self.args.token_budget_scope == "rank" else 1)
 
-    def _gather_rollout(self, asked: list[Row], batch: dict[str, Tensor]) -> Rollout:
+    def _gather_rollout(self, asked: list[Row], batch: dict[str, Tensor], recorded: Recorded) -> Rollout:
         loss_mask = batch["completion_mask"] * batch.get("tool_mask", torch.ones_like(batch["completion_mask"]))
         sizes = batch["completion_mask"].sum(1)
         last = batch["completion_ids"].gather(1, (sizes - 1).clamp(min=0)[:, None]).squeeze(1)
@@ -356,20 +358,20 @@ class C3POTrainer(FiniteGradients, GRPOTrainer):
         fields = ("problem_id", "domain", "known_labels")
         names = gather_object([tuple(str(x.get(field, "")) for field in fields) for x in asked])
         count = len(facts)
-        per_function = [list(self._logs["rewards"][name])[-count:] for name in self.reward_func_names]
         size = count // self.accelerator.num_processes
         rollout = Rollout(
             lengths=[length for length, _ in facts],
             ended=[bool(ended) for _, ended in facts],
-            rewards=[self._total_reward(each) for each in zip(*per_function, strict=True)],
-            advantages=list(self._logs["advantages"])[-count:],
+            rewards=[self._total_reward(each) for each in recorded.rewards],
+            advantages=recorded.advantages,
             domains=[domain for _, domain, _ in names],
             prompt_ids=[name for name, *_ in names],
             places=[(i // size, 0, i % size) for i in range(count)],
-            prompts=list(self._logs["prompt"])[-count:],
-            responses=list(self._logs["completion"])[-count:],
-            verdicts=list(self._logs["extra"].get("verdict", []))[-count:] or [""] * count,
+            prompts=recorded.prompts,
+            responses=recorded.responses,
+            verdicts=recorded.verdicts,
             labels=[json.loads(labels or "{}") for *_, labels in names],
+            policy_step=recorded.policy_step,
         )
         if self.prompts is not None:
             group = self.num_generations
@@ -430,22 +432,22 @@ class C3POTrainer(FiniteGradients, GRPOTrainer):
         budget = self._budget_step() if self.algorithm.has_budget else trained
         stats: Row = {"algorithm": self.args.algorithm} | selection_stats(rollout, picks, budget, all_picks)
         stats |= {f"{name}_seconds": seconds if all_picks else 0.0 for name, seconds in self._seconds.items()}
-        stats["reward_overlap"] = sum(self._overlaps) / len(self._overlaps) if all_picks and self._overlaps else 0.0
-        stats["reward_seconds_by_domain"] = dict(sorted(self._domain_seconds.items())) if all_picks else {}
+        stats["reward_overlap"] = self._measures.overlap if all_picks else 0.0
+        stats["reward_seconds_by_domain"] = dict(sorted(self._measures.seconds.items())) if all_picks else {}
         if all_picks is not None:
-            stats = means(self._numbers_of_rewards) | stats  # no number takes the place of a column
+            stats = self._measures.numbers | stats  # no number takes the place of a column
         if all_picks is not None and self.budget.change:
             stats["budget_change"] = self.budget.change
         return stats | rollout_stats(rollout, self.num_generations)
 
     def _report_rollout(self, rollout: Rollout, selections: list[list[Pick]]) -> None:
         if self.on_rollout is not None and self.accelerator.is_main_process:
-            first = self.state.global_step + 1
+            first = rollout.policy_step + 1
             kept = {pick.index: (first + u, pick.tokens) for u, picks in enumerate(selections) for pick in picks}
-            self.on_rollout(rollout.rows(kept, first))
+            self.on_rollout(rollout.rows(kept))
 
     def _close_step(self, update: Update) -> None:
-        """Fills `step_stats` and TRL's own log."""
+        """Put the numbers of a finished step into `step_stats` and TRL's own log."""
         self.step_stats = self._numbers.close(update, router_losses=self._router_on)
         logged = self._metrics["train"]
         for name, value in self.step_stats.items():
