@@ -151,7 +151,9 @@ def path_of(name: str) -> str:
 def recipe_of(name: str) -> dict[str, Any]:
     """A short run of SFT and RL on generated arithmetic."""
     trl = {"max_steps": 1, "num_generations": 2, "max_completion_length": 24, "learning_rate": 1e-4}
-    fields = fields_of(name) | {"max_position_embeddings": 2048} if "longrope" not in name else fields_of(name)
+    fields = fields_of(name)
+    if "max_position_embeddings" in fields and "longrope" not in name:
+        fields["max_position_embeddings"] = 2048
     return {
         "name": name,
         "model": {"dtype": "float32", "new": {"vocab_size": 320, "config": fields}},

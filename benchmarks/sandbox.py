@@ -151,7 +151,7 @@ def gold(path: Path, workers: int) -> None:
     other = [(p, response.replace("\\boxed{", "\\boxed{0+")) for p, response in same]
     with Verifiers(VerifierSettings(workers=workers, isolation="none")) as verify:
         verify([(Problem("w", "math", "?", answer="\\frac{1}{3}"), f"\\boxed{{{n}/{3 * n}}}") for n in range(1, 9)])
-        for name, pairs in (("against themselves", same), ("through Math-Verify", other)):
+        for name, pairs in (("against themselves", same), ("through the reader", other)):
             started = time.monotonic()
             verdicts = verify(pairs)
             right = sum(v.verdict == "correct" for v in verdicts)

@@ -123,7 +123,7 @@ class MathPool:
             if len(self._cache) > _CACHE:
                 self._cache.popitem(last=False)
             if len(self._threads) < self._size:
-                self._threads.append(threading.Thread(target=self._work, name="math-verify", daemon=True))
+                self._threads.append(threading.Thread(target=self._work, name="read-answers", daemon=True))
                 self._threads[-1].start()
         self._jobs.put((key, future))
         return future

@@ -143,9 +143,9 @@ class Verifiers:
             self._counts.update(f"{d}/{v.verdict}" for d, v in zip(batch.domains, verdicts, strict=True))
 
     def counts(self) -> dict[str, int]:
-        """Verdicts so far, as "domain/verdict"; "math-verify/…" are the comparisons that took algebra."""
+        """Verdicts so far, as "domain/verdict"; "reader/…" are the comparisons that the reader of whole answers made."""
         with self._lock:
-            return dict(self._counts) | {f"math-verify/{k}": n for k, n in self._math.counts.items()}
+            return dict(self._counts) | {f"reader/{k}": n for k, n in self._math.counts.items()}
 
     def seconds_by_domain(self) -> dict[str, float]:
         """Wall seconds from the start of a call to a domain's last verdict, summed over calls."""

@@ -1,4 +1,4 @@
-"""Math verdicts: by text, by Math-Verify, and when Math-Verify hangs."""
+"""Math verdicts: by text, by the reader of whole answers, and when that hangs."""
 
 import json
 import subprocess
@@ -103,8 +103,8 @@ def test_a_hang_is_killed_counted_and_its_verdict_remembered():
         verdicts = verify([hang, *fine, hang])
         assert [v.verdict for v in verdicts] == ["timeout", *["correct"] * 29, "timeout"]
         assert verdicts[0].reward == 0.0
-        assert verify.counts()["math-verify/timeout"] == 1
-        assert verify.counts()["math-verify/cached"] == 1
+        assert verify.counts()["reader/timeout"] == 1
+        assert verify.counts()["reader/cached"] == 1
 
 
 @pytest.mark.slow

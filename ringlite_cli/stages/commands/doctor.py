@@ -20,7 +20,6 @@ _NEEDED = {
     "accelerate": "1.",
     "datasets": "5.",
     "peft": "0.",
-    "math-verify": "0.",
 }
 
 
