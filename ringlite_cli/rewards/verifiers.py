@@ -143,7 +143,7 @@ class Verifiers:
             self._counts.update(f"{d}/{v.verdict}" for d, v in zip(batch.domains, verdicts, strict=True))
 
     def counts(self) -> dict[str, int]:
-        """Verdicts so far, as "domain/verdict"; "reader/…" are the comparisons that the reader of whole answers made."""
+        """Verdicts so far, as "domain/verdict"; "reader/…" are the answers that were read whole."""
         with self._lock:
             return dict(self._counts) | {f"reader/{k}": n for k, n in self._math.counts.items()}
 
