@@ -14,6 +14,8 @@ def sft_config_is_accepted(context: Context) -> Iterator[Finding]:
     from ringlite_cli.train.sft.run import sft_config
 
     section: SftStage = context.section
+    if _waits_for_ranks():
+        return
     with TemporaryDirectory() as folder:
         try:
             sft_config({**_precision(context), **section.trl}, folder, context.recipe.seed)
@@ -31,7 +33,7 @@ def rl_config_is_accepted(context: Context) -> Iterator[Finding]:
     world_size = int(os.environ.get("WORLD_SIZE", "1"))
     faults = section.faults(world_size=world_size)
     yield from (Finding(f"stages.{context.name}", fault) for fault in faults)
-    if faults:
+    if faults or _waits_for_ranks():
         return
     layout = RowLayout(section.row_length(section.max_completion_length), False)
     with TemporaryDirectory() as folder:
@@ -50,6 +52,14 @@ def rl_config_is_accepted(context: Context) -> Iterator[Finding]:
             )
         except (TypeError, ValueError, ImportError, UserError) as error:
             yield _refused(context, error)
+
+
+def _waits_for_ranks() -> bool:
+    """Whether a config would wait for the launcher's other ranks, which join in the stages alone: none is made then.
+
+    transformers' TrainingArguments open the process group. `ringlite check --deep` makes the configs in one process.
+    """
+    return int(os.environ.get("WORLD_SIZE", "1")) > 1
 
 
 def _precision(context: Context) -> dict[str, bool]:

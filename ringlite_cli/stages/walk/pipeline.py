@@ -2,7 +2,8 @@
 
 import time
 import traceback
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -50,24 +51,32 @@ def run_pipeline(recipe: Recipe, run: Path, walk: Walk, console: Console) -> Non
     """
     use_expandable_segments(recipe)
     use_own_code(recipe)
-    foreseen = foresee({name: Context(recipe, name, run, console) for name in walk.stages}, walk)
-    check_before(recipe, run, foreseen.at_work, console, foreseen.refusals)
+    with _others_end_too(run):
+        foreseen = foresee({name: Context(recipe, name, run, console) for name in walk.stages}, walk)
+        check_before(recipe, run, foreseen.at_work, console, foreseen.refusals)
     with lock_run(run), stop_within(walk.max_hours):
         try:
             write_json(run / "recipe.json", recipe.model_dump(mode="json"))
         except OSError as error:
             raise as_failure(error, run) or error from None
-        try:
+        with _others_end_too(run):
             for number, name in enumerate(walk.stages, 1):
                 if is_over():
                     raise Interrupted(f"the time limit came before {name}; the same command goes on")
                 context = Context(recipe, name, run, console)
                 _run_stage(context, walk, f"[{number}/{len(walk.stages)}] {name}")
-        except BaseException:
-            with suppress(OSError):
-                call_ranks(run, ENDED)
-            raise
         call_ranks(run, None)
+
+
+@contextmanager
+def _others_end_too(run: Path) -> Iterator[None]:
+    """Tell the launcher's other ranks where this one fails: they would wait for its call."""
+    try:
+        yield
+    except BaseException:
+        with suppress(OSError):
+            call_ranks(run, ENDED)
+        raise
 
 
 def _run_stage(context: Context, walk: Walk, title: str) -> None:
