@@ -9,6 +9,7 @@ from bailing import GOLDEN, KINDS, changed_copy, expected, golden_model, stored,
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
 from ringlite_cli.__main__ import run
+from ringlite_cli.chat.templates import ChatOptions
 from ringlite_cli.errors import UserError
 from ringlite_cli.models import refuse_needless_trust
 from ringlite_cli.models.bailing_moe import BailingMoeConfig
@@ -166,7 +167,8 @@ def test_remote_code_that_is_not_needed_is_refused(tmp_path):
     section = {"path": str(folder), "trust_remote_code": True, "dtype": "float32"}
     with pytest.raises(UserError, match=r"trust_remote_code: bailing_moe is built in.*leave the key out"):
         prepare_model(section, [], tmp_path / "out", 1)
-    prepared = prepare_model(section | {"trust_remote_code": False}, [], tmp_path / "out", 1)
+    chat = ChatOptions(end_token="<eos>")  # the tiny template writes none
+    prepared = prepare_model(section | {"trust_remote_code": False}, [], tmp_path / "out", 1, chat=chat)
     golden, model = expected("ling_like"), load_model(prepared, dtype="float32", device="cpu")
     with torch.no_grad():
         logits = model(input_ids=golden["input_ids"][:1]).logits

@@ -40,6 +40,5 @@ def test_the_example_runs_and_runs_again_where_its_module_changed(tmp_path):
     (folder / "mine.py").write_text((folder / "mine.py").read_text() + "\n# another thought\n")
     said = ringlite(tmp_path, *arguments, "--to", "rl")
     assert "sft: unchanged, skipped" in said
-    assert (
-        "rl: C3PO reinforcement learning again, as own/mine:InTurn and own/mine:MINE and own/mine:POEMS changed" in said
-    )
+    changed = "own/mine:InTurn, own/mine:MINE, own/mine:POEMS"
+    assert f"rl: C3PO reinforcement learning again, as {changed}" in said

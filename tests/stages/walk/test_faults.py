@@ -36,13 +36,20 @@ def shell(view: list[str], *lines: str) -> subprocess.CompletedProcess:
 
 @pytest.mark.slow
 def test_a_full_disk_is_named_and_nothing_is_lost(tmp_path: Path) -> None:
-    """A file system of 40 MiB with a ballast of 38: curation fits beside it, the checkpoints do not."""
+    """A file system of 40 MiB that somebody fills by 38: before the run it is refused, in mid-run it stops."""
     ballast = f"{tmp_path}/ballast"
+    fill = f"head -c {38 << 20} /dev/zero > {ballast}"
+    curating = f"until test -e {tmp_path}/toy/curate/manifest.json; do sleep 0.1; done"
     view = in_view("--size", str(40 << 20), "--tmpfs", str(tmp_path))
     done = shell(
-        view, f"head -c {38 << 20} /dev/zero > {ballast}", toy(tmp_path, "sft"), f"rm {ballast}", toy(tmp_path, "sft")
-    )
-    first, second = done.stdout.split("code 1\n")
+        view, fill, toy(tmp_path, "sft"), f"ls {tmp_path}; rm {ballast}",
+        f"({curating}; {fill}) &", toy(tmp_path, "sft"), f"wait; rm {ballast}", toy(tmp_path, "sft"),
+    )  # fmt: skip
+    refused, rest = done.stdout.split("code 2\n")
+    assert "[1/2]" not in refused
+    assert rest.startswith("ballast\n[1/2]")  # nothing was written
+    assert "need about" in done.stderr
+    first, second = rest.split("code 1\n")
     assert "sft: Long-CoT SFT" in first
     assert "the disk is full" in done.stderr
     assert "free some space; the same command goes on" in done.stderr

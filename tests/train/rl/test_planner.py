@@ -125,7 +125,8 @@ def test_a_refill_is_a_further_batch_behind() -> None:
 
 def test_a_row_tells_the_step_that_trained_it_and_the_tokens_it_kept() -> None:
     seen = rollout([3, 2, 4, 1], [1.0, 0.0, None, 1.0], [True, True, True, False])
-    rows = seen.rows({0: (5, 3), 2: (6, 1)}, first_step=5)
+    seen.policy_step = 4
+    rows = seen.rows({0: (5, 3), 2: (6, 1)})
     assert [(row["step"], row["tokens"], row["tokens_kept"]) for row in rows] == [
         (5, 3, 3), (5, 2, 0), (6, 4, 1), (5, 1, 0),
     ]  # fmt: skip
