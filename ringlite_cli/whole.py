@@ -28,6 +28,15 @@ def whole(path: Path, *, folder: bool = False) -> Iterator[Path]:
         remove(partial)
 
 
+def free_name(path: Path) -> Path:
+    """Return the path, or with the first number from 2 on behind it that no file or folder has."""
+    name, number = path, 1
+    while os.path.lexists(name):
+        number += 1
+        name = path.with_name(f"{path.name}-{number}")
+    return name
+
+
 def remove(path: Path) -> None:
     """Remove a file or a folder, if it is there."""
     if path.is_dir() and not path.is_symlink():

@@ -14,6 +14,7 @@ from ringlite_cli.errors import WorkFailed
 from ringlite_cli.runs.files import size_of
 from ringlite_cli.runs.folder import PREVIOUS
 from ringlite_cli.runs.manifest import FILE, Manifest, read_manifest
+from ringlite_cli.whole import free_name
 
 _TRIVIAL = {FILE, "pulse.json", "error.txt", "metrics.jsonl"}
 """Files that are worth nothing without another: a stage that left no more, and finished nothing, is not kept."""
@@ -101,6 +102,4 @@ def _move_old_layout(home: Path) -> None:
 
 
 def _free(home: Path, fingerprint: str) -> Path:
-    name = fingerprint if _PLAIN.fullmatch(fingerprint) else "unknown"
-    names = (name if number == 1 else f"{name}-{number}" for number in range(1, 1_000_000))
-    return next(home / each for each in names if not (home / each).exists())
+    return free_name(home / (fingerprint if _PLAIN.fullmatch(fingerprint) else "unknown"))

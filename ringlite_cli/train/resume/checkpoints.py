@@ -18,6 +18,7 @@ from typing import Any
 
 from ringlite_cli.errors import UserError, WorkFailed
 from ringlite_cli.runs.files import cut_jsonl, write_json
+from ringlite_cli.whole import free_name
 
 SEAL = "ringlite_seal.json"
 KEPT = 2
@@ -109,7 +110,7 @@ def set_unsound_aside(folder: Path) -> None:
     """Rename checkpoints that are not whole to checkpoint-<step>.unsound, each with a warning that says why."""
     for step, path in _newest_first(folder):
         if why := fault(path):
-            aside = _free_name(path.with_name(path.name + UNSOUND))
+            aside = free_name(path.with_name(path.name + UNSOUND))
             log.warning("the checkpoint of step %d is left out: %s (kept as %s)", step, why, aside)
             path.rename(aside)
 
@@ -150,7 +151,7 @@ def start_afresh(checkpoints: Path, *logs: Path) -> None:
     """Remove an earlier run's logs, and set its checkpoints aside as <folder>.before if there are any."""
     with _readable(checkpoints):
         if _holds_checkpoints(checkpoints):
-            aside = _free_name(checkpoints.with_name(checkpoints.name + BEFORE))
+            aside = free_name(checkpoints.with_name(checkpoints.name + BEFORE))
             log.warning("starting afresh: the checkpoints that are there are kept as %s", aside)
             checkpoints.rename(aside)
         elif checkpoints.exists():
@@ -164,15 +165,6 @@ def _holds_checkpoints(folder: Path) -> bool:
         return any(entry.name.startswith("checkpoint-") for entry in os.scandir(folder))
     except FileNotFoundError:
         return False
-
-
-def _free_name(path: Path) -> Path:
-    """Return the path, or with the first number behind it that no file or folder has."""
-    name, number = path, 1
-    while os.path.lexists(name):
-        number += 1
-        name = path.with_name(f"{path.name}-{number}")
-    return name
 
 
 def _newest_first(folder: Path) -> Iterator[tuple[int, Path]]:
