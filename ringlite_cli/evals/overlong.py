@@ -12,9 +12,10 @@ TOO_LONG = "prompt too long"
 _SHOWN = 3
 
 
-def without_room(requests: Sequence[Request], sampler: Sampler) -> dict[str, int]:
+def without_room(requests: Sequence[Request], sampler: Sampler, *, answered: bool) -> dict[str, int]:
     """Return the tokens of each prompt that the sampler can't answer, by the request's problem id.
 
+    answered: the policy has answered other problems before. Raises UserError where it can answer none at all.
     An endpoint does not tell how many positions it takes: its prompts all pass.
     """
     positions = getattr(sampler, "max_positions", None)
@@ -22,7 +23,7 @@ def without_room(requests: Sequence[Request], sampler: Sampler) -> dict[str, int
         return {}
     lengths = {request.problem_id: len(sampler.prompt_ids(request)) for request in requests}
     long = {name: tokens for name, tokens in lengths.items() if tokens >= positions}
-    if requests and len(long) == len(requests):
+    if requests and not answered and len(long) == len(requests):
         name, tokens = max(long.items(), key=lambda item: item[1])
         raise UserError(
             f"no prompt leaves room for a response: {name} has {tokens:,} tokens, and the policy takes {positions:,}",

@@ -70,6 +70,10 @@ class ResponseLog:
         """The rows of each problem, in the problems' order."""
         return [self._groups[(policy, task, p.id)] for p in problems if (policy, task, p.id) in self._groups]
 
+    def has_some(self, policy: str) -> bool:
+        """Whether any problem of any task has its rows of this policy."""
+        return any(owner == policy for owner, _, _ in self._groups)
+
     def close(self) -> None:
         self._writer.close()
 
@@ -111,7 +115,7 @@ def collect(
             request = Request(f"{task}/{problem.id}", chat_messages(problem, suffix), k[task])
             requests.append(request)
             problems[request.problem_id] = (task, problem)
-    long = without_room(requests, sampler)
+    long = without_room(requests, sampler, answered=log.has_some(policy))
     for request in (request for request in requests if request.problem_id in long):
         task, problem = problems[request.problem_id]
         log.append([failed_rows(request, problem, {"policy": policy, "task": task}, long[request.problem_id])])

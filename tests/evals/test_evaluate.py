@@ -280,3 +280,13 @@ def test_a_set_of_nothing_but_such_prompts_is_an_error(policies, tmp_path) -> No
     long = Problem("long", "math", "1 + " * 3000 + "1?", "3001")
     with pytest.raises(UserError, match=r"no prompt leaves room for a response: mine/long has .* tokens"):
         evaluate({"base": policies["base"]}, {"mine": [long]}, Load(), verify, tmp_path, **OPTIONS)
+
+
+def test_a_set_that_grew_by_such_a_prompt_alone_is_scored(policies, tmp_path) -> None:
+    """What is left to ask is then nothing but too long; what was answered before still counts."""
+    long = Problem("long", "math", "1 + " * 3000 + "1?", "3001")
+    only = {"base": policies["base"]}
+    before = evaluate(only, {"mine": PROBLEMS}, Load(), verify, tmp_path, **OPTIONS)["base"]["mine"]
+    after = evaluate(only, {"mine": [*PROBLEMS, long]}, Load(), verify, tmp_path, **OPTIONS)["base"]["mine"]
+    assert after["n"] == before["n"] + 1
+    assert after["avg@k"] == pytest.approx(before["avg@k"] * 6 / 7)
