@@ -23,3 +23,9 @@ def test_rollouts_without_labels_make_no_table() -> None:
     assert rewards_by_label([{"step": 1, "reward": 1.0}, {"step": 2, "reward": 0.0, "labels": {}}]) == []
     (only,) = rewards_by_label([_row(1, 1.0, source="a")])
     assert len(only.columns) == 3  # one step has no halves
+
+
+def test_a_table_of_some_rollouts_says_so() -> None:
+    (table,) = rewards_by_label([_row(1, 1.0, source="a")], cut=True)
+    assert table.caption == "Reward by source, of the first and last rollouts"
+    assert table.columns[1].label == "rollouts read"

@@ -32,7 +32,7 @@ def section(run: Run, pens: Pens) -> Section:
             continue
         if verdicts := of_rollouts(stage, found.rows, pens, cut=found.cut):
             page.blocks.append(verdicts)
-        page.blocks += rewards_by_label(found.rows)
+        page.blocks += rewards_by_label(found.rows, cut=found.cut)
         page.say("The first and the last of each kind in the file; nothing else decided what is shown.", "note")
         page.blocks.append(Rollouts([_view(row, stage, pens) for row in chosen]))
     return page

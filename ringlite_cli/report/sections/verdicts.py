@@ -38,8 +38,11 @@ def of_rollouts(stage: Stage, rows: list[Row], pens: Pens, *, cut: bool) -> Tabl
     return _table(f"Verdicts of {stage.name}'s rollouts: share of the responses", "rollouts", tallies, pens)
 
 
-def rewards_by_label(rows: list[Row]) -> list[Table]:
-    """A table per label: mean reward of each value's rollouts, over the first and the last half of the steps."""
+def rewards_by_label(rows: list[Row], *, cut: bool = False) -> list[Table]:
+    """A table per label: mean reward of each value's rollouts, over the first and the last half of the steps.
+
+    cut: the middle of the rollouts was not read, which the tables then say.
+    """
     steps = sorted({step for row in rows if (step := num(row, "step")) is not None})
     middle = steps[len(steps) // 2] if len(steps) > 1 else None
     found: dict[str, dict[str, list[tuple[bool, float]]]] = {}
@@ -50,13 +53,13 @@ def rewards_by_label(rows: list[Row]) -> list[Table]:
         for name, value in mapping(row, "labels").items():
             late = middle is not None and step >= middle
             found.setdefault(name, {}).setdefault(str(value), []).append((late, reward))
-    return [_reward_table(name, values, halves=middle is not None) for name, values in found.items()]
+    return [_reward_table(name, values, halves=middle is not None, cut=cut) for name, values in found.items()]
 
 
-def _reward_table(name: str, values: dict[str, list[tuple[bool, float]]], *, halves: bool) -> Table:
+def _reward_table(name: str, values: dict[str, list[tuple[bool, float]]], *, halves: bool, cut: bool) -> Table:
     """The values with most rollouts, in their own order."""
     drawn = sorted(sorted(values, key=lambda value: -len(values[value]))[:VALUES_SHOWN])
-    columns = [Column(label(name), False), Column("rollouts"), Column("mean reward")]
+    columns = [Column(label(name), False), Column("rollouts read" if cut else "rollouts"), Column("mean reward")]
     if halves:
         columns += [Column("first half of the steps"), Column("last half")]
     rows = []
@@ -67,7 +70,7 @@ def _reward_table(name: str, values: dict[str, list[tuple[bool, float]]], *, hal
             means += [_mean([reward for late, reward in pairs if late == half]) for half in (False, True)]
         cells = [Cell("–" if mean is None else decimal(mean), mean) for mean in means]
         rows.append([Cell(clipped(value, 60)), Cell(count(len(pairs)), len(pairs)), *cells])
-    return Table(f"Reward by {label(name)}", columns, rows)
+    return Table(f"Reward by {label(name)}" + (", of the first and last rollouts" if cut else ""), columns, rows)
 
 
 def _mean(rewards: list[float]) -> float | None:
