@@ -5,6 +5,11 @@ traceback. Anything else that escapes is a bug and keeps its traceback.
 """
 
 
+def first_line(error: BaseException) -> str:
+    """Return the first line of what an error says, 300 characters at most; its kind where it says nothing."""
+    return str(error).strip().split("\n")[0][:300] or type(error).__name__
+
+
 class RingliteError(Exception):
     """Base of all failures that the CLI reports by message alone."""
 

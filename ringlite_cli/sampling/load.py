@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from ringlite_cli.chat.responses import prompt_end, response_texts
-from ringlite_cli.errors import UserError
+from ringlite_cli.errors import UserError, first_line
 from ringlite_cli.models import register
 from ringlite_cli.models.generation import folder_generation, only_ends
 
@@ -39,7 +39,7 @@ def load_tokenizer(model_path: str | Path) -> Any:
     try:
         tokenizer = AutoTokenizer.from_pretrained(str(model_path))
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise UserError(f"cannot load the tokenizer ({_first_line(error)})", where=str(model_path)) from None
+        raise UserError(f"cannot load the tokenizer ({first_line(error)})", where=str(model_path)) from None
     if not getattr(tokenizer, "chat_template", None):
         raise UserError(
             "the tokenizer has no chat template",
@@ -77,7 +77,7 @@ def load_model(model_path: str | Path, *, dtype: str | None = None, device: str 
     except Exception as error:  # safetensors, hub and config faults share no base class
         if isinstance(error, MemoryError | torch.OutOfMemoryError):
             raise
-        raise UserError(f"cannot load the model ({_first_line(error)})", where=str(model_path)) from None
+        raise UserError(f"cannot load the model ({first_line(error)})", where=str(model_path)) from None
     finally:
         if shown:
             logging.enable_progress_bar()
@@ -90,7 +90,3 @@ def _check_if_local(model_path: str | Path) -> None:
     """Anything but `name` or `owner/name`, which may be a hub id, has to be a folder."""
     if isinstance(model_path, Path) or Path(model_path).is_dir() or not 0 <= str(model_path).count("/") <= 1:
         check_model_folder(Path(model_path))
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip().split("\n")[0][:300] or type(error).__name__

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from ringlite_cli.chat.templates import ChatOptions, settle
-from ringlite_cli.errors import UserError, WorkFailed
+from ringlite_cli.errors import UserError, WorkFailed, first_line
 from ringlite_cli.models import refuse_needless_trust, register
 from ringlite_cli.models.adapters import merge_adapter
 from ringlite_cli.models.embedding import check_embedding
@@ -104,7 +104,7 @@ def make_tokenizer(
         tokenizer = AutoTokenizer.from_pretrained(name, **common)
         positions = context_of(name, bool(common["trust_remote_code"]))
     except (OSError, ValueError, KeyError) as error:
-        raise UserError(f"cannot load the tokenizer ({_first_line(error)})", where=f"model.path: {name}") from None
+        raise UserError(f"cannot load the tokenizer ({first_line(error)})", where=f"model.path: {name}") from None
     try:
         named = GenerationConfig.from_pretrained(name, revision=common["revision"]).eos_token_id
     except OSError:
@@ -162,7 +162,7 @@ def new_model(config: Mapping[str, Any], tokenizer: Any, seed: int) -> Any:
             raise
         except Exception as error:  # transformers validates configs with many kinds of exception
             raise UserError(
-                f"transformers refuses this config ({_first_line(error)})", where="model.new.config"
+                f"transformers refuses this config ({first_line(error)})", where="model.new.config"
             ) from None
     network.generation_config.eos_token_id = tokenizer.eos_token_id
     network.generation_config.pad_token_id = tokenizer.pad_token_id
@@ -280,11 +280,9 @@ def _from_gguf(folder: Path, file: str, chat: ChatOptions) -> tuple[Any, Any]:
         loaded = AutoModelForCausalLM.from_pretrained(str(folder), gguf_file=file, dtype=torch.float32)
         tokenizer = AutoTokenizer.from_pretrained(str(folder), gguf_file=file)
     except ImportError as error:
-        raise UserError(
-            f"reading GGUF needs more ({_first_line(error)})", hint="pip install 'ringlite[gguf]'"
-        ) from None
+        raise UserError(f"reading GGUF needs more ({first_line(error)})", hint="pip install 'ringlite[gguf]'") from None
     except (OSError, ValueError, KeyError) as error:
-        raise UserError(f"cannot read the GGUF file ({_first_line(error)})", where=str(folder / file)) from None
+        raise UserError(f"cannot read the GGUF file ({first_line(error)})", where=str(folder / file)) from None
     config = copy.deepcopy(loaded.config)
     if hasattr(config, "quantization_config"):
         del config.quantization_config
@@ -321,7 +319,7 @@ def _from_pretrained(section: Mapping[str, Any], chat: ChatOptions) -> tuple[Any
             raise
         offline = " (offline: HF_HUB_OFFLINE is set)" if os.environ.get("HF_HUB_OFFLINE") else ""
         raise UserError(
-            f"cannot load the model ({_first_line(error)}){offline}",
+            f"cannot load the model ({first_line(error)}){offline}",
             where=f"model.path: {name}",
             hint="give a Hugging Face id that you can reach, or a folder that save_pretrained wrote",
         ) from None
@@ -346,7 +344,3 @@ def _dtype(name: str | None, network: Any) -> Any:
     import torch
 
     return network.dtype if name in (None, "auto") else getattr(torch, name)
-
-
-def _first_line(error: BaseException) -> str:
-    return str(error).strip().split("\n")[0][:300] or type(error).__name__

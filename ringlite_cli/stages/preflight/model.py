@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ringlite_cli.chat.templates import ChatOptions, settle
-from ringlite_cli.errors import UserError
+from ringlite_cli.errors import UserError, first_line
 from ringlite_cli.models.loading import check_model_files
 from ringlite_cli.recipe.schema import Model
 from ringlite_cli.runs.files import read_json
@@ -40,7 +40,7 @@ def _new_model(model: Model) -> Iterator[Finding]:
     try:
         network_without_weights(model)
     except Exception as error:  # transformers validates configs with many kinds of exception
-        yield Finding("model.new.config", f"transformers refuses this config ({_first_line(error)})")
+        yield Finding("model.new.config", f"transformers refuses this config ({first_line(error)})")
 
 
 def _gguf(model: Model) -> Iterator[Finding]:
@@ -98,7 +98,7 @@ def _tokenizer(context: Context, folder: Path | str) -> Iterator[Finding]:
     try:
         tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=recipe.model.trust_remote_code, **options)
     except Exception as error:  # tokenizers of all kinds raise exceptions of all kinds
-        yield Finding("model.path", f"the tokenizer of {folder} can't be loaded ({_first_line(error)})")
+        yield Finding("model.path", f"the tokenizer of {folder} can't be loaded ({first_line(error)})")
         return
     chat = ChatOptions(recipe.chat_template, recipe.chat_template_kwargs, recipe.end_token, recipe.thinking)
     try:
@@ -118,8 +118,3 @@ def _on_hub(context: Context) -> Iterator[Finding]:
     elif os.environ.get("HF_HUB_OFFLINE", "").lower() in ("1", "true", "yes", "on"):
         hint = "fetch it first, unset HF_HUB_OFFLINE, or give a local folder"
         yield Finding("model.path", f"no folder {model.path!r}, and no such model in the hub's cache", hint, True)
-
-
-def _first_line(error: BaseException) -> str:
-    lines = str(error).strip().splitlines()
-    return lines[0] if lines else type(error).__name__
