@@ -16,7 +16,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from ringlite_cli.data.curate import Steps, sift
-from ringlite_cli.data.rows import Row
+from ringlite_cli.data.rows import CuratedRow
 from ringlite_cli.data.sources import load_sources
 from ringlite_cli.problems import Problem, Verdict
 from ringlite_cli.recipe.schema import Source
@@ -131,8 +131,8 @@ def found_copies(
         copies = [*copies, *beside]
     counts = []
     for split in ("train", "eval"):
-        rows = [Row(replace(p, source="plain"), split, verified="trace") for p in problems]
-        rows += [Row(p, "train") for p in copies]
+        rows = [CuratedRow(replace(p, source="plain"), split, verified="trace") for p in problems]
+        rows += [CuratedRow(p, "train") for p in copies]
         drops = sift(rows, trust, Steps()).drops
         wanted = ("duplicate", "contamination")[split == "eval"]
         gone = {d.problem.id for d in drops if d.reason.startswith(wanted)}  # of duplicates, either of the two
@@ -147,7 +147,7 @@ def mistaken(problems: Sequence[Problem], wanted: int) -> tuple[int, int]:
     for split in ("train", "eval"):
         taken = 0
         for part in _rounds(pairs):
-            rows = [Row(p, split) for p, _ in part] + [Row(m, "train") for _, m in part]
+            rows = [CuratedRow(p, split) for p, _ in part] + [CuratedRow(m, "train") for _, m in part]
             drops = sift(rows, trust, Steps()).drops
             reasons = ("duplicate", "contamination", "conflicting")
             taken += sum(d.reason.startswith(reasons) and d.problem.source == "near" for d in drops)

@@ -28,7 +28,7 @@ os.environ.update(HF_HUB_OFFLINE="1", HF_HUB_DISABLE_TELEMETRY="1", TRL_EXPERIME
 from rollout import small_model
 
 WARM = 2
-Row = dict[str, Any]
+ResultRow = dict[str, Any]
 
 
 def main() -> None:
@@ -65,7 +65,7 @@ def _options() -> argparse.Namespace:
     return options
 
 
-def _in_process(side: str, model: str, options: argparse.Namespace) -> list[Row]:
+def _in_process(side: str, model: str, options: argparse.Namespace) -> list[ResultRow]:
     """Counted steps of one side; what it says goes to stderr."""
     sizes = ("prompts", "samples", "tokens", "budget", "steps", "stock_batch")
     given = [part for name in sizes for part in (f"--{name.replace('_', '-')}", str(getattr(options, name)))]
@@ -73,17 +73,17 @@ def _in_process(side: str, model: str, options: argparse.Namespace) -> list[Row]
     done = subprocess.run(command, stdout=subprocess.PIPE, text=True)
     if done.returncode:
         sys.exit(f"{side} failed with exit code {done.returncode}")
-    steps: list[Row] = json.loads(done.stdout.splitlines()[-1])[WARM:]
+    steps: list[ResultRow] = json.loads(done.stdout.splitlines()[-1])[WARM:]
     print(f"{side}: {[round(step['seconds'], 2) for step in steps]} s", flush=True)
     return steps
 
 
-def _ours(options: argparse.Namespace) -> list[Row]:
-    from ringlite_cli.recipe.c3po import RlSettings
+def _ours(options: argparse.Namespace) -> list[ResultRow]:
+    from ringlite_cli.recipe.rl_settings import RlSettings
     from ringlite_cli.train.rl.run import Hooks, ModelOptions, run_rl
 
     with _verifiers() as verify, tempfile.TemporaryDirectory() as scratch:
-        rows: list[Row] = []
+        rows: list[ResultRow] = []
         run_rl(
             Path(options.model),
             _problems(options),
@@ -107,7 +107,7 @@ def _ours(options: argparse.Namespace) -> list[Row]:
 _PARTS = ("rollout_seconds", "generation_seconds", "sync_seconds", "reward_seconds", "update_seconds", "step_seconds")
 
 
-def _stock(options: argparse.Namespace) -> list[Row]:
+def _stock(options: argparse.Namespace) -> list[ResultRow]:
     from datasets import Dataset
     from transformers import AutoTokenizer, TrainerCallback
     from trl import GRPOConfig, GRPOTrainer
@@ -118,7 +118,7 @@ def _stock(options: argparse.Namespace) -> list[Row]:
 
     prepare_environment(cuda=_cuda())
     responses = options.prompts * options.samples
-    steps: list[Row] = []
+    steps: list[ResultRow] = []
     generated = [0]
 
     class Clock(TrainerCallback):
@@ -156,7 +156,7 @@ def _stock(options: argparse.Namespace) -> list[Row]:
             )
         )
         rows = [{"prompt": chat_messages(p, {}), "problem_id": p.id} for p in problems.values()]
-        with _stock_engine():
+        with _stock_engine(args):
             trainer = GRPOTrainer(
                 options.model,
                 reward_funcs=reward,
@@ -169,17 +169,17 @@ def _stock(options: argparse.Namespace) -> list[Row]:
     return steps
 
 
-def _stock_engine() -> Any:
+def _stock_engine(args: Any) -> Any:
     """On a CPU vLLM needs settings that TRL does not make; on a GPU stock TRL is left as it is."""
     if _cuda():
         return nullcontext()
     from ringlite_cli.train.engine.start import Watch
     from ringlite_cli.train.engine.watched import watched_generation
 
-    return watched_generation(Watch(sync_tolerance=0.5), None)
+    return watched_generation(Watch(sync_tolerance=0.5), args)
 
 
-def _shared(options: argparse.Namespace) -> Row:
+def _shared(options: argparse.Namespace) -> ResultRow:
     """GRPOConfig fields of both sides: the recipe smollm2-135m's."""
     return {
         "num_generations": options.samples,
@@ -214,7 +214,7 @@ def _cuda() -> bool:
     return bool(torch.cuda.is_available())
 
 
-def _median(steps: list[Row], name: str) -> float:
+def _median(steps: list[ResultRow], name: str) -> float:
     return statistics.median(step[name] for step in steps)
 
 

@@ -32,7 +32,7 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=2)
     options = parser.parse_args()
     problems = load_task("gsm8k", limit=options.limit)
-    settings = SamplingSettings(options.max_new_tokens, temperature=1.0, top_p=0.95, seed=17)
+    settings = SamplingSettings(options.max_completion_length, temperature=1.0, top_p=0.95, seed=17)
     with tempfile.TemporaryDirectory() as scratch, Verifiers(VerifierSettings()) as verify:
         policy = options.policy or untrained(Path(scratch), problems)
         raw, whole = [], []
@@ -85,7 +85,7 @@ def eval_speed(
         out,
         EvalSettings(
             samples=1,
-            max_new_tokens=settings.max_new_tokens,
+            max_new_tokens=settings.max_completion_length,
             temperature=settings.temperature,
             top_p=settings.top_p,
         ),

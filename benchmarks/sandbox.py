@@ -4,7 +4,7 @@
 
 The rows take turns, a slice of time each, over and over: only ratios within one run mean anything. `--soak` runs that
 many programs, one in 20 a bomb, and prints the verdicts and the memory at each quarter. `--math` checks the gold
-answers of a file against themselves.
+answers of a file against themselves. The last line is `ratio R`: the sandbox's function mode over bare fork + exec.
 """
 
 import argparse
@@ -65,8 +65,8 @@ def bare_rate(seconds: float, workers: int) -> float:
     return sum(done.get() for _ in processes)
 
 
-def rates(seconds: float, workers: int) -> None:
-    """Prints the table of rates and the sandbox's latency."""
+def rates(seconds: float, workers: int) -> float:
+    """Print the table of rates and the sandbox's latency; return function mode over bare fork + exec."""
     table: dict[str, list[float]] = {"bare fork + exec + wait": [], "sandbox, function mode": []}
     table |= {"sandbox, unit mode": [], "subprocess.run per program": []}
     waits: list[float] = []
@@ -90,6 +90,7 @@ def rates(seconds: float, workers: int) -> None:
         print(f"{name:30} {median(each):8.0f}/s   {of_bare:5.2f} of bare   {of_slow:5.1f} x subprocess")
     waits.sort()
     print(f"latency p50 {1000 * waits[len(waits) // 2]:.1f} ms, p99 {1000 * waits[int(len(waits) * 0.99)]:.1f} ms")
+    return median(a / b for a, b in zip(table["sandbox, function mode"], bare, strict=True))
 
 
 def scaling(seconds: float, most: int) -> None:
@@ -167,13 +168,14 @@ def main() -> None:
     parser.add_argument("--scale", type=int, default=0, help="rows for 1, 2, 4 ... workers up to this many")
     parser.add_argument("--math", type=Path, help="JSON list of rows with an answer")
     options = parser.parse_args()
-    rates(options.seconds, options.workers)
+    ratio = rates(options.seconds, options.workers)
     if options.scale:
         scaling(options.seconds, options.scale)
     if options.math:
         gold(options.math, options.workers)
     if options.soak:
         soak(options.soak, options.workers)
+    print(f"ratio {ratio:.2f}")
 
 
 if __name__ == "__main__":

@@ -21,7 +21,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-Row = dict[str, Any]
+ResultRow = dict[str, Any]
 
 SETTINGS = ("steps", "lr", "budget", "longest", "prompts", "group", "problems")
 """Options that make a run another one."""
@@ -54,7 +54,7 @@ def main() -> None:
     print(table({name: [done[name, seed] for seed in range(options.seeds)] for name in options.algorithms}))
 
 
-def finished(options: argparse.Namespace) -> dict[tuple[str, int], Row]:
+def finished(options: argparse.Namespace) -> dict[tuple[str, int], ResultRow]:
     """The runs of these very settings that runs.jsonl has."""
     from ringlite_cli.runs.files import read_jsonl
 
@@ -63,7 +63,7 @@ def finished(options: argparse.Namespace) -> dict[tuple[str, int], Row]:
     return {(row["algorithm"], row["seed"]): row for row in rows if row["settings"] == settings(options)}
 
 
-def settings(options: argparse.Namespace) -> Row:
+def settings(options: argparse.Namespace) -> ResultRow:
     return {name: getattr(options, name) for name in SETTINGS} | {"policy": str(options.policy or "")}
 
 
@@ -80,11 +80,11 @@ def weak_start(folder: Path) -> Path:
     return stage / json.loads((stage / "checkpoints.json").read_text(encoding="utf-8"))[-1]["path"]
 
 
-def run(options: argparse.Namespace, policy: Path, algorithm: str, seed: int) -> Row:
+def run(options: argparse.Namespace, policy: Path, algorithm: str, seed: int) -> ResultRow:
     """One run's summary, of as many steps as it got through."""
     from ringlite_cli.data.generators import GENERATORS
     from ringlite_cli.errors import WorkFailed
-    from ringlite_cli.recipe.c3po import RlSettings
+    from ringlite_cli.recipe.rl_settings import RlSettings
     from ringlite_cli.rewards.verifiers import Verifiers, VerifierSettings
     from ringlite_cli.runs.files import read_jsonl
     from ringlite_cli.train.rl.run import ModelOptions, run_rl
@@ -108,7 +108,7 @@ def run(options: argparse.Namespace, policy: Path, algorithm: str, seed: int) ->
     return result | {"seconds": round(time.monotonic() - started)}
 
 
-def summary(rows: Sequence[Row]) -> Row:
+def summary(rows: Sequence[ResultRow]) -> ResultRow:
     if not rows:
         return {"steps": 0, "collapsed": True}
     fifth = max(1, len(rows) // 5)
@@ -130,7 +130,7 @@ def cv(values: Sequence[float | None]) -> float:
     return statistics.pstdev(known) / statistics.mean(known) if known and statistics.mean(known) else 0.0
 
 
-def table(runs_of: dict[str, list[Row]]) -> str:
+def table(runs_of: dict[str, list[ResultRow]]) -> str:
     lines = [
         "| algorithm | runs | collapsed | CV grad norm | CV tokens/step | CV update time | reward first | reward last "
         "| worst |",

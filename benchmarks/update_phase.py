@@ -31,9 +31,9 @@ from typing import Any
 
 os.environ.update(HF_HUB_OFFLINE="1", HF_HUB_DISABLE_TELEMETRY="1", TRL_EXPERIMENTAL_SILENCE="1")
 
-Row = dict[str, Any]
+ResultRow = dict[str, Any]
 GROUP, EOS, PAD = 8, 60, 61
-SIZES: dict[str, Row] = {
+SIZES: dict[str, ResultRow] = {
     "quick": {"responses": 32, "longest": 512, "prompt": 16, "steps": 3, "swing": 3, "rows": 4},
     "cpu": {"responses": 64, "longest": 1024, "prompt": 32, "steps": 6, "swing": 8, "rows": 8},
     "gpu": {"responses": 64, "longest": 8192, "prompt": 120, "steps": 5, "swing": 21, "rows": 8},
@@ -41,11 +41,9 @@ SIZES: dict[str, Row] = {
 }
 SWINGS = (1.0, 0.5, 0.25, 0.7, 0.35)
 """Mean length of a step in the swing series, by which it is repeated."""
-PEAK_FLOPS = {"H100": 989e12, "H200": 989e12, "A100": 312e12, "L40S": 362e12, "RTX 4090": 165e12}
-"""Dense bf16 matrix FLOP/s by device name (vendors' data sheets)."""
 
 
-def lengths(size: Row, series: str) -> list[list[int]]:
+def lengths(size: ResultRow, series: str) -> list[list[int]]:
     """Response lengths of every step of a series: lognormal, cut at the longest."""
     rng = random.Random(series)
     scales = [1.0] * (size["steps"] + 1)
@@ -87,16 +85,18 @@ def save_model(folder: Path, gpu: bool, longest: int) -> None:
     ).save_pretrained(folder)
 
 
-def run_case(case: Row) -> Row:
+def run_case(case: ResultRow) -> ResultRow:
     """Both series of one trainer in this process; raises what the trainer raises (out of memory, for example)."""
     import gc
 
     import torch
 
+    from ringlite_cli.train.speed import peak_flops
+
     size = SIZES[case["size"]]
     if not torch.cuda.is_available():
         torch.set_num_threads(case["threads"])
-    result: Row = {"name": case["name"]}
+    result: ResultRow = {"name": case["name"]}
     for series in ("throughput", "swing")[: 2 if case["swing"] else 1]:
         plan = lengths(size, series)
         result[series] = run_series(case, size, plan[: case["steps"] + 1] if case.get("steps") else plan)
@@ -106,7 +106,7 @@ def run_case(case: Row) -> Row:
     if torch.cuda.is_available():
         result["peak_gb"] = torch.cuda.max_memory_allocated() / 2**30
         result["device"] = torch.cuda.get_device_name()
-        result["peak_flops"] = next((v for k, v in PEAK_FLOPS.items() if k in result["device"]), None)
+        result["peak_flops"] = peak_flops(result["device"])
     else:
         result["peak_gb"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
         result["device"] = f"{platform.processor() or platform.machine()}, {torch.get_num_threads()} threads"
@@ -114,7 +114,7 @@ def run_case(case: Row) -> Row:
     return result
 
 
-def run_series(case: Row, size: Row, plan: list[list[int]]) -> Row:
+def run_series(case: ResultRow, size: ResultRow, plan: list[list[int]]) -> ResultRow:
     """Seconds, trained tokens, waste and useful FLOPs of each counted step."""
     trainer, budget = make_trainer(case, size, plan)
     clock = StepClock()
@@ -123,7 +123,7 @@ def run_series(case: Row, size: Row, plan: list[list[int]]) -> Row:
     waste: list[float] = []
     forward = trainer._compute_loss
 
-    def counting(model: Any, inputs: Row) -> Any:
+    def counting(model: Any, inputs: ResultRow) -> Any:
         waste.append(waste_of(trainer, inputs))
         return forward(model, inputs)
 
@@ -142,7 +142,7 @@ def run_series(case: Row, size: Row, plan: list[list[int]]) -> Row:
     }
 
 
-def make_trainer(case: Row, size: Row, plan: list[list[int]]) -> tuple[Any, int | None]:
+def make_trainer(case: ResultRow, size: ResultRow, plan: list[list[int]]) -> tuple[Any, int | None]:
     """The trainer of a case, and its token budget (None: stock, which trains every token)."""
     import torch
     from datasets import Dataset
@@ -157,7 +157,7 @@ def make_trainer(case: Row, size: Row, plan: list[list[int]]) -> tuple[Any, int 
     drawn = [[[rng.randrange(EOS) for _ in range(n - 1)] + [EOS] for n in wanted] for wanted in plan]
     step = [0]
 
-    def rollout(prompts: list[Any], trainer: Any) -> Row:
+    def rollout(prompts: list[Any], trainer: Any) -> ResultRow:
         responses = drawn[step[0] % len(plan)][: len(prompts)]
         step[0] += 1
         ids = [trainer.processing_class(prompt)["input_ids"] for prompt in prompts]
@@ -166,7 +166,7 @@ def make_trainer(case: Row, size: Row, plan: list[list[int]]) -> tuple[Any, int 
     def reward(completions: list[str], **_: Any) -> list[float]:
         return [float(i % 3) for i in range(len(completions))]
 
-    fields: Row = {
+    fields: ResultRow = {
         "output_dir": tempfile.mkdtemp(), "use_cpu": not gpu, "bf16": gpu, "max_steps": len(plan), "beta": 0.0,
         "per_device_train_batch_size": size["responses"] // rows, "gradient_accumulation_steps": rows,
         "num_generations": GROUP, "max_completion_length": size["longest"], "learning_rate": 1e-6,
@@ -178,7 +178,7 @@ def make_trainer(case: Row, size: Row, plan: list[list[int]]) -> tuple[Any, int 
         fields["use_liger_kernel"] = True
         fields["liger_kernel_config"] = {"cross_entropy": False, "fused_linear_cross_entropy": False}
     prompt = " ".join(f"w{i % EOS}" for i in range(size["prompt"]))
-    options: Row = {
+    options: ResultRow = {
         "model": case["model"],
         "reward_funcs": reward,
         "train_dataset": Dataset.from_dict({"prompt": [prompt] * size["responses"]}),
@@ -197,13 +197,13 @@ def make_trainer(case: Row, size: Row, plan: list[list[int]]) -> tuple[Any, int 
     return trainer, None if case["kind"] == "stock" else budget
 
 
-def automatic_layout(case: Row, size: Row, budget: int) -> tuple[int, bool]:
+def automatic_layout(case: ResultRow, size: ResultRow, budget: int) -> tuple[int, bool]:
     """Rows and gradient checkpointing as a run chooses them from this device's memory."""
     from ringlite_cli.recipe.c3po import C3POSettings
-    from ringlite_cli.train.rl.row_layout import row_layout
+    from ringlite_cli.train.rl.row_layout import Asked, row_layout
 
     longest = size["prompt"] + size["longest"]
-    layout = row_layout(Path(case["model"]), {}, longest, row_tokens=None)
+    layout, _ = row_layout(Path(case["model"]), {}, Asked(longest, size["responses"]))
     settings = C3POSettings(prompts_per_step=size["responses"] // GROUP, token_budget=budget)
     tokens = {"mean_prompt_tokens": size["prompt"], "row_tokens": layout.row_tokens}
     batch = settings.batch(GROUP, size["longest"], **tokens)
@@ -253,7 +253,7 @@ class StepClock:
         return Callback()
 
 
-def waste_of(trainer: Any, inputs: Row) -> float:
+def waste_of(trainer: Any, inputs: ResultRow) -> float:
     """Share of a micro-batch's positions that no sample stands on; of a packed row, by which it falls short."""
     if "update" in inputs:
         sizes = trainer._updates[inputs["update"]].row_sizes
@@ -263,25 +263,12 @@ def waste_of(trainer: Any, inputs: Row) -> float:
 
 
 def useful_flops(model: Any, responses: list[int], prompt: int, budget: int | None) -> float:
-    """Forward and backward over a step's real tokens: 6 per active weight and token, causal attention 6 n^2 d L."""
-    config = model.config.get_text_config()
+    """Forward and backward over a step's real tokens; of a budget's, the share that it trains."""
+    from ringlite_cli.train.speed import training_flops
+
     share = 1.0 if budget is None else budget / sum(responses)
-    layers, heads = config.num_hidden_layers, config.num_attention_heads
-    width = heads * (getattr(config, "head_dim", None) or config.hidden_size // heads)
-    weights = sum(
-        p.numel() * (active_share(config) if ".experts." in name else 1)
-        for name, p in model.named_parameters()
-        if "embed_tokens" not in name and "lm_head" not in name
-    )
-    head = config.vocab_size * config.hidden_size
-    samples = [(n + prompt, n) for n in responses]
-    total = sum(6 * weights * n + 6 * head * r + 6 * n * n * width * layers for n, r in samples)
-    return share * total
-
-
-def active_share(config: Any) -> float:
-    experts = getattr(config, "num_experts", None) or getattr(config, "moe_num_experts", 1)
-    return float(getattr(config, "num_experts_per_tok", None) or getattr(config, "moe_k", 1)) / experts
+    sizes = [n + prompt for n in responses]
+    return share * training_flops(model).of(sum(sizes), sum(responses), sum(n * n for n in sizes))
 
 
 def matmul_flops() -> float:
@@ -297,7 +284,7 @@ def matmul_flops() -> float:
     return 2 * 1024**3 / best
 
 
-def cases(size_name: str, gpu: bool, threads: int, liger: bool, grid: bool) -> list[Row]:
+def cases(size_name: str, gpu: bool, threads: int, liger: bool, grid: bool) -> list[ResultRow]:
     """Stock first, then ringlite: as a run lays it out by itself, and on a GPU in layouts of its own."""
     common = {"size": size_name, "threads": threads, "swing": True}
     stock = {**common, "name": "stock GRPOTrainer", "kind": "stock", "checkpointing": gpu}
@@ -322,7 +309,7 @@ def layouts(liger: bool) -> list[tuple[int, bool, bool]]:
     return [(*pair, kernels) for pair in pairs for kernels in ((False, True) if liger else (False,))]
 
 
-def in_own_process(case: Row) -> Row:
+def in_own_process(case: ResultRow) -> ResultRow:
     """run_case in a new interpreter; a case that fails has only its error."""
     grows = {} if case["kind"] == "stock" else {"PYTORCH_ALLOC_CONF": "expandable_segments:True"}
     done = subprocess.run(
@@ -335,15 +322,15 @@ def in_own_process(case: Row) -> Row:
     if done.returncode:
         error = (done.stderr.strip().splitlines() or ["?"])[-1]
         return {"name": case["name"], "error": error[:90]}
-    result: Row = json.loads(done.stdout.strip().splitlines()[-1])
+    result: ResultRow = json.loads(done.stdout.strip().splitlines()[-1])
     return result
 
 
-def speed(series: Row) -> float:
+def speed(series: ResultRow) -> float:
     return float(sum(series["tokens"]) / sum(series["seconds"]))
 
 
-def line(result: Row, base: float) -> str:
+def line(result: ResultRow, base: float) -> str:
     if "error" in result:
         return f"| {result['name']} | {result['error']} | | | | | | | |"
     steady, series = result["throughput"], result.get("swing")

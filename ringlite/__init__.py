@@ -22,13 +22,15 @@ if TYPE_CHECKING:
     from ringlite_cli.evals.tasks.base import Parts, Task
     from ringlite_cli.models import register as register_models
     from ringlite_cli.problems import Problem, Verdict, read_problems, write_problems
-    from ringlite_cli.recipe.c3po import C3POSettings, RlSettings
+    from ringlite_cli.recipe.c3po import C3POSettings
     from ringlite_cli.recipe.load import load_recipe
+    from ringlite_cli.recipe.rl_settings import RlSettings
     from ringlite_cli.recipe.schema import Recipe
     from ringlite_cli.rewards.verifiers import Verifiers, VerifierSettings
     from ringlite_cli.runs.catalogue.columns import Metric, measures
     from ringlite_cli.train.rl.config import C3POConfig
-    from ringlite_cli.train.rl.run import Hooks, ModelOptions, run_rl
+    from ringlite_cli.train.rl.loop import Hooks
+    from ringlite_cli.train.rl.run import ModelOptions, run_rl
     from ringlite_cli.train.rl.trainer import C3POTrainer
     from ringlite_cli.train.sft.run import run_sft
 
@@ -39,7 +41,7 @@ _PLACES = {
     "C3POSettings": "ringlite_cli.recipe.c3po",
     "C3POTrainer": "ringlite_cli.train.rl.trainer",
     "Domain": "ringlite_cli.domains",
-    "Hooks": "ringlite_cli.train.rl.run",
+    "Hooks": "ringlite_cli.train.rl.loop",
     "Metric": "ringlite_cli.runs.catalogue.columns",
     "ModelOptions": "ringlite_cli.train.rl.run",
     "Parts": "ringlite_cli.evals.tasks.base",
@@ -47,7 +49,7 @@ _PLACES = {
     "Recipe": "ringlite_cli.recipe.schema",
     "RecipeErrors": "ringlite_cli.errors",
     "RingliteError": "ringlite_cli.errors",
-    "RlSettings": "ringlite_cli.recipe.c3po",
+    "RlSettings": "ringlite_cli.recipe.rl_settings",
     "Surrogate": "ringlite_cli.c3po.algorithm",
     "Task": "ringlite_cli.evals.tasks.base",
     "Tokens": "ringlite_cli.c3po.algorithm",

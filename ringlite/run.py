@@ -11,6 +11,7 @@ from ringlite_cli.recipe.engine import Engine
 from ringlite_cli.recipe.evaluation import EvalSettings
 from ringlite_cli.recipe.schema import ProblemSet, Recipe, Rewards, Source
 from ringlite_cli.runs.files import read_json
+from ringlite_cli.samples import SEED
 from ringlite_cli.stages.base import open_verifiers
 from ringlite_cli.stages.commands.check import load_checked
 from ringlite_cli.stages.commands.run import run_stages
@@ -48,7 +49,7 @@ def curate(
     sets: Mapping[str, ProblemSet | Mapping[str, Any]],
     out: str | Path,
     *,
-    seed: int = 17,
+    seed: int = SEED,
     rewards: Rewards | None = None,
 ) -> dict[str, Path]:
     """Clean, verify and split problems; return the parquet file of each set (`read_problems` reads it).
@@ -74,15 +75,15 @@ def evaluate(
     k: int | None = None,
     data: Mapping[str, str | Path] | None = None,
     url: str = "",
-    seed: int = 17,
+    seed: int = SEED,
     **settings: Any,
 ) -> dict[str, dict[str, Any]]:
     """Score a model on benchmarks; return {task: {"avg@k": share, "ci95": [low, high], ...}}, as in out/scores.json.
 
     model: a folder or hub id. tasks: names, or one text with commas. k: responses per problem; None takes each task's
     own. data: task -> a local file of it. url: an OpenAI-compatible server of the model, with /v1. settings: those of
-    EvalSettings (limit, max_new_tokens, temperature, top_p, revisions ...). Raises UserError for an unknown task, a
-    missing file, a value out of its range, or no model.
+    EvalSettings (limit, max_completion_length, temperature, top_p, revisions ...). Raises UserError for an unknown
+    task, a missing file, a value out of its range, or no model.
     """
     from ringlite_cli.stages.kinds.evaluate import evaluate_model
 
@@ -96,7 +97,7 @@ def evaluate(
         files,
         Path(out),
         Console(),
-        EvalSettings.made(samples=k, **settings),
+        EvalSettings.made(num_generations=k, **settings),
         engine=engine,
         seed=seed,
     )

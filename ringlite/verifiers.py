@@ -1,8 +1,9 @@
 """The verifiers as reward functions for TRL's trainers: `reward_funcs=verifiers.math()`.
 
 Each reads what decides about a response from a column of the data set: `answer` (or `solution`, whose last box counts)
-for math, science, logic and general; `tests` for code. A reward is 1.0 or 0.0; None where the verifier itself failed,
-which TRL leaves out. Worker processes start with the first batch and end with the interpreter, or by `close()`.
+for math, science, logic and general; `tests` for code. A reward is 1.0 or 0.0, or between for `judge`, `token_f1` and
+`rouge`; None where the verifier itself failed, which TRL leaves out. Worker processes start with the first batch and
+end with the interpreter, or by `close()`.
 """
 
 import atexit
@@ -12,7 +13,7 @@ from typing import Any
 
 from ringlite_cli.boxes import last_boxed
 from ringlite_cli.errors import UserError
-from ringlite_cli.problems import Problem, Verdict
+from ringlite_cli.problems import REFERENCED, Problem, Verdict
 from ringlite_cli.rewards.verifiers import Verifiers, VerifierSettings
 
 ANSWER_COLUMNS = ("answer", "solution")
@@ -70,7 +71,8 @@ class Reward:
             fields["tests"] = json.loads(gold) if isinstance(gold, str) else gold
         else:
             text = gold if isinstance(gold, str) else json.dumps(gold)
-            fields["answer"] = last_boxed(text) or text  # a worked solution, or the answer alone
+            is_solution = self._route not in REFERENCED and last_boxed(text)
+            fields["answer"] = is_solution or text  # a worked solution, or the answer alone
         return Problem(**fields, verifier=self._route)
 
 
@@ -99,6 +101,16 @@ def judge(url: str, model: str, **settings: Any) -> Reward:
     return Reward("general", "judge", VerifierSettings(judge_url=url, judge_model=model, **settings))
 
 
+def token_f1(**settings: Any) -> Reward:
+    """Return a reward for short answers: the F1 of their words with the likest of the reference answers."""
+    return Reward("general", "token-f1", VerifierSettings(**settings))
+
+
+def rouge(**settings: Any) -> Reward:
+    """Return a reward for summaries: their ROUGE-L with the likest of the reference summaries (extra `rouge`)."""
+    return Reward("general", "rouge", VerifierSettings(**settings))
+
+
 def _text(value: Any) -> str:
     """The text of a prompt or response; of a conversation, that of its last message."""
     if isinstance(value, str):
@@ -110,4 +122,4 @@ def _reward(verdict: Verdict) -> float | None:
     return None if verdict.verdict in ("error", "sandbox error") else verdict.reward
 
 
-__all__ = ["Reward", "code", "judge", "logic", "math", "science"]
+__all__ = ["Reward", "code", "judge", "logic", "math", "rouge", "science", "token_f1"]

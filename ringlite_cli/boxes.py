@@ -47,7 +47,7 @@ def final_boxed(response: str) -> str | None:
 
 
 def _joined(gap: str) -> bool:
-    """Whether what stands between two boxes makes them parts of one answer."""
+    """Return whether what stands between two boxes makes them parts of one answer."""
     if len(gap) > _GAP or _SENTENCE.search(gap):
         return False
     return bool(_JOIN.search(gap)) or (bool(re.search("[,;]", gap)) and not _BETWEEN.sub("", gap))

@@ -3,89 +3,72 @@
 Every line may quote a model: control characters are shown, never sent.
 """
 
-import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Protocol
 
-from rich.console import Console as RichConsole
-from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-from rich.progress import Progress as RichProgress
-from rich.text import Text
+from rich.console import RenderableType
 
-from ringlite_cli.model_text import shown
-
-LOG_EVERY = 15.0  # seconds between progress lines where there is no terminal
+from ringlite_cli.terminal import screen as terminal
 
 
 class Progress(Protocol):
     """A long piece of work under way."""
 
-    def update(self, done: float, total: float | None = None, note: str = "") -> None:
-        """Says that `done` of `total` units are done; `note` is a short text such as `reward 0.41`."""
+    def update(self, done: float, total: float | None = None, note: str = "", share: float | None = None) -> None:
+        """Say that `done` of `total` units are done; `note` is a short text such as `reward 0.41`.
+
+        share: of the whole stage that is done, from 0 to 1; None where it is not known.
+        """
 
 
 class Console:
-    """Prints to standard output; progress goes to standard error, so that output can be piped."""
+    """Prints to standard output; progress goes to standard error, so that output can be piped.
 
-    def __init__(self) -> None:
-        self._out = RichConsole(soft_wrap=True, highlight=False)
-        self._err = RichConsole(stderr=True, soft_wrap=True, highlight=False)
+    All consoles of a process share one screen (ringlite_cli.terminal.screen): bars and text never collide.
+    """
 
     def say(self, text: str) -> None:
-        self._out.print(shown(text), markup=False)
+        terminal.screen().text((text, ""))
+
+    def show(self, *made: RenderableType) -> None:
+        """Print tables and texts of rich; the caller has shown() what they quote. A pipe has room for wide tables."""
+        terminal.screen().show(*made)
 
     def head(self, text: str) -> None:
-        self._out.print(shown(text), style="bold", markup=False)
+        terminal.screen().text((text, "bold"))
 
     def parts(self, *parts: tuple[str, str]) -> None:
         """Print pieces of one text, each (text, style)."""
-        self._out.print(Text.assemble(*((shown(text), style) for text, style in parts)))
+        terminal.screen().text(*parts)
+
+    def doing(self, text: str) -> None:
+        """Say on standard error what is being done; the line may go, the output does not need it."""
+        terminal.screen().aside(text, "dim")
+
+    def answer(self, text: str, style: str = "") -> None:
+        """Print what the command was asked for: a quiet one prints it too."""
+        terminal.screen().text((text, style), chatter=False)
 
     def warn(self, text: str) -> None:
-        self._err.print(f"warning: {shown(text)}", style="yellow", markup=False)
+        terminal.warn(text)
 
     def error(self, text: str) -> None:
-        self._err.print(f"error: {shown(text)}", style="red", markup=False)
+        terminal.screen().aside(f"error: {text}", "red", chatter=False)
+
+    @property
+    def wants_json(self) -> bool:
+        """Return whether the command is to answer with a JSON document and nothing else."""
+        return terminal.screen().mode.json
+
+    def document(self, text: str) -> None:
+        """Write a JSON document on standard output."""
+        stream = terminal.screen().stdout
+        stream.write(f"{text}\n")
+        stream.flush()
 
     @contextmanager
     def progress(self, title: str, total: float) -> Iterator[Progress]:
-        """A bar on a terminal; elsewhere a line every few seconds."""
-        if not sys.stderr.isatty():
-            yield _Lines(self._err, title, total)
-            return
-        columns = (
-            TextColumn("{task.description}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TimeElapsedColumn(),
-            TimeRemainingColumn(),
-            TextColumn("{task.fields[note]}"),
-        )
-        with RichProgress(*columns, console=self._err, transient=True) as bars:
-            yield _Bar(bars, title, total)
-
-
-class _Bar:
-    def __init__(self, bars: RichProgress, title: str, total: float) -> None:
-        self._bars, self._task = bars, bars.add_task(title, total=total, note="")
-
-    def update(self, done: float, total: float | None = None, note: str = "") -> None:
-        self._bars.update(self._task, completed=done, total=total, note=shown(note))
-
-
-class _Lines:
-    def __init__(self, out: RichConsole, title: str, total: float) -> None:
-        self._out, self._title, self._total = out, title, total
-        self._started = self._printed = time.monotonic()
-
-    def update(self, done: float, total: float | None = None, note: str = "") -> None:
-        self._total = self._total if total is None else total
-        now = time.monotonic()
-        if now - self._printed < LOG_EVERY and done < self._total:
-            return
-        self._printed = now
-        self._out.print(
-            f"{self._title} {done:g}/{self._total:g} after {now - self._started:.0f} s {shown(note)}", markup=False
-        )
+        """A bar on a terminal; elsewhere lines, often at first and rarer later."""
+        with terminal.screen().progress(title, total) as shown:
+            yield shown

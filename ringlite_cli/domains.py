@@ -79,5 +79,5 @@ def domain_of(name: str) -> Domain | None:
 
 def writes_code(domain: str) -> bool:
     """Return whether a response of the domain is a program."""
-    found = domain_of(domain)
+    found = DOMAINS.get(domain) or domain_of(domain)
     return found is not None and found.answer == "code"

@@ -1,9 +1,10 @@
 """What vLLM needs of this machine: a version that TRL's trainer can drive, and settings made before it is imported."""
 
+import hashlib
 import importlib.metadata
 import os
 import re
-from collections.abc import Generator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,8 @@ from ringlite_cli.errors import UserError
 
 OLDEST, NEWEST = (0, 22), (0, 32)
 """First and last minor version of vLLM that go with TRL 1.16; it names 0.22 to 0.31, and 0.32 was run with it."""
+
+INSTALL = "`pip install 'ringlite[vllm]'` (in a checkout, `make setup-vllm`) installs a version that fits"
 
 
 def vllm_version() -> str | None:
@@ -30,7 +33,7 @@ def requirement(package: str = "vllm") -> str:
 
 
 def fault_of(version: str | None) -> str:
-    """What is wrong with a version of vLLM for ringlite; empty where nothing is."""
+    """Return what is wrong with a version of vLLM for ringlite; empty where nothing is."""
     if version is None:
         return "vLLM is not installed"
     found = re.match(r"(\d+)\.(\d+)", version)
@@ -42,12 +45,22 @@ def fault_of(version: str | None) -> str:
 
 
 def check_vllm(where: str, *, instead: str) -> None:
-    """Raises UserError where vLLM is missing, too old or too new. instead: what the user may do without it."""
+    """Raise UserError where vLLM is missing, too old or too new. instead: what the user may do without it."""
     if fault := fault_of(vllm_version()):
-        raise UserError(fault, where=where, hint=f"`make setup-vllm` installs a version that fits, or {instead}")
+        raise UserError(fault, where=where, hint=f"{INSTALL}, or {instead}")
 
 
-def prepare_environment(*, cuda: bool) -> None:
+def head_dtype_fault() -> str:
+    """Return why the installed vLLM cannot compute a head in a number format of its own; '' where it can."""
+    found = find_spec("vllm")
+    folder = Path(found.origin).parent if found and found.origin else Path()
+    processor = folder / "model_executor" / "layers" / "logits_processor.py"
+    if not processor.is_file() or "head_dtype" not in processor.read_text(encoding="utf-8"):
+        return f"vLLM {vllm_version()} computes a head in the model's number format alone"
+    return ""
+
+
+def prepare_environment(*, cuda: bool, batch_invariant: bool = False) -> None:
     """Settings that vLLM reads when it is imported, each left alone where the user has set it.
 
     The engine runs in this process: a killed run then leaves no worker behind. On a CPU its threads are not bound to
@@ -58,6 +71,8 @@ def prepare_environment(*, cuda: bool) -> None:
         settings |= {"VLLM_CPU_OMP_THREADS_BIND": "nobind", "VLLM_CPU_KVCACHE_SPACE": "1", "TORCH_COMPILE_DISABLE": "1"}
     elif find_spec("flashinfer") is None:
         settings["VLLM_USE_FLASHINFER_SAMPLER"] = "0"
+    if batch_invariant:
+        settings["VLLM_BATCH_INVARIANT"] = "1"
     for name, value in settings.items():
         os.environ.setdefault(name, value)
     if not cuda:
@@ -75,16 +90,37 @@ def graph_settings(max_num_seqs: int) -> dict[str, Any]:
     return {"max_cudagraph_capture_size": max(min(2 * max_num_seqs, 512), min(max_num_seqs, 1024))}
 
 
-def run_requests(engine: Any, requests: Mapping[str, tuple[Any, Any]]) -> Generator[list[Any], None, None]:
+def engine_seed(seed: int, group: int = 0) -> int:
+    """Return the seed of an engine that draws for a recipe's seed. group: which of several engines."""
+    digest = hashlib.blake2b(f"engine\x1f{seed}\x1f{group}".encode(), digest_size=4).digest()
+    return int.from_bytes(digest, "little") >> 1
+
+
+def run_requests(
+    engine: Any,
+    requests: Mapping[str, tuple[Any, Any]],
+    more: Callable[[int], Mapping[str, tuple[Any, Any]]] | None = None,
+) -> Generator[list[Any], None, None]:
     """Finished outputs, as they come, of requests {id: (prompt, SamplingParams)} to a vLLM engine in this process.
 
-    A caller that stops early, or is stopped, leaves none of them to the next one: it closes the generator.
+    more: asked before every step for further requests, with the number of those under way. It ends when none is under
+    way and none comes. A caller that stops early, or is stopped, leaves none of them to the next one: it closes the
+    generator.
     """
-    open_ids = set(requests)
-    try:
-        for name, (prompt, params) in requests.items():
+    open_ids: set[str] = set()
+
+    def add(new: Mapping[str, tuple[Any, Any]]) -> None:
+        for name, (prompt, params) in new.items():
+            open_ids.add(name)
             engine.add_request(name, prompt, params)
-        while engine.has_unfinished_requests():
+
+    try:
+        add(requests)
+        while True:
+            if more is not None:
+                add(more(len(open_ids)))
+            if not engine.has_unfinished_requests():
+                return
             if ended := [output for output in engine.step() if output.finished]:
                 open_ids -= {output.request_id for output in ended}
                 yield ended
@@ -98,7 +134,7 @@ def _dotted(version: tuple[int, int]) -> str:
 
 
 def reload_on_cpu(llm: Any, folder: str | Path) -> None:
-    """Puts a folder's weights into an engine that runs on a CPU, which has repacked its own for speed.
+    """Put a folder's weights into an engine that runs on a CPU, which has repacked its own for speed.
 
     vLLM's reloading leaves the packed copy of a head that is tied to the embedding as it was; it is packed again. The
     experts of a mixture are not: their copies stay those of the first load, without an error.

@@ -4,6 +4,23 @@ A `UserError` says what is wrong, where, and what to do next; the CLI prints it 
 traceback. Anything else that escapes is a bug and keeps its traceback.
 """
 
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+
+def near(
+    name: object, known: Iterable[str], otherwise: str = "", *, most: int = 1, cutoff: float = 0.6, prefix: str = ""
+) -> str:
+    """Return a question after the known names that are most like an unknown one, or `otherwise` where none is.
+
+    most: names to ask after. cutoff: the least similarity, from 0 to 1. prefix: put before each name in the question.
+
+    >>> near("sammples", ["samples", "steps"])
+    "did you mean 'samples'?"
+    """
+    found = [repr(prefix + each) for each in get_close_matches(str(name), list(known), most, cutoff)]
+    return f"did you mean {' or '.join(found)}?" if found else otherwise
+
 
 def first_line(error: BaseException) -> str:
     """Return the first line of what an error says, 300 characters at most; its kind where it says nothing."""
@@ -42,6 +59,10 @@ class WorkFailed(RingliteError):
 
     def __init__(self, what: str, *, where: str = "", hint: str = "") -> None:
         super().__init__((f"{where}: " if where else "") + what + (f"; {hint}" if hint else ""))
+
+
+class FirstRankEnded(WorkFailed):
+    """The first rank of a launch failed or was stopped, and says why itself: the others end without a word."""
 
 
 class Diverged(WorkFailed):

@@ -8,7 +8,7 @@ from types import ModuleType
 
 
 def give_back() -> None:
-    """Frees what nobody names any more, of this process's host and GPU memory; loads nothing for it."""
+    """Free host and GPU memory that nothing refers to any more, without importing anything for it."""
     gc.collect()
     torch = sys.modules.get("torch")
     if torch is not None and torch.cuda.is_available():
@@ -16,7 +16,7 @@ def give_back() -> None:
 
 
 def import_apart(name: str) -> ModuleType:
-    """Imports a module in a thread of its own. Raises what the import raises.
+    """Import a module in a thread of its own. Raises what the import raises.
 
     A library may keep the traceback of an import that failed (vLLM does, for a package that it can do without), and
     with it every frame down to whoever asked: a trainer in one of their variables would never be freed.

@@ -4,22 +4,21 @@ A row that cannot be read comes out as an `Unreadable`, in its place, so that it
 mark, `\\r\\n` and blank lines are no rows; other line ends of Unicode stand inside text and end nothing.
 """
 
-import gzip
 import json
-import zlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
 from typing import IO, Any, cast
 
+from ringlite_cli.byte_streams import BROKEN, SUFFIXES, open_bytes
 from ringlite_cli.errors import UserError
 from ringlite_cli.model_text import loads
 
 WHOLE_JSON = 64 << 20  # bytes of a JSON list that are read at once; a longer one is streamed
 LONGEST_LINE = 64 << 20  # bytes of a line of JSON, above which it is set aside
-_GZIP = b"\x1f\x8b"
 _BOM = b"\xef\xbb\xbf"
+_KINDS = {"gz": "gzip", "zst": "zstd", "bz2": "bzip2", "xz": "xz"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,15 +32,6 @@ class Unreadable:
 RawRow = Mapping[str, Any] | Unreadable
 Parse = Callable[[str], Any]
 """`loads` of model_text puts a replacement character for a lone surrogate; `json.loads` leaves it to the caller."""
-
-
-def open_bytes(path: Path) -> IO[bytes]:
-    """Open a file for reading, unzipped where its name ends in .gz or its bytes are those of gzip."""
-    if path.suffix.lower() == ".gz":
-        return cast("IO[bytes]", gzip.open(path, "rb"))
-    with path.open("rb") as file:
-        zipped = file.read(2) == _GZIP
-    return cast("IO[bytes]", gzip.open(path, "rb")) if zipped else path.open("rb")
 
 
 def json_line(line: bytes, number: int, parse: Parse = loads) -> RawRow:
@@ -58,14 +48,15 @@ def json_line(line: bytes, number: int, parse: Parse = loads) -> RawRow:
     return _record(value, f"line {number}")
 
 
-def json_lines(path: Path, parse: Parse = loads, *, torn: bool = True) -> Iterator[RawRow]:
-    """Yield the rows of a JSON Lines file, gzipped or not, in order.
+def json_lines(path: Path, parse: Parse = loads, *, torn: bool = True, encoding: str | None = None) -> Iterator[RawRow]:
+    """Yield the rows of a JSON Lines file, compressed or not, in order.
 
     torn: read a last line without an end too; False for a file that a killed process may have been writing.
-    Raises UserError where the file is broken gzip.
+    encoding: what the file is written in, where that is not UTF-8.
+    Raises UserError where the compressed file is broken.
     """
     try:
-        with open_bytes(path) as file:
+        with open_bytes(path, encoding) as file:
             number = 0
             while line := file.readline(LONGEST_LINE):
                 number += 1
@@ -74,39 +65,76 @@ def json_lines(path: Path, parse: Parse = loads, *, torn: bool = True) -> Iterat
                     yield Unreadable(f"line {number} is longer than {LONGEST_LINE:,} bytes", repr(line[:200]))
                 elif line.strip() and (torn or line.endswith(b"\n")):
                     yield json_line(line, number, parse)
-    except (gzip.BadGzipFile, zlib.error, EOFError) as error:
-        raise UserError(f"broken gzip file ({error})", where=str(path), hint="fetch it again") from None
+    except BROKEN as error:
+        raise broken_file(path, error) from None
 
 
 def sound_rows(path: Path, rows: Iterator[RawRow]) -> Iterator[dict[str, Any]]:
     """Yield the rows of a file that must all be readable. Raises UserError, with the line, at one that is not."""
-    for row in rows:
-        if isinstance(row, Unreadable):
-            raise UserError(row.why, where=str(path), hint=f"it begins: {row.text[:80]}" if row.text else "")
-        yield cast("dict[str, Any]", row)
+    return (_sound(path, row) for row in rows)
 
 
-def json_rows(path: Path, parse: Parse = loads) -> Iterator[RawRow]:
+def whole_lines(file: Iterable[bytes]) -> Iterator[bytes]:
+    """Yield the lines of an open file but for blank ones and a last one without an end, which may be half written."""
+    for line in file:
+        if line.endswith(b"\n") and line.strip():
+            yield line
+
+
+def sound_line(path: Path, line: bytes, number: int) -> dict[str, Any]:
+    """Return the row on a line of JSON that was read from a file. Raises UserError where it is no row."""
+    return _sound(path, json_line(line, number))
+
+
+def last_row(path: Path, tail: int = 64_000) -> dict[str, Any]:
+    """Return the last whole row of a JSON Lines file, read from its end; {} where there is none.
+
+    tail: bytes at the end of the file that hold it.
+    """
+    try:
+        with path.open("rb") as file:
+            file.seek(max(0, path.stat().st_size - tail))
+            lines = list(whole_lines(file))
+    except OSError:
+        return {}
+    row = json_line(lines[-1], 0) if lines else {}
+    return {} if isinstance(row, Unreadable) else dict(row)
+
+
+def json_rows(path: Path, parse: Parse = loads, *, encoding: str | None = None) -> Iterator[RawRow]:
     """Yield the rows of a JSON file: a list of objects, or JSON Lines.
 
+    encoding: what the file is written in, where that is not UTF-8.
     Raises UserError where the file is broken as a whole.
     """
     try:
-        with open_bytes(path) as file:
+        with open_bytes(path, encoding) as file:
             data = file.read(WHOLE_JSON + 1)
-    except (gzip.BadGzipFile, zlib.error, EOFError) as error:
-        raise UserError(f"broken gzip file ({error})", where=str(path), hint="fetch it again") from None
+    except BROKEN as error:
+        raise broken_file(path, error) from None
     if len(data) <= WHOLE_JSON:
-        yield from _whole_json(path, data, parse)
+        yield from _whole_json(path, data, parse, encoding)
     elif data.lstrip(_BOM + b" \t\r\n").startswith(b"["):
-        yield from _streamed_json(path)
+        yield from _streamed_json(path, encoding)
     else:
-        yield from json_lines(path, parse)
+        yield from json_lines(path, parse, encoding=encoding)
+
+
+def broken_file(path: Path, error: Exception) -> UserError:
+    """Return the error of a compressed file that breaks off, or is none."""
+    kind = path.suffix.lower().lstrip(".") if path.suffix.lower() in SUFFIXES else "gz"
+    return UserError(f"broken {_KINDS[kind]} file ({error})", where=str(path), hint="fetch it again")
 
 
 def _skip_line(file: IO[bytes]) -> None:
     while (part := file.readline(LONGEST_LINE)) and not part.endswith(b"\n"):
         pass
+
+
+def _sound(path: Path, row: RawRow) -> dict[str, Any]:
+    if isinstance(row, Unreadable):
+        raise UserError(row.why, where=str(path), hint=f"it begins: {row.text[:80]}" if row.text else "")
+    return cast("dict[str, Any]", row)
 
 
 def _record(value: Any, where: str) -> RawRow:
@@ -115,14 +143,16 @@ def _record(value: Any, where: str) -> RawRow:
     return Unreadable(f"{where} is a {type(value).__name__}, not an object", str(value)[:200])
 
 
-def _whole_json(path: Path, data: bytes, parse: Parse) -> Iterator[RawRow]:
+def _whole_json(path: Path, data: bytes, parse: Parse, encoding: str | None) -> Iterator[RawRow]:
     try:
         value = parse(data.decode("utf-8-sig"))
     except UnicodeDecodeError as error:
-        raise UserError(f"not UTF-8 (byte {error.start})", where=str(path), hint="save it as UTF-8") from None
+        raise UserError(
+            f"not UTF-8 (byte {error.start})", where=str(path), hint="save it as UTF-8, or give `encoding:`"
+        ) from None
     except json.JSONDecodeError as error:
         if error.msg == "Extra data":
-            yield from json_lines(path, parse)
+            yield from json_lines(path, parse, encoding=encoding)
             return
         what = f"broken JSON at line {error.lineno}, column {error.colno} ({error.msg})"
         raise UserError(what, where=str(path), hint="mend the file, or fetch it again") from None
@@ -138,14 +168,14 @@ def _whole_json(path: Path, data: bytes, parse: Parse) -> Iterator[RawRow]:
         yield _record(item, f"row {number}")
 
 
-def _streamed_json(path: Path) -> Iterator[RawRow]:
+def _streamed_json(path: Path, encoding: str | None) -> Iterator[RawRow]:
     """The rows of a long list, one in memory at a time. Strict JSON: NaN and lone surrogates break it."""
     import ijson
 
     number = 0
-    with open_bytes(path) as file:
-        if file.read(3) != _BOM:
-            file.seek(0)
+    with open_bytes(path, encoding) as file:
+        if cast("Any", file).peek(3).startswith(_BOM):
+            file.read(3)
         try:
             for item in ijson.items(file, "item"):
                 yield _record(_floats(item), f"row {number}")

@@ -42,12 +42,23 @@ def remark(text: str) -> str:
 def encodable(value: Any) -> Any:
     """A JSON value in which each lone surrogate, which UTF-8 has no bytes for, is the replacement character."""
     if isinstance(value, str):
-        return value if value.isascii() or not _SURROGATE.search(value) else _SURROGATE.sub("\ufffd", value)
+        return value if _is_utf8(value) else _SURROGATE.sub("\ufffd", value)
     if isinstance(value, dict):
         return {encodable(key): encodable(inner) for key, inner in value.items()}
     if isinstance(value, list | tuple):
         return [encodable(inner) for inner in value]
     return value
+
+
+def _is_utf8(text: str) -> bool:
+    """Whether a text has bytes in UTF-8. Encoding it finds a surrogate many times sooner than a search does."""
+    if text.isascii():
+        return True
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def loads(text: str | bytes) -> Any:

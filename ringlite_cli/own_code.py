@@ -12,12 +12,11 @@ import re
 import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from difflib import get_close_matches
 from importlib.machinery import PathFinder
 from pathlib import Path
 from typing import Any
 
-from ringlite_cli.errors import UserError
+from ringlite_cli.errors import UserError, near
 
 _NAME = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*")
 VARIABLE = "RINGLITE_OWN_CODE"
@@ -109,8 +108,7 @@ def fault(name: str) -> str:
     names = list(_defined(tree))
     if wanted in names or "*" in names:
         return ""
-    near = get_close_matches(wanted, names, 1)
-    there = f"did you mean {near[0]!r}?" if near else f"it defines {', '.join(sorted(set(names))[:8]) or 'nothing'}"
+    there = near(wanted, names, f"it defines {', '.join(sorted(set(names))[:8]) or 'nothing'}")
     return f"{name!r}: {file} defines no {wanted!r}; {there}"
 
 

@@ -8,6 +8,7 @@ import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -23,10 +24,14 @@ from ringlite_cli.whole import whole
 CONTEXT = "context"
 """The label that holds the turns before a prompt: a list of {"role", "content"}."""
 
-ROUTES = ("math", "science", "logic", "code", "logic-gym", "instructions", "judge", "reward-model")
+REFERENCED = ("token-f1", "rouge")
+"""Verifiers that score how alike a response and its reference texts are."""
+ROUTES = ("math", "science", "logic", "code", "logic-gym", "instructions", *REFERENCED, "judge", "reward-model")
 """The verifiers there are: a problem names one, or goes by its domain."""
 ANSWERLESS = ("code", "judge", "reward-model")
 """Those that need no gold answer."""
+SPECIFIED = ("logic-gym", "instructions")
+"""Those whose gold answer is a specification in JSON, which no other verifier can read."""
 
 DEFAULT_SUFFIX = {domain.name: domain.suffix for domain in SHIPPED if domain.suffix}
 """Domain -> text after its prompts, where a recipe does not say."""
@@ -57,8 +62,9 @@ class Problem:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What a verifier says of one response. `reward` is 1.0 or 0.0; `verdict` says why, `detail` in some 1,000
-    characters at most. A reward of the user's own may be any number, and may measure further `numbers`, by key.
+    """What a verifier says of one response. `reward` is 1.0 or 0.0, or between where an opinion or a likeness is the
+    reward; `verdict` says why, `detail` in some 1,000 characters at most. A reward of the user's own may be any number,
+    and may measure further `numbers`, by key.
     """
 
     verdict: str
@@ -71,9 +77,26 @@ class Verdict:
         object.__setattr__(self, "detail", remark(self.detail))
 
 
-VERDICT_REVISION = 2
+RIGHT = ("correct", "accepted")
+"""Verdicts on right responses."""
+
+
+def is_right(verdict: str, reward: float | None) -> bool:
+    """Return whether a response counts as right where right and wrong are counted, as in pass@k.
+
+    Its verdict says so. `partial`, the word for a reward between, counts from half of a full reward on.
+    """
+    if verdict in RIGHT:
+        return True
+    return verdict not in _NOT_RIGHT and reward is not None and reward >= 0.5
+
+
+_NOT_RIGHT = ("wrong", "error", "sandbox error")
+
+VERDICT_REVISION = 3
 """Raised by one whenever a verifier may say something else of the same response. Scores of different revisions are not
-compared without a note; `ringlite rescore` verifies stored responses again. 1: before answers were read whole."""
+compared without a note; `ringlite rescore` verifies stored responses again. 1: before answers were read whole. 2: when
+other numbers than those to sort could pass as them."""
 
 Verify = Callable[[Sequence[tuple[Problem, str]]], list[Verdict]]
 """Verifies (problem, response) pairs, in order. Rooms that need a verifier get one of these passed in.
@@ -110,6 +133,20 @@ def needs(problem: Problem) -> str:
     return "nothing" if name in ANSWERLESS or is_own(name) else "answer"
 
 
+def has_plain_answer(problem: Problem) -> bool:
+    """Return whether a problem's gold answer, where it has one, is an answer and no specification."""
+    return route(problem) not in SPECIFIED
+
+
+def can_score(name: str, problem: Problem) -> bool:
+    """Return whether a verifier other than its own can score a problem's responses: it has what that one reads."""
+    if name == "code":
+        return bool(problem.tests)
+    if name in ANSWERLESS or is_own(name):
+        return True
+    return problem.answer is not None and has_plain_answer(problem) and name not in SPECIFIED
+
+
 def chat_messages(problem: Problem, suffix: Mapping[str, str]) -> list[dict[str, str]]:
     """The conversation that asks for a response; `suffix` maps a domain to the text appended to its prompts.
 
@@ -129,7 +166,7 @@ _BATCH = 5000  # rows that are written at a time
 
 
 def write_problems(path: Path, problems: Iterable[Problem]) -> int:
-    """Writes problems as parquet, atomically and a few thousand at a time; returns the number of rows."""
+    """Write problems as parquet, atomically and a few thousand at a time; return the number of rows."""
     import pyarrow as pa
 
     text = {f: pa.string() for f in Problem.__dataclass_fields__ if f != "index"}
@@ -137,16 +174,20 @@ def write_problems(path: Path, problems: Iterable[Problem]) -> int:
     return write_parquet(path, map(_flat, problems), schema)
 
 
-def _flat(problem: Problem) -> tuple[Any, ...]:
-    values = (getattr(problem, name) for name in Problem.__dataclass_fields__)
-    return tuple(
-        (json.dumps(value, ensure_ascii=False) if value else "") if name in _JSON_FIELDS else value
-        for name, value in zip(Problem.__dataclass_fields__, values, strict=True)
-    )
+_fields = attrgetter(*Problem.__dataclass_fields__)
+_json_places = [list(Problem.__dataclass_fields__).index(name) for name in _JSON_FIELDS]
+_encode = json.JSONEncoder(ensure_ascii=False).encode
+
+
+def _flat(problem: Problem) -> list[Any]:
+    values = list(_fields(problem))
+    for place in _json_places:
+        values[place] = _encode(values[place]) if values[place] else ""
+    return values
 
 
 def write_parquet(path: Path, rows: Iterable[Sequence[Any]], schema: Any) -> int:
-    """Writes rows, each in the order of a pyarrow schema, a few thousand at a time; returns their number.
+    """Write rows, each in the order of a pyarrow schema, a few thousand at a time; return their number.
 
     The file takes its name when it is whole.
     """
@@ -163,7 +204,7 @@ def write_parquet(path: Path, rows: Iterable[Sequence[Any]], schema: Any) -> int
 
 
 def read_problems(path: Path) -> list[Problem]:
-    """Reads problems that `write_problems` wrote, or JSONL with the same fields.
+    """Read problems that `write_problems` wrote, or JSONL with the same fields.
 
     Raises UserError naming the file and row for a file that is missing, broken or of another schema.
     """

@@ -8,21 +8,37 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
+from ringlite_cli.errors import UserError
+
+BATCH_TOKENS = 65_536
+"""Tokens of a batch when responses are drawn, prompts included, where nothing else is given."""
+SEED = 17
+"""The seed of everything that is drawn at random, where nothing else is given."""
+
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """k responses, please, to one conversation. `problem_id` is unique within a call."""
+    """`num_generations` responses are wanted to one conversation. `problem_id` is unique within a call.
+
+    first: the index of the first response, where another process draws those before.
+    """
 
     problem_id: str
     messages: Sequence[Mapping[str, str]]
-    k: int = 1
+    num_generations: int = 1
+    first: int = 0
+
+    @property
+    def indices(self) -> range:
+        """The indices of the responses that are asked for."""
+        return range(self.first, self.first + self.num_generations)
 
 
 @dataclass(frozen=True, slots=True)
-class Sample:
+class SampledResponse:
     """One response of a policy.
 
-    index:         0 .. k-1 within its request.
+    index:         0 .. num_generations - 1 within its request, from the request's `first` on.
     token_ids:     what the policy emitted, its end token included where it came to one.
     prompt_tokens: tokens of the prompt, chat template included.
     counted:       how many they are by an engine that may show none of them; else None.
@@ -30,6 +46,7 @@ class Sample:
     logprob:       sum of the log-probabilities of `token_ids` at temperature 1, in nats; or None.
     prompt_end:    the last characters of the prompt as the model saw it: they may open a thought; "" if not known.
     entropy:       mean over `token_ids` of the entropy of the full distribution at temperature 1, in nats; or None.
+    refused:       why there is no response, as TOO_LONG; "" where there is one.
     """
 
     problem_id: str
@@ -42,6 +59,7 @@ class Sample:
     entropy: float | None = None
     counted: int | None = None
     prompt_end: str = ""
+    refused: str = ""
 
     @property
     def tokens(self) -> int:
@@ -59,11 +77,11 @@ class SamplingSettings:
     batch_rows:   bound on the rows of a batch.
     """
 
-    max_new_tokens: int
+    max_completion_length: int
     temperature: float = 1.0
     top_p: float = 1.0
     seed: int = 0
-    batch_tokens: int = 65536
+    batch_tokens: int = BATCH_TOKENS
     batch_rows: int = 512
 
 
@@ -89,7 +107,7 @@ class Progress:
         return f"{self.done:,}/{self.total:,} responses, {self.tokens_per_second:,.0f} tokens/s{left}"
 
 
-OnDone = Callable[[Request, list[Sample]], None]
+OnDone = Callable[[Request, list[SampledResponse]], None]
 OnProgress = Callable[[Progress], None]
 
 
@@ -100,8 +118,8 @@ class Sampler(Protocol):
 
     def sample(
         self, requests: Sequence[Request], on_done: OnDone | None = None, progress: OnProgress | None = None
-    ) -> list[list[Sample]]:
-        """The k samples of every request, in order; `on_done` is called as soon as a request has all of its own."""
+    ) -> list[list[SampledResponse]]:
+        """Return the responses to each request, in order; `on_done` is called as soon as a request has all of them."""
         ...
 
     def prompt_ids(self, request: Request) -> list[int]:
@@ -109,23 +127,47 @@ class Sampler(Protocol):
         ...
 
     def close(self) -> None:
-        """Frees the policy's memory."""
+        """Free the policy's memory."""
         ...
 
 
 class Memory(Protocol):
     """Single samples that outlive the process, for engines whose samples come one by one. Called from any thread."""
 
-    def get(self, problem_id: str, index: int) -> Sample | None: ...
+    def get(self, problem_id: str, index: int) -> SampledResponse | None: ...
 
-    def keep(self, samples: Iterable[Sample]) -> None: ...
+    def keep(self, samples: Iterable[SampledResponse]) -> None: ...
 
 
 @runtime_checkable
 class Keeping(Protocol):
     """A sampler that keeps each sample as it comes, and does not ask again for those that are kept."""
 
-    answers: Memory | None
+    unverified: Memory | None
+
+
+TOO_LONG = "prompt too long"
+"""The verdict of a problem whose prompt fills the context of the model that is asked."""
+
+
+def without_room(requests: Sequence[Request], sampler: Sampler, *, answered: bool) -> dict[str, int]:
+    """Return the tokens of each prompt that the sampler can't answer, by the request's problem id.
+
+    answered: the model has answered other problems before. Raises UserError where it can answer none at all.
+    An endpoint does not tell how many positions it takes: its prompts all pass, and come back refused.
+    """
+    positions = getattr(sampler, "max_positions", None)
+    if positions is None:
+        return {}
+    lengths = {request.problem_id: len(sampler.prompt_ids(request)) for request in requests}
+    long = {name: tokens for name, tokens in lengths.items() if tokens >= positions}
+    if requests and not answered and len(long) == len(requests):
+        name, tokens = max(long.items(), key=lambda item: item[1])
+        raise UserError(
+            f"no prompt leaves room for a response: {name} has {tokens:,} tokens, and the policy takes {positions:,}",
+            hint="use shorter problems, raise engine.max_model_length, or take a model with a longer context",
+        )
+    return long
 
 
 def sample_seed(seed: int, problem_id: str, index: int) -> int:

@@ -144,7 +144,7 @@ class _Reader:
         return longest
 
     def _closes(self, mark: re.Match[str], fence: str) -> bool:
-        """Whether a closing tag without an open thought ends one; in a code block only if alone on its line."""
+        """Return whether a closing tag without an opening one ends a thought; in code only if alone on its line."""
         if not fence:
             return not self._is_quoted(mark)
         before = self._text[max(0, mark.start() - 1) : mark.start()]
@@ -160,5 +160,5 @@ class _Reader:
 
 
 def _is_bare(fence: re.Match[str]) -> bool:
-    """Whether a fence names no language: such a one alone closes a block."""
+    """Return whether a fence names no language: such a one alone closes a block."""
     return not fence["info"].strip()

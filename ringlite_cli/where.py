@@ -18,7 +18,7 @@ _RANGE = ".."
 
 
 def matches(problem: Problem, where: Mapping[str, Condition]) -> bool:
-    """Whether every condition holds. A problem without the label does not fit.
+    """Return whether every condition holds. A problem without the label does not fit.
 
     A list holds accepted values, compared as text without case; a list of two numbers is a range, ends included.
     """
@@ -40,7 +40,7 @@ def parts(problems: Sequence[Problem], names: Sequence[str]) -> dict[str, list[P
 
 
 def values_of(problem: Problem, name: str) -> list[Any]:
-    """What is known of a problem under a name; [] where nothing is."""
+    """Return what is known of a problem under a name; [] where nothing is."""
     labels = problem.labels
     if name in _OWN:
         return [getattr(problem, name)]
@@ -48,7 +48,7 @@ def values_of(problem: Problem, name: str) -> list[Any]:
         return [labels[each] for each in _SUBJECTS if labels.get(each) is not None]
     value = labels.get(name)
     if name == "difficulty" and _number(value) is None and _number(labels.get("pass_rate")) is not None:
-        return [v for v in (value, round(1 - labels["pass_rate"], 9)) if v is not None]
+        return [v for v in (value, round(1 - float(labels["pass_rate"]), 9)) if v is not None]
     if isinstance(value, list):
         return list(value)
     return [] if value is None else [value]
@@ -71,7 +71,7 @@ def told(problem: Problem) -> dict[str, str]:
 def _fifth(value: str | float) -> str:
     """The range of a share as a mix would name it, 0.2..0.4; any other value as it is."""
     share = _number(value)
-    if share is None or not 0 <= share <= 1 or isinstance(value, int):
+    if share is None or not 0 <= share <= 1 or isinstance(value, int) or str(value).strip() in ("0", "1"):
         return str(value)
     low = min(int(share * 5 + 1e-9), 4)
     return f"{low / 5:.1f}{_RANGE}{(low + 1) / 5:.1f}"
@@ -118,9 +118,11 @@ def _is_in(problem: Problem, part: str) -> bool:
 
 
 def _number(value: Any) -> float | None:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+    """The number that a value is, or spells: a table of text has no others."""
+    number = _parsed(value) if isinstance(value, str) else value
+    if isinstance(number, bool) or not isinstance(number, int | float) or not math.isfinite(number):
         return None
-    return float(value)
+    return float(number)
 
 
 def _parsed(text: str) -> float | None:

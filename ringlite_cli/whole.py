@@ -2,9 +2,12 @@
 
 import os
 import shutil
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+from ringlite_cli.presence import ABSENT, is_taken
 
 
 @contextmanager
@@ -31,7 +34,7 @@ def whole(path: Path, *, folder: bool = False) -> Iterator[Path]:
 def free_name(path: Path) -> Path:
     """Return the path, or with the first number from 2 on behind it that no file or folder has."""
     name, number = path, 1
-    while os.path.lexists(name):
+    while is_taken(name):
         number += 1
         name = path.with_name(f"{path.name}-{number}")
     return name
@@ -39,7 +42,11 @@ def free_name(path: Path) -> Path:
 
 def remove(path: Path) -> None:
     """Remove a file or a folder, if it is there."""
-    if path.is_dir() and not path.is_symlink():
+    try:
+        is_folder = stat.S_ISDIR(os.lstat(path).st_mode)
+    except ABSENT:
+        return
+    if is_folder:
         shutil.rmtree(path)
     else:
         path.unlink(missing_ok=True)

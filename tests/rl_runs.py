@@ -6,8 +6,9 @@ import torch
 from safetensors.torch import load_file
 
 from ringlite_cli.problems import Problem, Verdict
-from ringlite_cli.recipe.c3po import RlSettings
-from ringlite_cli.train.rl.run import Hooks, ModelOptions, run_rl
+from ringlite_cli.recipe.rl_settings import RlSettings
+from ringlite_cli.train.rl.loop import Hooks
+from ringlite_cli.train.rl.run import ModelOptions, run_rl
 
 PROBLEMS = [
     Problem(
@@ -26,13 +27,14 @@ def verify(pairs):
 
 def train(
     policy, problems, verifier, out, *, steps, trl, on_step=None, rollout_func=None, seed=17, resume=True,
-    dtype="float32", prompt_suffix=None, **keys,
+    dtype="float32", prompt_suffix=None, composition=None, held_out=None, **keys,
 ):  # fmt: skip
     """run_rl by plain keys: those of RlSettings, and TRL's fields in `trl`."""
     model = ModelOptions(dtype) if prompt_suffix is None else ModelOptions(dtype, prompt_suffix=prompt_suffix)
     settings = RlSettings.made(**{"guard": None, **keys}, trl={**trl, "max_steps": steps})
     hooks = Hooks(on_step, rollout_func)
-    return run_rl(policy, problems, verifier, out, settings, seed=seed, model=model, hooks=hooks, resume=resume)
+    more = {"model": model, "hooks": hooks, "resume": resume, "composition": composition, "held_out": held_out}
+    return run_rl(policy, problems, verifier, out, settings, seed=seed, **more)
 
 
 def rl(policy, out, verifier=verify, trl=None, **options):

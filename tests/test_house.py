@@ -11,7 +11,9 @@ import ringlite_cli
 
 PACKAGE = Path(ringlite_cli.__file__).parent
 GROUND = {
+    "beside",
     "boxes",
+    "byte_streams",
     "chat",
     "data_folder",
     "domains",
@@ -19,26 +21,32 @@ GROUND = {
     "problems",
     "prompt_code",
     "samples",
+    "shipped",
     "console",
     "engine",
     "freeing",
     "http_client",
     "json_rows",
+    "limits",
     "model_text",
+    "overlooked",
     "own_code",
+    "presence",
+    "repetition",
+    "terminal",
     "thoughts",
     "where",
     "whole",
 }
 LOW = {"recipe", "runs"}
 ROOMS = {"data", "rewards", "sandbox", "sampling", "evals", "train", "report"}
-ARROWS = {("rewards", "sandbox"), ("train", "c3po"), ("sampling", "c3po"), ("evals", "data")}
+ARROWS = {("rewards", "sandbox"), ("train", "c3po"), ("sampling", "c3po"), ("evals", "data"), ("evals", "report")}
 FLOOR = (
     dict.fromkeys(GROUND, 0)
     | dict.fromkeys(LOW, 1)
-    | {"c3po": 2, "models": 2}
+    | {"c3po": 2, "models": 2, "memory": 2}
     | dict.fromkeys(ROOMS, 3)
-    | {"stages": 4, "cli": 5, "__main__": 6}
+    | {"stages": 4, "cli": 5, "cli_page": 6, "__main__": 6}
 )
 
 SMALL_ROOMS = {
@@ -47,11 +55,16 @@ SMALL_ROOMS = {
         "devices": 0,
         "step_rows": 0,
         "finite": 0,
-        "engine": 1,
-        "resume": 1,
-        "guard": 2,
-        "sft": 3,
-        "rl": 3,
+        "speed": 0,
+        "read_once": 0,
+        "sharded": 1,
+        "float32_head": 0,
+        "engine": 2,
+        "resume": 2,
+        "guard": 3,
+        "sft": 4,
+        "reward_model": 4,
+        "rl": 4,
     },
     "stages": {"base": 0, "calls": 1, "parts": 1, "preflight": 2, "kinds": 3, "walk": 4, "commands": 5},
 }
@@ -143,11 +156,34 @@ def test_the_cli_answers_without_torch_and_trl(arguments: list[str]) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
+LONGEST_FILE, LONGEST_FUNCTION = 350, 60
+LONGER: dict[str, str] = {}
+"""file, or file:function -> why it may be longer. Split by what changes together, not by length alone."""
+
+
+def lengths(file: Path) -> dict[str, int]:
+    """Return the lines of a file and of each of its functions that are past the limits."""
+    text, name = file.read_text(encoding="utf-8"), file.relative_to(PACKAGE).as_posix()
+    found = {name: len(text.splitlines())} if len(text.splitlines()) > LONGEST_FILE else {}
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            lines = (node.end_lineno or 0) - node.lineno + 1
+            if lines > LONGEST_FUNCTION:
+                found[f"{name}:{node.name}"] = lines
+    return found
+
+
+def test_no_room_and_no_function_is_too_large() -> None:
+    long = {name: lines for file in FILES for name, lines in lengths(file).items()}
+    assert long.keys() == LONGER.keys(), long
+
+
 SEARCHES = {"compile", "find", "rfind", "index", "rindex", "search", "match", "findall", "finditer", "split", "rsplit",
             "partition", "rpartition", "sub"}  # fmt: skip
 NO_READERS = {
     "boxes.py": "the reader itself",
     "data/boilerplate.py": "finds the instruction to box in prompts, not an answer",
+    "stages/commands/first/fit.py": "sees whether prompts ask for a box themselves",
     "data/adapters/aime.py": "takes the dress off a box of its source; the answer is a column",
 }
 
@@ -187,3 +223,17 @@ def test_there_is_one_http_client() -> None:
             if CLIENTS & {*names, *(name.partition(".")[0] for name in names)}:
                 found.add(file.relative_to(PACKAGE).as_posix())
     assert found == {"http_client.py"}
+
+
+ONE_PLACE = {
+    "resolve_batch(": {"recipe/batch_plan.py", "recipe/c3po.py"},
+    '"RINGLITE_DATA"': {"data_folder.py"},
+    "lock_descriptor(": {"runs/folder.py"},
+}
+"""What is asked in one place alone: a second caller would fill in other numbers, or forget what the first one minds."""
+
+
+@pytest.mark.parametrize("what", ONE_PLACE)
+def test_what_is_asked_in_one_place(what: str) -> None:
+    found = {f.relative_to(PACKAGE).as_posix() for f in FILES if what in f.read_text(encoding="utf-8")}
+    assert found == ONE_PLACE[what]

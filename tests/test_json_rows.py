@@ -9,7 +9,7 @@ import pytest
 from ringlite_cli.data.readers import read_file
 from ringlite_cli.errors import UserError
 from ringlite_cli.evals.tasks.base import read_rows
-from ringlite_cli.json_rows import Unreadable, json_lines, json_rows, sound_rows
+from ringlite_cli.json_rows import Unreadable, json_lines, json_rows, last_row, sound_rows
 from ringlite_cli.problems import read_problems
 from ringlite_cli.report.files import load_rows
 from ringlite_cli.runs.files import read_jsonl
@@ -95,3 +95,23 @@ def test_a_broken_gzip_file_is_told(tmp_path: Path) -> None:
     path.write_bytes(gzip.compress(TEXT)[:-9])
     with pytest.raises(UserError, match="broken gzip file"):
         list(json_lines(path))
+
+
+@pytest.mark.parametrize(
+    ("text", "last"),
+    [
+        ('{"step": 1}\n{"step": 2}\n', {"step": 2}),
+        ('{"step": 1}\n{"step": 2}\n{"st', {"step": 2}),
+        ('{"step": 1}\n{"step": 2}\n\n', {"step": 2}),
+        ('{"step": 1}\n[2]\n', {}),
+        ('{"step": 1', {}),
+        ("", {}),
+    ],
+)
+def test_the_last_whole_row_is_read_from_the_end(tmp_path: Path, text: str, last: dict[str, int]) -> None:
+    file = tmp_path / "metrics.jsonl"
+    file.write_text(text)
+    assert last_row(file) == last
+    file.write_text('{"long": "' + "x" * 500 + '"}\n' + text)
+    assert last_row(file, tail=60) == last
+    assert last_row(tmp_path / "absent.jsonl") == {}

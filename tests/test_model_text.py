@@ -47,11 +47,12 @@ def test_nothing_prints_past_the_console():
     """A `print` of model text would send what `shown` holds back."""
     package = Path(sys.modules["ringlite_cli"].__file__).parent
     allowed = {
-        "console.py",
+        "__main__.py",  # names of packages, where Rich is not installed yet
+        "cli_page.py",
+        "stages/commands/policies/chat.py",  # pieces of a response, each through `shown`
+        "shipped/newest.py",
         "recipe/reference.py",
         "runs/catalogue/page.py",
-        "train/engine/watched.py",
-        "train/engine/time_limit.py",
     }
     for file in package.rglob("*.py"):
         name = str(file.relative_to(package))

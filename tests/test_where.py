@@ -5,11 +5,11 @@ from typing import Any
 
 import pytest
 
-from ringlite_cli.data.rows import Row
+from ringlite_cli.data.rows import CuratedRow
 from ringlite_cli.data.sets import draw_sets
 from ringlite_cli.errors import UserError
 from ringlite_cli.problems import Problem
-from ringlite_cli.recipe.schema import ProblemSet, RlStage
+from ringlite_cli.recipe.schema import ProblemSet, RlStage, Source
 from ringlite_cli.train.rl.prompts import DifficultySource, draw_prompts
 from ringlite_cli.where import matches, part_of, told
 
@@ -63,8 +63,8 @@ def test_a_problem_belongs_to_the_first_part_that_it_fits() -> None:
     assert part_of(problem, ["code", "level=4"]) is None
 
 
-def _rows() -> list[Row]:
-    return [Row(_problem(n, level=n % 4 + 1, pass_rate=n / 40), "train") for n in range(40)]
+def _rows() -> list[CuratedRow]:
+    return [CuratedRow(_problem(n, level=n % 4 + 1, pass_rate=n / 40), "train") for n in range(40)]
 
 
 def test_sets_select_and_mix_by_labels() -> None:
@@ -101,6 +101,27 @@ def test_keys_of_a_mix_are_checked() -> None:
     with pytest.raises(ValueError, match="'mathh' is not a domain"):
         RlStage(kind="rl", policy="a", data="b.c", domain_mix={"mathh": 1.0})
     assert RlStage(kind="rl", policy="a", data="b.c", domain_mix={"level=5": 1.0}).domain_mix == {"level=5": 1.0}
+
+
+@pytest.mark.parametrize("mix", [{"level=1": 0.7, "level=2": 0.7}, {"math": 0.5}, {"math": 0.3, "code": 0.3}, {}])
+def test_shares_that_do_not_come_to_one_are_refused(mix: dict[str, float]) -> None:
+    with pytest.raises(ValueError, match=r"the shares come to [\d.]+, not to 1 \("):
+        ProblemSet(mix=mix)
+    with pytest.raises(ValueError, match="the shares come to"):
+        RlStage(kind="rl", policy="a", data="b.c", domain_mix=mix)
+    with pytest.raises(ValueError, match="the shares come to"):
+        Source(path="a.jsonl", split={"train": 0.5, "eval": 0.2})
+    assert ProblemSet(mix={"math": 0.333, "code": 0.333, "science": 0.333}).mix
+
+
+def test_numbers_of_a_table_of_text_are_numbers() -> None:
+    problem = _problem(level="3", pass_rate="0.25")
+    assert matches(problem, {"pass_rate": [0.2, 0.3], "level": [2, 4]})
+    assert matches(problem, {"difficulty": [0.7, 0.8]})
+    assert part_of(problem, ["level=4..5", "pass_rate=0.2..0.3"]) == "pass_rate=0.2..0.3"
+    assert told(problem) == {"level": "3", "difficulty": "0.6..0.8", "source": "a.jsonl"}
+    assert told(_problem(difficulty="1"))["difficulty"] == "1"  # a level, and no share
+    assert not matches(_problem(level="Level 3"), {"level": [2, 4]})
 
 
 def test_what_results_are_told_apart_by() -> None:

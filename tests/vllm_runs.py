@@ -18,7 +18,8 @@ PROBLEMS = [Problem(f"p{i}", "math", f"w{i} w{i + 1} w2", answer="1") for i in r
 
 
 def verify(pairs: Sequence[tuple[Problem, str]]) -> list[Verdict]:
-    return [Verdict("right" if "w3" in text else "wrong", float("w3" in text)) for _, text in pairs]
+    odd = [text.count("w3") % 2 for _, text in pairs]  # about half: groups of one reward alone teach nothing
+    return [Verdict("right" if each else "wrong", float(each)) for each in odd]
 
 
 def train(
@@ -29,9 +30,10 @@ def train(
     mode: str = "colocate",
     verifier: Any = None,
     generation_kwargs: dict[str, Any] | None = None,
+    more: dict[str, Any] | None = None,
     **own: Any,
 ) -> list[dict[str, Any]]:
-    """Rows of a short run with a learning rate that moves every weight."""
+    """Rows of a short run with a learning rate that moves every weight. more: fields of TRL."""
     trl = {
         "num_generations": 4,
         "max_completion_length": 16,
@@ -41,10 +43,46 @@ def train(
         "vllm_mode": mode,
         "vllm_max_model_length": 128,
         "generation_kwargs": generation_kwargs,
+        **(more or {}),
     }
     batch = {"prompts_per_step": 4, "steps": steps, "token_budget": 64, "row_tokens": 256}
     rl_runs.train(policy, PROBLEMS, verifier or verify, out, trl=trl, **batch, **own)
     return [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
+
+
+GREEDY_PROMPTS, GREEDY_TOKENS = [[3, 7, 1, 60], [20, 21, 22, 23, 60]], 6
+
+
+def greedy_of_engine(llm: Any) -> list[list[int]]:
+    """Likeliest tokens by a vLLM LLM in this process."""
+    from vllm import SamplingParams
+
+    params = SamplingParams(max_tokens=GREEDY_TOKENS, temperature=0.0, ignore_eos=True, detokenize=False)
+    outputs = llm.generate([{"prompt_token_ids": ids} for ids in GREEDY_PROMPTS], params, use_tqdm=False)
+    return [list(output.outputs[0].token_ids) for output in outputs]
+
+
+def greedy_of_server(client: Any) -> list[list[int]]:
+    """The same by a server. client: TRL's VLLMClient."""
+    asked = {"model": client.model, "prompt": GREEDY_PROMPTS, "max_tokens": GREEDY_TOKENS, "temperature": 0.0}
+    answer = client._post(
+        f"{client.base_url}/v1/completions", json=asked | {"ignore_eos": True, "return_token_ids": True}
+    )
+    return [choice["token_ids"] for choice in answer["choices"]]
+
+
+def greedy_of_trainer(model: Any) -> list[list[int]]:
+    """The same by the trained model. All ranks have to call it: each pass gathers the model's pieces."""
+    import torch
+
+    found = []
+    for prompt in GREEDY_PROMPTS:
+        ids = list(prompt)
+        for _ in range(GREEDY_TOKENS):
+            with torch.no_grad():
+                ids.append(int(model(input_ids=torch.tensor([ids])).logits[0, -1].argmax()))
+        found.append(ids[len(prompt) :])
+    return found
 
 
 def wait_for(done: Callable[[], bool], seconds: float) -> None:

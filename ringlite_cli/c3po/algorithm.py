@@ -35,12 +35,17 @@ class Tokens:
 
     def mean_of_samples(self, values: Tensor) -> Tensor:
         """Return for each token the mean of `values` over the trained tokens of its sample; 0 where it has none."""
-        sample = self.sample.flatten()
-        kept = values.masked_fill(~self.mask, 0.0).flatten()
-        zeros = kept.new_zeros(int(sample.max()) + 1)
-        sums = zeros.index_add(0, sample, kept)
-        counts = zeros.index_add(0, sample, self.mask.flatten().to(kept.dtype))
-        return (sums / counts.clamp(min=1.0))[sample].view_as(values)
+        return mean_of_samples(values, self.sample, self.mask)
+
+
+def mean_of_samples(values: Tensor, samples: Tensor, mask: Tensor) -> Tensor:
+    """Return for each token the mean of `values` over its sample's tokens where mask is true; all are (1, T)."""
+    sample = samples.flatten()
+    kept = values.masked_fill(~mask, 0.0).flatten()
+    zeros = kept.new_zeros(int(sample.max()) + 1)
+    sums = zeros.index_add(0, sample, kept)
+    counts = zeros.index_add(0, sample, mask.flatten().to(kept.dtype))
+    return (sums / counts.clamp(min=1.0))[sample].view_as(values)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,14 +65,18 @@ class Surrogate:
 class StepCounts:
     """What a divisor may be made of, over all ranks.
 
-    budget: Phi. tokens, responses: trained in the step. longest: tokens that a response may have
-    (max_completion_length).
+    budget: Phi. tokens, responses: trained in the step. max_completion_length: tokens that a response may have.
     """
 
     budget: int
     tokens: int
     responses: int
-    longest: int
+    max_completion_length: int
+
+    @property
+    def longest(self) -> int:
+        """Return max_completion_length, by the name that it had in ringlite 0.1."""
+        return self.max_completion_length
 
 
 def every_token_alike(tokens: int) -> float:

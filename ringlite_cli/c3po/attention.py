@@ -26,7 +26,7 @@ SLACK = 1.25
 
 
 def register() -> str:
-    """Makes the attention known to transformers (once is enough); returns its name, for attn_implementation."""
+    """Make the attention known to transformers (once is enough); return its name, for attn_implementation."""
     from transformers import AttentionInterface, AttentionMaskInterface
 
     AttentionInterface.register(NAME, packed_attention)
@@ -35,7 +35,7 @@ def register() -> str:
 
 
 def takes_borders(model: nn.Module) -> bool:
-    """Whether the model's attention wants the borders of samples, or tells them from position ids by itself."""
+    """Return whether the model's attention wants the borders of samples, or tells them from position ids by itself."""
     name = str(getattr(model.config, "_attn_implementation", ""))
     return name == NAME or "flash" in name
 

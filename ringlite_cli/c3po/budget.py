@@ -21,7 +21,7 @@ class Pick:
 
 
 def pick_tokens(lengths: Sequence[int], budget: int, order: Sequence[int], cut: Cut = "exact") -> list[Pick]:
-    """Fills the token budget Phi greedily with responses in the given order.
+    """Fill the token budget Phi greedily with responses in the given order.
 
     lengths: trained tokens of each response. order: indices that may be picked, first come first served.
     With cut "exact" the picked tokens sum to min(budget, all tokens in order), and at most one response is cut;
@@ -60,10 +60,10 @@ def seeded_order(candidates: Sequence[int], seed: int, step: int) -> list[int]:
     return order
 
 
-def informative_groups(rewards: Sequence[float | None], group: int) -> list[bool]:
-    """For each group of `group` consecutive rewards: do two of its scored responses differ?
+def informative_groups(rewards: Sequence[float | None], num_generations: int) -> list[bool]:
+    """Return for each group of `num_generations` consecutive rewards whether two of its scored responses differ.
 
     None is a response without a verdict. Equality is exact: a group of equal rewards has no advantage at all.
     """
-    groups = (rewards[i : i + group] for i in range(0, len(rewards), group))
+    groups = (rewards[i : i + num_generations] for i in range(0, len(rewards), num_generations))
     return [len({reward for reward in rewards_of if reward is not None}) > 1 for rewards_of in groups]

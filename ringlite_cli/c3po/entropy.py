@@ -3,13 +3,14 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import ceil
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from ringlite_cli.c3po.packing import (
     IGNORED,
-    Sample,
+    PackedSample,
     backbone,
     balance_rows,
     base_causal_lm,
@@ -45,7 +46,7 @@ def policy_entropy(
     The same quantity that the RL trainer logs as `entropy`. Raises UserError for a model whose head is not linear.
     """
     check_head_is_linear(model)
-    packed = [Sample(i, list(p), list(r), 0.0) for i, (p, r) in enumerate(samples)]
+    packed = [PackedSample(i, list(p), list(r), 0.0) for i, (p, r) in enumerate(samples)]
     results: list[ResponseEntropy | None] = [None] * len(packed)
     rows = max(1, ceil(sum(s.size for s in packed) / row_tokens))
     device = next(model.parameters()).device
@@ -70,7 +71,7 @@ def _score(model: nn.Module, hidden: Tensor, labels: Tensor, temperature: float)
     tile = max(1, TILE_FLOATS // vocabulary)
     scored: list[tuple[Tensor, Tensor]] = [(torch.zeros(0), torch.zeros(0))]
     for states, targets in zip(hidden.split(tile), labels.split(tile), strict=True):
-        logits = head_logits(model, states).float() / temperature
+        logits = head_logits(model, states) / temperature
         log_z = torch.logsumexp(logits, dim=-1)
         entropy = log_z - (torch.softmax(logits, dim=-1) * logits).sum(-1)
         log_probs = logits.gather(-1, targets[:, None]).squeeze(-1) - log_z
@@ -79,20 +80,35 @@ def _score(model: nn.Module, hidden: Tensor, labels: Tensor, temperature: float)
 
 
 def head_logits(model: nn.Module, hidden: Tensor) -> Tensor:
-    """Logits (N, V) of hidden states (N, H), with the soft cap of the models that have one."""
+    """Logits (N, V) float32 of hidden states (N, H), with the soft cap of the models that have one.
+
+    What a 16-bit head would round is not rounded: sums of its products are float32.
+    """
     lm = base_causal_lm(model)
-    logits = lm.get_output_embeddings()(hidden)
+    logits = _project(lm.get_output_embeddings(), hidden)
     cap = getattr(lm.config.get_text_config(), "final_logit_softcapping", None)
     return cap * torch.tanh(logits / cap) if cap else logits
 
 
+def _project(head: Any, hidden: Tensor) -> Tensor:
+    """(N, V) in float32 where the head is one matrix, else as it computes."""
+    if hidden.dtype == torch.float32 or type(head) is not nn.Linear or head.weight.dtype != hidden.dtype:
+        projected: Tensor = head(hidden)
+        return projected.float()
+    if hidden.is_cuda:  # products of 16-bit numbers, added in float32
+        logits = torch.mm(hidden, head.weight.t(), out_dtype=torch.float32)
+    else:
+        logits = hidden.float() @ head.weight.float().t()
+    return logits if head.bias is None else logits + head.bias.float()
+
+
 def check_head_is_linear(model: nn.Module) -> None:
-    """Raises UserError if the model turns hidden states into logits by more than its head (scaling, normalising)."""
+    """Raise UserError if the model turns hidden states into logits by more than its head (scaling, normalising)."""
     device = next(model.parameters()).device
     ids = torch.arange(4, device=device)[None]
     with evaluating(model):
         own = base_causal_lm(model)(input_ids=ids, use_cache=False).logits.float()
-        ours = head_logits(model, backbone(model)(input_ids=ids, use_cache=False).last_hidden_state[0]).float()
+        ours = head_logits(model, backbone(model)(input_ids=ids, use_cache=False).last_hidden_state[0])
     if not torch.allclose(own[0], ours, rtol=2e-2, atol=2e-2 * own.abs().max().item()):
         raise UserError(
             f"{type(base_causal_lm(model)).__name__} computes its logits by more than a linear head",

@@ -12,6 +12,9 @@ from torch import Tensor
 
 from ringlite_cli.c3po.algorithm import Algorithm, StepCounts, Tokens
 from ringlite_cli.c3po.algorithms import algorithm_of
+from ringlite_cli.c3po.mismatch import Drawn, Remedy
+from ringlite_cli.c3po.mismatches import rule_of
+from ringlite_cli.recipe.mismatch import Mismatch
 
 
 def token_weights(algorithm: str, lengths: Sequence[int]) -> list[float]:
@@ -19,16 +22,21 @@ def token_weights(algorithm: str, lengths: Sequence[int]) -> list[float]:
     return [algorithm_of(algorithm).weight(length) for length in lengths]
 
 
-def step_divisor(algorithm: str, *, budget: int, tokens: int, responses: int, longest: int) -> float:
+def step_divisor(algorithm: str, *, budget: int, tokens: int, responses: int, max_completion_length: int) -> float:
     """Return what the sum over all tokens of a step is divided by, over all ranks (see StepCounts); 1 at least."""
-    return float(max(algorithm_of(algorithm).divisor(StepCounts(budget, tokens, responses, longest)), 1))
+    return float(max(algorithm_of(algorithm).divisor(StepCounts(budget, tokens, responses, max_completion_length)), 1))
+
+
+NO_REMEDY = Remedy(rule_of("none"), Mismatch())
+"""Measures the mismatch, and leaves every token's weight at 1."""
 
 
 @dataclass(frozen=True, slots=True)
 class LossSums:
     """Sums over the trained tokens of a row, 0-dim. `loss` carries the gradient, the rest is for the log.
 
-    numbers: of the algorithm's own metrics.
+    numbers: of the algorithm's own metrics. mismatch: |ln k|. masked: tokens of weight 0. weight, weight_squared: of
+    the remedy. drawn: the tokens as the remedy sees them, where the engine gave log-probabilities.
     """
 
     loss: Tensor
@@ -37,6 +45,10 @@ class LossSums:
     clipped: Tensor
     tokens: Tensor
     mismatch: Tensor
+    masked: Tensor
+    weight: Tensor
+    weight_squared: Tensor
+    drawn: Drawn | None = None
     numbers: Mapping[str, Tensor] = field(default_factory=dict)
 
 
@@ -52,7 +64,7 @@ def token_losses(
     ref_log_probs: Tensor | None = None,
     sampling_log_probs: Tensor | None = None,
     weights: Tensor | None = None,
-    importance_cap: float | None = None,
+    remedy: Remedy | None = None,
     epsilon_low: float = 0.2,
     epsilon_high: float = 0.2,
     kl_coef: float = 0.0,
@@ -65,29 +77,22 @@ def token_losses(
     number of each token's sample, from 0; by default they are all of one. k3 = exp(d) - d - 1 with d = ref - policy,
     without a ratio in front. entropy: nats per token.
     sampling_log_probs: the engine's, of the tokens that it drew; NaN where it gave none. Their mean absolute distance
-    to old_log_probs is `mismatch`; with importance_cap the surrogate of a token is multiplied by
-    min(exp(old - sampling), cap), the truncated importance correction. weights: of each token, in `loss` alone.
+    to old_log_probs is `mismatch`; the surrogate of a token, not KL or entropy, is multiplied by the remedy's weight,
+    which is 1 where the engine gave none. weights: of each token, in `loss` alone.
     """
     old = log_probs.detach() if old_log_probs is None else old_log_probs
     sample = torch.zeros_like(mask, dtype=torch.long) if sample is None else sample
     seen = Tokens(log_probs, old, advantages, mask, sample, epsilon_low, epsilon_high)
     surrogate = (algorithm or algorithm_of("c3po")).surrogate(seen)
     loss = surrogate.loss
-    mismatch = torch.zeros_like(log_probs)
-    if sampling_log_probs is not None:
-        drift = torch.nan_to_num(old.detach() - sampling_log_probs, nan=0.0)
-        mismatch = drift.abs()
-        if importance_cap is not None:
-            loss = loss * torch.exp(drift).clamp(max=importance_cap)
-
-    kl = torch.zeros_like(log_probs)
+    drawn, correction = _mismatch(seen, sampling_log_probs, remedy)
+    if drawn is not None and remedy is not None:
+        loss = loss * correction
+    kl = _k3(log_probs, ref_log_probs)
     if ref_log_probs is not None:
-        distance = ref_log_probs - log_probs
-        kl = torch.exp(distance) - distance - 1
         loss = loss + kl_coef * kl
     if entropy_coef:
         loss = loss - entropy_coef * entropy
-
     if weights is not None:
         loss = loss * weights
 
@@ -100,6 +105,30 @@ def token_losses(
         entropy=total(entropy.detach()),
         clipped=total(surrogate.outside.float()),
         tokens=mask.sum(),
-        mismatch=total(mismatch),
+        mismatch=total(correction.new_zeros(()).expand_as(correction) if drawn is None else drawn.log_k.abs()),
+        masked=total((correction == 0).float()),
+        weight=total(correction),
+        weight_squared=total(correction.square()),
+        drawn=drawn,
         numbers={key: total(value.detach()) for key, value in surrogate.numbers.items()},
     )
+
+
+def _k3(log_probs: Tensor, ref_log_probs: Tensor | None) -> Tensor:
+    """Return Schulman's estimate of each token's KL to the reference, never negative; 0 without one."""
+    if ref_log_probs is None:
+        return torch.zeros_like(log_probs)
+    distance = ref_log_probs - log_probs
+    return torch.exp(distance) - distance - 1
+
+
+def _mismatch(seen: Tokens, sampling_log_probs: Tensor | None, remedy: Remedy | None) -> tuple[Drawn | None, Tensor]:
+    """Return what is known of the engine's draws (None without its log-probs), and each token's weight for it."""
+    correction = torch.ones_like(seen.log_probs)
+    if sampling_log_probs is None:
+        return None, correction
+    drift = torch.nan_to_num(seen.old_log_probs.detach() - sampling_log_probs, nan=0.0)
+    drawn = (remedy or NO_REMEDY).drawn(drift, seen.old_log_probs, seen.mask, seen.sample)
+    if remedy is not None:
+        correction = remedy.rule.weigh(drawn).masked_fill(sampling_log_probs.isnan(), 1.0)
+    return drawn, correction

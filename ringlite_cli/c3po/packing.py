@@ -7,9 +7,10 @@ no cache, and with an all-ones mask samples would see each other without an erro
 
 import heapq
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import accumulate, pairwise
 from typing import Any
 
 import torch
@@ -22,32 +23,35 @@ IGNORED = -100
 
 
 @dataclass(frozen=True, slots=True)
-class Sample:
-    """A prompt with the kept part of one response.
+class PackedSample:
+    """A prompt with the kept part of one response. What it has of each token is a list or a tensor on the host.
 
     trained: which response tokens carry loss (None = all). Tool output, for example, is context only.
     sampled: the log-probabilities that the engine drew its tokens with. weight: of each of its tokens in the loss.
+    ages: rollouts ago that each response token was drawn; None where all are of this one. domain: a number for the log.
     """
 
     index: int
-    prompt: list[int]
-    response: list[int]
+    prompt: Sequence[int] | Tensor
+    response: Sequence[int] | Tensor
     advantage: float
-    trained: list[bool] | None = None
-    sampled: list[float] | None = None
+    trained: Sequence[bool] | Tensor | None = None
+    sampled: Sequence[float] | Tensor | None = None
     weight: float = 1.0
+    ages: Sequence[int] | Tensor | None = None
+    domain: int = 0
 
     @property
     def size(self) -> int:
         return len(self.prompt) + len(self.response)
 
 
-FILLER = Sample(index=-1, prompt=[0, 0], response=[], advantage=0.0)
+FILLER = PackedSample(index=-1, prompt=[0, 0], response=[], advantage=0.0)
 """Stands in a row that got no sample, so that every rank has the same number of forward passes."""
 
 
 def balance_rows(sizes: Sequence[int], rows: int) -> list[list[int]]:
-    """Spreads samples over rows, longest first into the lightest row (LPT). Returns indices per row, ascending.
+    """Spread samples over rows, longest first into the lightest row (LPT); return indices per row, ascending.
 
     The heaviest row is at most mean + longest sample.
     """
@@ -60,46 +64,75 @@ def balance_rows(sizes: Sequence[int], rows: int) -> list[list[int]]:
     return [sorted(row) for row in members]
 
 
-def pack_row(samples: Sequence[Sample], device: torch.device | str | None = None) -> dict[str, Any]:
+def pack_row(samples: Sequence[PackedSample], device: torch.device | str | None = None) -> dict[str, Any]:
     """One row from samples; an empty list gives a filler row. All tensors are (1, T).
 
     input_ids; position_ids, from 0 in each sample; shift_labels, the next token where it is trained, else -100;
-    advantages and weights, constant within a sample; sampling_log_probs, beside the labels, where every sample has
-    them; attention, the keywords that tell attention where samples end.
+    advantages and weights, constant within a sample; sampling_log_probs, ages and domains, beside the labels, where
+    samples have log-probabilities; attention, the keywords that tell attention where samples end.
     """
-    ids: list[int] = []
-    borders = [0]
-    positions: list[int] = []
-    labels: list[int] = []
-    advantages: list[float] = []
-    weights: list[float] = []
-    sampled: list[float] = []
-    for sample in samples or [FILLER]:
-        trained = sample.trained or [True] * len(sample.response)
-        ids += sample.prompt + sample.response
-        positions += range(sample.size)
-        labels += [IGNORED] * (len(sample.prompt) - 1)
-        labels += [token if keep else IGNORED for token, keep in zip(sample.response, trained, strict=True)]
-        labels += [IGNORED]
-        advantages += [sample.advantage] * sample.size
-        weights += [sample.weight] * sample.size
-        sampled += [math.nan] * (len(sample.prompt) - 1) + (sample.sampled or [math.nan] * len(sample.response))
-        sampled += [math.nan]
-        borders.append(len(ids))
-    as_row = {"input_ids": ids, "position_ids": positions, "shift_labels": labels}
+    held = samples or [FILLER]
+    borders = [0, *accumulate(sample.size for sample in held)]
+    of_engine = any(sample.sampled is not None and len(sample.sampled) for sample in samples)
     row: dict[str, Any] = {
-        name: torch.tensor([values], dtype=torch.long, device=device) for name, values in as_row.items()
+        name: torch.full((1, borders[-1]), filler, dtype=torch.long if isinstance(filler, int) else torch.float32)
+        for name, filler in (_COLUMNS | (_OF_ENGINE if of_engine else {})).items()
     }
-    numbers = {"advantages": advantages, "weights": weights}
-    if any(sample.sampled for sample in samples):
-        numbers["sampling_log_probs"] = sampled
-    row |= {name: torch.tensor([values], dtype=torch.float32, device=device) for name, values in numbers.items()}
+    for sample, (start, end) in zip(held, pairwise(borders), strict=True):
+        _fill({name: column[0, start:end] for name, column in row.items()}, sample)
+    row = {name: column.to(device) if device is not None else column for name, column in row.items()}
     row["attention"] = packed_inputs(borders, device)
     return row
 
 
+_COLUMNS: dict[str, float] = {
+    "input_ids": 0,
+    "position_ids": 0,
+    "shift_labels": IGNORED,
+    "advantages": 0.0,
+    "weights": 1.0,
+}
+"""The columns of every row, with what stands where no sample has anything."""
+_OF_ENGINE: dict[str, float] = {"sampling_log_probs": math.nan, "ages": 0, "domains": 0}
+"""The columns of rows whose samples have an engine's log-probabilities."""
+
+
+def _fill(columns: Mapping[str, Tensor], sample: PackedSample) -> None:
+    """Write a sample into its stretch of a row's columns."""
+    prompt, response = torch.as_tensor(sample.prompt), torch.as_tensor(sample.response)
+    before, beside = len(prompt), slice(len(prompt) - 1, sample.size - 1)  # a label stands beside the token before it
+    columns["input_ids"][:before], columns["input_ids"][before:] = prompt, response
+    torch.arange(sample.size, out=columns["position_ids"])
+    labels = columns["shift_labels"][beside]
+    labels.copy_(response)
+    if sample.trained is not None and len(sample.trained):
+        labels.masked_fill_(~torch.as_tensor(sample.trained, dtype=torch.bool), IGNORED)
+    columns["advantages"].fill_(sample.advantage)
+    columns["weights"].fill_(sample.weight)
+    if "ages" not in columns:
+        return
+    columns["domains"].fill_(sample.domain)
+    for name, values in (("sampling_log_probs", sample.sampled), ("ages", sample.ages)):
+        if values is not None and len(values):
+            columns[name][beside] = torch.as_tensor(values, dtype=columns[name].dtype)
+
+
+def halves(row: dict[str, Any]) -> list[dict[str, Any]]:
+    """Cut a packed row in two between samples, as evenly as they allow; [row] where it has a single sample."""
+    borders: list[int] = row["attention"]["cu_seq_lens_q"].tolist()
+    if len(borders) < 3:
+        return [row]
+    cut = min(borders[1:-1], key=lambda place: abs(2 * place - borders[-1]))
+    parts = []
+    for start, end in ((0, cut), (cut, borders[-1])):
+        part = {name: x[:, start:end] for name, x in row.items() if isinstance(x, Tensor)}
+        inside = [border - start for border in borders if start <= border <= end]
+        parts.append(part | {"attention": packed_inputs(inside, row["input_ids"].device)})
+    return parts
+
+
 def forward_inputs(model: nn.Module, row: dict[str, Any]) -> dict[str, Any]:
-    """What a decoder needs to read a packed row."""
+    """Return what a decoder needs to read a packed row."""
     inputs = {"input_ids": row["input_ids"], "position_ids": row["position_ids"]}
     return inputs | (row["attention"] if takes_borders(base_causal_lm(model)) else {})
 
@@ -124,7 +157,7 @@ def backbone(model: nn.Module) -> Any:
 
 @contextmanager
 def evaluating(model: nn.Module) -> Any:
-    """No gradients, no dropout; the model's mode is put back afterwards."""
+    """Switch gradients and dropout off for the block, and put the model's mode back afterwards."""
     was_training = model.training
     model.eval()
     try:

@@ -3,8 +3,9 @@
 Conventions, since readings differ by a factor: the 1/Ne and the Ne that Eq. 5 prints cancel, so
 B = sum_i P_i * F_i with P_i the mean router probability of expert i and F_i the share of tokens sent to it (the F_i
 sum to the top k; an even load gives k/Ne). transformers' `load_balancing_loss_func` is Ne times that. Z is the mean
-over tokens of the squared log-sum-exp. Both are computed per layer and averaged over layers. Router probabilities are
-the softmax of its logits; a router that chooses its experts otherwise (by groups of sigmoids) is refused.
+over tokens of the squared log-sum-exp. Both are computed per layer and averaged over layers. P_i are the router's
+scores, divided by their sum over the experts where they are sigmoids; the F_i count the experts that were really
+chosen, groups and bias included (routing.py). Z is the same for both, as in Megatron-LM's router.
 
 What holds across row layouts: Z, weighted by the tokens of a row, is exactly the mean over all tokens of the step.
 B is a product of two means and therefore a statistic of a row; the step's B is the token-weighted mean over rows.
@@ -18,22 +19,21 @@ import torch
 from torch import Tensor, nn
 
 from ringlite_cli.c3po.packing import backbone, base_causal_lm, evaluating
+from ringlite_cli.c3po.routing import Choice, Routing, find_routing
 from ringlite_cli.errors import UserError
 
+BIAS = "e_score_correction_bias"
+"""What transformers' mixtures call a router's bias for the choice of experts."""
 
-def balance_loss(logits: Tensor, top_k: int, bias: Tensor | None = None) -> Tensor:
-    """B of one layer. logits: (M, Ne) over all tokens. bias: (Ne,), added to the probabilities to choose experts."""
-    probabilities = torch.softmax(logits.float(), dim=-1)
-    chosen = _chosen_experts(probabilities.detach(), top_k, bias)
+
+def balance_loss(logits: Tensor, routing: Routing, bias: Tensor | None = None) -> Tensor:
+    """B of one layer. logits: (M, Ne) over all tokens. bias: (Ne,), added to the scores to choose experts."""
+    probabilities = routing.probabilities(logits)
+    chosen = routing.chosen(logits.detach(), bias)
     counts = torch.zeros_like(probabilities[0]).scatter_add_(
         0, chosen.reshape(-1), torch.ones_like(chosen, dtype=probabilities.dtype).reshape(-1)
     )
     return (probabilities.mean(0) * counts / len(logits)).sum()
-
-
-def _chosen_experts(probabilities: Tensor, top_k: int, bias: Tensor | None) -> Tensor:
-    """(M, k) indices of the experts that a token is sent to."""
-    return torch.topk(probabilities if bias is None else probabilities + bias, top_k, dim=-1).indices
 
 
 def z_loss(logits: Tensor) -> Tensor:
@@ -51,9 +51,8 @@ class RouterTap:
     def __init__(self, model: nn.Module) -> None:
         self._open = False
         self._logits: tuple[Tensor, ...] = ()
-        self.top_k: int = getattr(base_causal_lm(model).config.get_text_config(), "num_experts_per_tok", 0)
-        tensors = [*model.named_parameters(), *model.named_buffers()]
-        self._biases = [tensor for name, tensor in tensors if name.endswith("e_score_correction_bias")]
+        self.routing = Routing(getattr(base_causal_lm(model).config.get_text_config(), "num_experts_per_tok", 0))
+        self._routers = [module for module in model.modules() if isinstance(getattr(module, BIAS, None), Tensor)]
         inner = backbone(model)
         inner.register_forward_pre_hook(self._before, with_kwargs=True)
         inner.register_forward_hook(self._after)
@@ -74,6 +73,11 @@ class RouterTap:
             self._open = False
 
     @property
+    def top_k(self) -> int:
+        """Experts that a token is sent to."""
+        return self.routing.top_k
+
+    @property
     def logits(self) -> tuple[Tensor, ...]:
         """(M, Ne) for each layer that has a router; () if the model returned none."""
         return self._logits
@@ -85,30 +89,47 @@ class RouterTap:
         """
         rows = []
         for logits, bias in zip(self._logits, self.biases, strict=True):
-            logs = torch.log_softmax(logits.detach().float(), dim=-1)
-            chosen = _chosen_experts(logs.exp(), self.top_k, bias)
-            load = torch.bincount(chosen.reshape(-1), minlength=logs.shape[-1]).float()
-            entropy = -(logs.exp() * logs).sum()
+            probabilities = self.routing.probabilities(logits.detach())
+            chosen = self.routing.chosen(logits.detach(), bias)
+            load = torch.bincount(chosen.reshape(-1), minlength=logits.shape[-1]).float()
+            entropy = torch.special.entr(probabilities).sum()
             z = torch.logsumexp(logits.detach().float(), dim=-1).square().sum()
             rows.append(torch.cat([load, torch.stack([entropy, z])]))
         return torch.stack(rows)
 
     def forget(self) -> None:
-        """Lets go of the last pass's logits."""
+        """Release the logits of the last pass."""
         self._logits = ()
 
     def losses(self) -> tuple[Tensor, Tensor]:
-        """(B, Z) of the last pass, with gradient, and lets go of its logits."""
+        """Return the balance and z-loss (B, Z) of the last pass, with gradient, and let go of its logits."""
         logits, biases, self._logits = self._logits, self.biases, ()
-        balance = torch.stack([balance_loss(x, self.top_k, b) for x, b in zip(logits, biases, strict=True)])
+        balance = torch.stack([balance_loss(x, self.routing, b) for x, b in zip(logits, biases, strict=True)])
         return balance.mean(), torch.stack([z_loss(x) for x in logits]).mean()
 
     @property
     def biases(self) -> Sequence[Tensor | None]:
         """(Ne,) for each layer of `logits` whose router adds one to choose its experts."""
-        if len(self._biases) != len(self._logits):
+        if len(self._routers) != len(self._logits):
             return [None] * len(self._logits)
-        return [bias.reshape(-1) for bias in self._biases]
+        return [getattr(module, BIAS).reshape(-1) for module in self._routers]  # sharding puts others in their place
+
+
+def selection_biases(model: nn.Module) -> list[tuple[str, Tensor]]:
+    """Return (name, tensor) of the biases that routers add to their scores to choose experts, layer by layer."""
+    tensors = [*model.named_parameters(), *model.named_buffers()]
+    return [(name, tensor) for name, tensor in tensors if name.endswith(BIAS)]
+
+
+@torch.no_grad()
+def move_bias(bias: Tensor, load: Tensor, rate: float) -> None:
+    """Move a router's bias by `rate` towards an even load, in place; the mean over the experts stays.
+
+    bias: (Ne,) or (1, Ne). load: (Ne,) tokens that each expert got in a step. Balancing without an auxiliary loss: Wang
+    et al., arXiv 2408.15664, Algorithm 1; taking off the mean is how Ling 2.0 was pretrained.
+    """
+    step = (load.mean() - load).sign()
+    bias.add_((rate * (step - step.mean())).to(bias).reshape(bias.shape))
 
 
 def _flat_logits(router_logits: Sequence[Any]) -> tuple[Tensor, ...]:
@@ -148,7 +169,7 @@ def _router_class(model: nn.Module) -> type[nn.Module] | None:
 
 
 def check_router_learns(model: nn.Module, tap: RouterTap) -> None:
-    """Raises UserError if the balance and z-loss reach no router weight that is trained (frozen, or an adapter)."""
+    """Raise UserError if the balance and z-loss reach no router weight that is trained (frozen, or an adapter)."""
     trained = [p for p in router_parameters(model) if p.requires_grad]
     reached = False
     if trained:
@@ -180,37 +201,41 @@ def _no_router_learns() -> UserError:
 
 
 def check_router_is_visible(model: nn.Module, tap: RouterTap) -> None:
-    """Raises UserError if a router coefficient would do nothing, or something else than it says, on this model."""
+    """Find out how the model's routers choose, for `tap` to count by.
+
+    Raises UserError if a router coefficient would do nothing, or something else than it says, on this model.
+    """
     name = type(base_causal_lm(model)).__name__
-    hint = (
-        "set both to 0, or use a mixture of experts with softmax routing (qwen3_moe, qwen2_moe, ernie4_5_moe, olmoe, "
-        "mixtral ...)"
-    )
+    hint = "set both to 0, or use another mixture of experts (qwen3_moe, qwen2_moe, ernie4_5_moe, olmoe, mixtral ...)"
     where = "router_balance_coef, router_z_loss_coef"
-    logits, chosen = _probe(model, tap)
+    logits, told = _route_two_rows(model, tap)
     if not logits or not 0 < tap.top_k <= logits[0].shape[-1]:
         raise UserError(f"{name} returns no router logits, so there is no router to balance", where=where, hint=hint)
-    for layer, bias, experts in zip(logits, tap.biases, chosen, strict=bool(chosen)):
-        expected = _chosen_experts(torch.softmax(layer.float(), dim=-1), tap.top_k, bias)
-        if not torch.equal(experts.sort(dim=-1).values, expected.sort(dim=-1).values):
-            raise UserError(
-                f"{name} chooses its experts otherwise than by the top {tap.top_k} of a softmax, so the balance loss "
-                "would count a load that is not there",
-                where=where,
-                hint=hint,
-            )
+    choices = [Choice(x, *said, bias) for x, bias, said in zip(logits, tap.biases, told, strict=bool(told))]
+    routing = find_routing(base_causal_lm(model).config.get_text_config(), tap.top_k, choices)
+    if routing is None:
+        raise UserError(
+            f"the balance loss cannot be computed for {name}: it does not choose the top {tap.top_k} experts of a "
+            "softmax or of sigmoids",
+            where=where,
+            hint=hint,
+        )
+    tap.routing = routing
 
 
-def _probe(model: nn.Module, tap: RouterTap) -> tuple[tuple[Tensor, ...], list[Tensor]]:
-    """Router logits of a short pass, and the experts (M, k) that the routers say they chose ([] if they do not say)."""
+def _route_two_rows(model: nn.Module, tap: RouterTap) -> tuple[tuple[Tensor, ...], list[tuple[Tensor, Tensor | None]]]:
+    """Router logits of a short pass; experts (M, k) and weights (M, k) that the routers tell ([] if they do not)."""
     text_config = base_causal_lm(model).config.get_text_config()
     if not hasattr(text_config, "output_router_logits"):
         return (), []
     router = _router_class(model)
-    chosen: list[Tensor] = []
+    told: list[tuple[Tensor, Tensor | None]] = []
 
     def note(module: nn.Module, args: Any, output: Any) -> None:
-        chosen.extend(x for x in output if isinstance(x, Tensor) and x.dtype == torch.long and x.dim() == 2)
+        tensors = [x for x in output if isinstance(x, Tensor) and x.dim() == 2]
+        experts = [x for x in tensors if x.dtype == torch.long]
+        weights = [x for x in tensors[1:] if x.is_floating_point() and experts and x.shape == experts[0].shape]
+        told.extend((x, weights[0] if weights else None) for x in experts)
 
     handles = [m.register_forward_hook(note) for m in model.modules() if router is not None and isinstance(m, router)]
     ids = torch.arange(32, device=next(model.parameters()).device)[None] % text_config.vocab_size
@@ -218,4 +243,4 @@ def _probe(model: nn.Module, tap: RouterTap) -> tuple[tuple[Tensor, ...], list[T
         backbone(model)(input_ids=ids, use_cache=False)
     for handle in handles:
         handle.remove()
-    return tap.logits, chosen if len(chosen) == len(tap.logits) else []
+    return tap.logits, told if len(told) == len(tap.logits) else []

@@ -25,7 +25,7 @@ log = logging.getLogger(__name__)
 
 Packing = Literal["auto", "none"]
 SHORT, BELOW, ABOVE, LONG = 11, 22, 27, 70
-"""Tokens of the probe's samples: on both sides of every threshold of a shrunk model, two of them close together."""
+"""Tokens of the check's samples: on both sides of every threshold of a shrunk model, two of them close together."""
 ROUNDING = 1e-3
 """Change of hidden states that counts as rounding in float32, as a share of their spread."""
 _HALF_ROUNDING = 0.1
@@ -49,23 +49,30 @@ class RowPath:
 
 
 def choose_path(
-    model: nn.Module, *, packing: Packing = "auto", keep_attention: bool = False, one_batch: bool = False
+    model: nn.Module,
+    *,
+    packing: Packing = "auto",
+    keep_attention: bool = False,
+    one_batch: bool = False,
+    stand_in: nn.Module | None = None,
 ) -> RowPath:
     """Set how the model runs packed rows from now on, and return it.
 
-    packing: "none" keeps samples apart whatever the probe says. keep_attention: the user chose the implementation.
+    stand_in: a model of the same architecture that is tried in place of this one, which cannot be run yet.
+
+    packing: "none" keeps samples apart whatever the check says. keep_attention: the user chose the implementation.
     one_batch: weights are sharded, and all ranks must make the same passes. Raises UserError for a model that sees
     tokens ahead, or that can only run samples one by one where ranks must make the same passes.
     """
     lm = base_causal_lm(model)
     if lm.base_model is lm and isinstance(getattr(lm, "model", None), nn.Module):
         lm.base_model_prefix = "model"  # some classes name a part that only their siblings with images have
-    found = _known_path(lm, packing) or _proven(lm, packing, keep_attention, one_batch)
+    found = _known_path(lm, packing) or _proven(lm, packing, keep_attention, one_batch, stand_in)
     if found.way == "alone" and one_batch:
         raise UserError(
             f"{type(lm).__name__} can only run samples one by one ({found.why}), which sharded weights do not allow",
             where="packing",
-            hint="train it without FSDP or DeepSpeed, or use another architecture",
+            hint="train it without FSDP2, or use another architecture",
         )
     if str(lm.config._attn_implementation) != found.attention:
         lm.set_attn_implementation(found.attention)
@@ -76,22 +83,31 @@ def choose_path(
     return found
 
 
+def small_copy(model: nn.Module, device: torch.device | str = "cpu") -> nn.Module | None:
+    """Return the architecture of a model in small on a device, with plain attention where its own is a kernel.
+
+    model: may be on torch's meta device. None where the architecture cannot be made in small.
+    """
+    lm = base_causal_lm(model)
+    own = str(lm.config._attn_implementation)
+    return shrunk(lm, "sdpa" if "flash" in own or own == packed_kernel.NAME else own, device)
+
+
 def foreseen_path(lm: Any, packing: Packing = "auto") -> RowPath | None:
     """Return the path that `choose_path` will most likely find, from the architecture in small alone.
 
     lm: may be on torch's meta device. None where the architecture cannot be made in small. Raises UserError as there.
     """
-    own = str(lm.config._attn_implementation)
-    small = shrunk(lm, "sdpa" if "flash" in own or own == packed_kernel.NAME else own)
+    small = small_copy(lm)
     if small is None:
         return None
-    probe = _Probe(small, ROUNDING)
-    probe.check_causal(type(lm).__name__)
+    check = _PackingCheck(small, ROUNDING)
+    check.check_causal(type(lm).__name__)
     why = "as the recipe says"
-    for attention in (packed_kernel.register(), probe.own) if packing == "auto" else ():
-        if not (why := probe.fault("packed", attention)):
+    for attention in (packed_kernel.register(), check.own) if packing == "auto" else ():
+        if not (why := check.fault("packed", attention)):
             return RowPath("packed", attention)
-    return RowPath("alone" if probe.fault("padded", probe.own) else "padded", probe.own, why)
+    return RowPath("alone" if check.fault("padded", check.own) else "padded", check.own, why)
 
 
 def take_path(model: nn.Module, path: RowPath, *, one_batch: bool = False) -> None:
@@ -121,33 +137,37 @@ def _known_path(lm: Any, packing: Packing) -> RowPath | None:
     return path if asked == packing else None
 
 
-def _proven(lm: Any, packing: Packing, keep_attention: bool, one_batch: bool) -> RowPath:
+def _proven(
+    lm: Any, packing: Packing, keep_attention: bool, one_batch: bool, stand_in: nn.Module | None = None
+) -> RowPath:
     own = str(lm.config._attn_implementation)
-    small = shrunk(lm, own if "flash" not in own and own != packed_kernel.NAME else "sdpa")
-    probe = _Probe(small, ROUNDING, one_batch=one_batch) if small is not None else None
-    if probe:
-        probe.check_causal(type(lm).__name__)
-    real = _Probe(lm, None, one_batch=one_batch)
+    tried = lm if stand_in is None else base_causal_lm(stand_in)
+    place = "cpu" if stand_in is None else next(stand_in.parameters()).device
+    small = small_copy(lm, place)
+    check = _PackingCheck(small, ROUNDING, one_batch=one_batch) if small is not None else None
+    if check:
+        check.check_causal(type(lm).__name__)
+    real = _PackingCheck(tried, None, one_batch=one_batch)
     why = "as the recipe says"
     if packing == "auto":
         attentions = [own] if keep_attention or own == packed_kernel.NAME else [packed_kernel.register(), own]
         for attention in attentions:
-            if why := _fault("packed", attention, probe, real):
+            if why := _fault("packed", attention, check, real):
                 continue
             return RowPath("packed", attention)
-    padded = _fault("padded", own, probe, real)
+    padded = _fault("padded", own, check, real)
     return RowPath("alone" if padded else "padded", own, why)
 
 
-def _fault(way: Way, attention: str, probe: "_Probe | None", real: "_Probe") -> str:
-    """What shows that samples are not held apart this way; '' where nothing does."""
+def _fault(way: Way, attention: str, check: "_PackingCheck | None", real: "_PackingCheck") -> str:
+    """Return what shows that samples are not held apart this way; '' where nothing does."""
     on_cpu = packed_kernel.register() if "flash" in attention else attention  # the same borders, in float32
-    if probe is not None and (fault := probe.fault(way, on_cpu)):
+    if check is not None and (fault := check.fault(way, on_cpu)):
         return fault
     return real.fault(way, attention)
 
 
-class _Probe:
+class _PackingCheck:
     """Samples alone and beside neighbours, in one model. rounding: None measures it by what a full leak changes."""
 
     def __init__(self, lm: Any, rounding: float | None, *, one_batch: bool = False) -> None:
@@ -229,7 +249,7 @@ class _Probe:
         change = _mean(_hidden(self.lm, other)[:, :-1], self.alone(self.long)[:, :-1])
         if change > self.allowed:
             raise UserError(
-                f"{name} is not causal: what it makes of a token depends on the tokens behind it",
+                f"{name} is not causal: its output for a token depends on later tokens",
                 where="model",
                 hint="give a decoder, or set is_decoder: true in its config.json",
             )

@@ -1,6 +1,6 @@
 """A model's architecture in small: few layers, few experts, random weights in float32, every threshold within reach.
 
-Windows, chunks and the lengths from which rotary embeddings change are made short, so that a probe of some dozen tokens
+Windows, chunks and the lengths from which rotary embeddings change are made short, so that a check of some dozen tokens
 passes all of them. What layers do stays what the architecture's code does.
 """
 
@@ -20,17 +20,17 @@ _WINDOWS = ("sliding_window", "attention_window_size", "local_window_size", "win
 _HEADS, _MOST_WIDE, _MOST_EXPERTS, _VOCABULARY = 4, 256, 8, 256
 
 
-def shrunk(lm: Any, attention: str) -> nn.Module | None:
-    """Return the architecture of `lm` in small, on the CPU in evaluation mode; None where it cannot be made."""
+def shrunk(lm: Any, attention: str, device: torch.device | str = "cpu") -> nn.Module | None:
+    """Return the architecture of `lm` in small, on a device in evaluation mode; None where it cannot be made."""
     for changes in (_narrow, _small, _short):
         try:
-            return _made(lm, changes, attention)
+            return _made(lm, changes, attention, device)
         except Exception:  # configs and layers check themselves in ways of their own; a larger copy may still do
             continue
     return None
 
 
-def _made(lm: Any, changes: Callable[[Any], None], attention: str) -> nn.Module:
+def _made(lm: Any, changes: Callable[[Any], None], attention: str, device: torch.device | str) -> nn.Module:
     config = copy.deepcopy(lm.config)
     for part in {id(c): c for c in (config, config.get_text_config())}.values():
         changes(part)
@@ -41,8 +41,9 @@ def _made(lm: Any, changes: Callable[[Any], None], attention: str) -> nn.Module:
         kind = next(c for c in type(lm).__mro__ if not c.__name__.startswith("FSDP"))
         model = kind(config).float()
         _spread(model)
-        with torch.no_grad():
-            model.eval()(input_ids=torch.arange(2, 6)[None], use_cache=False)  # what does not fit shows here at last
+        model = model.to(device).eval()
+        with torch.no_grad():  # what does not fit shows here at last
+            model(input_ids=torch.arange(2, 6, device=device)[None], use_cache=False)
     return model
 
 
@@ -108,7 +109,7 @@ def _fewer_layers(config: Any) -> None:
 
 
 def _first_of_all(values: Any) -> int:
-    """How many first entries of a list hold every kind of its entries, where the kinds are few."""
+    """Return how many first entries of a list hold every kind of its entries, where the kinds are few."""
     kinds = {str(x) for x in values}
     if len(kinds) > 4:
         return 2

@@ -63,15 +63,28 @@ def prompt(tokenizer: Any, messages: Messages) -> tuple[str, list[int]]:
     return text, _ids_with_text(tokenizer, marked, mark)
 
 
+def conversation_ids(tokenizer: Any, messages: Messages) -> list[int]:
+    """Return the tokens of a conversation that ends with a response, as a reward model reads it.
+
+    Special tokens that a message spells out are text: a response can't end its turn and write the next one itself.
+    Raises UserError where the template refuses the conversation, or leaves the user's words out.
+    """
+    text, marked, mark = _rendered(tokenizer, messages, answered=True)
+    return _ids(tokenizer, text) if marked == text else _ids_with_text(tokenizer, marked, mark)
+
+
 def _ids(tokenizer: Any, text: str) -> list[int]:
     return list(tokenizer(text, add_special_tokens=False)["input_ids"])
 
 
-def _rendered(tokenizer: Any, messages: Messages) -> tuple[str, str, str]:
-    """The prompt's text; the same with a mark in each special token that the messages spell out; the mark."""
+def _rendered(tokenizer: Any, messages: Messages, *, answered: bool = False) -> tuple[str, str, str]:
+    """The text; the same with a mark in each special token that the messages spell out; the mark.
+
+    answered: the last message is a response, so that no turn is opened behind it.
+    """
     whole = "".join(message["content"] for message in messages)
     mark = next(c for c in map(chr, range(0xE000, 0xF8FF)) if c not in whole)
-    text = _render(tokenizer, _marked(tokenizer, messages, mark))
+    text = _render(tokenizer, _marked(tokenizer, messages, mark), answered)
     return text.replace(mark, ""), text, mark
 
 
@@ -88,19 +101,19 @@ def _marked(tokenizer: Any, messages: Messages, mark: str) -> Messages:
     return made
 
 
-def _render(tokenizer: Any, messages: Messages) -> str:
+def _render(tokenizer: Any, messages: Messages, answered: bool) -> str:
     """The text of a conversation, tried as it is, in parts, and with the system prompt in the user's turn."""
     refusal = ""
     nothing = {} if tokenizer.bos_token else {"bos_token": ""}  # a template may write a start that the tokenizer lacks
     for form in (_as_texts, _as_parts, _without_system):
         asked = form(messages)
         try:
-            text = str(tokenizer.apply_chat_template(asked, add_generation_prompt=True, tokenize=False, **nothing))
+            text = tokenizer.apply_chat_template(asked, add_generation_prompt=not answered, tokenize=False, **nothing)
         except Exception as error:  # a template may refuse a conversation by raising anything
             refusal = refusal or str(error).strip().split("\n")[0][:200] or type(error).__name__
             continue
-        if _holds(text, messages):
-            return text
+        if _holds(str(text), messages):
+            return str(text)
     said = f"refuses a conversation ({refusal})" if refusal else "leaves out what the user asks"
     raise UserError(
         f"the chat template {said}", where="chat_template", hint="give another `chat_template` at the recipe's head"
@@ -125,7 +138,7 @@ def _without_system(messages: Messages) -> list[dict[str, Any]]:
 
 
 def _holds(text: str, messages: Messages) -> bool:
-    """Whether all that the user and the system prompt say stands in the text; templates may strip it."""
+    """Return whether all that the user and the system prompt say stands in the text; templates may strip it."""
     return all(m["content"].strip() in text for m in messages if m["role"] in ("user", "system"))
 
 

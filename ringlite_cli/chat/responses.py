@@ -17,9 +17,13 @@ def response_texts(tokenizer: Any, responses: Sequence[Sequence[int]], tags: Tag
 
     Without them, nobody could tell a thought from the answer.
     """
-    special = special_ids(tokenizer)
-    kept = {i for i, token in special.items() if any(token in pair for pair in tags)}
+    special, kept = special_ids(tokenizer), special_tags(tokenizer, tags)
     if not kept:
         return list(tokenizer.batch_decode([list(ids) for ids in responses], skip_special_tokens=True))
     shown = [[i for i in ids if i not in special or i in kept] for ids in responses]
     return list(tokenizer.batch_decode(shown, skip_special_tokens=False))
+
+
+def special_tags(tokenizer: Any, tags: Tags = TAGS) -> set[int]:
+    """Return the special tokens that are tags of thoughts; without any, a response's plain text has all tags."""
+    return {i for i, token in special_ids(tokenizer).items() if any(token in pair for pair in tags)}

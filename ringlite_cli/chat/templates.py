@@ -8,13 +8,12 @@ import logging
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
 from ringlite_cli.chat.rendering import prompt_text, special_ids
 from ringlite_cli.chat.thinking import Thinking
-from ringlite_cli.errors import UserError
+from ringlite_cli.errors import UserError, near
 
 log = logging.getLogger(__name__)
 
@@ -33,9 +32,9 @@ def template_text(value: str) -> str:
     except (OSError, UnicodeDecodeError) as error:
         why = getattr(error, "strerror", None) or "it is not UTF-8 text"
         raise UserError(
-            f"no template can be read there ({why})",
+            f"the chat template can't be read ({why})",
             where=f"chat_template: {value}",
-            hint="give a file, or the template's text, which has braces",
+            hint="give a file, or the text of a template, with its {{ }}",
         ) from None
 
 
@@ -67,11 +66,10 @@ def with_defaults(template: str, arguments: Mapping[str, Any]) -> str:
     words = set(_WORD.findall(template))
     for name in arguments:
         if name not in words:
-            near = get_close_matches(name, words, 1)
             raise UserError(
-                f"the chat template reads no {name!r}",
+                f"the chat template uses no variable {name!r}",
                 where="chat_template_kwargs",
-                hint=f"did you mean {near[0]!r}?" if near else "remove it, or give a `chat_template` that does",
+                hint=near(name, words, "remove it, or give a `chat_template` that does"),
             )
     made = (
         "{%- if NAME is not defined -%}{%- set NAME = VALUE -%}{%- endif -%}{{ '' }}".replace("NAME", name).replace(
@@ -118,7 +116,7 @@ def settle(tokenizer: Any, where: str, options: ChatOptions, ends: Sequence[str]
 
 
 def _settle_end(tokenizer: Any, where: str, options: ChatOptions, ends: Sequence[str]) -> None:
-    """Makes the token that the chat template ends a response with the tokenizer's end token, and says so.
+    """Make the token that the chat template ends a response with the tokenizer's end token, and say so.
 
     A policy learns to write the template's; where another one ends a response (a base model's tokenizer, or one read
     from a GGUF file by transformers 5.17), every response would run into its length limit.
@@ -126,7 +124,7 @@ def _settle_end(tokenizer: Any, where: str, options: ChatOptions, ends: Sequence
     token = options.end_token or end_in_template(tokenizer, ends)
     if options.end_token and options.end_token not in tokenizer.get_vocab():
         raise UserError(
-            f"{options.end_token!r} is no token of the model's vocabulary",
+            f"{options.end_token!r} is not in the model's vocabulary",
             where="end_token",
             hint=f"its own end token is {tokenizer.eos_token!r}",
         )

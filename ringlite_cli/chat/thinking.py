@@ -33,8 +33,8 @@ class Shaped:
     """A response, and what was done with its trace.
 
     how: "as given", "retagged" (its thought stands in the model's own tags), "wrapped" (a plain trace became a thought
-    with an answer behind it), "unthinking" (plain, though the prompt opens a thought), or "thinking after all" (a
-    thought, though the prompt says there is none).
+    with an answer behind it), "thoughtless" (an answer alone, behind an empty thought), "unthinking" (plain, though the
+    prompt opens a thought), or "thinking after all" (a thought, though the prompt says there is none).
     """
 
     pieces: tuple[Piece, ...]
@@ -58,8 +58,27 @@ def tags_of_vocabulary(tokenizer: Any, tags: Tags = TAGS) -> tuple[str, str] | N
     return next(((start, end) for start, end in tags if start in own and end in own), None)
 
 
-def shape(tokenizer: Any, prompt: str, trace: str, thinking: Thinking = "auto", tags: Tags = TAGS) -> Shaped:
-    """Return the response that SFT trains behind a rendered prompt. See `Shaped`."""
+def is_answer_alone(domain: str, trace: str) -> bool:
+    """Return whether a plain trace is what the user reads, with no reasoning in it: a general one that marks no result.
+
+    A trace of another domain, or with a box or a #### line, is worked towards its result.
+    """
+    return domain == "general" and not last_box(trace) and not _FINAL.search(trace)
+
+
+def shape(
+    tokenizer: Any,
+    prompt: str,
+    trace: str,
+    thinking: Thinking = "auto",
+    tags: Tags = TAGS,
+    *,
+    answer_alone: bool = False,
+) -> Shaped:
+    """Return the response that SFT trains behind a rendered prompt. See `Shaped`.
+
+    answer_alone: a plain trace is an answer and no thought (`is_answer_alone`); its thought is then empty.
+    """
     opened = opened_thought(prompt, tags)
     known = next(((o, c) for o, c in tags if o == opened), None) or tags_of_template(tokenizer, tags)
     over = bool(known) and not opened and prompt.rstrip().endswith(known[1] if known else "")
@@ -73,6 +92,9 @@ def shape(tokenizer: Any, prompt: str, trace: str, thinking: Thinking = "auto", 
         known = known or tags_of_vocabulary(tokenizer, tags) or tags[0]
     if thinking == "as-is" or not known or (over and thinking != "wrap"):
         return Shaped((Piece(trace),), "unthinking" if opened else "as given")
+    if answer_alone:
+        parts = (known[0], "\n\n", known[1], f"\n\n{trace}")
+        return Shaped(_behind(prompt, opened, parts, known), "thoughtless")
     parts = (known[0], f"\n{trace.strip()}\n", known[1], f"\n\n{final_answer(trace)}")
     return Shaped(_behind(prompt, opened, parts, known), "wrapped")
 
@@ -125,7 +147,7 @@ def _behind(
 
 
 def _shared(tail: str, thought: str) -> int:
-    """How much of the white space that a thought begins with the prompt has written already."""
+    """Return how much of the white space that a thought begins with the prompt has written already."""
     count = 0
     while count < min(len(tail), len(thought)) and tail[count] == thought[count]:
         count += 1

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ringlite_cli.chat.rendering import decode, encode_text, prompt, spelled_specials
-from ringlite_cli.chat.thinking import Thinking, response_ids, shape
+from ringlite_cli.chat.thinking import Thinking, is_answer_alone, response_ids, shape
 from ringlite_cli.errors import UserError
 from ringlite_cli.problems import Problem, chat_messages
 from ringlite_cli.thoughts import TAGS, Tags
@@ -77,7 +77,8 @@ class SampleMaker:
         self, messages: Sequence[Mapping[str, str]], trace: str, name: str = "", domain: str = ""
     ) -> TrainingSample:
         text, ids = prompt(self.tokenizer, messages)
-        shaped = shape(self.tokenizer, text, trace, self.thinking, self.tags)
+        alone = is_answer_alone(domain, trace)
+        shaped = shape(self.tokenizer, text, trace, self.thinking, self.tags, answer_alone=alone)
         spelled = spelled_specials(self.tokenizer, "\n".join([*(m["content"] for m in messages), _untagged(shaped)]))
         return TrainingSample(
             id=name,
@@ -113,7 +114,7 @@ def misread(tokenizer: Any, sample: TrainingSample) -> str:
 
 
 def is_unwritable(tokenizer: Any, sample: TrainingSample) -> bool:
-    """Whether the tokenizer itself loses letters of a sample's texts: it has no tokens for them."""
+    """Return whether the tokenizer itself loses letters of a sample's texts: it has no tokens for them."""
     texts = (sample.prompt, sample.response)
     return any(not _same_text(decode(tokenizer, encode_text(tokenizer, text)), text) for text in texts)
 

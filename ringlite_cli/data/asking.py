@@ -10,12 +10,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ringlite_cli.data.answers import Answers
-from ringlite_cli.data.rows import Row
-from ringlite_cli.problems import VERDICT_REVISION, Problem, Verify, chat_messages
+from ringlite_cli.data.rows import CuratedRow
+from ringlite_cli.data.unverified import UnverifiedResponses
+from ringlite_cli.problems import VERDICT_REVISION, Problem, Verdict, Verify, chat_messages
 from ringlite_cli.recipe.schema import Responder
 from ringlite_cli.runs.files import MetricsWriter, read_jsonl
-from ringlite_cli.samples import Keeping, OnDone, OnProgress, Request, Sample, Sampler
+from ringlite_cli.samples import TOO_LONG, Keeping, OnDone, OnProgress, Request, SampledResponse, Sampler, without_room
 from ringlite_cli.thoughts import opened_thought, tags_of, with_thought
 
 OpenSampler = Callable[[Responder], Sampler]
@@ -33,6 +33,11 @@ class Response:
     truncated: bool
 
 
+def is_too_long(responses: Sequence[Response]) -> bool:
+    """Return whether a problem's prompt left no room for a response, so that it could not be asked."""
+    return bool(responses) and all(response.verdict == TOO_LONG for response in responses)
+
+
 @dataclass
 class Asking:
     """How models are asked in a run: the sampler that a responder stands for, the verifiers, and where it is logged.
@@ -46,17 +51,17 @@ class Asking:
     suffix: Mapping[str, str] = field(default_factory=dict)
     report: Callable[[str], None] = print
     progress: Callable[[str, Any], None] | None = None
-    answers: Answers = field(init=False)
+    unverified: UnverifiedResponses = field(init=False)
 
     def __post_init__(self) -> None:
-        self.answers = Answers(self.folder / "answers.jsonl")
+        self.unverified = UnverifiedResponses(self.folder / "answers.jsonl")
 
     @property
     def path(self) -> Path:
         return self.folder / "asked.jsonl"
 
-    def ask(self, rows: Sequence[Row], responder: Responder, k: int, purpose: str) -> list[list[Response]]:
-        """k responses to each row's problem, in order; those that the logs have are not asked for again.
+    def ask(self, rows: Sequence[CuratedRow], responder: Responder, k: int, purpose: str) -> list[list[Response]]:
+        """Return k responses to each row's problem, in order; ask only for those that the logs lack.
 
         Raises what the sampler raises; all that was answered by then is in the logs.
         """
@@ -67,12 +72,16 @@ class Asking:
         if todo:
             self._run(rows, todo, keys, responder, k)
             known = self._known(responder)
+        if long := sum(is_too_long(known[key]) for key in keys):
+            self.report(f"{purpose}: {long:,} of {len(rows):,} prompts leave {responder.name} no room for a response")
         return [known[key][:k] for key in keys]
 
-    def _run(self, rows: Sequence[Row], todo: Sequence[int], keys: Sequence[str], responder: Responder, k: int) -> None:
+    def _run(
+        self, rows: Sequence[CuratedRow], todo: Sequence[int], keys: Sequence[str], responder: Responder, k: int
+    ) -> None:
         row_of = {keys[i]: rows[i] for i in todo}
         requests = [Request(key, chat_messages(row.problem, self.suffix), k) for key, row in row_of.items()]
-        waiting: list[list[Sample]] = []
+        waiting: list[list[SampledResponse]] = []
         on_progress: OnProgress | None = None
         if tell := self.progress:
             on_progress = lambda state: tell(responder.name, state)  # noqa: E731
@@ -80,11 +89,11 @@ class Asking:
 
             def write() -> None:
                 self._verify_and_write([(row_of[g[0].problem_id], g) for g in waiting], responder, log)
-                self.answers.drop(sample for group in waiting for sample in group)
+                self.unverified.drop(sample for group in waiting for sample in group)
                 waiting.clear()
 
-            def on_done(request: Request, samples: list[Sample]) -> None:
-                self.answers.keep(samples)
+            def on_done(request: Request, samples: list[SampledResponse]) -> None:
+                self.unverified.keep(sample for sample in samples if not sample.refused)
                 waiting.append(samples)
                 if len(waiting) >= _GROUPS:
                     write()
@@ -92,7 +101,7 @@ class Asking:
             try:
                 left = []
                 for request in requests:
-                    if whole := self.answers.all_of(request):
+                    if whole := self.unverified.all_of(request):
                         on_done(request, whole)
                     else:
                         left.append(request)
@@ -106,20 +115,32 @@ class Asking:
     ) -> None:
         sampler = self.open_sampler(responder)
         if isinstance(sampler, Keeping):
-            sampler.answers = self.answers
+            sampler.unverified = self.unverified
         try:
-            sampler.sample(requests, on_done, on_progress)
+            long = without_room(requests, sampler, answered=bool(self._known(responder)))
+            for request in (request for request in requests if request.problem_id in long):
+                name, tokens = request.problem_id, long[request.problem_id]
+                on_done(
+                    request,
+                    [
+                        SampledResponse(name, n, "", (), tokens, False, refused=TOO_LONG)
+                        for n in range(request.num_generations)
+                    ],
+                )
+            sampler.sample([each for each in requests if each.problem_id not in long], on_done, on_progress)
         finally:
             sampler.close()
 
     def _verify_and_write(
-        self, groups: Sequence[tuple[Row, list[Sample]]], responder: Responder, log: MetricsWriter
+        self, groups: Sequence[tuple[CuratedRow, list[SampledResponse]]], responder: Responder, log: MetricsWriter
     ) -> None:
         pairs = [(row.problem, sample) for row, samples in groups for sample in samples]
         tags = tags_of(self.verify)
         opened = [opened_thought(sample.prompt_end, tags) for _, sample in pairs]
         texts = [with_thought(sample.text, tag) for (_, sample), tag in zip(pairs, opened, strict=True)]
-        verdicts = self.verify([(problem, text) for (problem, _), text in zip(pairs, texts, strict=True)])
+        asked = [(problem, text) for (problem, sample), text in zip(pairs, texts, strict=True) if not sample.refused]
+        found = iter(self.verify(asked) if asked else [])
+        verdicts = [Verdict(s.refused, 0.0) if s.refused else next(found) for _, s in pairs]
         log.extend(
             {
                 "key": sample.problem_id,
@@ -147,10 +168,10 @@ class Asking:
 
 
 def _key(responder: Responder, problem: Problem, suffix: Mapping[str, str], purpose: str) -> str:
-    """What a response depends on; a change of any of it asks anew."""
-    fixed = {"path", "endpoint", "model", "dtype", "max_new_tokens", "temperature", "top_p"}
+    """Return what a response depends on; a change of any of it asks anew."""
+    fixed = responder.model_dump(include={"path", "endpoint", "model", "dtype", "temperature", "top_p"})
     parts = [
-        responder.model_dump(include=fixed),
+        fixed | {"max_new_tokens": responder.max_completion_length},  # by the name that logs of earlier versions have
         chat_messages(problem, suffix),
         problem.answer,
         problem.tests,
@@ -163,9 +184,9 @@ def _key(responder: Responder, problem: Problem, suffix: Mapping[str, str], purp
 
 
 def estimate(all_rows: int, todo: Sequence[Problem], responder: Responder, k: int, purpose: str) -> str:
-    """What asking will take, as a line for the user, before it starts."""
+    """Return what asking will take, as a line for the user, before it starts."""
     prompt = sum(len(p.prompt) for p in todo) / CHARACTERS_PER_TOKEN * k
-    most = len(todo) * k * responder.max_new_tokens
+    most = len(todo) * k * responder.max_completion_length
     line = f"{purpose}: {len(todo):,} of {all_rows:,} problems x {k} responses of {responder.name}"
     line += f": {prompt:,.0f} prompt tokens, at most {most:,} response tokens"
     price = (prompt * responder.price_in + most * responder.price_out) / 1e6

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from ringlite_cli.data.features import BANDS, Features
 from ringlite_cli.data.output import write_jsonl
-from ringlite_cli.data.rows import Row, Spool
+from ringlite_cli.data.rows import CuratedRow, Spool
 from ringlite_cli.data.sources import Counted
 from ringlite_cli.data.text import NO_GRAMS
 from ringlite_cli.errors import UserError
@@ -57,7 +57,7 @@ class Places:
     verified: Names
 
     @classmethod
-    def of(cls, rows: Sequence[Row], positions: Iterable[int]) -> Self:
+    def of(cls, rows: Sequence[CuratedRow], positions: Iterable[int]) -> Self:
         return cls(
             np.array(list(positions), np.int32),
             np.array([row.offset for row in rows], np.int64),
@@ -68,14 +68,14 @@ class Places:
     def __len__(self) -> int:
         return len(self.position)
 
-    def row(self, place: int, spool: Spool, split: str) -> Row:
+    def row(self, place: int, spool: Spool, split: str) -> CuratedRow:
         """One of the rows, numbered by its position."""
-        row = Row.spooled(spool, int(self.offset[place]), split)
+        row = CuratedRow.spooled(spool, int(self.offset[place]), split)
         row.number, row.strict = int(self.position[place]), bool(self.strict[place])
         row.verified = self.verified[place] or ""
         return row
 
-    def rows(self, spool: Spool, split: str) -> list[Row]:
+    def rows(self, spool: Spool, split: str) -> list[CuratedRow]:
         """All of them."""
         return [self.row(place, spool, split) for place in range(len(self))]
 
@@ -86,7 +86,7 @@ class Places:
         return Places(self.position[left], self.offset[left], self.strict[left], names)
 
 
-class Stored(Sequence[Row]):
+class Stored(Sequence[CuratedRow]):
     """The rows of several parts in order, each made when it is asked for, so that memory holds some bytes a row."""
 
     def __init__(self, spools: Sequence[Spool], parts: Sequence[Places], split: str) -> None:
@@ -97,10 +97,10 @@ class Stored(Sequence[Row]):
         return int(self.starts[-1])
 
     @overload
-    def __getitem__(self, place: int) -> Row: ...
+    def __getitem__(self, place: int) -> CuratedRow: ...
     @overload
-    def __getitem__(self, place: slice) -> list[Row]: ...
-    def __getitem__(self, place: int | slice) -> Row | list[Row]:
+    def __getitem__(self, place: slice) -> list[CuratedRow]: ...
+    def __getitem__(self, place: int | slice) -> CuratedRow | list[CuratedRow]:
         if isinstance(place, slice):
             return [self[each] for each in range(*place.indices(len(self)))]
         if not 0 <= place < len(self):
@@ -184,7 +184,7 @@ class Folder:
         self.write_arrays("grams", part, {"hashes": features.grams.hashes, "sizes": np.diff(features.grams.offsets)})
 
     def read_features(self, part: int) -> Features:
-        """What was measured, without grams."""
+        """Return what was measured, without grams."""
         kinds = ("reasons", "trace_reasons")
         coded = [f"{kind}_{half}" for kind in kinds for half in ("known", "codes")]
         found = self.read_arrays("features", part, *Features.ARRAYS, *coded)
@@ -195,15 +195,17 @@ class Folder:
         return Features(**arrays, reasons=reasons[0], trace_reasons=reasons[1], grams=NO_GRAMS)
 
     def read_arrays_of_features(self, part: int) -> dict[str, NDArray[Any]]:
-        """What was measured without the reasons of the text rules and without grams, by names."""
+        """Return what was measured without the reasons of the text rules and without grams, by names."""
         return self.read_arrays("features", part, *Features.ARRAYS)
 
     def _done(self, kind: str, part: int, suffix: str) -> Path:
         path = self.file(kind, part, suffix)
         if not path.is_file():
-            raise UserError(f"the pass that writes {kind} is not done", where=str(path), hint="run the passes in order")
+            raise UserError(f"the pass that writes {kind} has not run", where=str(path), hint="run the passes in order")
         return path
 
 
 def _other_shape(path: Path, error: object) -> UserError:
-    return UserError(f"not what a pass wrote ({error})", where=str(path), hint="run the pass again, in a fresh folder")
+    return UserError(
+        f"this file was not written by a pass ({error})", where=str(path), hint="run the pass again, in a fresh folder"
+    )

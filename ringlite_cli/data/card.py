@@ -18,6 +18,9 @@ _LABELS = 24  # rows of a label's table
 
 _OTHER_REASONS = {
     "unreadable_row": "the row could not be read, or is not of the source's schema",
+    "unknown_instructions": "the verifier knows no such instruction, or its arguments do not fit",
+    "empty_reference": "no reference text has a word in it, so no response could be like it",
+    "trace_not_followed": "the worked response does not follow its own instructions",
     "unparseable_answer": "the verifier does not accept the gold answer as an answer to itself",
     "answer_disagrees": "the worked trace or solution arrives at another answer than the gold",
     "solution_dependency": "the accepted solution imports what the sandbox has not",
@@ -33,10 +36,16 @@ _OTHER_REASONS = {
     "duplicate_semantic": "the same label, and a prompt that the embedding model takes for the same",
     "no_agreement": "no model ever gives the gold answer, and no worked solution confirms it",
     "never_solved": "no model ever solves it",
+    "prompt_too_long": "its prompt leaves no model room for a response",
     "always_solved": "the first model always solves it",
     "contamination_semantic": "in the embedding model's eyes a held-out problem; the label or all numbers agree too",
     "contamination": "stands in a held-out split: 8-gram similarity with boilerplate weighed down",
 }
+
+
+def reason_in_words(reason: str) -> str:
+    """Return what a reason of curation means; "" for one that speaks for itself."""
+    return _OTHER_REASONS.get(reason) or next((rule.about for rule in RULES if rule.name == reason), "")
 
 
 def render(funnel: Mapping[str, Any], drops: Sequence[Drop], *, seed: int) -> str:
@@ -60,6 +69,7 @@ def render(funnel: Mapping[str, Any], drops: Sequence[Drop], *, seed: int) -> st
         ]
     if shared := funnel.get("boilerplate"):
         parts += ["## What the prompts of a source share\n", "Left out where rows are compared.\n", _shared(shared)]
+    parts += _games(funnel.get("reasoning_gym"))
     parts += _tables(funnel)
     parts += ["## Examples\n", _examples(drops), "## Rules\n", _rules()]
     return "\n".join(parts)
@@ -72,6 +82,24 @@ def _shared(shared: Mapping[str, Any]) -> str:
         for t in told["texts"]
     ]
     return _table(("source", "at its", "of its rows", "text", "prompts that lost it (the suffix says it)"), rows)
+
+
+def _games(told: Mapping[str, Any] | None) -> list[str]:
+    """Which version made the logic games, and what became of those that it made."""
+    if not told:
+        return []
+    heads = ("rows", "drawn", "repeated", "held_out", "failed", "wrong_gold", "without_trace")
+    rows = [
+        (source, game, *(f"{counts[head]:,}" for head in heads))
+        for source, games in told["sources"].items()
+        for game, counts in games.items()
+    ]
+    said = (
+        f"Made by reasoning-gym {told['version']}; another version may make others. Drawn problems that stood there "
+        "already (repeated), stand in a task of eval (held_out), could not be made (failed) or come with an answer "
+        "that does not follow (wrong_gold) are no rows. Rows without_trace have no worked solution.\n"
+    )
+    return ["## Logic games\n", said, _table(("source", "game", *(h.replace("_", " ") for h in heads)), rows)]
 
 
 def _tables(funnel: Mapping[str, Any]) -> list[str]:

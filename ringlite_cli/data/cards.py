@@ -1,10 +1,9 @@
-"""The data cards of `data_cards/`: which sources have one, and what each allows.
+"""The data cards that are shipped: which sources have one, and what each allows.
 
 A card is Markdown that opens with YAML between two `---` lines: `ids` (hub ids), `adapters`, `licence`, `training`
 (yes, no, ask) and `held_out` (hub splits that are benchmarks).
 """
 
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -13,7 +12,9 @@ from typing import Any
 
 from ringlite_cli.data.sources import local_path
 from ringlite_cli.errors import UserError
+from ringlite_cli.recipe.curation import GYM
 from ringlite_cli.recipe.schema import Source
+from ringlite_cli.shipped import DATA_CARDS, by_name
 
 TRAINING = ("yes", "no", "ask")
 
@@ -30,15 +31,9 @@ class DataCard:
     held_out: tuple[str, ...] = ()
 
 
-def folders() -> list[Path]:
-    """Where the cards lie: beside the source tree, or under the environment's share/ once installed."""
-    here = Path(__file__).resolve().parents[2] / "data_cards"
-    return [folder for folder in (here, Path(sys.prefix) / "share" / "ringlite" / "data_cards") if folder.is_dir()]
-
-
 @lru_cache
 def shipped() -> tuple[DataCard, ...]:
-    return tuple(read(path) for folder in folders()[:1] for path in sorted(folder.glob("*.md")) if _has_head(path))
+    return tuple(read(path) for path in by_name(DATA_CARDS, "*.md").values() if _has_head(path))
 
 
 def read(path: Path) -> DataCard:
@@ -57,7 +52,8 @@ def read(path: Path) -> DataCard:
             *(tuple(map(str, fields.get(key) or ())) for key in ("ids", "adapters", "held_out")),
         )
     except (yaml.YAMLError, KeyError, TypeError, AttributeError) as error:
-        raise UserError(f"its head can't be read ({error})", where=str(path), hint="see data_cards/README.md") from None
+        hint = f"see {DATA_CARDS / 'README.md'}"
+        raise UserError(f"its head can't be read ({error})", where=str(path), hint=hint) from None
     if card.training not in TRAINING:
         raise UserError(f"training is {card.training!r}", where=str(path), hint=f"write {', '.join(TRAINING)}")
     return card
@@ -73,35 +69,39 @@ def card_of(source: Source) -> DataCard | None:
         return read(Path(source.card).expanduser())
     if source.hub:
         return next((c for c in shipped() if source.hub in c.ids), None)
-    key = "generators" if source.generator else source.adapter
+    key = "generators" if source.generator else GYM if source.gym is not None else source.adapter
     return next((c for c in shipped() if key and (key in c.adapters or key == c.name)), None)
 
 
 def card_warnings(sources: Sequence[Source]) -> list[str]:
-    """What a user should know: no card, or one that speaks against training; a hub data set that may change."""
-    found = [_unpinned(source) for source in sources]
-    if folders():
-        found += [_licence(source) for source in sources]
-    return list(dict.fromkeys(w for w in found if w))
+    """Return what a user should know of licences and versions, one warning a source, however often a recipe names it.
+
+    A source has no card, or one that speaks against training; or it is a hub data set that may change.
+    """
+    said: dict[str, dict[str, None]] = {}
+    for source in sources:
+        found = [_unpinned(source), _licence(source)]
+        said.setdefault(source.name, {}).update(dict.fromkeys(text for text in found if text))
+    return [f"source {name}: {'; '.join(texts)}" for name, texts in said.items() if texts]
 
 
 def _unpinned(source: Source) -> str | None:
     """A hub data set that is read from the hub (no stand-in is at hand) at whatever revision is newest."""
     if not source.hub or source.revision or local_path(source):
         return None
-    return f"source {source.hub}: no revision, so its rows may change between runs; give `revision: <full commit>`"
+    return "no revision, so its rows may change between runs (give `revision: <full commit>`)"
 
 
 def _licence(source: Source) -> str | None:
     card = card_of(source)
     if card is None:
-        return f"source {source.name}: no data card, so nothing is known of its licence; give `card: <file>`"
+        return "no data card, so nothing is known of its licence (give `card: <file>`)"
     if source.split == "eval":
         return None
     if card.training == "no":
-        return f"source {source.name}: its data card ({card.name}, {card.licence}) forbids training"
+        return f"its data card ({card.name}, {card.licence}) forbids training"
     if source.hub and source.hub_split in card.held_out:
-        return f"source {source.name}: its split {source.hub_split!r} is a benchmark, says its data card ({card.name})"
+        return f"its split {source.hub_split!r} is a benchmark, says its data card ({card.name})"
     if card.training == "ask":
-        return f"source {source.name}: licence unclear ({card.licence}), says its data card ({card.name}); ask first"
+        return f"licence unclear ({card.licence}), says its data card ({card.name}); ask first"
     return None

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from ringlite_cli.data.needs import is_for_sft_alone, lacks, problem_reason, trace_reason
-from ringlite_cli.data.rows import Drop, Row, Sifted
+from ringlite_cli.data.rows import CuratedRow, Drop, Progress, Sifted, ticking
 from ringlite_cli.data.rules import LANGUAGES
 from ringlite_cli.data.rules.language import language_of
 from ringlite_cli.data.rules.repair import MENDABLE, mended_tests
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 NO_SOLUTION = "no_accepted_solution"
 
 
-def is_benchmark(row: Row) -> bool:
+def is_benchmark(row: CuratedRow) -> bool:
     """A held-out row of a published test set: kept whole, so that scores stay comparable with published ones."""
     return row.split == "eval" and not row.procedural and not row.split_off
 
@@ -40,19 +40,20 @@ def reasons_of(
 
 
 def cleanse(
-    rows: Sequence[Row],
+    rows: Sequence[CuratedRow],
     features: "Features | None" = None,
     languages: Sequence[str] = LANGUAGES,
     *,
     require_solution: bool = True,
+    progress: Progress | None = None,
 ) -> Sifted:
-    """Drops rows that a rule gives a reason for; `features` where the rules were asked already.
+    """Drop rows that a rule gives a reason for; `features` where the rules were asked already.
 
     A fault of the trace alone drops a procedural row, and one that is for SFT alone; another problem written by people
     loses the trace and stays, for reinforcement learning needs none. Tests at fault in some cases lose those cases.
     """
     sifted = Sifted()
-    for row in rows:
+    for row in ticking(rows, "applying the rules", progress, len(rows)):
         if features is None:
             reason, of_trace = reasons_of(row.problem, is_benchmark(row), languages, strict=row.strict)
         else:
@@ -79,8 +80,8 @@ def _states_a_value(problem: Problem) -> bool:
     return (problem.verifier or problem.domain) in READ and last_result(problem.trace or "") is not None
 
 
-def _take_trace_off(row: Row) -> None:
-    """For code the trace is only marked, for the sandbox has to run the solution first."""
+def _take_trace_off(row: CuratedRow) -> None:
+    """Remove the trace; for code only mark it, since the sandbox has to run the solution first."""
     if writes_code(row.problem.domain):
         row.bad_trace = True
     else:

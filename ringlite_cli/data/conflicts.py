@@ -8,9 +8,10 @@ stays and is listed as doubtful. Every listed row names the other one with its a
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
-from ringlite_cli.data.rows import Drop, Row
+from ringlite_cli.data.rows import CuratedRow, Drop
 from ringlite_cli.data.text import label_key
-from ringlite_cli.problems import Problem
+from ringlite_cli.data.verification import game_gold
+from ringlite_cli.problems import Problem, route
 
 REASON = "conflicting_answers"
 EVIDENCE = ("trace", "solution", "models")
@@ -35,7 +36,7 @@ def same_labels(pairs: Sequence[tuple[Problem, Problem]]) -> list[bool]:
 
 def settle(
     groups: Iterable[list[int]],
-    rows: Sequence[Row],
+    rows: Sequence[CuratedRow],
     best_first: Callable[[Sequence[int]], list[int]],
     agree: Agree,
     keep: bool = False,
@@ -58,7 +59,7 @@ def settle(
 
 
 def _settle_conflict(
-    best: int, others: list[int], rows: Sequence[Row], problems: dict[int, Problem], keep: bool, settled: Settled
+    best: int, others: list[int], rows: Sequence[CuratedRow], problems: dict[int, Problem], keep: bool, settled: Settled
 ) -> None:
     for i in others:
         settled.gone[i] = Drop(rows[i], REASON, _detail(problems, i, best), rows[best], 1.0)
@@ -75,6 +76,8 @@ def _compared(one: Problem, two: Problem) -> bool:
     """Whether both have an answer that a verifier compares; rubrics, arguments and tests may differ without harm."""
     if one.tests or two.tests or not one.answer or not two.answer:
         return False
+    if route(one) == route(two) == "logic-gym":
+        return game_gold(one) is not None and game_gold(two) is not None
     return all((problem.verifier or problem.domain) in _COMPARED for problem in (one, two))
 
 

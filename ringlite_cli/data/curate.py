@@ -7,7 +7,7 @@ order of the recipe throughout; their texts stand in a spool file beside the out
 
 import shutil
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -15,23 +15,22 @@ from typing import Any
 
 import numpy as np
 
-from ringlite_cli.data import card, funnel
 from ringlite_cli.data.asking import Asking
 from ringlite_cli.data.boilerplate import Boilerplate, find_boilerplate
 from ringlite_cli.data.by_route import check_by_route
 from ringlite_cli.data.cards import card_warnings
 from ringlite_cli.data.cleansing import cleanse, is_benchmark
-from ringlite_cli.data.control_tokens import control_warning
 from ringlite_cli.data.decontaminate import decontaminate
 from ringlite_cli.data.difficulty import by_pass_rate
 from ringlite_cli.data.distill import distill
 from ringlite_cli.data.duplicates import drop_duplicates
 from ringlite_cli.data.features import Features, join, measure
+from ringlite_cli.data.games.drawing import told
 from ringlite_cli.data.labelling import label_rows
-from ringlite_cli.data.losses import Losses, silent_sources
-from ringlite_cli.data.needs import UNCOMPARED, UNGRADED, is_for_sft_alone
-from ringlite_cli.data.output import read_origins, write_drops, write_provenance
-from ringlite_cli.data.rows import Drop, Progress, Row, Sifted, Spool
+from ringlite_cli.data.losses import silent_sources
+from ringlite_cli.data.needs import is_for_sft_alone
+from ringlite_cli.data.results import CurateResult, finish
+from ringlite_cli.data.rows import CuratedRow, Drop, Progress, Sifted, Spool
 from ringlite_cli.data.rules import LANGUAGES, unworded
 from ringlite_cli.data.semantic import (
     drop_semantic_duplicates,
@@ -39,28 +38,15 @@ from ringlite_cli.data.semantic import (
     model_folder,
     semantic_contamination,
 )
-from ringlite_cli.data.sets import draw_sets
 from ringlite_cli.data.sources import MAX_UNREADABLE, GeneratorLike, load_sources
 from ringlite_cli.data.suites import order_tests
 from ringlite_cli.data.verification import Doubts, doubted, run_aside, same_answers, verify_rows
-from ringlite_cli.problems import Verify, write_problems
+from ringlite_cli.problems import Verify
 from ringlite_cli.recipe.schema import Difficulty, Distill, ProblemSet, Responder, Source
-from ringlite_cli.runs.files import write_json, write_text
 
 PRECEDENCE = ("eval", "select", "train")
 """A problem that stands in two splits stays in the first of these."""
 _SPOOL = ".spool"
-
-
-@dataclass(frozen=True)
-class CurateResult:
-    """What curation left: `sets` maps each name to its parquet file, `files` are all files written."""
-
-    out_dir: Path
-    sets: dict[str, Path]
-    funnel: dict[str, Any]
-    warnings: list[str]
-    files: list[Path]
 
 
 @dataclass(frozen=True)
@@ -77,9 +63,13 @@ class Steps:
     semantic_contamination: float | None = None
     require_solution: bool = True
     order_tests: bool = False
-    mutants: int = 6
     label_embeddings: bool = False
     progress: Progress | None = None
+
+    def tell(self, what: str, total: int) -> None:
+        """Say what begins, and over how many rows."""
+        if self.progress:
+            self.progress(what, 0, total)
 
 
 @dataclass(frozen=True)
@@ -106,7 +96,7 @@ def curate(
     warnings: Sequence[str] = (),
     progress: Progress | None = None,
 ) -> CurateResult:
-    """Runs the whole of curation and writes its files into `out_dir`, each of them atomically.
+    """Run the whole of curation and write its files into `out_dir`, each of them atomically.
 
     Raises UserError for a source that is missing, empty or mostly unreadable, and for a set that comes out empty; the
     trail (dropped.jsonl, funnel.json, CARD.md) is on disk by then, to see why.
@@ -125,21 +115,23 @@ def curate(
         rows = [row for source in loaded for row in source.rows]
         sifted = sift(rows, verify, steps, folder=out_dir / _SPOOL)
         notes = sifted.notes | _ask(sifted, models) | _label(sifted.kept, steps, models)
+        notes |= told({source.name: source.drawing for source in loaded if source.drawing})
         sifted.drops[:0] = [drop for source in loaded for drop in source.unreadable]
         warnings += silent_sources({source.name: source.rows for source in loaded}, sifted)
-        return _finish(sifted, sets, out_dir, seed, warnings, notes)
+        return finish(sifted, sets, out_dir, seed, warnings, notes, progress)
     finally:
         spool.close()
         shutil.rmtree(out_dir / _SPOOL, ignore_errors=True)
 
 
-def sift(rows: Sequence[Row], verify: Verify, steps: Steps, folder: Path | None = None) -> Sifted:
+def sift(rows: Sequence[CuratedRow], verify: Verify, steps: Steps, folder: Path | None = None) -> Sifted:
     """All steps between loading and drawing, a split at a time.
 
     Leaks are looked for first, so that each is listed as one, whatever else is wrong with the row.
     """
     for number, row in enumerate(rows):
         row.number = number
+    steps.tell("looking for shared text", len(rows))
     boilerplate = find_boilerplate(rows)
     held = _Held()
     all_of = Sifted(notes=shared_texts(rows, boilerplate, steps.prompt_suffix))
@@ -155,7 +147,8 @@ def sift(rows: Sequence[Row], verify: Verify, steps: Steps, folder: Path | None 
             progress=steps.progress,
             boilerplate=boilerplate,
         )
-        apart = decontaminate(here, held.rows, features, held.features)
+        steps.tell(f"comparing {split} with held-out problems", len(here))
+        apart = decontaminate(here, held.rows, features, held.features, steps.progress)
         apart = _then(apart, _leaks(apart.kept, features, held, steps))
         checked = check_rows(apart.kept, features, verify, steps)
         benchmarks = [r for r in checked.kept if is_benchmark(r)]
@@ -173,25 +166,25 @@ def sift(rows: Sequence[Row], verify: Verify, steps: Steps, folder: Path | None 
     return all_of
 
 
-def check_rows(rows: Sequence[Row], features: Features, verify: Verify, steps: Steps) -> Sifted:
+def check_rows(rows: Sequence[CuratedRow], features: Features, verify: Verify, steps: Steps) -> Sifted:
     """Put the text rules and then the verifiers to rows, each row by itself; rows keep their order."""
-    clean = cleanse(rows, features, steps.languages, require_solution=steps.require_solution)
+    clean = cleanse(rows, features, steps.languages, require_solution=steps.require_solution, progress=steps.progress)
     routed, rest = check_by_route(clean.kept, verify, steps.progress)
     verified = verify_rows(rest, verify, steps.progress, doubts=steps.doubts, keep_doubtful=steps.keep_doubtful)
     kept = sorted(verified.kept + routed.kept, key=lambda r: r.number)
     if steps.order_tests:
-        order_tests(kept, verify, steps.mutants, steps.progress)
+        order_tests(kept, verify, steps.progress)
     return Sifted(
         kept,
         clean.drops + verified.drops + routed.drops,
-        clean.traces_stripped + verified.traces_stripped,
+        clean.traces_stripped + routed.traces_stripped + verified.traces_stripped,
         clean.mended,
         verified.doubtful,
         verified.ran + run_aside(clean.drops, verify),
     )
 
 
-def single_rows(rows: Sequence[Row], features: Features, verify: Verify, steps: Steps) -> Sifted:
+def single_rows(rows: Sequence[CuratedRow], features: Features, verify: Verify, steps: Steps) -> Sifted:
     """Drop copies and conflicting answers; rows that stay although they conflict get the label `doubtful`."""
     single = drop_duplicates(rows, features, **copies_wanted(verify, steps))
     mark_doubtful(single.doubtful)
@@ -199,19 +192,24 @@ def single_rows(rows: Sequence[Row], features: Features, verify: Verify, steps: 
 
 
 def copies_wanted(verify: Verify, steps: Steps) -> dict[str, Any]:
-    """How copies and conflicting answers are looked for: the options of `drop_duplicates`."""
+    """Return how copies and conflicting answers are looked for: the options of `drop_duplicates`."""
     agree = partial(same_answers, verify)
-    return {"words": steps.equal_words, "agree": agree, "keep_conflicts": steps.keep_doubtful}
+    return {
+        "words": steps.equal_words,
+        "agree": agree,
+        "keep_conflicts": steps.keep_doubtful,
+        "progress": steps.progress,
+    }
 
 
 def mark_doubtful(doubts: Sequence[Drop]) -> None:
     """Give rows that stay although they conflict the label `doubtful`."""
     for doubt in doubts:
-        assert isinstance(doubt.subject, Row)
+        assert isinstance(doubt.subject, CuratedRow)
         doubt.subject.problem = doubted(doubt.subject.problem, doubt.reason)
 
 
-def shared_texts(rows: Sequence[Row], boilerplate: Boilerplate, suffix: Mapping[str, str]) -> dict[str, Any]:
+def shared_texts(rows: Sequence[CuratedRow], boilerplate: Boilerplate, suffix: Mapping[str, str]) -> dict[str, Any]:
     """Take off prompts what the recipe's suffix says again; for the funnel, what each source's prompts share."""
     cut: Counter[str] = Counter()
     echoing = {source for source in boilerplate.shared if boilerplate.echoes(source, suffix.values())}
@@ -245,17 +243,17 @@ def _ask(sifted: Sifted, models: Models | None) -> dict[str, Any]:
     return notes
 
 
-def _label(rows: list[Row], steps: Steps, models: Models | None) -> dict[str, Any]:
+def _label(rows: list[CuratedRow], steps: Steps, models: Models | None) -> dict[str, Any]:
     model, asking = (models.labels, models.asking) if models else (None, None)
     return label_rows(rows, embeddings=steps.label_embeddings, model=model, asking=asking, progress=steps.progress)
 
 
 def _then(first: Sifted, second: Sifted) -> Sifted:
-    """What two steps leave, the second put to what the first had kept."""
+    """Return the result of two steps, of which the second worked on the rows that the first kept."""
     return Sifted(second.kept, first.drops + second.drops)
 
 
-def _leaks(rows: list[Row], features: Features, held: "_Held", steps: Steps) -> Sifted:
+def _leaks(rows: list[CuratedRow], features: Features, held: "_Held", steps: Steps) -> Sifted:
     """Held-out problems in other words, where the recipe asks for that."""
     human = [r for r in rows if not r.procedural]
     if steps.semantic_contamination is None or not human or not held.rows:
@@ -269,7 +267,7 @@ def _leaks(rows: list[Row], features: Features, held: "_Held", steps: Steps) -> 
     return Sifted([r for r in rows if r.number not in gone], found.drops)
 
 
-def _copies(rows: list[Row], features: Features, steps: Steps) -> Sifted:
+def _copies(rows: list[CuratedRow], features: Features, steps: Steps) -> Sifted:
     """Copies in other words, where the recipe asks for that."""
     human = [r for r in rows if not r.procedural]
     if steps.semantic_duplicates is None or len(human) < 2:
@@ -284,78 +282,10 @@ def _copies(rows: list[Row], features: Features, steps: Steps) -> Sifted:
 class _Held:
     """The rows that came through so far, with their features while a later split needs them."""
 
-    rows: list[Row] = field(default_factory=list)
+    rows: list[CuratedRow] = field(default_factory=list)
     features: Features = field(default_factory=lambda: measure([]))
 
-    def add(self, rows: list[Row], features: Features | None) -> None:
+    def add(self, rows: list[CuratedRow], features: Features | None) -> None:
         self.rows += rows
         if features is not None:
             self.features = join([self.features, features.take(np.array([r.place for r in rows], np.int64))])
-
-
-def _finish(
-    sifted: Sifted,
-    sets: Mapping[str, ProblemSet],
-    out_dir: Path,
-    seed: int,
-    warnings: list[str],
-    notes: dict[str, Any],
-) -> CurateResult:
-    """Draws the sets and writes everything."""
-    trail = _Trail(out_dir, sifted, seed, notes)
-    try:
-        drawn, more = draw_sets(
-            sifted.kept, sets, seed, trail.counted.add, Losses(sifted.drops, sifted.traces_stripped)
-        )
-    except Exception:
-        trail.write({}, warnings)
-        raise
-    warnings = warnings + more + control_warning(trail.counted.control_tokens)
-    counts = trail.write(drawn, warnings)
-    files = {name: out_dir / f"{name}.parquet" for name in drawn}
-    for name, rows in drawn.items():
-        write_problems(files[name], (row.problem for row in rows))
-    write_provenance(out_dir / "provenance.parquet", _provenance(drawn, files))
-    return CurateResult(out_dir, files, counts, warnings, [*files.values(), *trail.files])
-
-
-def _provenance(drawn: Mapping[str, Sequence[Row]], files: Mapping[str, Path]) -> Iterator[tuple[Any, ...]]:
-    """Where every row of every set came from, and what it passed; see `output.PROVENANCE`.
-
-    What stands in the sets is read from their files, where it stands by columns.
-    """
-    for name, rows in drawn.items():
-        for row, (ident, source, index, domain, traced) in zip(rows, read_origins(files[name]), strict=True):
-            verified = row.verified not in ("", UNGRADED)
-            passed = card.passed(domain, traced, is_benchmark(row), verified, row.verified not in UNCOMPARED)
-            yield name, ident, source, row.split, row.verified or "nothing", passed, index
-
-
-@dataclass
-class _Trail:
-    """dropped.jsonl, doubtful.jsonl, funnel.json, CARD.md, and with the sets provenance.parquet."""
-
-    out_dir: Path
-    sifted: Sifted
-    seed: int
-    notes: dict[str, Any]
-    counted: funnel.Kept = field(default_factory=funnel.Kept)
-
-    @property
-    def files(self) -> list[Path]:
-        names = ("dropped.jsonl", "doubtful.jsonl", "funnel.json", "CARD.md", "provenance.parquet")
-        return [self.out_dir / name for name in names]
-
-    def write(self, drawn: Mapping[str, Sequence[Row]], warnings: Sequence[str]) -> dict[str, Any]:
-        """Writes all but the last; returns the funnel."""
-        drops = self.sifted.drops
-        counts = funnel.count(self.counted, drops, self.sifted.traces_stripped, drawn, warnings)
-        counts["solutions"] = funnel.solutions(self.sifted.ran)
-        counts["doubtful"] = funnel.doubtful(self.sifted.doubtful)
-        counts["tests_mended"] = dict(Counter(reason for _, reason in self.sifted.mended))
-        counts |= self.notes
-        write_drops(self.out_dir / "dropped.jsonl", drops)
-        write_drops(self.out_dir / "doubtful.jsonl", self.sifted.doubtful)
-        write_json(self.out_dir / "funnel.json", counts)
-        write_text(self.out_dir / "CARD.md", card.render(counts, drops, seed=self.seed))
-        return counts

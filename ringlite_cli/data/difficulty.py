@@ -1,39 +1,41 @@
 """Pass rates by model (PAPER §2, phases 2 and 3): what every model's k verified responses say of a problem.
 
 Out go problems whose answer nothing agrees with, problems that the first model (the policy, or its distilled start)
-always solves, and problems that none of the models ever solves.
+always solves, problems that none of the models ever solves, and those whose prompts are too long for all of them.
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
-from ringlite_cli.data.asking import Asking
+from ringlite_cli.data.asking import Asking, is_too_long
 from ringlite_cli.data.cleansing import is_benchmark
 from ringlite_cli.data.funnel import bucket
-from ringlite_cli.data.rows import Drop, Row, Sifted
+from ringlite_cli.data.rows import CuratedRow, Drop, Sifted
+from ringlite_cli.problems import is_right
 from ringlite_cli.recipe.schema import Difficulty
 
 
-def by_pass_rate(rows: Sequence[Row], section: Difficulty, asking: Asking) -> Sifted:
-    """Labels the train rows of the domains asked for with pass rates, and drops what can't teach.
+def by_pass_rate(rows: Sequence[CuratedRow], section: Difficulty, asking: Asking) -> Sifted:
+    """Label the train rows of the domains asked for with pass rates, and drop what can't teach.
 
     The result's notes hold a histogram of pass rates per model, over all problems that were asked.
     """
     asked = [r for r in rows if _is_asked(r, section.domains)]
     rates: list[dict[str, float]] = [{} for _ in asked]
     for responder in section.models:
-        answers = asking.ask(asked, responder, section.samples, "difficulty")
-        for rate, responses in zip(rates, answers, strict=True):
-            rate[responder.name] = sum(r.reward for r in responses) / max(len(responses), 1)
+        groups = asking.ask(asked, responder, section.num_generations, "difficulty")
+        for rate, responses in zip(rates, groups, strict=True):
+            if not is_too_long(responses):
+                rate[responder.name] = sum(is_right(r.verdict, r.reward) for r in responses) / max(len(responses), 1)
     sifted = Sifted(notes={"pass_rates": _histograms(rates)} if asked else {})
     rate_of = {id(row): rate for row, rate in zip(asked, rates, strict=True)}
     for row in rows:
-        of_models = rate_of.get(id(row), {})
-        if of_models and (reason := _reason(row, list(of_models.values()), section)):
+        of_models = rate_of.get(id(row))
+        if of_models is not None and (reason := _reason(row, of_models, section)):
             sifted.drops.append(Drop(row, reason, f"pass rates {of_models}"))
             continue
         if of_models:
-            _label(row, of_models, section.samples)
+            _label(row, of_models, section.num_generations)
         sifted.kept.append(row)
     return sifted
 
@@ -54,19 +56,21 @@ def _tenths(counts: Counter[float]) -> dict[str, int]:
     return dict(found)
 
 
-def _is_asked(row: Row, domains: Sequence[str] | None) -> bool:
+def _is_asked(row: CuratedRow, domains: Sequence[str] | None) -> bool:
     return row.split == "train" and not is_benchmark(row) and (domains is None or row.problem.domain in domains)
 
 
-def _reason(row: Row, rates: Sequence[float], section: Difficulty) -> str | None:
-    if not any(rates):
+def _reason(row: CuratedRow, rates: Mapping[str, float], section: Difficulty) -> str | None:
+    if not rates:
+        return "prompt_too_long"
+    if not any(rates.values()):
         if row.verified not in ("trace", "solution"):
             return "no_agreement"
         return "never_solved" if section.drop_never_right else None
-    return "always_solved" if section.drop_all_right and rates[0] == 1 else None
+    return "always_solved" if section.drop_all_right and rates.get(section.models[0].name) == 1 else None
 
 
-def _label(row: Row, rate: dict[str, float], samples: int) -> None:
+def _label(row: CuratedRow, rate: dict[str, float], samples: int) -> None:
     if row.verified not in ("trace", "solution") and any(rate.values()):
         row.verified = "models"
     first = next(iter(rate.values()))

@@ -10,25 +10,26 @@ from typing import Any
 
 from ringlite_cli.data.asking import Asking, Response
 from ringlite_cli.data.cleansing import is_benchmark
-from ringlite_cli.data.rows import Row
-from ringlite_cli.data.rules import TRACES
-from ringlite_cli.problems import Problem
+from ringlite_cli.data.needs import trace_reason
+from ringlite_cli.data.rows import CuratedRow
+from ringlite_cli.problems import Problem, is_right
 from ringlite_cli.recipe.schema import Distill
+from ringlite_cli.samples import TOO_LONG
 
 _SPECIAL = re.compile(r"<\|[^<>|\n]{1,40}\|>|<｜[^<>｜\n]{1,40}｜>|</?s>")
 _BLANK_LINES = re.compile(r"\n[ \t]*\n(?:[ \t]*\n)+")
 
 
-def distill(rows: Sequence[Row], section: Distill, asking: Asking) -> dict[str, Any]:
-    """Gives train rows traces of the teacher's; returns {"asked", "kept", "rounds": [...], "rejected": {reason: n}}."""
+def distill(rows: Sequence[CuratedRow], section: Distill, asking: Asking) -> dict[str, Any]:
+    """Give train rows traces of the teacher's; return {"asked", "kept", "rounds": [...], "rejected": {reason: n}}."""
     wanted = [r for r in rows if _is_wanted(r, section)]
     asked, rejected, rounds = len(wanted), Counter[str](), []
     for number in range(1, section.rounds + 1):
         if not wanted:
             break
-        answers = asking.ask(wanted, section.teacher, section.samples, f"distill round {number}")
+        groups = asking.ask(wanted, section.teacher, section.num_generations, f"distill round {number}")
         left = []
-        for row, responses in zip(wanted, answers, strict=True):
+        for row, responses in zip(wanted, groups, strict=True):
             trace = _best(row.problem, responses, rejected)
             if trace is None:
                 left.append(row)
@@ -42,7 +43,7 @@ def distill(rows: Sequence[Row], section: Distill, asking: Asking) -> dict[str, 
     return {"asked": asked, "kept": asked - len(wanted), "rounds": rounds, "rejected": dict(rejected.most_common())}
 
 
-def _is_wanted(row: Row, section: Distill) -> bool:
+def _is_wanted(row: CuratedRow, section: Distill) -> bool:
     if row.split != "train" or is_benchmark(row):
         return False
     problem = row.problem
@@ -55,12 +56,15 @@ def _best(problem: Problem, responses: Sequence[Response], rejected: Counter[str
     good = []
     for response in responses:
         trace = clean_trace(response.text)
+        if response.verdict == TOO_LONG:
+            rejected["prompt_too_long"] += 1
+            continue
         if response.truncated:
             reason: str | None = "trace_truncated"
-        elif not response.reward:
+        elif not is_right(response.verdict, response.reward):
             reason = f"verdict_{response.verdict}"
         else:
-            reason = TRACES.reason(replace(problem, trace=trace))
+            reason = trace_reason(replace(problem, trace=trace))
         if reason is None:
             good.append(trace)
         else:

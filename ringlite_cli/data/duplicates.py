@@ -10,8 +10,8 @@ Each grade is its own reason:
                    label differ ("k > 0" and "k < 0")
 Equal texts whose answers differ are no copies: nothing says which is right (conflicts.py).
 
-Pairs worth comparing come from equal hashes: of signature and label, or of a band of a MinHash (datasketch's hashes;
-its index would take kilobytes a row, so rows are sorted by band instead). Time grows with rows, not with pairs.
+Pairs worth comparing come from equal hashes: of signature and label, or of a band of a MinHash (an
+index would take kilobytes a row, so rows are sorted by band instead). Time grows with rows, not with pairs.
 """
 
 from collections.abc import Iterator, Sequence
@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from ringlite_cli.data.conflicts import Agree, same_labels, settle
 from ringlite_cli.data.features import BANDS, Features, bare, hashes, measure
-from ringlite_cli.data.rows import Drop, Row, Sifted
+from ringlite_cli.data.rows import CuratedRow, Drop, Progress, Sifted, ticking
 from ringlite_cli.data.sameness import asks_otherwise, jaccard, other_facts, same_problem
 
 VERY_NEAR = 0.85  # Jaccard index of word pairs (as bags), where numbers and operators stand in another order
@@ -32,32 +32,39 @@ _LOOK_BACK = 48  # rows of one band or block that a row is compared with at most
 
 
 def drop_duplicates(
-    rows: Sequence[Row],
+    rows: Sequence[CuratedRow],
     features: Features | None = None,
     *,
     words: bool = False,
     agree: Agree = same_labels,
     keep_conflicts: bool = False,
+    progress: Progress | None = None,
 ) -> Sifted:
-    """Drops every copy but the best-labelled. Rows keep their order; ties go to the earlier row.
+    """Drop every copy but the best-labelled. Rows keep their order; ties go to the earlier row.
 
     words: drop `duplicate_words` too. agree: tells of which pairs of problems the answers are equal.
     keep_conflicts: keep one of several equal texts with different answers, and list it as doubtful.
     """
     own = (features or measure(rows)).take(np.array([r.place for r in rows], np.int64), grams=False)
-    gone, doubtful = find_copies(rows, own, words=words, agree=agree, keep_conflicts=keep_conflicts)
+    gone, doubtful = find_copies(rows, own, words=words, agree=agree, keep_conflicts=keep_conflicts, progress=progress)
     kept = [row for i, row in enumerate(rows) if i not in gone]
     return Sifted(kept, [gone[i] for i in sorted(gone)], doubtful=doubtful)
 
 
 def find_copies(
-    rows: Sequence[Row], own: Features, *, words: bool, agree: Agree, keep_conflicts: bool
+    rows: Sequence[CuratedRow],
+    own: Features,
+    *,
+    words: bool,
+    agree: Agree,
+    keep_conflicts: bool,
+    progress: Progress | None = None,
 ) -> tuple[dict[int, Drop], list[Drop]]:
     """(row -> why it goes, rows that stay although they conflict); own: the features of `rows`, in their order.
 
     Of `rows` only those that are compared or dropped are asked for.
     """
-    pool = _Pool(rows, own)
+    pool = _Pool(rows, own, progress)
     pool.drop_equal("duplicate_exact", mixed(own.text, own.label))
     pool.drop_equal("duplicate_exact", mixed(mixed(own.words, own.label), own.affix))
     pool.drop_near()
@@ -71,8 +78,8 @@ def find_copies(
 class _Pool:
     """Rows with their features, and those found to be copies so far."""
 
-    def __init__(self, rows: Sequence[Row], features: Features) -> None:
-        self.rows, self.features = rows, features
+    def __init__(self, rows: Sequence[CuratedRow], features: Features, progress: Progress | None = None) -> None:
+        self.rows, self.features, self.progress = rows, features, progress
         self.gone: dict[int, Drop] = {}
         self.tokens = lru_cache(100_000 // _LOOK_BACK)(lambda i: features.tokens(self.rows[i].problem))
 
@@ -87,8 +94,8 @@ class _Pool:
         return sorted(group, key=key)
 
     def drop_equal(self, reason: str, keys: NDArray[np.uint64]) -> None:
-        """Drops, in every group of rows with one key that are still in, all but the best; a key of 0 stands alone."""
-        for group in groups(keys):
+        """Drop all but the best of the remaining rows that share a key. The key 0 is shared by nobody."""
+        for group in ticking(groups(keys), "looking for equal texts", self.progress, len(self.rows)):
             here = [i for i in group if i not in self.gone]
             if len(here) > 1:
                 best, *others = self.best_first(here)
@@ -98,7 +105,7 @@ class _Pool:
     def equal_groups(self) -> Iterator[list[int]]:
         """Rows still in whose texts are equal, but for what the prompts of one source share."""
         f = self.features
-        for group in groups(f.words):
+        for group in ticking(groups(f.words), "looking for conflicting answers", self.progress, len(self.rows)):
             here = [i for i in group if i not in self.gone]
             affixes = {a for i in here if (a := int(f.affix[i]))}
             if len(affixes) > 1:
@@ -137,12 +144,14 @@ class _Pool:
     def _candidates(self) -> Iterator[tuple[int, int]]:
         """Pairs worth comparing: rows that agree in signature and label, then rows that share a band."""
         f = self.features
-        for group in groups(mixed(f.sign, f.label)):
+        alike = groups(mixed(f.sign, f.label))
+        for group in ticking(alike, "comparing texts with equal numbers", self.progress, len(self.rows)):
             yield from self._neighbours(group)
         if not f.bands.any():
             return
         for band in range(BANDS):
-            for group in groups(f.bands[:, band]):
+            same = groups(f.bands[:, band])
+            for group in ticking(same, f"comparing like texts, {band + 1} of {BANDS}", self.progress, len(self.rows)):
                 for one, two in self._neighbours(group):
                     if not (f.bands[one, :band] == f.bands[two, :band]).any():  # else it was looked at before
                         yield one, two
@@ -165,7 +174,7 @@ class _Pool:
 
 
 def mixed(one: NDArray[np.uint64], two: NDArray[np.uint64]) -> NDArray[np.uint64]:
-    """One key out of two; 0 (which stands alone) never comes out."""
+    """Return one key made of two; never 0, which means that a row shares its key with no other."""
     return ((one * np.uint64(0x9E3779B97F4A7C15)) ^ two) | np.uint64(1)
 
 

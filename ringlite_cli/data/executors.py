@@ -51,7 +51,7 @@ class _Block(PipelineStep):
 
     @property
     def tasks(self) -> int:
-        """As how many tasks the block runs."""
+        """Return the number of tasks that the block runs as."""
         return 1 if self.sees_all else self.job.parts
 
 

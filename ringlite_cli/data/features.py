@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from ringlite_cli.data.boilerplate import Boilerplate, find_boilerplate
 from ringlite_cli.data.cleansing import is_benchmark, reasons_of
-from ringlite_cli.data.rows import Progress, Row, read_spooled
+from ringlite_cli.data.rows import CuratedRow, Progress, read_spooled
 from ringlite_cli.data.rules import LANGUAGES
 from ringlite_cli.data.sameness import quantities
 from ringlite_cli.data.text import (
@@ -28,6 +28,7 @@ from ringlite_cli.data.text import (
     Kinds,
     Vocabulary,
     collapse,
+    compared_tokens,
     joined,
     label_key,
     signature,
@@ -35,7 +36,7 @@ from ringlite_cli.data.text import (
     tokens,
 )
 from ringlite_cli.domains import writes_code
-from ringlite_cli.problems import Problem
+from ringlite_cli.problems import CONTEXT, Problem
 
 GRAM = 8
 BANDS, BAND_ROWS = 16, 4  # two texts that share 0.7 of their word pairs meet in a band 99 times of 100, 0.85: always
@@ -76,7 +77,8 @@ class Features:
 
     def tokens(self, problem: Problem) -> list[str]:
         """The tokens of a prompt without what its source's prompts share."""
-        return tokens(self.boilerplate.core(problem.prompt, problem.source)[0])
+        text = said_before(problem) + self.boilerplate.core(problem.prompt, problem.source)[0]
+        return compared_tokens(problem, text)
 
     def facts(self, problem: Problem) -> list[str]:
         """The numbers, operators and single letters of a prompt, sorted: what a paraphrase leaves as it is."""
@@ -94,7 +96,7 @@ class Features:
 
 
 def merged(parts: Iterable[Boilerplate]) -> Boilerplate:
-    """What several measurements know of shared text."""
+    """Return what several measurements know of shared text."""
     found = Boilerplate()
     for part in {id(p): p for p in parts}.values():
         found.shared |= part.shared
@@ -114,7 +116,7 @@ def join(parts: Sequence[Features], grams: Grams | None = None) -> Features:
 
 
 def measure(
-    rows: Sequence[Row],
+    rows: Sequence[CuratedRow],
     *,
     languages: Sequence[str] = LANGUAGES,
     folder: Path | None = None,
@@ -122,7 +124,7 @@ def measure(
     progress: Progress | None = None,
     boilerplate: Boilerplate | None = None,
 ) -> Features:
-    """Measures rows and tells each its place. `folder` takes the grams' file; without it they stay in memory.
+    """Measure rows and tell each its place. `folder` takes the grams' file; without it they stay in memory.
 
     boilerplate: what the prompts of each source share; looked for among the rows where it is missing.
 
@@ -132,7 +134,7 @@ def measure(
         row.place = place
     boilerplate = find_boilerplate(rows) if boilerplate is None else boilerplate
     context = _Context(tuple(languages), boilerplate)
-    workers = workers or len(os.sched_getaffinity(0))
+    workers = workers or _cores()
     spooled = bool(rows) and all(r.offset >= 0 for r in rows)
     parts: list[Features] = [_of([], [], context)]
     writer = GramFile(folder / "grams.u64") if folder else None
@@ -181,21 +183,21 @@ class GramFile:
         return Grams(hashes, offsets)
 
 
-def _flags(row: Row) -> int:
+def _flags(row: CuratedRow) -> int:
     return BENCHMARK * is_benchmark(row) + PROCEDURAL * row.procedural + STRICT * row.strict
 
 
-def _chunks(rows: Sequence[Row]) -> Iterator[Sequence[Row]]:
+def _chunks(rows: Sequence[CuratedRow]) -> Iterator[Sequence[CuratedRow]]:
     return (rows[start : start + CHUNK] for start in range(0, len(rows), CHUNK))
 
 
-def _here(rows: Sequence[Row], context: "_Context") -> Iterator[Features]:
+def _here(rows: Sequence[CuratedRow], context: "_Context") -> Iterator[Features]:
     for chunk in _chunks(rows):
         yield _of([r.problem for r in chunk], [_flags(r) for r in chunk], context)
 
 
-def _by_processes(rows: Sequence[Row], context: "_Context", workers: int) -> Iterator[Features]:
-    """In order, with at most a few chunks under way, so that results never pile up."""
+def _by_processes(rows: Sequence[CuratedRow], context: "_Context", workers: int) -> Iterator[Features]:
+    """Yield the chunks' features in order, with at most a few chunks under way, so that results never pile up."""
     spool = rows[0].spool
     assert spool is not None
     spool.flush()
@@ -219,9 +221,14 @@ def _of_spooled(path: str, offsets: list[int], flags: list[int], context: "_Cont
     return _of([read_spooled(_opened(path), offset) for offset in offsets], flags, context)
 
 
+def _cores() -> int:
+    """Return how many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def _of(problems: Sequence[Problem], flags: Sequence[int], context: "_Context") -> Features:
     cores = [_core(p, f, context.boilerplate) for p, f in zip(problems, flags, strict=True)]
-    words = [tokens(core) for core, _ in cores]
+    words = [compared_tokens(p, core) for p, (core, _) in zip(problems, cores, strict=True)]
     kinds = Kinds()
     vocabulary = Vocabulary.of(words)
     asked = zip(problems, flags, cores, strict=True)
@@ -230,7 +237,7 @@ def _of(problems: Sequence[Problem], flags: Sequence[int], context: "_Context") 
         for p, f, (core, _) in asked
     ]
     return Features(
-        hashes(collapse(p.prompt) for p in problems),
+        hashes(collapse(said_before(p) + p.prompt) for p in problems),
         hashes("\x1f".join(w) for w in words),
         _affixes(cores),
         hashes(label_key(p) for p in problems),
@@ -250,7 +257,14 @@ def _affixes(cores: Sequence[tuple[str, str]]) -> NDArray[np.uint64]:
 
 
 def _core(problem: Problem, flags: int, boilerplate: Boilerplate) -> tuple[str, str]:
-    return (problem.prompt, "") if flags & PROCEDURAL else boilerplate.core(problem.prompt, problem.source)
+    core, affix = (problem.prompt, "") if flags & PROCEDURAL else boilerplate.core(problem.prompt, problem.source)
+    return said_before(problem) + core, affix
+
+
+def said_before(problem: Problem) -> str:
+    """The turns before the prompt, without system prompts: "Double that" asks another thing after another turn."""
+    turns = problem.labels.get(CONTEXT)
+    return "".join(f"{turn.get('content')}\n" for turn in turns if turn.get("role") != "system") if turns else ""
 
 
 def hashes(texts: Any) -> NDArray[np.uint64]:
@@ -264,17 +278,20 @@ def bare(words: Sequence[str]) -> str | None:
 
 
 @cache
-def _permutations() -> NDArray[np.uint32]:
-    """(2, BANDS * BAND_ROWS): factors and terms of datasketch's hash functions."""
-    from datasketch import MinHash
+def permutations() -> NDArray[np.uint32]:
+    """Return the factors and terms of MinHash's permutations h -> factor * h + term mod 2^32; (2, BANDS * BAND_ROWS).
 
-    return np.stack(MinHash(num_perm=BANDS * BAND_ROWS, seed=1, hashfunc=int, scheme="affine32").permutations)
+    An odd factor makes each a permutation. The numbers are those of datasketch's scheme "affine32" with seed 1.
+    """
+    drawn, count = np.random.RandomState(1), BANDS * BAND_ROWS
+    factors = drawn.randint(0, 1 << 31, count, dtype=np.uint32) * np.uint32(2) + np.uint32(1)
+    return np.stack([factors, drawn.randint(0, 1 << 32, count, dtype=np.uint32)])
 
 
 def _sketches(vocabulary: Vocabulary, flags: Sequence[int]) -> NDArray[np.uint64]:
     """(rows, BANDS): each band of a MinHash of the word pairs, hashed; procedural and empty rows have none.
 
-    The hash functions are datasketch's; one at a time over all rows, for its own loop goes row by row.
+    One permutation at a time over all rows.
     """
     bands = np.zeros((len(flags), BANDS), np.uint64)
     procedural = np.array(flags, np.int64) & PROCEDURAL
@@ -284,7 +301,7 @@ def _sketches(vocabulary: Vocabulary, flags: Sequence[int]) -> NDArray[np.uint64
     pairs = vocabulary.grams(2).take(wanted)
     hashes = (pairs.hashes >> np.uint64(32)).astype(np.uint32)
     total = np.zeros((len(wanted), BANDS), np.uint64)
-    for number, (factor, term) in enumerate(_permutations().T):
+    for number, (factor, term) in enumerate(permutations().T):
         band = number // BAND_ROWS
         total[:, band] ^= np.minimum.reduceat(hashes * factor + term, pairs.offsets[:-1])
         total[:, band] *= np.uint64(0x9E3779B97F4A7C15)

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from ringlite_cli.data.control_tokens import control_tokens
-from ringlite_cli.data.rows import Drop, Row
+from ringlite_cli.data.rows import CuratedRow, Drop
 from ringlite_cli.problems import Problem
 from ringlite_cli.where import values_of
 
@@ -25,7 +25,7 @@ class Kept:
         self.makers: dict[str, Counter[str]] = {}
         self.control_tokens: Tally = Counter()
 
-    def add(self, row: Row, problem: Problem) -> None:
+    def add(self, row: CuratedRow, problem: Problem) -> None:
         self.by_place[problem.source, problem.domain] += 1
         self.verified[row.verified or "nothing"] += 1
         self.domains[id(row)] = sys.intern(problem.domain)
@@ -38,7 +38,7 @@ class Kept:
             self.makers.setdefault(name, Counter())[maker] += 1
 
     def _rate(self, problem: Problem) -> None:
-        """Adds the pass rate of a problem to those of its labels' values."""
+        """Add the pass rate of a problem to those of its labels' values."""
         rate = problem.labels.get("pass_rate")
         if isinstance(rate, bool) or not isinstance(rate, int | float):
             return
@@ -52,8 +52,8 @@ class Kept:
 def count(
     rows: Kept,
     drops: Sequence[Drop],
-    stripped: Sequence[tuple[Row, str]],
-    sets: Mapping[str, Sequence[Row]],
+    stripped: Sequence[tuple[CuratedRow, str]],
+    sets: Mapping[str, Sequence[CuratedRow]],
     warnings: Sequence[str],
 ) -> dict[str, Any]:
     """The contents of funnel.json; `rows` are those that came through."""
@@ -90,7 +90,7 @@ def _examples(drops: Sequence[Drop]) -> dict[str, list[dict[str, Any]]]:
 
 
 def solutions(ran: Mapping[tuple[str, str], int]) -> dict[str, Any]:
-    """Per source, the accepted solutions that were run (of rows that are out by a rule too), and how they did."""
+    """Return for each source how the accepted solutions that were run did; rows that a rule dropped are included."""
     found: dict[str, dict[str, Any]] = {}
     for (source, outcome), n in sorted(ran.items()):
         told = found.setdefault(source, {"passed": 0, "failed": {}})
@@ -102,7 +102,7 @@ def solutions(ran: Mapping[tuple[str, str], int]) -> dict[str, Any]:
 
 
 def doubtful(rows: Sequence[Drop]) -> dict[str, dict[str, int]]:
-    """Per source, the rows that stay although something speaks against their answer, by reason."""
+    """Return for each source the rows that stay although something speaks against their answer, by reason."""
     counts: dict[str, Counter[str]] = {}
     for row in rows:
         counts.setdefault(row.source, Counter())[row.reason] += 1

@@ -18,7 +18,7 @@ import numpy as np
 from ringlite_cli.data.adapters import EDUCATION
 from ringlite_cli.data.asking import Asking
 from ringlite_cli.data.labels import CLASSES, VAGUE, label
-from ringlite_cli.data.rows import Progress, Row
+from ringlite_cli.data.rows import CuratedRow, Progress, ticking
 from ringlite_cli.data.semantic import embed, embed_rows
 from ringlite_cli.problems import Problem, Verdict
 from ringlite_cli.recipe.schema import Responder
@@ -30,11 +30,16 @@ _WEAK = ("words", "embeddings")  # what a better way may replace
 
 
 def label_rows(
-    rows: Sequence[Row], *, embeddings: bool, model: Responder | None, asking: Asking | None, progress: Progress | None
+    rows: Sequence[CuratedRow],
+    *,
+    embeddings: bool,
+    model: Responder | None,
+    asking: Asking | None,
+    progress: Progress | None,
 ) -> dict[str, Any]:
-    """Labels all rows; returns what the funnel says of a model that was asked."""
+    """Label all rows; return what the funnel says of a model that was asked."""
     notes: dict[str, Any] = {}
-    for row in rows:
+    for row in ticking(rows, "labelling", progress, len(rows)):
         problem = row.problem
         row.problem = replace(problem, labels=label(problem, row.verified))
     if embeddings:
@@ -49,15 +54,15 @@ def class_name(domain: str) -> str | None:
     return {"math": "subject_class", "code": "topic", "science": "topic"}.get(domain)
 
 
-def label_by_embeddings(rows: Sequence[Row], progress: Progress | None = None) -> int:
-    """Gives the rows whose class words alone decided the nearest class; returns how many."""
-    of_domain: dict[str, list[Row]] = defaultdict(list)
+def label_by_embeddings(rows: Sequence[CuratedRow], progress: Progress | None = None) -> int:
+    """Give the rows whose class words alone decided the nearest class; return how many."""
+    of_domain: dict[str, list[CuratedRow]] = defaultdict(list)
     for row in rows:
         of_domain[row.problem.domain].append(row)
     return sum(_nearest(domain, here, progress) for domain, here in of_domain.items() if class_name(domain))
 
 
-def _nearest(domain: str, rows: Sequence[Row], progress: Progress | None) -> int:
+def _nearest(domain: str, rows: Sequence[CuratedRow], progress: Progress | None) -> int:
     name = class_name(domain) or ""
     names = [key for key in CLASSES[domain] if key not in VAGUE]
     weak = [i for i, row in enumerate(rows) if _is_weak(row.problem, name)]
@@ -77,10 +82,10 @@ def _nearest(domain: str, rows: Sequence[Row], progress: Progress | None) -> int
     return len(weak)
 
 
-def label_by_model(rows: Sequence[Row], responder: Responder, asking: Asking) -> dict[str, int]:
-    """Asks for the labels of train rows that the source and rules leave open; returns {"asked", "labelled"}."""
+def label_by_model(rows: Sequence[CuratedRow], responder: Responder, asking: Asking) -> dict[str, int]:
+    """Ask for the labels of train rows that the source and rules leave open; return {"asked", "labelled"}."""
     wanted = [r for r in rows if r.split == "train" and _open_labels(r.problem)]
-    questions = [Row(_question(r.problem), "train") for r in wanted]
+    questions = [CuratedRow(_question(r.problem), "train") for r in wanted]
     answers = replace(asking, verify=_readable).ask(questions, responder, 1, "labels")
     labelled = 0
     for row, responses in zip(wanted, answers, strict=True):
@@ -103,7 +108,7 @@ def _open_labels(problem: Problem) -> list[str]:
 
 
 def _question(problem: Problem) -> Problem:
-    """What the model is asked; of the domain `general`, so that no suffix asks for a box."""
+    """Return what the model is asked; of the domain `general`, so that no suffix asks for a box."""
     classes = "\n".join(f"{key}: {about}" for key, about in CLASSES[problem.domain].items())
     prompt = (
         "Classify the problem below; do not solve it.\n\n"
@@ -133,7 +138,7 @@ def _readable(pairs: Sequence[tuple[Problem, str]]) -> list[Verdict]:
     ]
 
 
-def _put(row: Row, made: dict[str, Any], how: str) -> None:
+def _put(row: CuratedRow, made: dict[str, Any], how: str) -> None:
     if made:
         labels = row.problem.labels
         by = {**labels.get("labelled_by", {}), **dict.fromkeys(made, how)}

@@ -140,7 +140,7 @@ def label(problem: Problem, verified: str = "") -> dict[str, Any]:
         ("difficulty", "source"),
         ("education", "source"),
         ("pass_rate", "models"),
-        ("mutants_caught", "sandbox"),
+        ("wrong_programs_caught", "sandbox"),
         ("subject", "source"),
     ):
         if name in made:

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from ringlite_cli.data.rows import Drop, Row, Sifted
+from ringlite_cli.data.rows import CuratedRow, Drop, Sifted
 
 TOP = 3  # reasons that are named
 _TEXT = 80  # characters of an example's prompt
@@ -23,11 +23,11 @@ class Losses:
     """Rows that are out, and rows that stay without their trace."""
 
     drops: Sequence[Drop]
-    stripped: Sequence[tuple[Row, str]] = ()
+    stripped: Sequence[tuple[CuratedRow, str]] = ()
 
     def told(self, split: str, *, traces: bool) -> list[str]:
-        """Clauses on what a split lost; on lost traces too where `traces` are wanted."""
-        told = top_reasons([d for d in self.drops if not isinstance(d.subject, Row) or d.subject.split == split])
+        """Return clauses on what a split lost, and on lost traces where `traces` are wanted."""
+        told = top_reasons([d for d in self.drops if not isinstance(d.subject, CuratedRow) or d.subject.split == split])
         lost = Counter(reason for row, reason in self.stripped if row.split == split) if traces else Counter()
         return ([f"dropped: {told}"] if told else []) + [
             f"{number} lost their trace for {reason}" for reason, number in lost.most_common(TOP)
@@ -48,7 +48,7 @@ def top_reasons(drops: Sequence[Drop]) -> str:
     return ", ".join(told)
 
 
-def silent_sources(sources: Mapping[str, Sequence[Row]], sifted: Sifted) -> list[str]:
+def silent_sources(sources: Mapping[str, Sequence[CuratedRow]], sifted: Sifted) -> list[str]:
     """A warning for each source (name -> its rows) none of whose rows came through."""
     kept = {id(row) for row in sifted.kept}
     found = []

@@ -3,6 +3,7 @@
 math, science, logic   an answer
 code                   tests; an accepted solution that passes them, unless the recipe does without
 instructions, logic-gym   an answer that the route itself can read
+token-f1, rouge        an answer: a reference text or several, of which one has a word in it
 judge, reward-model    nothing; an answer is the judge's reference or rubric
 module:object          what the recipe's own domain says; nothing for a reward that a source names
 none of these          a trace, and then the row is for SFT alone
@@ -13,6 +14,7 @@ A row with a trace and without what its route needs is for SFT alone too.
 from ringlite_cli.data.rules import PROBLEM_FAMILIES, TRACES
 from ringlite_cli.data.rules.answers import missing_answer
 from ringlite_cli.data.rules.code import missing_tests
+from ringlite_cli.data.rules.figures import shows_image
 from ringlite_cli.problems import Problem, is_route, needs, route
 
 BOXED = ("math", "science", "logic")
@@ -49,6 +51,8 @@ FOR_COMPARISON_RULES = (
     "final_answer",
 )
 """The rules that give these reasons, or ask for what only some routes need."""
+_OF_MATERIAL = frozenset({"image_needed", "leans_on_another", "choices_missing"})
+LONG_PROMPT = 800  # characters
 _GAPS = frozenset({"missing_answer", "missing_tests"})
 
 
@@ -63,7 +67,7 @@ def lacks(problem: Problem) -> str | None:
 
 
 def is_for_sft_alone(problem: Problem) -> bool:
-    """Whether a row has a trace to train on, and nothing to score a response by."""
+    """Return whether a row has a trace to train on, but neither an answer nor tests to score a response by."""
     return problem.trace is not None and lacks(problem) is not None
 
 
@@ -80,13 +84,23 @@ def problem_reason(problem: Problem, *, strict: bool = False) -> str | None:
             reason = rule.check(problem)
             if reason is None or (reason in _GAPS and (alone or gap is None)):
                 continue
-            if compared or reason not in _FOR_COMPARISON:
+            if compared or not _is_beside_the_point(reason, problem):
                 return reason
     return None if alone else gap
 
 
+def _is_beside_the_point(reason: str, problem: Problem) -> bool:
+    """Return whether a reason does not count for a row whose responses are compared with no answer.
+
+    A long prompt of that kind brings its material along, which may speak of figures and sections of its own.
+    """
+    if reason in _OF_MATERIAL and len(problem.prompt) > LONG_PROMPT:
+        return not shows_image(problem.prompt)
+    return reason in _FOR_COMPARISON
+
+
 def trace_reason(problem: Problem) -> str | None:
-    """Why a trace can't be trained on. Where no box is asked for, it needs none, and may end as it likes."""
+    """Return why a trace can't be trained on. Where no box is asked for, it needs none, and may end as it likes."""
     if route(problem) in (*BOXED, "code") and not is_for_sft_alone(problem):
         return TRACES.reason(problem)
     for rule in TRACES.rules:
@@ -102,5 +116,5 @@ def trace_reason(problem: Problem) -> str | None:
 
 
 def _is_open(trace: str) -> bool:
-    """Whether a thought or a code block never closes."""
+    """Return whether a thought or a code block never closes."""
     return trace.count("<think>") > trace.count("</think>") or trace.count("```") % 2 == 1

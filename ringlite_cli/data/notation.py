@@ -12,7 +12,9 @@ _SIGNS = str.maketrans(
     {
         **dict.fromkeys("−–‒﹣", "-"),
         **dict.fromkeys("×·⋅∙", " times "),
-        "÷": " div ",
+        "÷": " / ",
+        "′": "'",
+        "″": "''",
         "≤": " le ",
         "≥": " ge ",
         "≠": " ne ",
@@ -29,6 +31,8 @@ _SUBSCRIPT = re.compile("[₀₁₂₃₄₅₆₇₈₉]+")
 _THOUSANDS = re.compile(r"(?<![\d.,])\d{1,3}(?:(?:,|\{,\}|\\,|\\!,\\!|,\\!)\d{3})+(?!\d|,\d)")
 _NOT_DIGIT = re.compile(r"\D+")
 _BARE_DECIMAL = re.compile(r"(?<![\d.\w])\.(?=\d)")
+_SHORT_IS = re.compile(r"\b(what|who|where|how|there|that|it)['’]s\b", re.I)
+_PRIMED = re.compile(r"(?<![A-Za-z'’‘\"\\])([A-Za-z])(['’]{1,3})(?![A-Za-z'’])")  # f'(x), f'', but not 'A'
 _POSSESSIVE = re.compile(r"(?<=[^\W\d_]{2})['’]s\b")
 _FRACTION_OF_DIGITS = re.compile(r"\\[dt]?frac\s*(\d)\s*(\d)")
 _GROUP = re.compile(r"([\^_]|\\(?:[cdt]?frac|[dt]?binom|sqrt)|[\])}])\s*\{([^{}]*)\}")
@@ -38,6 +42,7 @@ _LATEX_LOOK = re.compile(
     r"|\\(?:left|right|[bB]ig{1,2}[lr]?|displaystyle|textstyle|limits|quad|qquad|operatorname\*?|text(?:bf|it|rm)?"
     r"|math(?:rm|bf|it|sf)|mbox|rm|bf|[,;:!> ])(?![a-z])"
 )
+_BOLD = re.compile(r"(?<![\w)\]*])\*\*(?=[^\s*])([^*]+?)(?<=\S)\*\*(?![\w(*])")
 _LOOSE_GROUP = re.compile(r"(?<=\s)\{(\s*(?:[a-zA-Z]+|\d+)\s*)\}")
 _DEPTH = 3  # of nested groups that are looked into
 
@@ -49,12 +54,22 @@ def common(text: str) -> str:
     if "," in text:
         text = _THOUSANDS.sub(lambda match: _NOT_DIGIT.sub("", match[0]), text)
     if "'" in text or "’" in text:
+        text = _SHORT_IS.sub(r"\1 is", text)
         text = _POSSESSIVE.sub("", text)
+        text = _PRIMED.sub(_primed, text)
     if "." in text:
         text = _BARE_DECIMAL.sub("0.", text)
+    if "**" in text:
+        text = _BOLD.sub(r"\1", text)
     if "\\" in text or "{" in text:
         text = _latex(text)
     return text
+
+
+def _primed(match: re.Match[str]) -> str:
+    """A letter with primes as `f^{\\prime\\prime}` comes out."""
+    primes = ["\\prime"] * len(match[2])
+    return f"{match[1]}^ prime " if len(primes) == 1 else f"{match[1]}^({''.join(primes)})"
 
 
 def _ascii_signs(text: str) -> str:

@@ -27,7 +27,7 @@ from ringlite_cli.data.decontaminate import find_leaks, leaks_of
 from ringlite_cli.data.duplicates import find_copies
 from ringlite_cli.data.features import BANDS, Features, GramFile, measure, merged
 from ringlite_cli.data.output import write_drops
-from ringlite_cli.data.rows import Drop, Row, Spool
+from ringlite_cli.data.rows import CuratedRow, Drop, Spool
 from ringlite_cli.data.sources import MAX_UNREADABLE, check_readable, load_files, local_files
 from ringlite_cli.data.text import NO_GRAMS, Grams
 from ringlite_cli.errors import UserError
@@ -60,19 +60,20 @@ class Job:
         source, steps = self.source, self.steps
         faults = {
             "a generator": source.generator,
+            "gym": source.gym is not None,
             "rows": source.rows,
             "a split into several": isinstance(source.split, dict) or source.splits[0] != _SPLIT,
             "semantic passes": steps.semantic_duplicates or steps.semantic_contamination,
         }
         if found := [name for name, given in faults.items() if given]:
             hint = "give the files of a train split, and use `ringlite curate` for the rest"
-            raise UserError(f"curation in parts knows no {', '.join(found)}", where="source", hint=hint)
+            raise UserError(f"curation in parts does not support {', '.join(found)}", where="source", hint=hint)
         if not local_files(source):
             raise UserError("curation in parts needs files", where="source", hint="download the data set; give `path:`")
 
     @property
     def files(self) -> Folder:
-        """What the passes leave for one another."""
+        """Return what the passes leave for one another."""
         return Folder(self.folder)
 
     def drop(self, name: str, part: int, drops: Iterable[Drop]) -> None:
@@ -120,7 +121,7 @@ def measure_part(job: Job, part: int) -> None:
 
 def leaks(job: Job) -> None:
     """Find the rows of all parts that repeat a held-out one."""
-    held = [Row(problem, "eval") for path in job.held for problem in read_problems(path)]
+    held = [CuratedRow(problem, "eval") for path in job.held for problem in read_problems(path)]
     boilerplate = merged([_boilerplate(job), find_boilerplate(held)])
     with _opened(job, "measured", "measured_places") as rows:
         features = _features_of_all(job, boilerplate)
@@ -157,7 +158,7 @@ def single(job: Job) -> None:
         gone, doubtful = find_copies(rows, features, **copies_wanted(verify, job.steps))
         mark_doubtful(doubtful)
         for doubt in doubtful:
-            assert isinstance(doubt.subject, Row)
+            assert isinstance(doubt.subject, CuratedRow)
             part = int(np.searchsorted(rows.starts, doubt.subject.place, "right")) - 1
             rows.parts[part].offset[doubt.subject.place - rows.starts[part]] = doubt.subject.offset
         for part, places in enumerate(rows.split_up(gone)):
@@ -198,9 +199,9 @@ def _numbered(problem: Problem, before: int) -> Problem:
 
 
 def _boilerplate(job: Job) -> Boilerplate:
-    """What the prompts of the whole source share, by the samples of all parts."""
+    """Return what the prompts of the whole source share, by the samples of all parts."""
     sampled = [
-        Row(Problem("", "math", line["prompt"], source=line["source"]), _SPLIT)
+        CuratedRow(Problem("", "math", line["prompt"], source=line["source"]), _SPLIT)
         for part in range(job.parts)
         for line in job.files.read_lines("sample", part)
     ]
@@ -220,7 +221,7 @@ def _features_of_all(job: Job, boilerplate: Boilerplate) -> Features:
 
 
 def _features_of_rows(job: Job, rows: Stored, boilerplate: Boilerplate) -> Features:
-    """What is needed to find copies: no grams, the bands in a file that is mapped into memory, band by band."""
+    """Return what is needed to find copies: no grams, the bands in a file that is mapped into memory, band by band."""
     path = job.folder / "bands.u64"
     bands = np.memmap(path, np.uint64, "w+", shape=(BANDS, len(rows))) if len(rows) else np.zeros((BANDS, 0), np.uint64)
     parts = []

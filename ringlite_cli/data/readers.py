@@ -1,46 +1,46 @@
-"""Raw rows out of json, jsonl, csv and parquet files (gz too), Arrow files of `datasets`, and hub data sets.
+"""Raw rows out of json, jsonl, csv, tsv and parquet files, Arrow files of `datasets`, and hub data sets.
 
 A row that can't be read comes out as an `Unreadable`, in its place, so that it is counted and never lost.
 """
 
 import csv
-import gzip
 import io
 import json
-import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
+from ringlite_cli.byte_streams import BROKEN, SUFFIXES, open_bytes
 from ringlite_cli.errors import UserError
-from ringlite_cli.json_rows import RawRow, Unreadable, json_lines, json_rows, open_bytes
+from ringlite_cli.json_rows import RawRow, Unreadable, broken_file, json_lines, json_rows
 
-FORMATS = ("jsonl", "json", "csv", "parquet", "arrow")
+FORMATS = ("jsonl", "json", "csv", "tsv", "parquet", "arrow")
+KNOWN = f"{', '.join(FORMATS)} ({', '.join(SUFFIXES)} too)"
 _LONGEST_FIELD = 1 << 27  # csv refuses fields above 128 KiB unless told
+_HEAD = 4096  # bytes that are looked at for what stands between the columns
 
 
-def read_file(path: Path) -> Iterator[RawRow]:
+def read_file(path: Path, encoding: str | None = None) -> Iterator[RawRow]:
     """The rows of a local file, in order; row i of what comes out is row i of the file, from 0.
 
+    encoding: of the text of json, jsonl, csv and tsv, where it is not UTF-8.
     Raises UserError for a missing file, an unknown format, and a file that is broken as a whole.
     """
     if not path.is_file():
         where = "a folder" if path.is_dir() else "no such file"
-        raise UserError(where, where=str(path), hint=f"name a {', '.join(FORMATS)} file (.gz too)")
+        raise UserError(where, where=str(path), hint=f"name a file of {KNOWN}")
     reader = _READERS.get(format_of(path) or "")
     if reader is None:
-        raise UserError(
-            f"can't read {path.name}", where=str(path), hint=f"known formats: {', '.join(FORMATS)} (.gz too)"
-        )
+        raise UserError(f"can't read {path.name}", where=str(path), hint=f"known formats: {KNOWN}")
     try:
-        yield from reader(path)
-    except (gzip.BadGzipFile, zlib.error, EOFError) as error:
-        raise UserError(f"broken gzip file ({error})", where=str(path), hint="fetch it again") from None
+        yield from reader(path, encoding)
+    except BROKEN as error:
+        raise broken_file(path, error) from None
 
 
 def format_of(path: Path) -> str | None:
     """The format that a file's name says; None for one that is not known."""
-    zipped = path.suffix.lower() == ".gz"
+    zipped = path.suffix.lower() in SUFFIXES
     suffix = (path.with_suffix("") if zipped else path).suffix.lstrip(".").lower()
     if suffix not in _READERS or (zipped and suffix in _NEVER_ZIPPED):
         return None
@@ -63,19 +63,26 @@ def read_hub(hub: str, *, revision: str | None, subset: str | None, split: str) 
     yield from rows
 
 
-def _read_jsonl(path: Path) -> Iterator[RawRow]:
-    return json_lines(path, json.loads)
+def _read_jsonl(path: Path, encoding: str | None) -> Iterator[RawRow]:
+    """The rows of a JSON Lines file, or of a JSON list under such a name."""
+    with open_bytes(path, encoding) as file:
+        listed = file.read(64).lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"[")
+    read = json_rows if listed else json_lines
+    return read(path, json.loads, encoding=encoding)
 
 
-def _read_json(path: Path) -> Iterator[RawRow]:
-    return json_rows(path, json.loads)
+def _read_json(path: Path, encoding: str | None) -> Iterator[RawRow]:
+    return json_rows(path, json.loads, encoding=encoding)
 
 
-def _read_csv(path: Path) -> Iterator[RawRow]:
+def _read_csv(path: Path, encoding: str | None) -> Iterator[RawRow]:
+    """The rows of a table of text: between commas, or what stands between its column names instead."""
     csv.field_size_limit(_LONGEST_FIELD)
-    with open_bytes(path) as file:
+    with open_bytes(path, encoding) as file:
+        head = cast("Any", file).peek(_HEAD).partition(b"\n")[0]
+        delimiter = "," if b"," in head else max(";\t|", key=lambda mark: head.count(mark.encode()))
         text = io.TextIOWrapper(file, encoding="utf-8-sig", errors="surrogateescape", newline="")
-        reader = csv.reader(text)
+        reader = csv.reader(text, delimiter="\t" if format_of(path) == "tsv" else delimiter)
         header = next(reader, None)
         while header:
             try:
@@ -97,7 +104,7 @@ def _csv_row(header: list[str], cells: list[str], line: int) -> RawRow:
     return dict(zip(header, cells, strict=True))
 
 
-def _read_parquet(path: Path) -> Iterator[RawRow]:
+def _read_parquet(path: Path, _: str | None) -> Iterator[RawRow]:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -109,7 +116,7 @@ def _read_parquet(path: Path) -> Iterator[RawRow]:
         raise UserError(f"not a readable parquet file ({error})", where=str(path), hint="fetch it again") from None
 
 
-def _read_arrow(path: Path) -> Iterator[RawRow]:
+def _read_arrow(path: Path, _: str | None) -> Iterator[RawRow]:
     """The rows of an Arrow file as `datasets` writes them (a stream), or of one in Arrow's file format."""
     import pyarrow as pa
 
@@ -146,11 +153,12 @@ def _batch_rows(batch: Any) -> list[RawRow]:
         return [row for i in range(len(batch)) for row in _batch_rows(batch.slice(i, 1))]
 
 
-_READERS: dict[str, Callable[[Path], Iterator[RawRow]]] = {
+_READERS: dict[str, Callable[[Path, str | None], Iterator[RawRow]]] = {
     "jsonl": _read_jsonl,
     "ndjson": _read_jsonl,
     "json": _read_json,
     "csv": _read_csv,
+    "tsv": _read_csv,
     "parquet": _read_parquet,
     "arrow": _read_arrow,
 }

@@ -8,15 +8,28 @@ import json
 import os
 import struct
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from ringlite_cli.problems import Problem
 
+T = TypeVar("T")
+
 Progress = Callable[[str, int, int], None]
 """Told (what is being done, done, total) now and then."""
+
+
+_TICK = 4096
+
+
+def ticking(items: Iterable[T], what: str, progress: Progress | None, total: int) -> Iterator[T]:
+    """Yield the items, and tell `progress` at the start and every few thousand how many have passed."""
+    for number, item in enumerate(items):
+        if progress and number % _TICK == 0:
+            progress(what, number, total)
+        yield item
 
 
 class Spool:
@@ -29,7 +42,7 @@ class Spool:
         self._end = self._flushed = 0
 
     def add(self, problem: Problem) -> int:
-        """Appends a problem and returns its offset."""
+        """Append a problem and return its offset."""
         data = _packed(problem)
         offset = self._end
         self._file.write(len(data).to_bytes(4, "little") + data)
@@ -63,33 +76,55 @@ class Spool:
         self.path.unlink(missing_ok=True)
 
 
-_TEXTS = ("id", "domain", "prompt", "answer", "trace", "source", "verifier", "tests", "labels")
-_JSON_TEXTS = frozenset({"tests", "labels"})
-_HEAD = struct.Struct(f"<q{len(_TEXTS)}i")  # the index; the bytes of each text, -1 for None
+_TEXTS = 9  # id, domain, prompt, answer, trace, source, verifier; tests and labels as JSON
+_HEAD = struct.Struct(f"<q{_TEXTS}i")  # the index; the bytes of each text, -1 for None
 
 
 def _packed(problem: Problem) -> bytes:
     """The texts of a problem one after the other, behind their sizes."""
-    texts: list[bytes | None] = []
-    for name in _TEXTS:
-        value = getattr(problem, name)
-        if name in _JSON_TEXTS:
-            value = json.dumps(value) if value else None
-        texts.append(None if value is None else value.encode("utf-8", "surrogatepass"))
-    sizes = [-1 if text is None else len(text) for text in texts]
-    return _HEAD.pack(problem.index, *sizes) + b"".join(text for text in texts if text)
+    tests, labels = problem.tests, problem.labels
+    texts = (
+        problem.id,
+        problem.domain,
+        problem.prompt,
+        problem.answer,
+        problem.trace,
+        problem.source,
+        problem.verifier,
+        json.dumps(tests) if tests else None,
+        json.dumps(labels) if labels else None,
+    )
+    written = [None if text is None else text.encode("utf-8", "surrogatepass") for text in texts]
+    sizes = [-1 if text is None else len(text) for text in written]
+    return _HEAD.pack(problem.index, *sizes) + b"".join(filter(None, written))
 
 
 def _unpacked(data: bytes) -> Problem:
     index, *sizes = _HEAD.unpack_from(data)
-    values: dict[str, Any] = {"index": index}
-    start = _HEAD.size
-    for name, size in zip(_TEXTS, sizes, strict=True):
-        stop = start + max(size, 0)
-        text = None if size < 0 else data[start:stop].decode("utf-8", "surrogatepass")
-        values[name] = json.loads(text) if text and name in _JSON_TEXTS else text
+    whole = data[_HEAD.size :].decode("utf-8", "surrogatepass")
+    plain = len(whole) == len(data) - _HEAD.size  # ASCII: sizes in bytes are sizes in characters
+    texts: list[str | None] = []
+    start = 0 if plain else _HEAD.size
+    for size in sizes:
+        if size < 0:
+            texts.append(None)
+            continue
+        stop = start + size
+        texts.append(whole[start:stop] if plain else data[start:stop].decode("utf-8", "surrogatepass"))
         start = stop
-    return Problem(**values | {"labels": values["labels"] or {}})
+    ident, domain, prompt, answer, trace, source, verifier, tests, labels = texts
+    return Problem(
+        ident or "",
+        domain or "",
+        prompt or "",
+        answer,
+        json.loads(tests) if tests else None,
+        trace,
+        source or "",
+        index,
+        verifier or "",
+        json.loads(labels) if labels else {},
+    )
 
 
 def read_spooled(descriptor: int, offset: int) -> Problem:
@@ -103,7 +138,7 @@ def read_spooled(descriptor: int, offset: int) -> Problem:
 _NOWHERE = Problem("", "", "")
 
 
-class Row:
+class CuratedRow:
     """A problem under curation.
 
     procedural: made by a generator, so that its neighbours may differ in nothing but numbers.
@@ -163,36 +198,36 @@ class Row:
 
     @property
     def offset(self) -> int:
-        """Where the problem stands in the spool; -1 for a row that is in memory."""
+        """Return the offset of the problem in the spool; -1 for a row that is in memory."""
         return self._offset
 
     def move_to(self, spool: Spool) -> None:
-        """Puts the text into the spool; the row keeps the place."""
+        """Put the text into the spool; the row keeps the place."""
         self._offset, self._spool, self._problem = spool.add(self.problem), spool, None
 
     @classmethod
-    def spooled(cls, spool: Spool, offset: int, split: str) -> "Row":
+    def spooled(cls, spool: Spool, offset: int, split: str) -> "CuratedRow":
         """Return a row whose problem stands in a spool already."""
         row = cls(_NOWHERE, split)
         row._offset, row._spool, row._problem = offset, spool, None
         return row
 
     def change(self, **fields: Any) -> None:
-        """Replaces fields of the problem."""
+        """Replace fields of the problem."""
         self.problem = replace(self.problem, **fields)
 
     def __repr__(self) -> str:
-        return f"Row({self.problem!r}, {self.split!r})"
+        return f"CuratedRow({self.problem!r}, {self.split!r})"
 
 
 @dataclass(frozen=True, slots=True)
 class Drop:
     """A row that is out, with its reason; `against` is the row it repeats, at similarity `score` (0 to 1)."""
 
-    subject: Problem | Row
+    subject: Problem | CuratedRow
     reason: str
     detail: str = ""
-    against: Problem | Row | None = None
+    against: Problem | CuratedRow | None = None
     score: float | None = None
     source: str = ""
     domain: str = ""
@@ -205,16 +240,16 @@ class Drop:
 
     @property
     def problem(self) -> Problem:
-        return self.subject.problem if isinstance(self.subject, Row) else self.subject
+        return self.subject.problem if isinstance(self.subject, CuratedRow) else self.subject
 
     @property
     def other(self) -> Problem | None:
-        return self.against.problem if isinstance(self.against, Row) else self.against
+        return self.against.problem if isinstance(self.against, CuratedRow) else self.against
 
     @property
     def number(self) -> int:
         """The position among all loaded rows; -1 for what was never a row."""
-        return self.subject.number if isinstance(self.subject, Row) else -1
+        return self.subject.number if isinstance(self.subject, CuratedRow) else -1
 
     def as_row(self) -> dict[str, Any]:
         """The line of dropped.jsonl."""
@@ -255,10 +290,10 @@ class Sifted:
     notes: what else the funnel should say.
     """
 
-    kept: list[Row] = field(default_factory=list)
+    kept: list[CuratedRow] = field(default_factory=list)
     drops: list[Drop] = field(default_factory=list)
-    traces_stripped: list[tuple[Row, str]] = field(default_factory=list)
-    mended: list[tuple[Row, str]] = field(default_factory=list)
+    traces_stripped: list[tuple[CuratedRow, str]] = field(default_factory=list)
+    mended: list[tuple[CuratedRow, str]] = field(default_factory=list)
     doubtful: list[Drop] = field(default_factory=list)
     ran: Counter[tuple[str, str]] = field(default_factory=Counter)
     notes: dict[str, Any] = field(default_factory=dict)

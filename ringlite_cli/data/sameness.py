@@ -12,6 +12,8 @@ from ringlite_cli.data.text import signature
 
 NEAR = 0.7  # Jaccard index of word pairs (as bags), where numbers and operators agree
 AFFIXED = 4  # tokens that the shorter text must have to count as contained in the longer
+MANY = 24  # numbers, operators and single letters, of which the order counts
+CHANGED = 12  # word pairs that the text with fewer pairs of its own may have, however long both are
 CONTAINED_BY = 8  # further tokens from which a longer text may hold numbers of its own
 
 _FILLERS_LIST = (
@@ -57,7 +59,9 @@ def same_problem(words: Sequence[str], others: Sequence[str], procedural: bool) 
         return score if len(long) <= len(short) + 6 and _is_inside(short, long) else None
     if len(short) >= AFFIXED and is_affixed(short, long):
         return max(score, len(short) / len(long))
-    return score if score >= NEAR and not asks_otherwise(words, others) else None
+    if score < NEAR or _own_pairs(words, others) > CHANGED:
+        return None
+    return None if asks_otherwise(words, others) else score
 
 
 def is_affixed(short: Sequence[str], long: Sequence[str]) -> bool:
@@ -73,12 +77,21 @@ def is_affixed(short: Sequence[str], long: Sequence[str]) -> bool:
 
 
 def asks_otherwise(words: Sequence[str], others: Sequence[str]) -> bool:
-    """Whether a quantity that is named, or what is asked, is in one of the texts alone."""
+    """Return whether a quantity that is named, or what is asked, is in one of the texts alone."""
+    mine, theirs = Counter(words), Counter(others)
+    if names_otherwise(words, others):
+        return True
+    return bool(_news(_asked(words), mine, theirs) or _news(_asked(others), theirs, mine))
+
+
+def names_otherwise(words: Sequence[str], others: Sequence[str]) -> bool:
+    """Return whether a quantity is named in one of the texts alone, or one says "and" where the other says "or"."""
     mine, theirs = Counter(words), Counter(others)
     for changed, known in ((mine - theirs, theirs), (theirs - mine, mine)):
         if any(_is_decisive(word) and not _has_form(word, known) for word in changed):
             return True
-    return bool(_news(_asked(words), mine, theirs) or _news(_asked(others), theirs, mine))
+    new, old = mine - theirs, theirs - mine
+    return len(words) == len(others) and any(a in new and b in old for a, b in (("and", "or"), ("or", "and")))
 
 
 def quantities(words: Sequence[str]) -> list[str]:
@@ -87,8 +100,15 @@ def quantities(words: Sequence[str]) -> list[str]:
 
 
 def other_facts(words: Sequence[str], others: Sequence[str]) -> bool:
-    """Whether numbers, operators or single letters differ; a much longer text may hold some of its own beside."""
-    mine, theirs = Counter(signature(words)), Counter(signature(others))
+    """Return whether numbers, operators or single letters differ; a much longer text may hold some of its own beside.
+
+    The order of a few does not count; that of many does, for they are a table, a grid or a board.
+    """
+    signs, their_signs = signature(words), signature(others)
+    short, long = sorted((signs, their_signs), key=len)
+    if len(short) > MANY:
+        return not _is_inside(short, long) or (len(short) != len(long) and abs(len(words) - len(others)) < CONTAINED_BY)
+    mine, theirs = Counter(signs), Counter(their_signs)
     if len(words) >= len(others) + CONTAINED_BY:
         return bool(theirs - mine)
     if len(others) >= len(words) + CONTAINED_BY:
@@ -101,6 +121,12 @@ def jaccard(words: Sequence[str], others: Sequence[str]) -> float:
     one, two = _pairs(words), _pairs(others)
     shared = (one & two).total()
     return shared / max(one.total() + two.total() - shared, 1)
+
+
+def _own_pairs(words: Sequence[str], others: Sequence[str]) -> int:
+    """Return how many pairs of neighbouring words each text has for itself, at least."""
+    one, two = _pairs(words), _pairs(others)
+    return min((one - two).total(), (two - one).total())
 
 
 def _is_decisive(word: str) -> bool:
@@ -125,7 +151,7 @@ def _news(asked: Iterable[str], mine: Counter[str], theirs: Counter[str]) -> lis
 
 
 def _is_form(word: str, other: str) -> bool:
-    """Whether two words are forms of one: hen and hens, divide and divided."""
+    """Return whether two words are forms of one: hen and hens, divide and divided."""
     short, long = sorted((word, other), key=len)
     return len(short) >= 3 and long.startswith(short[: max(3, len(short) - 1)]) and len(long) <= len(short) + 3
 

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ringlite_cli.data.features import Features
-from ringlite_cli.data.rows import Drop, Progress, Row, Sifted
+from ringlite_cli.data.rows import CuratedRow, Drop, Progress, Sifted
 from ringlite_cli.data.text import numbers
 from ringlite_cli.errors import UserError
 
@@ -32,7 +32,7 @@ Vectors = NDArray[np.float32]
 
 
 def model_folder() -> Path:
-    """Where the installed package keeps its model. Raises UserError with the line that installs it."""
+    """Return where the installed package keeps its model. Raises UserError with the line that installs it."""
     spec = find_spec(PACKAGE)
     folder = Path(spec.submodule_search_locations[0]) / "model" if spec and spec.submodule_search_locations else None
     if folder is None or not (folder / "model.safetensors").is_file():
@@ -79,12 +79,14 @@ def embed(texts: Sequence[str], progress: Progress | None = None) -> Vectors:
     return vectors
 
 
-def embed_rows(rows: Sequence[Row], progress: Progress | None = None) -> Vectors:
+def embed_rows(rows: Sequence[CuratedRow], progress: Progress | None = None) -> Vectors:
     return embed([r.problem.prompt for r in rows], progress)
 
 
-def drop_semantic_duplicates(rows: Sequence[Row], features: Features, vectors: Vectors, threshold: float) -> Sifted:
-    """Drops the later of two rows that mean the same (reason duplicate_semantic); `vectors` are the rows' own.
+def drop_semantic_duplicates(
+    rows: Sequence[CuratedRow], features: Features, vectors: Vectors, threshold: float
+) -> Sifted:
+    """Drop the later of two rows that mean the same (reason duplicate_semantic); `vectors` are the rows' own.
 
     Procedural rows stay: their neighbours are other problems. So do pairs whose labels or numbers differ.
     """
@@ -102,15 +104,15 @@ def drop_semantic_duplicates(rows: Sequence[Row], features: Features, vectors: V
 
 
 def semantic_contamination(
-    rows: Sequence[Row],
+    rows: Sequence[CuratedRow],
     features: Features,
     vectors: Vectors,
-    held: Sequence[Row],
+    held: Sequence[CuratedRow],
     held_features: Features,
     held_vectors: Vectors,
     threshold: float,
 ) -> Sifted:
-    """Drops rows that mean the same as a held-out one: its formulas and numbers are equal, or label and numbers."""
+    """Drop rows that mean the same as a held-out one: its formulas and numbers are equal, or label and numbers."""
     found: dict[int, tuple[int, float]] = {}
     for i, j, score in _near(vectors, held_vectors, threshold):
         if rows[i].procedural or held[j].procedural:
@@ -125,11 +127,11 @@ def semantic_contamination(
     return Sifted([r for i, r in enumerate(rows) if i not in found], drops)
 
 
-def _numbers(features: Features, row: Row) -> list[str]:
+def _numbers(features: Features, row: CuratedRow) -> list[str]:
     return numbers(features.tokens(row.problem))
 
 
-def _rank(row: Row) -> bool:
+def _rank(row: CuratedRow) -> bool:
     return row.verified not in ("trace", "solution", "models")
 
 

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from ringlite_cli.data.losses import Losses
 from ringlite_cli.data.needs import is_for_sft_alone
-from ringlite_cli.data.rows import Row
+from ringlite_cli.data.rows import CuratedRow, Progress, ticking
 from ringlite_cli.data.text import stable_hash
 from ringlite_cli.errors import UserError
 from ringlite_cli.problems import Problem
@@ -18,12 +18,13 @@ _SHOWN = 2000  # rows whose labels a message names
 
 
 def draw_sets(
-    rows: Sequence[Row],
+    rows: Sequence[CuratedRow],
     sets: Mapping[str, ProblemSet],
     seed: int,
-    seen: Callable[[Row, Problem], None] | None = None,
+    seen: Callable[[CuratedRow, Problem], None] | None = None,
     losses: Losses | None = None,
-) -> tuple[dict[str, list[Row]], list[str]]:
+    progress: Progress | None = None,
+) -> tuple[dict[str, list[CuratedRow]], list[str]]:
     """(set -> its rows in a shuffled order, warnings), the same for the same rows and seed.
 
     seen: shown each row once, before anything is drawn. losses: what curation dropped, to say why a set is empty.
@@ -31,8 +32,8 @@ def draw_sets(
     A set that asks for more rows of a domain than there are gets what there is, and a warning. Raises UserError for a
     set that comes out empty and for one that is disjoint from a set that stands after it or nowhere.
     """
-    facts = _Facts(rows, seen)
-    drawn: dict[str, list[Row]] = {}
+    facts = _Facts(rows, seen, progress)
+    drawn: dict[str, list[CuratedRow]] = {}
     warnings: list[str] = []
     for name, wanted in sets.items():
         unknown = [other for other in wanted.disjoint_from if other not in drawn]
@@ -56,12 +57,17 @@ def draw_sets(
 class _Facts:
     """What drawing needs of each row, read once."""
 
-    def __init__(self, rows: Sequence[Row], seen: Callable[[Row, Problem], None] | None) -> None:
+    def __init__(
+        self,
+        rows: Sequence[CuratedRow],
+        seen: Callable[[CuratedRow, Problem], None] | None,
+        progress: Progress | None = None,
+    ) -> None:
         self.rows = rows
         self.splits = [r.split for r in rows]
         self.ids, self.domains, self.traced, self.scored = [], [], [], []
         known: dict[str, str] = {}
-        for row in rows:
+        for row in ticking(rows, "drawing the sets", progress, len(rows)):
             problem = row.problem
             self.ids.append(problem.id)
             self.domains.append(known.setdefault(problem.domain, problem.domain))
@@ -100,7 +106,7 @@ def mix_counts(total: int, shares: Mapping[str, float]) -> dict[str, int]:
     return counts
 
 
-def _parts(pool: Sequence[int], wanted: ProblemSet, rows: Sequence[Row], facts: _Facts) -> dict[int, str | None]:
+def _parts(pool: Sequence[int], wanted: ProblemSet, rows: Sequence[CuratedRow], facts: _Facts) -> dict[int, str | None]:
     """Row -> the part of the set's rows or mix that it belongs to: its domain, or a label's value."""
     names = list(wanted.rows or wanted.mix or ())
     if not any("=" in name for name in names):

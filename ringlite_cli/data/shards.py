@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from glob import glob, has_magic
 from pathlib import Path
 
-from ringlite_cli.data.readers import FORMATS, format_of
+from ringlite_cli.data.readers import KNOWN, format_of
 from ringlite_cli.errors import UserError
 
 _DISK_STATE, _DISK_DICT = "state.json", "dataset_dict.json"
@@ -34,7 +34,7 @@ def shards(path: Path, split: str = "train") -> list[Path]:
         return _of_disk(path, split) or _of_folder(path, split)
     if has_magic(str(path)):
         return _of_glob(path)
-    raise UserError("no such file", where=str(path), hint=f"name a {', '.join(FORMATS)} file (.gz too), folder or glob")
+    raise UserError("no such file", where=str(path), hint=f"name a file of {KNOWN}, a folder or a glob")
 
 
 def _of_glob(path: Path) -> list[Path]:
@@ -49,9 +49,7 @@ def _of_glob(path: Path) -> list[Path]:
 def _of_folder(path: Path, split: str) -> list[Path]:
     found = [f for f in sorted(path.rglob("*")) if f.is_file() and format_of(f) and _is_data(f.relative_to(path))]
     if not found:
-        raise UserError(
-            "a folder without data files", where=str(path), hint=f"known formats: {', '.join(FORMATS)} (.gz too)"
-        )
+        raise UserError("a folder without data files", where=str(path), hint=f"known formats: {KNOWN}")
     return _one_format(path, _of_split(path, found, split))
 
 

@@ -8,17 +8,24 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from ringlite_cli.data.adapters import EDUCATION, OPEN_SCHEMAS, Adapter, BadRow, Fields, choose, every_turn
+from ringlite_cli.data.adapters.beside import lacks_choices, shows_picture
 from ringlite_cli.data.adapters.columns import Columns
+from ringlite_cli.data.adapters.fields import Raw, single
+from ringlite_cli.data.adapters.thoughts import with_answer_tags
+from ringlite_cli.data.games.drawing import Drawing, forget, read_options
+from ringlite_cli.data.games.making import Maker, require_installed
 from ringlite_cli.data.needs import BOXED
 from ringlite_cli.data.readers import RawRow, Unreadable, read_file, read_hub
-from ringlite_cli.data.rows import Drop, Progress, Row, Spool
+from ringlite_cli.data.rows import CuratedRow, Drop, Progress, Spool, ticking
+from ringlite_cli.data.rules.choices import CHOICES_BESIDE
 from ringlite_cli.data.shards import shards
 from ringlite_cli.data.solutions import answer_of, without_unit
 from ringlite_cli.data.splitting import split_rows
 from ringlite_cli.data.text import stable_hash
 from ringlite_cli.data_folder import data_folder
 from ringlite_cli.errors import UserError
-from ringlite_cli.problems import DOMAINS, Problem, route
+from ringlite_cli.problems import DOMAINS, REFERENCED, Problem, route
+from ringlite_cli.recipe.curation import GYM
 from ringlite_cli.recipe.schema import Source
 
 MAX_UNREADABLE = 0.2
@@ -38,12 +45,16 @@ class GeneratorLike(Protocol):
 
 @dataclass
 class Loaded:
-    """A source that was read: its name in every file that curation writes, its rows, and what could not be read."""
+    """A source that was read: its name in every file that curation writes, its rows, and what could not be read.
+
+    drawing: what came of its games, where it is one of those.
+    """
 
     name: str
-    rows: list[Row] = field(default_factory=list)
+    rows: list[CuratedRow] = field(default_factory=list)
     unreadable: list[Drop] = field(default_factory=list)
     spool: Spool | None = None
+    drawing: Drawing | None = None
 
     @property
     def rows_in(self) -> int:
@@ -52,13 +63,13 @@ class Loaded:
     def add(
         self, problem: Problem, split: str, ids: set[int], *, procedural: bool = False, strict: bool = False
     ) -> None:
-        """Keeps a row, under an id of its own: its given one, or its source and index where that is taken."""
+        """Keep a row, under an id of its own: its given one, or its source and index where that is taken."""
         key = stable_hash(problem.id)
         if key in ids:
             problem = replace(problem, id=f"{problem.source}:{problem.index}")
             key = stable_hash(problem.id)
         ids.add(key)
-        row = Row(problem, split, procedural)
+        row = CuratedRow(problem, split, procedural)
         row.strict = procedural or strict
         if self.spool:
             row.move_to(self.spool)
@@ -74,23 +85,29 @@ def load_sources(
     spool: Spool | None = None,
     progress: Progress | None = None,
 ) -> list[Loaded]:
-    """Reads every source, in order; texts go to the spool, where one is given.
+    """Read every source, in order; texts go to the spool, where one is given.
 
     Raises UserError where a source is missing, empty, or mostly unreadable.
     """
     taken: set[str] = set()
     ids: set[int] = set()
     loaded = []
-    for source in sources:
-        name = _unique_name(source, taken)
-        taken.add(name)
-        if source.generator:
-            loaded.append(_generate(source, Loaded(name, spool=spool), seed, generators, ids))
-        else:
-            loaded.append(_read(source, Loaded(name, spool=spool), max_unreadable, ids, progress))
-            if isinstance(source.split, dict):
-                folder = spool.path.parent if spool else None
-                split_rows(loaded[-1].rows, source.split, seed, folder=folder, progress=progress)
+    try:
+        with Maker() as maker:
+            for source in sources:
+                name = _unique_name(source, taken)
+                taken.add(name)
+                if source.generator:
+                    loaded.append(_generate(source, Loaded(name, spool=spool), seed, generators, ids))
+                elif source.gym is not None:
+                    loaded.append(_play(source, Loaded(name, spool=spool), seed, ids, maker, progress))
+                else:
+                    loaded.append(_read(source, Loaded(name, spool=spool), max_unreadable, ids, progress))
+                    if isinstance(source.split, dict):
+                        folder = spool.path.parent if spool else None
+                        split_rows(loaded[-1].rows, source.split, seed, folder=folder, progress=progress)
+    finally:
+        forget()
     return loaded
 
 
@@ -110,9 +127,9 @@ def local_files(source: Source) -> list[Path]:
 
 
 def _unique_name(source: Source, taken: set[str]) -> str:
-    """The file name, hub id or generator; where that is taken, with the folder or split before it."""
+    """The file name, hub id, generator or reasoning-gym; where that is taken, with the folder or split before it."""
     path = local_path(source)
-    name = source.generator or (path.name if path else source.hub or "")
+    name = path.name if path else source.name
     split = "-".join(source.splits)
     more = [name, f"{path.parent.name}/{name}" if path else f"{split}/{name}", f"{split}/{name}"]
     more += [f"{name}#{n}" for n in range(2, len(taken) + 3)]
@@ -128,8 +145,29 @@ def _generate(
     (split,) = source.splits
     for index, made in enumerate(generator.generate(source.rows or 0, seed, split, source.options)):
         problem = replace(made, source=loaded.name, index=index, domain=source.domain or made.domain)
+        problem = replace(problem, verifier=source.verifier or problem.verifier)
         loaded.add(problem, split, ids, procedural=True)
     return loaded
+
+
+def _play(source: Source, loaded: Loaded, seed: int, ids: set[int], maker: Maker, progress: Progress | None) -> Loaded:
+    (split,) = source.splits
+    loaded.drawing = draw(source, seed, maker)
+    wanted = source.rows or 0
+    what = f"making problems of {loaded.name}"
+    for index, made in enumerate(ticking(loaded.drawing.problems(wanted), what, progress, wanted)):
+        problem = replace(made, source=loaded.name, index=index, domain=source.domain or made.domain)
+        loaded.add(problem, split, ids, procedural=True)
+    return loaded
+
+
+def draw(source: Source, seed: int, maker: Maker) -> Drawing:
+    """Return the problems of a gym source. Raises UserError where reasoning-gym is missing, or an option is wrong."""
+    (split,) = source.splits
+    require_installed(GYM)
+    return Drawing(
+        source.gym or {}, seed if source.seed is None else source.seed, split, read_options(source.options), maker
+    )
 
 
 @dataclass(frozen=True)
@@ -172,7 +210,7 @@ def _where(source: Source) -> str:
 def _read_rows(
     source: Source, loaded: Loaded, ids: set[int], progress: Progress | None, files: Sequence[Path] | None = None
 ) -> Counted:
-    adapter, domain = choose(source.adapter, source.columns, _where(source))
+    adapter, domain = choose(source.adapter, source.columns, _where(source), source.verifier or "")
     name = loaded.name
     for index, raw in enumerate(_raw_rows(source, files)):
         if index == source.rows:
@@ -195,7 +233,7 @@ def _read_rows(
 def _raw_rows(source: Source, files: Sequence[Path] | None = None) -> Iterator[RawRow]:
     files = files or local_files(source)
     if files:
-        return chain.from_iterable(map(read_file, files))
+        return chain.from_iterable(read_file(file, source.encoding) for file in files)
     return read_hub(source.hub or "", revision=source.revision, subset=source.subset, split=source.hub_split)
 
 
@@ -204,12 +242,12 @@ def _problems(blank: Problem, raw: RawRow, adapter: Adapter, source: Source) -> 
     if isinstance(raw, Unreadable):
         raise BadRow(raw.why)
     if source.turns == "last":
-        return [_problem(blank, adapter(raw), source)]
-    found = [_problem(blank, fields, source) for fields in every_turn(adapter, raw)]
+        return [_problem(blank, adapter(raw), source, raw)]
+    found = [_problem(blank, fields, source, raw) for fields in every_turn(adapter, raw)]
     return [replace(p, id=f"{p.id}:{turn}") if turn else p for turn, p in enumerate(found)]
 
 
-def _problem(blank: Problem, fields: Fields, source: Source) -> Problem:
+def _problem(blank: Problem, fields: Fields, source: Source, raw: Raw) -> Problem:
     if source.domain:
         fields["domain"] = source.domain
     if source.verifier:
@@ -217,8 +255,12 @@ def _problem(blank: Problem, fields: Fields, source: Source) -> Problem:
     problem = replace(blank, **fields)
     if source.adapter in EDUCATION:
         problem.labels.setdefault("education", EDUCATION[source.adapter])
-    if problem.answer and (bare := without_unit(problem.answer)) != problem.answer:
-        problem = replace(problem, answer=bare)
+    if problem.answer and route(problem) not in REFERENCED:  # whose words count, those in brackets too
+        bare = without_unit(single(problem.answer))
+        problem = replace(problem, answer=bare) if bare != problem.answer else problem
+    if problem.trace and route(problem) == "logic-gym":
+        problem = replace(problem, trace=with_answer_tags(problem.trace))
+    _note_beside(problem, raw)
     if answer := answer_of(problem):
         problem = replace(problem, answer=answer, labels={**problem.labels, "answer_from": "trace"})
     if problem.domain not in DOMAINS:
@@ -226,12 +268,20 @@ def _problem(blank: Problem, fields: Fields, source: Source) -> Problem:
     if route(problem) in BOXED and _is_object(problem.answer):
         raise BadRow("the answer is a dict")
     if not _is_utf8(problem):
-        raise BadRow("a lone surrogate, which UTF-8 can't hold")
+        raise BadRow("broken Unicode (a lone surrogate) that UTF-8 can't store")
     return problem
 
 
+def _note_beside(problem: Problem, raw: Raw) -> None:
+    """Label a row that has a picture or choices in columns which its prompt lacks: rules ask for these labels."""
+    if "pictures" not in problem.labels and shows_picture(raw):
+        problem.labels["pictures"] = 1
+    if lacks_choices(raw, problem.prompt, problem.answer):
+        problem.labels[CHOICES_BESIDE] = True
+
+
 def _is_object(answer: str | None) -> bool:
-    """Whether an answer is JSON text of an object, which only some routes read."""
+    """Return whether an answer is JSON text of an object, which only some routes read."""
     if not (answer or "").startswith('{"'):
         return False
     try:
@@ -251,7 +301,7 @@ def _is_utf8(problem: Problem) -> bool:
     except UnicodeEncodeError:
         return False
     except TypeError:
-        raise BadRow("its tests or labels hold a value that JSON has not") from None
+        raise BadRow("its tests or labels hold a value that JSON can't store") from None
     return True
 
 
@@ -271,7 +321,9 @@ def check_readable(source: Source, parts: Sequence[Counted], max_unreadable: flo
         raise UserError(
             f"{unreadable} of {rows_in} rows can't be read; {first}",
             where=where,
-            hint="check `adapter:` or `columns:`, mend the file, or raise max_unreadable",
+            hint="name its `encoding:`, as in gb18030 or cp1252"
+            if "not UTF-8" in first
+            else "check `adapter:` or `columns:`, mend the file, or raise max_unreadable",
         )
     absent = [{fault.partition(";")[0] for fault in part.faults} for part in parts]
     if lacking := [fault for fault in parts[0].faults if all(fault.partition(";")[0] in names for names in absent)]:

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ringlite_cli.data.features import BANDS, Features, measure
-from ringlite_cli.data.rows import Progress, Row
+from ringlite_cli.data.rows import CuratedRow, Progress
 from ringlite_cli.data.text import stable_hash
 from ringlite_cli.recipe.schema import Split
 
@@ -21,14 +21,14 @@ Keys = NDArray[np.uint64]
 
 
 def split_rows(
-    rows: Sequence[Row],
+    rows: Sequence[CuratedRow],
     shares: Mapping[Split, float],
     seed: int,
     *,
     folder: Path | None = None,
     progress: Progress | None = None,
 ) -> None:
-    """Gives each row its split. Equal rows and seed give equal splits, to within one group of each share.
+    """Give each row its split. Equal rows and seed give equal splits, to within one group of each share.
 
     folder: takes a temporary file of what was measured; without it that stays in memory.
     """
@@ -47,7 +47,7 @@ def split_rows(
             rows[place].split_off = True
 
 
-def _groups(rows: Sequence[Row], features: Features) -> list[list[int]]:
+def _groups(rows: Sequence[CuratedRow], features: Features) -> list[list[int]]:
     """The places of rows that belong together, ascending; every row is in one group."""
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components
@@ -62,7 +62,7 @@ def _groups(rows: Sequence[Row], features: Features) -> list[list[int]]:
     return groups
 
 
-def _keys(rows: Sequence[Row], features: Features) -> Iterator[Keys]:
+def _keys(rows: Sequence[CuratedRow], features: Features) -> Iterator[Keys]:
     """(rows,) arrays: rows with one key belong together, but for key 0."""
     yield features.words
     yield np.array([row.problem.index + 1 for row in rows], np.uint64)

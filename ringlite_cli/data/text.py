@@ -14,11 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ringlite_cli.data.notation import common
-from ringlite_cli.problems import Problem
+from ringlite_cli.problems import Problem, route
 
 _SPACE = re.compile(r"\s+")
 _UNSPACED = "\u3040-\u30ff\u3400-\u9fff"  # scripts without spaces between words: each sign is a token
-_PUNCTUATION = ".,;:?'\"`$\\{}~&|_‘’“”…#@"
+_PUNCTUATION = ".,;:?'\"`$\\{}~&|_‘’“”…#@。、《》「」『』【】〔〕"
 _TOKEN = re.compile(rf"\d+(?:\.\d+)?|[{_UNSPACED}]|[^\W\d_{_UNSPACED}]+|[^\s\w{re.escape(_PUNCTUATION)}]")
 _SAME = {  # commands, signs and number words that mean the same
     "dfrac": "frac",
@@ -35,6 +35,7 @@ _SAME = {  # commands, signs and number words that mean the same
     "cdot": "times",
     "*": "times",
     "degree": "circ",
+    "div": "/",
     "lt": "<",
     "gt": ">",
     "two": "2",
@@ -53,6 +54,10 @@ _SAME = {  # commands, signs and number words that mean the same
     "hundred": "100",
     "thousand": "1000",
 }
+_CELLS = "_#█■□"
+_FEWEST_CELLS, _FEWEST_LINES, _MOSTLY = 12, 3, 0.7  # cells and lines of a drawing, and share of cells in a line
+_FORMULA_SIGNS = re.compile(r"[\\&$|]")
+_FRACTION = re.compile(r"\\[dtc]?frac(?:\{([^{}]+)\}|(\w))(?:\{([^{}]+)\}|(\w))")
 _ANSWER_DRESS = re.compile(r"\\(?:left|right|text|textbf|mathrm|mathbf|mbox|[,;:!])(?![a-z])|[$,]")
 _WORD_OPERATORS = frozenset(
     {"times", "div", "le", "ge", "ne", "sqrt", "frac", "binom", "half", "third", "quarter", "twice"}
@@ -74,7 +79,22 @@ def tokens(text: str) -> list[str]:
         found = _factorials(found)
     if not _SAME.keys().isdisjoint(found):
         found = [_SAME.get(t, t) for t in found]
+    if sum(map(text.count, _CELLS)) >= _FEWEST_CELLS:
+        found += _drawn_lines(text)
     return found
+
+
+def compared_tokens(problem: Problem, text: str) -> list[str]:
+    """The tokens by which a text of the problem is compared: every sign of a logic game, which may be a board."""
+    return text.split() if route(problem) == "logic-gym" else tokens(text)
+
+
+def _drawn_lines(text: str) -> list[str]:
+    """Return the lines of a board, a grid or a banner of signs, which differ in nothing else; [] where few are such."""
+    lines = [line.rstrip() for line in text.splitlines() if not _FORMULA_SIGNS.search(line)]
+    signs = [("".join(line.split()), line) for line in lines]
+    drawn = [line for bare, line in signs if len(bare) > 4 and sum(map(bare.count, _CELLS)) >= _MOSTLY * len(bare)]
+    return drawn if len(drawn) >= _FEWEST_LINES else []
 
 
 def _factorials(words: Sequence[str]) -> list[str]:
@@ -134,7 +154,14 @@ def label_key(problem: Problem) -> str:
     if problem.tests:
         return json.dumps(problem.tests, sort_keys=True, ensure_ascii=False)
     answer = _ANSWER_DRESS.sub("", _SPACE.sub("", problem.answer or ""))
-    return answer.replace("dfrac", "frac").replace("tfrac", "frac").replace("{", "").replace("}", "").rstrip(".")
+    answer = _FRACTION.sub(_as_quotient, answer)
+    return answer.replace("{", "").replace("}", "").rstrip(".")
+
+
+def _as_quotient(match: re.Match[str]) -> str:
+    """Both terms with a stroke between them, in brackets where they are more than a sign or a number."""
+    terms = (match[1] or match[2], match[3] or match[4])
+    return "/".join(term if term.isalnum() else f"({term})" for term in terms)
 
 
 def stable_hash(text: str) -> int:

@@ -9,7 +9,7 @@ from itertools import islice
 
 from ringlite_cli.data.needs import UNGRADED
 from ringlite_cli.data.readers import read_file
-from ringlite_cli.data.sources import load_sources, local_files
+from ringlite_cli.data.sources import Loaded, check_readable, load_sources, local_files, read_first
 from ringlite_cli.problems import Problem
 from ringlite_cli.recipe.schema import Source, TraceSource
 
@@ -36,6 +36,21 @@ class Traces:
 def load_traces(given: TraceSource, seed: int) -> Traces:
     """Return the traces of a source. Raises UserError where it can't be read, or most of its rows can't."""
     (loaded,) = load_sources([source_of(given)], seed=seed, generators={}, max_unreadable=given.max_unreadable)
+    return _traces(loaded)
+
+
+def first_traces(given: TraceSource, rows: int) -> Traces:
+    """Return the traces of a source's first rows. Raises UserError where most of these can't be read.
+
+    Of a source that goes on behind them, a column that they lack may come later.
+    """
+    loaded, counted = read_first(source_of(given), min(rows, given.rows or rows))
+    if counted.rows_in < rows or counted.unreadable == counted.rows_in:
+        check_readable(source_of(given), [counted], given.max_unreadable)
+    return _traces(loaded)
+
+
+def _traces(loaded: Loaded) -> Traces:
     problems = [row.problem for row in loaded.rows]
     traced = [replace(p, labels={**p.labels, "verified_by": UNGRADED}) for p in problems if p.trace]
     first = loaded.unreadable[0] if loaded.unreadable else None

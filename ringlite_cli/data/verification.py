@@ -15,11 +15,11 @@ from contextlib import suppress
 from dataclasses import replace
 
 from ringlite_cli.data.cleansing import is_benchmark
-from ringlite_cli.data.rows import Drop, Progress, Row, Sifted
+from ringlite_cli.data.rows import CuratedRow, Drop, Progress, Sifted
 from ringlite_cli.data.rules import CODE
 from ringlite_cli.data.solutions import Evidence, weigh, with_box
 from ringlite_cli.domains import writes_code
-from ringlite_cli.problems import Problem, Verdict, Verify
+from ringlite_cli.problems import Problem, Verdict, Verify, route
 
 Doubts = Callable[[Problem], str | None]
 """Tells why no natural response to a problem would be rewarded; None or "" where one would be."""
@@ -38,14 +38,14 @@ _KINDS = (  # of a verdict on an accepted solution, first match counts
 
 
 def verify_rows(
-    rows: Sequence[Row],
+    rows: Sequence[CuratedRow],
     verify: Verify,
     progress: Progress | None = None,
     *,
     doubts: Doubts | None = None,
     keep_doubtful: bool = False,
 ) -> Sifted:
-    """Drops what the verifier rejects; marks the rest with what confirmed them.
+    """Drop what the verifier rejects; mark the rest with what confirmed them.
 
     doubts: tells why no natural response to a problem would be rewarded. keep_doubtful: keep rows with such an answer,
     or with one that their worked solution contradicts, and list them as doubtful.
@@ -55,6 +55,8 @@ def verify_rows(
     sifted = Sifted()
     done = 0
     for batch in _batches(rows):
+        if progress:
+            progress("verifying answers", done, len(rows))
         before = {id(row): row.problem for row in batch}
         wanted = [row for row in batch if not is_benchmark(row) or _can_be_asked(before[id(row)])]
         problems = {id(row): before[id(row)] for row in wanted}
@@ -86,7 +88,7 @@ def verify_rows(
     return sifted
 
 
-def _weigh_solutions(rows: Sequence[Row], problems: dict[int, Problem], verify: Verify) -> dict[int, Evidence]:
+def _weigh_solutions(rows: Sequence[CuratedRow], problems: dict[int, Problem], verify: Verify) -> dict[int, Evidence]:
     """What the solutions without a box say; they get one in `problems` where they confirm the gold, else they go."""
     unboxed = [row for row in rows if row.unboxed]
     found = weigh(unboxed, problems, verify)
@@ -98,8 +100,8 @@ def _weigh_solutions(rows: Sequence[Row], problems: dict[int, Problem], verify: 
     return found
 
 
-def _doubt(row: Row, evidence: Evidence | None, doubts: Doubts | None) -> Drop | None:
-    """Why the row's answer is doubtful, although the verifier accepts it."""
+def _doubt(row: CuratedRow, evidence: Evidence | None, doubts: Doubts | None) -> Drop | None:
+    """Return why the row's answer is doubtful, although the verifier accepts it."""
     if evidence and evidence.says == "contradicts":
         detail = f"the solution ends in {evidence.result}, the answer is {row.problem.answer}"
         return Drop(row, "answer_disagrees", detail[:500])
@@ -113,7 +115,7 @@ def doubted(problem: Problem, reason: str) -> Problem:
 
 
 def same_answers(verify: Verify, pairs: Sequence[tuple[Problem, Problem]]) -> list[bool]:
-    """Whether the answers of each pair of problems are equal in the verifier's eyes, either way round."""
+    """Return whether the answers of each pair of problems are equal in the verifier's eyes, either way round."""
     asked = [(one, boxed(two)) for one, two in pairs] + [(two, boxed(one)) for one, two in pairs]
     rewards = [bool(verdict.reward) for verdict in verify(asked)]
     return [first or second for first, second in zip(rewards[: len(pairs)], rewards[len(pairs) :], strict=True)]
@@ -121,7 +123,7 @@ def same_answers(verify: Verify, pairs: Sequence[tuple[Problem, Problem]]) -> li
 
 def run_aside(drops: Sequence[Drop], verify: Verify) -> Counter[tuple[str, str]]:
     """(source, outcome) -> accepted solutions of rows that are out for what their prompts say: run for the count."""
-    rows = [d.subject for d in drops if isinstance(d.subject, Row) and writes_code(d.domain)]
+    rows = [d.subject for d in drops if isinstance(d.subject, CuratedRow) and writes_code(d.domain)]
     rows = [row for row in rows if CODE.reason(row.problem) is None]
     ran: Counter[tuple[str, str]] = Counter()
     for batch in _batches(rows):
@@ -132,7 +134,7 @@ def run_aside(drops: Sequence[Drop], verify: Verify) -> Counter[tuple[str, str]]
     return ran
 
 
-def _note_benchmark(row: Row, problem: Problem, drop: Drop | None, sifted: Sifted) -> None:
+def _note_benchmark(row: CuratedRow, problem: Problem, drop: Drop | None, sifted: Sifted) -> None:
     """Doubtful is a benchmark's row where nothing scores; its worked solution may well end in another form."""
     if drop is None:
         row.verified = _confirmed_by(problem)
@@ -154,11 +156,11 @@ def _count(problem: Problem, drop: Drop | None, ran: Counter[tuple[str, str]]) -
         ran[problem.source, drop.reason if drop else "passed"] += 1
 
 
-def _batches(rows: Sequence[Row]) -> Iterator[Sequence[Row]]:
+def _batches(rows: Sequence[CuratedRow]) -> Iterator[Sequence[CuratedRow]]:
     return (rows[start : start + BATCH] for start in range(0, len(rows), BATCH))
 
 
-def _rejected(rows: Sequence[Row], problems: dict[int, Problem], verify: Verify) -> dict[int, Drop]:
+def _rejected(rows: Sequence[CuratedRow], problems: dict[int, Problem], verify: Verify) -> dict[int, Drop]:
     """The drops of those that the verifier rejects, by the id of the row."""
     first = [(problems[id(r)], problems[id(r)].trace or boxed(problems[id(r)])) for r in rows]
     failed = [(r, v) for r, v in zip(rows, verify(first), strict=True) if not v.reward]
@@ -170,8 +172,8 @@ def _rejected(rows: Sequence[Row], problems: dict[int, Problem], verify: Verify)
 
 
 def _try_others(
-    failed: list[tuple[Row, Verdict]], problems: dict[int, Problem], verify: Verify
-) -> list[tuple[Row, Verdict]]:
+    failed: list[tuple[CuratedRow, Verdict]], problems: dict[int, Problem], verify: Verify
+) -> list[tuple[CuratedRow, Verdict]]:
     """The other accepted solutions of code problems, in turn; the first that passes becomes the trace."""
     pairs = [(r, s) for r, _ in failed for s in problems[id(r)].labels.get(OTHER_SOLUTIONS, ())]
     passing: dict[int, str] = {}
@@ -184,8 +186,8 @@ def _try_others(
     return [(r, v) for r, v in failed if id(r) not in passing]
 
 
-def _mark(row: Row, problem: Problem, before: Problem, evidence: Evidence | None, sifted: Sifted) -> None:
-    """Notes what confirmed the row, and takes off what served verification alone."""
+def _mark(row: CuratedRow, problem: Problem, before: Problem, evidence: Evidence | None, sifted: Sifted) -> None:
+    """Note what confirmed the row, and take off what served verification alone."""
     row.verified = "solution" if evidence and evidence.says == "confirms" else _confirmed_by(problem)
     if evidence and evidence.says != "confirms":
         sifted.traces_stripped.append((row, "trace_no_final_answer"))
@@ -199,7 +201,17 @@ def _mark(row: Row, problem: Problem, before: Problem, evidence: Evidence | None
 
 def boxed(problem: Problem) -> str:
     """The shortest response that gives the gold answer."""
+    if route(problem) == "logic-gym":
+        return f"<answer>{game_gold(problem) or ''}</answer>"
     return f"\\boxed{{{gold(problem)}}}"
+
+
+def game_gold(problem: Problem) -> str | None:
+    """The answer within the row of reasoning-gym that a logic game's answer is; None where any of several will do."""
+    with suppress(ValueError, AttributeError):
+        found = json.loads(problem.answer or "").get("answer")
+        return None if found is None else str(found)
+    return None
 
 
 def gold(problem: Problem) -> str:

@@ -16,10 +16,10 @@ _DEPTHS = ("*", "*/*", "*/*/*")
 def token_efficiency(project: Path) -> list[dict[str, Any]]:
     """A row per run below a folder that has trained by SFT and RL, in order of names.
 
-    sft_tokens: trained up to the picked checkpoint; of the whole SFT without a pick. rl_tokens: trained by all RL
-    stages. efficiency: rl_tokens / sft_tokens. epoch, entropy: of the pick. start, final: mean avg@k of the pick and of
-    the last policy of RL that was evaluated, over `tasks`, those of both (of the final one where the pick has no
-    score); gain: their difference. What a run does not have is None. A run with damaged files is left out.
+    sft_tokens: trained up to the picked checkpoint; of the whole SFT before RL without a pick. rl_tokens: trained by
+    all RL stages. efficiency: rl_tokens / sft_tokens. epoch, entropy: of the pick. start, final: mean avg@k of the pick
+    and of the last policy of RL that was evaluated, over `tasks`, those of both (of the final one where the pick has
+    no score); gain: their difference. What a run does not have is None. A run with damaged files is left out.
     """
     runs = sorted({file.parent for depth in _DEPTHS for file in project.glob(f"{depth}/recipe.json")})
     rows = []
@@ -33,7 +33,7 @@ def token_efficiency(project: Path) -> list[dict[str, Any]]:
 def _row(run: Path, name: str) -> dict[str, Any] | None:
     stages = [m for file in sorted(run.glob("*/manifest.json")) if (m := read_manifest(file.parent))]
     done = [m for m in stages if m.status == "done"]
-    rl_tokens, sft_tokens = _trained(done, "rl"), _trained(done, "sft")
+    rl_tokens, sft_tokens = _trained(done, "rl"), _trained(_before_rl(done), "sft")
     pick = _pick(run)
     sft_tokens = pick.get("sft_tokens") or sft_tokens
     if not rl_tokens or not sft_tokens:
@@ -53,6 +53,17 @@ def _row(run: Path, name: str) -> dict[str, Any] | None:
         "final": final,
         "gain": None if start is None or final is None else final - start,
     }
+
+
+def _before_rl(stages: list[Manifest]) -> list[Manifest]:
+    """The stages that no RL stage stands above: a last SFT is none of them."""
+    of = {m.stage: m for m in stages}
+
+    def follows(m: Manifest) -> bool:
+        above = [of[name] for name in m.parent if name in of and name != m.stage]
+        return any(each.kind == "rl" or follows(each) for each in above)
+
+    return [m for m in stages if not follows(m)]
 
 
 def _trained(stages: list[Manifest], kind: str) -> int:

@@ -42,7 +42,11 @@ def compare_arms(runs: Runs) -> dict[str, Any]:
 
 
 def mean_over_seeds(values: Sequence[float], level: float = 0.95) -> dict[str, Any]:
-    """`mean`, `sd` (n - 1) and `ci95` by Student's t; of a single value neither spread nor interval is known."""
+    """`mean`, `sd` (n - 1) and `ci95` by Student's t; None where it is not known.
+
+    Of a single value neither spread nor interval is known; of values all alike no interval: that a few seeds agree to
+    the last problem is chance, and not a spread of 0.
+    """
     from scipy.special import stdtrit
 
     found = np.asarray(values, dtype=np.float64)
@@ -50,6 +54,8 @@ def mean_over_seeds(values: Sequence[float], level: float = 0.95) -> dict[str, A
     if len(found) < 2:
         return {"mean": mean, "sd": None, "ci95": None}
     sd = float(found.std(ddof=1))
+    if sd == 0:
+        return {"mean": mean, "sd": 0.0, "ci95": None}
     reach = float(stdtrit(len(found) - 1, (1 + level) / 2)) * sd / len(found) ** 0.5
     return {"mean": mean, "sd": sd, "ci95": [mean - reach, mean + reach]}
 
@@ -87,13 +93,13 @@ def _differences(arm: str, base: str, runs: Runs) -> Iterable[dict[str, Any]]:
             **spread,
             "by_seed": {seed: difference for seed, (difference, _) in seeds.items()},
             "by_seed_ci95": {seed: ends for seed, (_, ends) in seeds.items()},
-            "verdict": _verdict(spread["ci95"]),
+            "verdict": _verdict(spread["ci95"], len(seeds)),
         }
 
 
-def _verdict(ends: Sequence[float] | None) -> str:
+def _verdict(ends: Sequence[float] | None, seeds: int) -> str:
     if ends is None:
-        return "one seed shows nothing"
+        return "one seed shows nothing" if seeds == 1 else "the same on every seed: no spread to judge by"
     return "better" if ends[0] > 0 else "worse" if ends[1] < 0 else "no difference shown"
 
 
@@ -134,7 +140,7 @@ def _training(arm: str, by_seed: Mapping[int, Path]) -> Iterable[dict[str, Any]]
 
 
 def _facts(rows: Sequence[Mapping[str, Any]]) -> dict[str, float]:
-    """What a run's RL came to: both ends (a tenth of the steps each), the roughest gradient, and the cost."""
+    """Return what a run's RL came to: both ends (a tenth of the steps each), the roughest gradient, and the cost."""
     if not rows:
         return {}
     part = max(1, len(rows) // _TENTH)
@@ -158,15 +164,18 @@ def _facts(rows: Sequence[Mapping[str, Any]]) -> dict[str, float]:
     }
 
 
-def _curves(by_seed: Mapping[int, Path]) -> dict[str, list[tuple[int, float]]]:
-    """Metric -> (step, mean over the seeds that have the step)."""
+def _curves(by_seed: Mapping[int, Path]) -> dict[str, list[tuple[int, float, float, float]]]:
+    """Metric -> (step, mean, lowest and highest over the seeds that have the step)."""
     found: dict[str, dict[int, list[float]]] = {name: {} for name in CURVES}
     for run in by_seed.values():
         for row in _rl_rows(run):
             for name in CURVES:
                 if row.get(name) is not None:
                     found[name].setdefault(row["at"], []).append(row[name])
-    return {name: [(at, float(np.mean(v))) for at, v in sorted(points.items())] for name, points in found.items()}
+    return {
+        name: [(at, float(np.mean(v)), min(v), max(v)) for at, v in sorted(points.items())]
+        for name, points in found.items()
+    }
 
 
 def _picks(arm: str, by_seed: Mapping[int, Path]) -> Iterable[dict[str, Any]]:

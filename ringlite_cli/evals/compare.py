@@ -11,9 +11,16 @@ import numpy as np
 
 from ringlite_cli.errors import UserError
 from ringlite_cli.evals import items, metrics
+from ringlite_cli.evals.compare_costs import (
+    manifests_of,
+    policy_costs,
+    recipe_differences,
+    stage_costs,
+    training,
+    unshared_stages,
+)
 from ringlite_cli.evals.revisions import in_words, rescored_files, revisions_of
-from ringlite_cli.runs.catalogue import OF_STAGE, TOTALS, of_stage, value_of
-from ringlite_cli.runs.files import read_json, read_jsonl
+from ringlite_cli.runs.files import read_jsonl
 
 Means = dict[str, float]
 """Problem id -> mean reward of its responses."""
@@ -22,13 +29,14 @@ _Groups = Mapping[str, list[dict[str, Any]]]
 
 
 def compare(run_a: Path, run_b: Path, *, read: int = 0) -> dict[str, Any]:
-    """{"scores": [row per policy and task], "training": [row per stage and metric], "cost": [row per stage],
-    "recipe": [row per differing key], "notes"}.
+    """{"scores": [row per policy and task], "training": [row per stage and metric], "policies": [row per policy and
+    cost], "cost": [row per stage and cost], "recipe": [row per key of a shared stage that differs], "notes"}.
 
-    A score row has `a`, `b`, `difference` (b - a), its `ci95` by paired bootstrap over the problems that both have,
-    `n`, `verdict` ("better", "worse" or "no difference shown"), `wins` and `losses` (ids of problems), the mean
-    response's tokens `tokens_a` and `tokens_b`, and `items`, the first `read` wins and losses with their responses.
-    Raises UserError for a folder without responses.
+    A score row has `a`, `b`, `difference` (b - a), its `ci95` over the problems that both have (bootstrap over
+    pairs, no narrower than exact bounds: see `metrics`), `n`, `verdict` ("better", "worse" or "no difference
+    shown"), `wins` and `losses` (ids of problems), the mean response's tokens `tokens_a` and `tokens_b`, and `items`,
+    the first `read` wins and losses with their responses. Of two policies of one run there is no row of training and
+    of cost by stage. Raises UserError for a folder without responses.
     """
     (folder_a, policy_a), (folder_b, policy_b) = _side(run_a), _side(run_b)
     forms_a, forms_b = _by_revision(folder_a, policy_a), _by_revision(folder_b, policy_b)
@@ -62,58 +70,22 @@ def compare(run_a: Path, run_b: Path, *, read: int = 0) -> dict[str, Any]:
         elif left_out:
             notes.append(f"{key[0]} on {key[1]}: {left_out} problems are in one run only and are left out")
         scores.append(row)
-    manifests_a, manifests_b = _manifests(folder_a), _manifests(folder_b)
+    manifests_a, manifests_b = manifests_of(folder_a), manifests_of(folder_b)
+    policies = dict.fromkeys((key_a[0], key_b[0]) for key_a, key_b in pairs)
+    one_run = folder_a.resolve() == folder_b.resolve()  # two policies of it: its stages do not differ from themselves
     return {
         "runs": [str(run_a), str(run_b)],
         "scores": scores,
-        "training": _training((folder_a, manifests_a), (folder_b, manifests_b)),
-        "cost": _cost(manifests_a, manifests_b),
-        "recipe": _recipe_differences(manifests_a, manifests_b),
-        "notes": notes,
+        "training": [] if one_run else training((folder_a, manifests_a), (folder_b, manifests_b)),
+        "policies": [row for pair in policies for row in policy_costs(pair, manifests_a, manifests_b)],
+        "cost": [] if one_run else stage_costs(manifests_a, manifests_b),
+        "recipe": recipe_differences(manifests_a, manifests_b),
+        "notes": notes + unshared_stages((folder_a, manifests_a), (folder_b, manifests_b)),
     }
 
 
-def as_text(comparison: Mapping[str, Any]) -> str:
-    """The comparison as Markdown tables, scores in percent."""
-    name_a, name_b = (Path(run).name for run in comparison["runs"])
-    name_a, name_b = (name_a, name_b) if name_a != name_b else tuple(comparison["runs"])
-    lines = [
-        f"| policy | task | {name_a} | {name_b} | difference | 95 % | n | won | lost | tokens a response | |",
-        "|---|---|---:|---:|---:|---|---:|---:|---:|---:|---|",
-    ]
-    for row in comparison["scores"]:
-        a, b, d, low, high = (100 * x for x in (row["a"], row["b"], row["difference"], *row["ci95"]))
-        lines.append(
-            f"| {row['policy']} | {row['task']} | {a:.1f} | {b:.1f} | {d:+.1f} | [{low:+.1f}, {high:+.1f}] "
-            f"| {row['n']} | {len(row['wins'])} | {len(row['losses'])} "
-            f"| {_number(row['tokens_a'])} -> {_number(row['tokens_b'])} | {_verdict(row)} |"
-        )
-    if comparison["training"]:
-        lines += ["", f"| stage | last tenth of the steps | unit | {name_a} | {name_b} |", "|---|---|---|---:|---:|"]
-        lines += [
-            f"| {r['stage']} | {r['metric']} | {r['unit']} | {_number(r['a'])} | {_number(r['b'])} |"
-            for r in comparison["training"]
-        ]
-    if comparison["cost"]:
-        lines += ["", f"| stage | cost | {name_a} | {name_b} |", "|---|---|---:|---:|"]
-        lines += [f"| {r['stage']} | {r['cost']} | {_number(r['a'])} | {_number(r['b'])} |" for r in comparison["cost"]]
-    if comparison["recipe"]:
-        lines += ["", f"| recipe key | {name_a} | {name_b} |", "|---|---|---|"]
-        lines += [f"| {r['key']} | {r['a']} | {r['b']} |" for r in comparison["recipe"]]
-    lines += [*([""] if comparison["notes"] else []), *comparison["notes"]]
-    for row in comparison["scores"]:
-        lines += items.as_text(row, (name_a, name_b))
-    return "\n".join([*lines, ""])
-
-
-def _verdict(row: Mapping[str, Any]) -> str:
-    """The verdict on a difference, marked where the two sides were scored by different revisions."""
-    a, b = in_words(row["revisions_a"]), in_words(row["revisions_b"])
-    return str(row["verdict"]) if a == b else f"{row['verdict']} (verdicts of revision {a} / {b})"
-
-
 def is_worse(comparison: Mapping[str, Any]) -> bool:
-    """Whether the second run is worse on any policy and task, its interval wholly below zero."""
+    """Return whether the second run is worse on any policy and task, its interval wholly below zero."""
     return any(row["verdict"] == "worse" for row in comparison["scores"])
 
 
@@ -220,82 +192,5 @@ def _difference(key: tuple[str, str], a: Means, b: Means) -> dict[str, Any]:
     }
 
 
-def _manifests(run: Path) -> dict[str, dict[str, Any]]:
-    """Stage -> manifest, of those that can be read."""
-    found = {}
-    for file in sorted(run.glob("*/manifest.json")):
-        try:
-            manifest = read_json(file)
-        except ValueError:
-            continue
-        if isinstance(manifest, dict):
-            found[str(manifest.get("stage") or file.parent.name)] = manifest
-    return found
-
-
-def _training(a: tuple[Path, Mapping[str, Any]], b: tuple[Path, Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Means over the last tenth of the steps of each training stage that both runs have."""
-    rows = []
-    for stage in (name for name in a[1] if name in b[1]):
-        kind = a[1][stage].get("kind")
-        if kind not in OF_STAGE or b[1][stage].get("kind") != kind:
-            continue
-        shown = {m.key: m for folder in (a[0], b[0]) for m in of_stage(kind, folder / stage) if m.status}
-        means_a, means_b = (_last_tenth(folder / stage / "metrics.jsonl", shown) for folder in (a[0], b[0]))
-        for key in (key for key in means_a if key in means_b):
-            known = shown[key]
-            row = {"stage": stage, "metric": known.name, "unit": known.unit, "a": means_a[key], "b": means_b[key]}
-            rows.append(row)
-    return rows
-
-
-def _last_tenth(file: Path, keys: Iterable[str]) -> dict[str, float]:
-    rows = read_jsonl(file) if file.is_file() else []
-    last = rows[-max(1, len(rows) // 10) :]
-    found = {key: [v for row in last if (v := value_of(row, key)) is not None] for key in keys}
-    return {key: sum(values) / len(values) for key, values in found.items() if values}
-
-
-def _cost(a: Mapping[str, dict[str, Any]], b: Mapping[str, dict[str, Any]]) -> list[dict[str, Any]]:
-    rows = []
-    for stage in dict.fromkeys([*a, *b]):
-        costs_a, costs_b = _costs(a.get(stage, {})), _costs(b.get(stage, {}))
-        for cost in dict.fromkeys([*costs_a, *costs_b]):
-            rows.append({"stage": stage, "cost": cost, "a": costs_a.get(cost), "b": costs_b.get(cost)})
-    return rows
-
-
-def _costs(manifest: Mapping[str, Any]) -> dict[str, float]:
-    tokens = {TOTALS.get(name, f"tokens {name}"): float(n) for name, n in (manifest.get("tokens") or {}).items()}
-    return tokens | ({"seconds": float(manifest["seconds"])} if manifest.get("seconds") else {})
-
-
-def _recipe_differences(a: Mapping[str, dict[str, Any]], b: Mapping[str, dict[str, Any]]) -> list[dict[str, Any]]:
-    keys_a, keys_b = _keys(a), _keys(b)
-    rows = []
-    for key in dict.fromkeys([*keys_a, *keys_b]):
-        value_a, value_b = keys_a.get(key, "-"), keys_b.get(key, "-")
-        if value_a != value_b:
-            rows.append({"key": key, "a": value_a, "b": value_b})
-    return rows
-
-
-def _keys(manifests: Mapping[str, dict[str, Any]]) -> dict[str, Any]:
-    """Every recipe key of a run, dotted, with the seed."""
-    seeds = {f"{stage}.seed": manifest.get("seed") for stage, manifest in manifests.items()}
-    return seeds | {k: v for stage, m in manifests.items() for k, v in _flat(stage, m.get("recipe")).items()}
-
-
-def _flat(name: str, value: Any) -> dict[str, Any]:
-    """Nested mappings as dotted keys."""
-    if not isinstance(value, dict):
-        return {name: value}
-    return {key: v for inner, x in value.items() for key, v in _flat(f"{name}.{inner}", x).items()}
-
-
 def _names(keys: Iterable[items.Key]) -> str:
     return ", ".join(f"{policy} on {task}" for policy, task in keys) or "none"
-
-
-def _number(value: float | None) -> str:
-    return "-" if value is None else f"{value:,.0f}"

@@ -15,7 +15,7 @@ from ringlite_cli.evals import metrics
 from ringlite_cli.evals.overlong import note_on
 from ringlite_cli.evals.responses import Group, ResponseLog, collect, model_key
 from ringlite_cli.evals.revisions import in_words, revisions_of
-from ringlite_cli.problems import DEFAULT_SUFFIX, DOMAINS, VERDICT_REVISION, Problem, Verify
+from ringlite_cli.problems import DEFAULT_SUFFIX, DOMAINS, VERDICT_REVISION, Problem, Verify, is_right
 from ringlite_cli.recipe.evaluation import EvalSettings
 from ringlite_cli.runs.files import write_json
 from ringlite_cli.samples import OnProgress, Progress, Sampler, SamplingSettings
@@ -51,7 +51,7 @@ def evaluate(
 ) -> Scores:
     """Write out_dir/responses.jsonl and scores.json; return {policy: {task: score of `score`}}.
 
-    k: task -> responses per problem, where settings.samples does not say.
+    k: task -> responses per problem, where settings.num_generations does not say.
 
     Going on after a stop, only problems without all their responses are sampled. All policies draw with the same random
     numbers per problem and sample, so their differences are paired. A policy that cannot be evaluated does not lose the
@@ -60,7 +60,7 @@ def evaluate(
     _check(tasks)
     suffix = DEFAULT_SUFFIX if prompt_suffix is None else prompt_suffix
     sampling = settings.sampling(seed)
-    counts = {task: settings.samples or (k or {}).get(task, DEFAULT_K) for task in tasks}
+    counts = {task: settings.num_generations or (k or {}).get(task, DEFAULT_K) for task in tasks}
     scores: Scores = {}
     failed: dict[str, UserError] = {}
     with ResponseLog(out_dir, resume=resume) as log:
@@ -91,7 +91,8 @@ def score(groups: Sequence[Group], *, seed: int = 0) -> dict[str, Any]:
     low, high = metrics.bootstrap(means, seed=seed)
     tokens = sum(row["tokens"] for row in rows)
     cut = sum(row["truncated"] for row in rows) / len(rows) if rows else 0.0
-    solved = [metrics.pass_at_k(len(g), sum(r >= 1 for r in g), k) for g in rewards] if k else []
+    right = [sum(is_right(row["verdict"], row["reward"]) for row in group) for group in groups]
+    solved = [metrics.pass_at_k(len(g), n, k) for g, n in zip(groups, right, strict=True)] if k else []
     result = {
         "avg@k": metrics.avg_at_k(rewards),
         "ci95": [low, high],
@@ -112,7 +113,7 @@ def score(groups: Sequence[Group], *, seed: int = 0) -> dict[str, Any]:
     notes = [said] if (said := note_on(rows)) else []
     if cut >= CUT_IS_MANY:
         notes.append(
-            f"{cut:.0%} of the responses were cut at the length limit: raise max_new_tokens to trust the score"
+            f"{cut:.0%} of the responses were cut at the length limit: raise max_completion_length to trust the score"
         )
     if len(mixed := revisions_of(rows)) > 1:
         notes.append(
@@ -130,7 +131,7 @@ def describe(result: Mapping[str, Any]) -> str:
 
 
 def data_of(problems: Sequence[Problem]) -> dict[str, Any]:
-    """What a score was measured on: the file or dataset, its commit where it came from the hub, and a digest.
+    """Return what a score was measured on: the file or dataset, its commit where it came from the hub, and a digest.
 
     The digest is of the problems as they were asked and verified, so it tells whether two scores are on the same ones.
     """
@@ -178,11 +179,11 @@ def _respond(
 
 
 def resume_key(path: Path | str, settings: SamplingSettings, suffix: Mapping[str, str], k: int) -> dict[str, Any]:
-    """What a response depends on, besides its problem."""
+    """Return what a response depends on, besides its problem."""
     return {
         "model": model_key(path),
         "k": k,
-        "max_new_tokens": settings.max_new_tokens,
+        "max_completion_length": settings.max_completion_length,
         "temperature": settings.temperature,
         "top_p": settings.top_p,
         "seed": settings.seed,
@@ -205,7 +206,9 @@ def _check(tasks: Mapping[str, Sequence[Problem]]) -> None:
             raise UserError("the task has no problems", where=f"task {task}", hint="look at its source and filters")
         twice = [name for name, count in Counter(p.id for p in problems).items() if count > 1]
         if twice:
-            raise UserError(f"{len(twice)} ids stand twice, such as {twice[0]!r}", where=f"task {task}")
+            raise UserError(
+                f"{len(twice)} problem ids occur more than once, such as {twice[0]!r}", where=f"task {task}"
+            )
 
 
 def raise_failed(failed: Mapping[str, UserError], total: int) -> None:

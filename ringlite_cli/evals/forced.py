@@ -6,9 +6,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from ringlite_cli.chat.thinking import is_answer_alone
 from ringlite_cli.evals import metrics
 from ringlite_cli.evals.pick import Candidate
 from ringlite_cli.evals.responses import model_key
+from ringlite_cli.presence import is_there
 from ringlite_cli.problems import Problem, chat_messages
 from ringlite_cli.runs.files import read_json, write_json
 from ringlite_cli.samples import Request, Sampler
@@ -18,19 +20,21 @@ ForcedOf = Callable[[Sampler, Sequence[tuple[Request, str]]], list[tuple[float, 
 
 
 class ForcedLog:
-    """forced.json: candidate -> its model's key and [entropy, loss, tokens] of every trace."""
+    """forced.json: candidate -> its model's key and [entropy, loss, tokens] of every trace that reasons."""
 
     def __init__(
         self, folder: Path, forced_of: ForcedOf | None, problems: Sequence[Problem], suffix: Mapping[str, str]
     ) -> None:
         self.path, self._forced_of = folder / "forced.json", forced_of
         self._traces = [
-            (Request(p.id, chat_messages(p, suffix)), p.trace) for p in problems if p.trace and forced_of is not None
+            (Request(p.id, chat_messages(p, suffix)), p.trace)
+            for p in problems
+            if p.trace and forced_of is not None and not is_answer_alone(p.domain, p.trace)
         ]
-        self._found = read_json(self.path) if self.path.exists() else {}
+        self._found = read_json(self.path) if is_there(self.path) else {}
 
     def lacks(self, name: str, model: Path) -> bool:
-        """Whether the traces still have to be scored under a candidate."""
+        """Return whether the traces still have to be scored under a candidate."""
         return bool(self._traces) and self._found.get(name, {}).get("key") != self._key(model)
 
     def measure(self, name: str, model: Path, sampler: Sampler) -> None:

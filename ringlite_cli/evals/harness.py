@@ -5,7 +5,6 @@ that its scores are what others report with it. ringlite gives it the policy wit
 and its response, and puts its own intervals on the scores. A stopped task goes on item by item, by the harness's cache.
 """
 
-import difflib
 import hashlib
 import json
 import logging
@@ -15,12 +14,14 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from ringlite_cli.errors import UserError
+from ringlite_cli.errors import UserError, near
 from ringlite_cli.evals.evaluate import Report, Scores, describe, raise_failed, score
-from ringlite_cli.evals.responses import ResponseLog, Row, model_key
+from ringlite_cli.evals.responses import ResponseLog, ResponseRow, model_key
+from ringlite_cli.presence import is_there
 from ringlite_cli.problems import Problem
 from ringlite_cli.recipe.evaluation import EvalSettings
 from ringlite_cli.recipe.graph import HARNESS
+from ringlite_cli.recipe.renamed import with_new_names
 from ringlite_cli.runs.files import read_json, write_json
 
 MakeLM = Callable[[Path | str], Any]
@@ -31,7 +32,7 @@ NOTE = "asked and scored by lm-evaluation-harness: its shots, prompts and stop s
 
 
 def check_tasks(names: Sequence[str], files: Mapping[str, str | Path] | None = None) -> None:
-    """Raises UserError where the harness is missing or does not know a task. files: task -> its YAML, elsewhere."""
+    """Raise UserError where the harness is missing or does not know a task. files: task -> its YAML, elsewhere."""
     if find_spec("lm_eval") is None:
         raise UserError(
             f"{names[0]!r} needs lm-evaluation-harness, which is not installed",
@@ -40,14 +41,13 @@ def check_tasks(names: Sequence[str], files: Mapping[str, str | Path] | None = N
         )
     for name, file in (files or {}).items():
         if not Path(file).is_file() or Path(file).suffix not in (".yaml", ".yml"):
-            raise UserError(f"{name} is given by the YAML file of a task", where=str(file), hint="there is none here")
+            raise UserError("no such YAML file", where=str(file), hint=f"give the file that defines the task {name}")
     logging.getLogger("lm_eval").setLevel(logging.ERROR)
     known = _manager(files).all_tasks
     for name in names:
         bare = name.removeprefix(HARNESS)
         if bare not in known:
-            near = difflib.get_close_matches(bare, known, 3)
-            hint = f"did you mean {', '.join(HARNESS + n for n in near)}?" if near else "`lm-eval ls tasks` lists them"
+            hint = near(bare, known, "`lm-eval ls tasks` lists them", most=3, prefix=HARNESS)
             raise UserError(f"lm-evaluation-harness has no task {bare!r}", where="tasks", hint=hint)
 
 
@@ -73,7 +73,7 @@ def run_harness(
     failed: dict[str, UserError] = {}
     with ResponseLog(out_dir) as log:
         for policy, path in policies.items():
-            asked = {"max_new_tokens": settings.max_new_tokens, "limit": settings.limit, "seed": seed}
+            asked = {"max_completion_length": settings.max_completion_length, "limit": settings.limit, "seed": seed}
             key = {"model": model_key(path), **asked}
             try:
                 scores[policy] = _run_policy(log, policy, path, names, make_lm, out_dir, key, files, report)
@@ -98,7 +98,7 @@ def _run_policy(
     for name in names:
         kept = out_dir / "harness" / policy / f"{name.removeprefix(HARNESS)}.json"
         same = json.loads(json.dumps({**key, "task": _digest_of(files, name)}))
-        if kept.exists() and read_json(kept)["key"] == same:
+        if is_there(kept) and with_new_names(read_json(kept)["key"]) == same:
             scores[name] = read_json(kept)["score"]
         else:
             lm = lm or make_lm(path)
@@ -118,7 +118,7 @@ def _simple_evaluate(
     import lm_eval
 
     folder.mkdir(parents=True, exist_ok=True)
-    longest = min(key["max_new_tokens"], max(1, lm.max_length // 2))
+    most = min(key["max_completion_length"], max(1, lm.max_length // 2))
     cache = hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:16]
     try:
         found = lm_eval.simple_evaluate(
@@ -129,7 +129,7 @@ def _simple_evaluate(
             bootstrap_iters=0,
             log_samples=True,
             apply_chat_template=True,
-            gen_kwargs={"max_gen_toks": longest},
+            gen_kwargs={"max_gen_toks": most},
             task_manager=_manager(files),
             random_seed=key["seed"],
             numpy_random_seed=key["seed"],
@@ -169,7 +169,7 @@ def _digest_of(files: Mapping[str, str | Path] | None, name: str) -> str:
     return f"lm_eval {version('lm_eval')} {hashlib.sha256(own).hexdigest()[:12] if own else ''}".strip()
 
 
-def _groups(found: Mapping[str, Any], policy: str, name: str, lm: Any) -> list[list[Row]]:
+def _groups(found: Mapping[str, Any], policy: str, name: str, lm: Any) -> list[list[ResponseRow]]:
     """One row per item, over all parts of the task; the first filter and the first metric of each part count."""
     groups = []
     for part, samples in sorted(found["samples"].items()):
@@ -230,13 +230,13 @@ def _response(sample: Mapping[str, Any], lm: Any) -> tuple[str, int]:
     return str(arguments[1] if len(arguments) > 1 else ""), 0
 
 
-def _log(log: ResponseLog, policy: str, name: str, groups: Sequence[list[Row]], key: Mapping[str, Any]) -> None:
+def _log(log: ResponseLog, policy: str, name: str, groups: Sequence[list[ResponseRow]], key: Mapping[str, Any]) -> None:
     problems = [Problem(group[0]["id"], DOMAIN, group[0]["prompt"], None) for group in groups]
     todo = {p.id for p in log.open(policy, name, problems, 1, key)}
     log.append([group for group in groups if group[0]["id"] in todo])
 
 
-def _score(groups: Sequence[list[Row]], found: Mapping[str, Any], name: str, seed: int) -> dict[str, Any]:
+def _score(groups: Sequence[list[ResponseRow]], found: Mapping[str, Any], name: str, seed: int) -> dict[str, Any]:
     result = score(groups, seed=seed)
     for field in ("maj@k", "maj@k_ci95"):
         result.pop(field, None)

@@ -3,6 +3,8 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from ringlite_cli.problems import is_right
+
 Key = tuple[str, str]
 """Policy and task."""
 
@@ -21,7 +23,9 @@ def split_items(a: Mapping[str, float], b: Mapping[str, float]) -> dict[str, lis
 def example_of(rows: Iterable[Mapping[str, Any]], *, right: bool) -> Mapping[str, Any]:
     """The first row that is right (or not); the first of all where every one is the other way; {} for none."""
     listed = list(rows)
-    return next((row for row in listed if (row["reward"] > 0) == right), listed[0] if listed else {})
+    return next(
+        (row for row in listed if is_right(row.get("verdict", ""), row["reward"]) == right), listed[0] if listed else {}
+    )
 
 
 def reading(

@@ -18,7 +18,7 @@ from ringlite_cli.evals.pick import Band, Candidate, Decision, explain, pick
 from ringlite_cli.evals.responses import EntropyOf, Group, ResponseLog, collect
 from ringlite_cli.problems import Problem, Verify
 from ringlite_cli.runs.files import finite, write_json, write_text
-from ringlite_cli.samples import OnProgress, Progress, SamplingSettings
+from ringlite_cli.samples import BATCH_TOKENS, OnProgress, Progress, SamplingSettings
 
 _TASK = "select"
 
@@ -36,7 +36,7 @@ def select_checkpoint(
     report: Report | None = None,
     **options: Any,
 ) -> Decision:
-    """Measures every checkpoint (`options` go to `measure_candidates`), picks one and writes the selection's files."""
+    """Measure every checkpoint (`options` go to `measure_candidates`), pick one and write the selection's files."""
     candidates = measure_candidates(
         checkpoints, folder, problems, make_sampler, verify, out_dir, report=report, **options
     )
@@ -58,12 +58,12 @@ def measure_candidates(
     out_dir: Path,
     *,
     k: int,
-    max_new_tokens: int,
+    max_completion_length: int,
     entropy_of: EntropyOf | None = None,
     forced_of: ForcedOf | None = None,
     seed: int = 0,
     prompt_suffix: Mapping[str, str] | None = None,
-    batch_tokens: int = 65536,
+    batch_tokens: int = BATCH_TOKENS,
     resume: bool = True,
     progress: Callable[[str, Progress], None] | None = None,
     report: Report | None = None,
@@ -81,7 +81,7 @@ def measure_candidates(
     if not problems:
         raise UserError("there are no problems to select on", where="select.data", hint="look at the curated set")
     suffix = DEFAULT_SUFFIX if prompt_suffix is None else prompt_suffix
-    settings = SamplingSettings(max_new_tokens, temperature=1.0, top_p=1.0, seed=seed, batch_tokens=batch_tokens)
+    settings = SamplingSettings(max_completion_length, temperature=1.0, top_p=1.0, seed=seed, batch_tokens=batch_tokens)
     candidates: list[Candidate] = []
     forced = ForcedLog(out_dir, forced_of, problems, suffix)
     with ResponseLog(out_dir, resume=resume) as log:
@@ -103,7 +103,7 @@ def measure_candidates(
 
 
 def write_selection(out_dir: Path, candidates: Sequence[Candidate], decision: Decision) -> None:
-    """Writes candidates.json, metrics.jsonl, table.md, select.svg and, last of all, decision.json."""
+    """Write candidates.json, metrics.jsonl, table.md, select.svg and, last of all, decision.json."""
     from ringlite_cli.evals.plot import selection_svg
 
     _write_candidates(out_dir, candidates)

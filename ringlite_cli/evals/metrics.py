@@ -2,7 +2,7 @@
 
 A problem's k responses share its difficulty, so problems are what is resampled, never single responses. The
 interval is the bias-corrected and accelerated one (BCa; Efron 1987), widened for small n as a t interval is (Hesterberg
-2015, "expanded").
+2015, "expanded"). For few problems it is no narrower than the exact bounds of `floors`.
 """
 
 from collections import Counter
@@ -14,6 +14,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ringlite_cli.boxes import last_boxed
+from ringlite_cli.evals import floors
+from ringlite_cli.repetition import repeated_share
 
 Interval = tuple[float, float]
 Floats = NDArray[np.float64]
@@ -47,9 +49,7 @@ def maj_at_k(answers: Sequence[str | None], rewards: Sequence[float]) -> float:
 
 def repetition(response: str, length: int = 4) -> float:
     """Share of a response's word n-grams that stand in it already; 0 where it is too short to have two."""
-    words = response.split()
-    grams = [tuple(words[i : i + length]) for i in range(len(words) - length + 1)]
-    return 1.0 - len(set(grams)) / len(grams) if grams else 0.0
+    return repeated_share(response.split(), length)
 
 
 def final_answer(response: str) -> str | None:
@@ -62,17 +62,17 @@ def bootstrap(values: ArrayLike, weights: ArrayLike | None = None, *, seed: int 
     """Interval of sum(values) / sum(weights) over problems; without weights of the mean. (NaN, NaN) for no problems.
 
     values, weights: (n,), one entry per problem. For entropy per token: a problem's summed entropy and its tokens.
-    A single problem, or problems all alike and not rewards, tell nothing of the spread: the interval is then the point.
-    For rewards that are all 0 or all 1 it is the exact binomial bound (Clopper and Pearson 1934).
+    Problems all alike tell nothing of the spread. Are they shares (rewards, 0 to 1), the interval is the exact bound
+    for that share of as many problems (Clopper and Pearson 1934); of other numbers it is the point.
     """
     top = np.asarray(values, dtype=np.float64)
     if len(top) == 0:
         return float("nan"), float("nan")
     bottom = np.ones_like(top) if weights is None else np.asarray(weights, dtype=np.float64)
     point = float(top.sum() / bottom.sum())
-    if weights is None and (np.all(top == 0) or np.all(top == 1)):
-        return _all_or_none(point, len(top), level)
     residual = top - point * bottom
+    if weights is None and np.ptp(top) == 0 and 0 <= point <= 1:
+        return floors.clopper_pearson(point * len(top), len(top), level)
     if len(top) == 1 or np.allclose(residual, 0, atol=1e-12):
         return point, point
     low, high = _bca_quantiles(_resampled(top, bottom, seed), point, residual, level)
@@ -82,29 +82,40 @@ def bootstrap(values: ArrayLike, weights: ArrayLike | None = None, *, seed: int 
 def paired_difference(
     first: ArrayLike, second: ArrayLike, *, seed: int = 0, level: float = 0.95
 ) -> tuple[float, Interval]:
-    """Mean of second - first over the same problems and its interval; pairing takes the problems' difficulty out."""
+    """Mean of second - first over the same problems and its interval; pairing takes the problems' difficulty out.
+
+    The interval is the bootstrap's, and at least the exact one of `floors.of_pairs`: a few problems that all got
+    better, or that came out alike, show less than a bootstrap makes of them.
+    """
     difference = np.asarray(second, dtype=np.float64) - np.asarray(first, dtype=np.float64)
     if len(difference) == 0:
         return float("nan"), (float("nan"), float("nan"))
     point = float(difference.mean())
     if len(difference) == 1:
         return point, (-1.0, 1.0)  # of one pair nothing is known but that rewards are 0 to 1
+    least = floors.of_pairs(difference, level)
     if np.ptp(difference) == 0:
-        return point, (point, point)
+        return point, least
     residual = difference - point
-    return point, _bca_quantiles(_resampled(difference, np.ones_like(difference), seed), point, residual, level)
+    low, high = _bca_quantiles(_resampled(difference, np.ones_like(difference), seed), point, residual, level)
+    return point, (min(low, least[0]), max(high, least[1]))
 
 
 def unpaired_difference(
     first: ArrayLike, second: ArrayLike, *, seed: int = 0, level: float = 0.95
 ) -> tuple[float, Interval]:
-    """Mean of second - mean of first over different problems, and its percentile interval; both need two problems."""
+    """Mean of second - mean of first over different problems, and its interval; both need two problems.
+
+    The interval is the percentile one, and at least what the two means' own intervals make together (Newcombe 1998).
+    """
     a, b = np.asarray(first, dtype=np.float64), np.asarray(second, dtype=np.float64)
     if min(len(a), len(b)) < 2:
         return float("nan"), (float("nan"), float("nan"))
     means = [_resampled(x, np.ones_like(x), seed + i) for i, x in enumerate((a, b))]
     low, high = np.quantile(means[1] - means[0], [(1 - level) / 2, (1 + level) / 2])
-    return float(b.mean() - a.mean()), (float(low), float(high))
+    first_ends, second_ends = bootstrap(a, seed=seed, level=level), bootstrap(b, seed=seed + 1, level=level)
+    least = floors.of_two(float(a.mean()), first_ends, float(b.mean()), second_ends)
+    return float(b.mean() - a.mean()), (min(float(low), least[0]), max(float(high), least[1]))
 
 
 def _resampled(top: Floats, bottom: Floats, seed: int) -> Floats:
@@ -142,9 +153,3 @@ def _t_quantile(p: float, freedom: int) -> float:
         (79 * z**9 + 776 * z**7 + 1482 * z**5 - 1920 * z**3 - 945 * z) / 92160,
     )
     return z + sum(term / v**power for power, term in enumerate(terms, 1))
-
-
-def _all_or_none(point: float, n: int, level: float) -> Interval:
-    """Clopper-Pearson for 0 or n successes of n: the exact bound needs no beta function there."""
-    bound = ((1 - level) / 2) ** (1 / n)
-    return (0.0, 1 - bound) if point == 0 else (bound, 1.0)

@@ -3,33 +3,10 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ringlite_cli.errors import UserError
 from ringlite_cli.problems import VERDICT_REVISION, Problem, Verdict
-from ringlite_cli.samples import Request, Sampler
+from ringlite_cli.samples import TOO_LONG, Request
 
-TOO_LONG = "prompt too long"
-"""The verdict of a problem whose prompt fills the policy's context."""
 _SHOWN = 3
-
-
-def without_room(requests: Sequence[Request], sampler: Sampler, *, answered: bool) -> dict[str, int]:
-    """Return the tokens of each prompt that the sampler can't answer, by the request's problem id.
-
-    answered: the policy has answered other problems before. Raises UserError where it can answer none at all.
-    An endpoint does not tell how many positions it takes: its prompts all pass.
-    """
-    positions = getattr(sampler, "max_positions", None)
-    if positions is None:
-        return {}
-    lengths = {request.problem_id: len(sampler.prompt_ids(request)) for request in requests}
-    long = {name: tokens for name, tokens in lengths.items() if tokens >= positions}
-    if requests and not answered and len(long) == len(requests):
-        name, tokens = max(long.items(), key=lambda item: item[1])
-        raise UserError(
-            f"no prompt leaves room for a response: {name} has {tokens:,} tokens, and the policy takes {positions:,}",
-            hint="use shorter problems, raise engine.max_model_length, or take a model with a longer context",
-        )
-    return long
 
 
 def failed_rows(request: Request, problem: Problem, head: Mapping[str, Any], tokens: int) -> list[dict[str, Any]]:
@@ -52,7 +29,7 @@ def failed_rows(request: Request, problem: Problem, head: Mapping[str, Any], tok
             "thought_opened": "",
             "revision": VERDICT_REVISION,
         }
-        for index in range(request.k)
+        for index in range(request.num_generations)
     ]
 
 

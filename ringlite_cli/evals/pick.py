@@ -127,7 +127,9 @@ def pick(candidates: Sequence[Candidate], entropy_band: Band, rule: str = "band"
     low, high = entropy_band
     if not 0 <= low < high:
         raise UserError(
-            f"[{low}, {high}] is no band", where="select.entropy_band", hint="give 0 <= low < high, in nats"
+            f"[{low}, {high}] is not a range of entropies",
+            where="select.entropy_band",
+            hint="give 0 <= low < high, in nats",
         )
     measured = [c for c in candidates if c.error is None and c.entropy is not None and isfinite(c.entropy)]
     if not measured:
@@ -155,7 +157,7 @@ def pick(candidates: Sequence[Candidate], entropy_band: Band, rule: str = "band"
 
 
 def explain(candidates: Sequence[Candidate], decision: Decision) -> str:
-    """In words, candidate by candidate, why the pick is the pick."""
+    """Return in words, candidate by candidate, why the picked one was picked."""
     low, _ = decision.entropy_band
     lines = [decision.reason, ""]
     for c in candidates:
@@ -178,7 +180,7 @@ def explain(candidates: Sequence[Candidate], decision: Decision) -> str:
 
 
 def _more(c: Candidate) -> str:
-    """What else was measured of a candidate, in words."""
+    """Return what else was measured of a candidate, in words."""
     words = [f"pass@1 {_percent(c.pass_1)}", f"pass@{c.k} {_percent(c.pass_k)}"]
     if c.forced_entropy is not None:
         words.append(f"entropy on the traces {c.forced_entropy:.3f}")

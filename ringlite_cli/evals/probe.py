@@ -12,6 +12,7 @@ import numpy as np
 
 from ringlite_cli.evals import metrics
 from ringlite_cli.evals.pick import Candidate, Decision
+from ringlite_cli.presence import is_there
 from ringlite_cli.runs.files import read_json, read_jsonl
 
 FEW = 3
@@ -120,7 +121,7 @@ def as_text(summary: Mapping[str, Any]) -> str:
 
 
 def words(summary: Mapping[str, Any]) -> str:
-    """What the probes say of the pick, in a few sentences."""
+    """Return what the probes say of the pick, in a few sentences."""
     if summary["best"] is None:
         return "No candidate could be probed."
     parts = [f"Per token {summary['best']} gained most"]
@@ -142,7 +143,7 @@ def words(summary: Mapping[str, Any]) -> str:
 def load_summary(folder: Path) -> dict[str, Any] | None:
     """probe.json of a selection; None where it was not asked for."""
     file = folder / "probe.json"
-    return read_json(file) if file.exists() else None
+    return read_json(file) if is_there(file) else None
 
 
 def _means(file: Path, policy: str) -> dict[str, float]:

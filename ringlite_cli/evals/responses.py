@@ -11,18 +11,20 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from ringlite_cli.evals.overlong import failed_rows, without_room
+from ringlite_cli.evals.overlong import failed_rows
+from ringlite_cli.presence import is_there
 from ringlite_cli.problems import VERDICT_REVISION, Problem, Verdict, Verify, chat_messages
+from ringlite_cli.recipe.renamed import with_new_names
 from ringlite_cli.runs.files import MetricsWriter, cut_jsonl, read_json, read_jsonl, write_json
 from ringlite_cli.runs.stopping import stop_after
-from ringlite_cli.samples import OnProgress, Request, Sample, Sampler
+from ringlite_cli.samples import OnProgress, Request, SampledResponse, Sampler, without_room
 from ringlite_cli.thoughts import opened_thought, tags_of, with_thought
 
-Row = dict[str, Any]
-Group = list[Row]
+ResponseRow = dict[str, Any]
+Group = list[ResponseRow]
 """The k rows of one problem."""
 
-EntropyOf = Callable[[Sampler, Sequence[tuple[Request, Sample]]], list[float]]
+EntropyOf = Callable[[Sampler, Sequence[tuple[Request, SampledResponse]]], list[float]]
 """Mean entropy of each response, in nats per token at temperature 1 over the full distribution."""
 
 _SCORED_TOKENS = 16384  # responses gathered before they are scored together
@@ -37,7 +39,7 @@ class ResponseLog:
         if not resume:
             self.path.unlink(missing_ok=True)
             self._keys_path.unlink(missing_ok=True)
-        self._keys = read_json(self._keys_path) if self._keys_path.exists() else {}
+        self._keys = read_json(self._keys_path) if is_there(self._keys_path) else {}
         self._groups: dict[tuple[str, str, str], Group] = {}
         for row in read_jsonl(self.path):
             self._groups.setdefault((row["policy"], row["task"], row["id"]), []).append(row)
@@ -49,7 +51,7 @@ class ResponseLog:
         """The problems that still need responses, after dropping rows made under other conditions or not whole."""
         wanted = {p.id: p.prompt for p in problems}
         name, same_key = f"{policy}/{task}", json.loads(json.dumps(dict(key)))
-        valid = self._keys.get(name) == same_key
+        valid = with_new_names(self._keys.get(name) or {}) == same_key
         stale = {
             (owner, of, problem)
             for (owner, of, problem), group in self._groups.items()
@@ -71,7 +73,7 @@ class ResponseLog:
         return [self._groups[(policy, task, p.id)] for p in problems if (policy, task, p.id) in self._groups]
 
     def has_some(self, policy: str) -> bool:
-        """Whether any problem of any task has its rows of this policy."""
+        """Return whether any problem of any task has its rows of this policy."""
         return any(owner == policy for owner, _, _ in self._groups)
 
     def close(self) -> None:
@@ -147,13 +149,13 @@ class _Recorder:
     ) -> None:
         self.log, self.policy, self.problems, self.verify = log, policy, problems, verify
         self.sampler, self.entropy_of = sampler, entropy_of
-        self._waiting: list[tuple[Request, list[Sample]]] = []
-        self._queue: list[tuple[Request, list[Sample], list[float | None]]] = []
+        self._waiting: list[tuple[Request, list[SampledResponse]]] = []
+        self._queue: list[tuple[Request, list[SampledResponse], list[float | None]]] = []
         self._lock = threading.Lock()
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="verify")
         self._work: list[Future[None]] = []
 
-    def add(self, request: Request, samples: list[Sample]) -> None:
+    def add(self, request: Request, samples: list[SampledResponse]) -> None:
         self._waiting.append((request, samples))
         tokens = sum(s.tokens for _, group in self._waiting for s in group)
         if self.entropy_of is None or tokens >= _SCORED_TOKENS:
@@ -163,13 +165,16 @@ class _Recorder:
                 future.result()  # a verifier that failed ends the sampling now, not after hours
 
     def score(self) -> None:
-        """Adds the entropies to what has been gathered and hands it to the verifying thread."""
+        """Add the entropies to what has been gathered and hand it to the verifying thread."""
         waiting = self._waiting
         if not waiting:
             return
-        flat = [(request, sample) for request, samples in waiting for sample in samples]
+        flat = [(request, sample) for request, samples in waiting for sample in samples if not sample.refused]
         scored = iter(self.entropy_of(self.sampler, flat) if self.entropy_of else [s.entropy for _, s in flat])
-        with_entropy = [(request, samples, [next(scored) for _ in samples]) for request, samples in waiting]
+        with_entropy = [
+            (request, samples, [0.0 if sample.refused else next(scored) for sample in samples])
+            for request, samples in waiting
+        ]
         self._waiting = []  # only now: an interruption above loses none of them
         with self._lock:
             self._queue += with_entropy
@@ -187,20 +192,24 @@ class _Recorder:
             (self.problems[r.problem_id][1], with_thought(s.text, self._opened(s)))
             for r, samples, _ in batch
             for s in samples
+            if not s.refused
         ]
         verdicts = iter(self.verify(pairs) if pairs else [])
         self.log.append(
             [
-                [self._row(r, s, e, next(verdicts)) for s, e in zip(samples, entropies, strict=True)]
+                [
+                    self._row(r, s, e, Verdict(s.refused, 0.0) if s.refused else next(verdicts))
+                    for s, e in zip(samples, entropies, strict=True)
+                ]
                 for r, samples, entropies in batch
             ]
         )
 
-    def _opened(self, sample: Sample) -> str:
+    def _opened(self, sample: SampledResponse) -> str:
         """Return the tag of the thought that a sample's prompt opened, or ""."""
         return opened_thought(sample.prompt_end, tags_of(self.verify))
 
-    def _row(self, request: Request, sample: Sample, entropy: float | None, verdict: Verdict) -> Row:
+    def _row(self, request: Request, sample: SampledResponse, entropy: float | None, verdict: Verdict) -> ResponseRow:
         task, problem = self.problems[request.problem_id]
         return {
             "policy": self.policy,
@@ -217,11 +226,11 @@ class _Recorder:
             "entropy": None if entropy is None else round(entropy, 6),
             "thought_opened": self._opened(sample),
             "revision": VERDICT_REVISION,
-        }
+        } | ({"detail": verdict.detail} if verdict.detail else {})
 
 
 def model_key(path: Path | str) -> list[list[Any]]:
-    """What a model folder is, without reading its weights: each file's name, bytes and time of change."""
+    """Return what a model folder is, without reading its weights: each file's name, bytes and time of change."""
     folder = Path(path)
     if not folder.is_dir():
         return [[str(path)]]

@@ -8,24 +8,17 @@ from typing import Any
 from ringlite_cli.errors import UserError
 from ringlite_cli.evals.evaluate import MakeSampler, Report, evaluate
 from ringlite_cli.evals.harness import MakeLM, check_tasks, run_harness
+from ringlite_cli.evals.own_files import remember
 from ringlite_cli.evals.responses import model_key
-from ringlite_cli.evals.tasks import TASKS, load_task, tasks_of
+from ringlite_cli.evals.tasks import TASKS, is_file_alone, load_task, tasks_of
+from ringlite_cli.presence import is_there
 from ringlite_cli.problems import DEFAULT_SUFFIX, Problem, Verify
 from ringlite_cli.recipe.evaluation import EvalSettings
 from ringlite_cli.recipe.graph import HARNESS
 from ringlite_cli.runs.files import read_json, write_json
 from ringlite_cli.samples import Progress
-
-
-def read_data_flags(flags: Sequence[str]) -> dict[str, str]:
-    """`["gsm8k=/data/x.json"]` -> {"gsm8k": "/data/x.json"}; raises UserError for a flag of another form."""
-    pairs = {}
-    for flag in flags:
-        task, sign, path = flag.partition("=")
-        if not (task and sign and path):
-            raise UserError(f"{flag!r} is not TASK=FILE", where="--data", hint="for example --data gsm8k=gsm8k.jsonl")
-        pairs[task] = path
-    return pairs
+from ringlite_cli.terminal.run_log import LOG, title_of
+from ringlite_cli.terminal.screen import log_to
 
 
 def evaluate_model(
@@ -37,65 +30,91 @@ def evaluate_model(
     settings: EvalSettings,
     *,
     data: Mapping[str, str] | None = None,
+    columns: str = "",
+    domain: str | None = None,
     make_lm: MakeLM | None = None,
     seed: int = 0,
     progress: Callable[[str, Progress], None] | None = None,
     report: Report | None = None,
 ) -> dict[str, dict[str, Any]]:
-    """Writes out/scores.json = {task: score} and out/responses.jsonl; returns the scores.
+    """Write out/scores.json = {task: score} and out/responses.jsonl; return the scores.
 
     A folder belongs to one model: scores of its earlier tasks stay, and another model is refused.
 
+    data: task -> file. columns, domain: how files are read that are tasks by themselves; "" and None: guessed.
     make_lm: loads the model for tasks `lm-eval:...`, which take one response an item.
     Raises UserError for an unknown task (with near names), a missing file, or no model folder.
     """
-    if not tasks:
-        raise UserError("name at least one task", where="--tasks", hint=f"the tasks are {', '.join(TASKS)}")
-    for flag, given in (("--data", data), ("--revision", settings.revisions)):
-        if unused := sorted(set(given or {}) - set(tasks)):
-            raise UserError(
-                f"{unused[0]!r} is not among --tasks", where=flag, hint=f"the tasks given are {', '.join(tasks)}"
-            )
+    _check_names(tasks, data or {}, settings)
     theirs = [task for task in tasks if task.startswith(HARNESS)]
     files = {task: path for task, path in (data or {}).items() if task in theirs}
     if theirs:
         check_tasks(theirs, files)
     ours = [task for task in tasks if task not in theirs]
-    problems = {task: load_task(task, data, settings.limit, settings.revisions.get(task)) for task in ours}
+    alone = _files_alone(ours, data or {}, columns, domain)
+    problems = {
+        task: load_task(task, data, settings.limit, settings.revisions.get(task), columns=columns, domain=domain)
+        for task in ours
+    }
     earlier = _earlier(model, out)
-    scores = evaluate(
-        {"model": model},
-        problems,
-        make_sampler,
-        verify,
-        out,
-        settings,
-        k={name: task.k for name, task in tasks_of(problems).items()},
-        seed=seed,
-        prompt_suffix=_suffixes(problems),
-        progress=progress,
-        report=report,
-        scores_file=None,
-    )["model"]
-    if theirs and make_lm is not None:
-        scores |= run_harness({"model": model}, theirs, make_lm, out, settings, seed=seed, files=files, report=report)[
-            "model"
-        ]
+    with log_to(out / LOG, title_of(f"eval of {model}")):
+        remember(out, alone, columns, domain)
+        scores = evaluate(
+            {"model": model},
+            problems,
+            make_sampler,
+            verify,
+            out,
+            settings,
+            k={name: task.k for name, task in tasks_of(problems).items()},
+            seed=seed,
+            prompt_suffix=_suffixes(problems),
+            progress=progress,
+            report=report,
+            scores_file=None,
+        )["model"]
+        if theirs and make_lm is not None:
+            scores |= run_harness(
+                {"model": model}, theirs, make_lm, out, settings, seed=seed, files=files, report=report
+            )["model"]
     write_json(out / "scores.json", earlier | scores)
     return scores
+
+
+def _check_names(tasks: Sequence[str], data: Mapping[str, str], settings: EvalSettings) -> None:
+    """Raise UserError where no task is named, or a flag names one that is not among them."""
+    if not tasks:
+        raise UserError("name at least one task", where="--tasks", hint=f"the tasks are {', '.join(TASKS)}")
+    for flag, given in (("--data", data), ("--revision", settings.revisions)):
+        if unused := sorted(set(given) - set(tasks)):
+            raise UserError(
+                f"{unused[0]!r} is not among --tasks", where=flag, hint=f"the tasks given are {', '.join(tasks)}"
+            )
+
+
+def _files_alone(tasks: Sequence[str], data: Mapping[str, str], columns: str, domain: str | None) -> dict[str, str]:
+    """The tasks that are files alone. Raises UserError where none is, and yet it is said how one is read."""
+    alone = {task: path for task, path in data.items() if task in tasks and is_file_alone(task)}
+    if (columns or domain) and not alone:
+        raise UserError(
+            "they say how a file of your own is read, and no task is one",
+            where="--columns" if columns else "--domain",
+            hint="give it, as in --tasks mine --data mine=FILE",
+        )
+    return alone
 
 
 def _earlier(model: Path | str, out: Path) -> dict[str, dict[str, Any]]:
     """The scores in a folder that were measured on this same model; raises UserError for a folder of another one."""
     owner, name = out / "model.json", os.path.realpath(model) if Path(model).is_dir() else str(model)
-    if owner.exists() and read_json(owner)["model"] != name:
+    if is_there(owner) and read_json(owner)["model"] != name:
         raise UserError(
             f"the folder holds the scores of another model, {read_json(owner)['model']}",
             where=str(out),
             hint="give another --out",
         )
     write_json(owner, {"model": name})
-    scores, keys = (read_json(out / file) if (out / file).exists() else {} for file in ("scores.json", "resume.json"))
+    scores, keys = (read_json(out / file) if is_there(out / file) else {} for file in ("scores.json", "resume.json"))
     same = model_key(model)
     return {task: score for task, score in scores.items() if keys.get(f"model/{task}", {}).get("model") == same}
 

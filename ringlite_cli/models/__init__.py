@@ -6,20 +6,22 @@ _registered = False
 
 
 def register() -> None:
-    """Makes Ling's and Ring's models known to AutoConfig, AutoTokenizer and AutoModelForCausalLM; once is enough.
+    """Make Ling's and Ring's models known to AutoConfig, AutoTokenizer and AutoModelForCausalLM; once is enough.
 
     Imports transformers and torch, so call it where they are needed anyway, before the first Auto class is used.
     """
     global _registered
     if not _registered:
         from ringlite_cli.models.bailing_moe import register_bailing_moe
+        from ringlite_cli.models.bailing_moe_v2 import register_bailing_moe_v2
 
         register_bailing_moe()
+        register_bailing_moe_v2()
         _registered = True
 
 
 def refuse_needless_trust(name: str, revision: str | None = None) -> None:
-    """Raises UserError where `trust_remote_code` is set for a model that is built in, and whose own code is not read.
+    """Raise UserError where `trust_remote_code` is set for a model that is built in, and whose own code is not read.
 
     name: a Hugging Face id or a folder.
     """

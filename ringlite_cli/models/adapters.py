@@ -1,6 +1,7 @@
 """Adapters (peft) merged into the weights, also where the head and the embedding share theirs."""
 
 import logging
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -57,11 +58,94 @@ def merged(adapted: Any) -> Any:
     the config then says that they are not tied.
     """
     _untie(adapted)
-    network = adapted.merge_and_unload()
+    if merges_plainly(adapted):
+        layers = _adapted_layers(adapted)
+        for parameter in adapted.parameters():
+            if own := layers.get(id(parameter)):
+                parameter.data = _with_adapters(parameter, own)
+        network = adapted.unload()
+    else:
+        network = adapted.merge_and_unload()
     head, table = network.get_output_embeddings(), network.get_input_embeddings()
     if head is not None and table is not None and head.weight is not table.weight:
         mark_untied(network)
     return network
+
+
+def merged_apart(adapted: Any, folder: Path, weights: Mapping[str, Any]) -> Any:
+    """Return as `merged`, where the base's weights are shared out over ranks: it is read again from its folder.
+
+    adapted: the wrapper that was trained. weights: of its adapter, whole, by their names in it.
+    """
+    import torch
+    from peft import get_peft_model
+    from transformers import AutoModelForCausalLM
+
+    base = AutoModelForCausalLM.from_pretrained(str(folder), dtype=torch.float32)
+    again = get_peft_model(base, adapted.peft_config[adapted.active_adapter])
+    unknown = again.load_state_dict(dict(weights), strict=False).unexpected_keys
+    assert not unknown, f"{unknown[:_SHOWN]} have no place in {folder}"
+    return merged(again)
+
+
+def merged_weights(adapted: Any) -> Iterator[tuple[str, Any]]:
+    """Give each weight of the network under a peft wrapper with its adapter in it, under the network's own name.
+
+    One at a time, and no weight is changed: peft's own merging into 16-bit weights and back would leave the frozen
+    ones a little different each time. Weights in pieces (DTensor) come whole, so every rank has to go through all.
+    For adapters of which `merges_plainly` holds.
+    """
+    layers = _adapted_layers(adapted)
+    for name, parameter in adapted.named_parameters():
+        if adapted.prefix in name or "original_module" in name:
+            continue
+        own = layers.get(id(parameter), [])
+        tensor = _with_adapters(parameter, own) if own else _whole(parameter.detach())
+        plain = name.removeprefix("base_model.model.").replace(".base_layer", "")
+        yield plain.replace("modules_to_save.default.", ""), tensor
+
+
+def merges_plainly(adapted: Any) -> bool:
+    """Return whether every adapter is a product of two matrices that is added to a weight: LoRA without a variant."""
+    from peft.tuners.lora.layer import LoraLayer
+    from peft.tuners.tuners_utils import BaseTunerLayer
+
+    layers = [module for module in adapted.modules() if isinstance(module, BaseTunerLayer)]
+    return all(
+        isinstance(layer, LoraLayer) and not layer.lora_variant and not any(layer.lora_bias.values())
+        for layer in layers
+    )
+
+
+def _adapted_layers(adapted: Any) -> dict[int, list[Any]]:
+    """The adapters of each weight, by the weight's id."""
+    from peft.tuners.lora.layer import LoraLayer
+
+    found: dict[int, list[Any]] = {}
+    for module in adapted.modules():
+        if isinstance(module, LoraLayer):
+            weight = module.get_param() if hasattr(module, "get_param") else module.get_base_layer().weight
+            found.setdefault(id(weight), []).append(module)
+    return found
+
+
+def _with_adapters(weight: Any, layers: list[Any]) -> Any:
+    """A new tensor: the weight and its adapters, added in float32 and rounded once to the weight's number format."""
+    import torch
+
+    with torch.no_grad():
+        total = None
+        for layer in layers:
+            for adapter in layer.active_adapters:
+                if adapter in layer.scaling:
+                    delta = _whole(layer.get_delta_weight(adapter)).float()
+                    total = delta if total is None else total.add_(delta)
+        whole = _whole(weight.detach())
+        return whole if total is None else total.add_(whole).to(whole.dtype)
+
+
+def _whole(tensor: Any) -> Any:
+    return tensor.full_tensor() if hasattr(tensor, "full_tensor") else tensor
 
 
 def mark_untied(network: Any) -> None:

@@ -51,7 +51,9 @@ def check_architecture(config: Any, where: str) -> None:
     encoder = config.model_type in MODEL_FOR_MASKED_LM_MAPPING_NAMES and getattr(config, "is_decoder", None) is False
     if encoder or named.endswith(_OTHER_HEADS) or getattr(config, "is_encoder_decoder", False):
         raise UserError(
-            f"{named or config.model_type} is no model that writes text from left to right", where=where, hint=DECODERS
+            f"{named or config.model_type} is not a causal language model, which writes text from left to right",
+            where=where,
+            hint=DECODERS,
         )
     own_code = "AutoModelForCausalLM" in (getattr(config, "auto_map", None) or {})
     known = MODEL_FOR_CAUSAL_LM_MAPPING.get(type(config), None)

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from ringlite_cli.errors import UserError
+from ringlite_cli.models.extra_layers import extra_tensors
 from ringlite_cli.models.headers import Headers
 
 _WRAPPERS = re.compile(
@@ -43,7 +44,7 @@ class Fit:
 
     @property
     def renames(self) -> bool:
-        """Whether the names are others than the checkpoint's own."""
+        """Return whether the names are others than the checkpoint's own."""
         return any(name != new for name, new in self.names.items())
 
 
@@ -54,6 +55,7 @@ class _Trial:
     missing: list[str]
     misshaped: list[tuple[str, tuple[int, ...], tuple[int, ...]]]
     unexpected: list[str]
+    config: Any
     refused: str = ""
     error: UserError | None = None
 
@@ -63,7 +65,8 @@ class _Trial:
 
     @property
     def unknown(self) -> list[str]:
-        return [name for name in self.unexpected if not _OTHER_PARTS.search(name)]
+        further = set(extra_tensors(self.config, self.unexpected))
+        return [name for name in self.unexpected if name not in further and not _OTHER_PARTS.search(name)]
 
     @property
     def badness(self) -> tuple[bool, int]:
@@ -84,14 +87,18 @@ def fit_checkpoint(config: Any, headers: Headers, where: Path | str, *, trust: b
             hint="save what peft's merge_and_unload() gives, or name base and adapter by model.path and model.adapter",
         )
     wanted = _Wanted(config, trust)
+    if hasattr(wanted.model, "check_published"):
+        wanted.model.check_published(config, {name: x.shape for name, x in headers.items()}, where)
+    further = extra_tensors(config, headers)
     first: _Trial | None = None
     for names, note in _namings(headers, wanted):
         trial = wanted.trial(headers, names)
         if trial.fits:
             notes = [note] if note else []
-            if trial.unexpected:
-                notes.append(f"left out, as no part of the language model: {_some(sorted(trial.unexpected))}")
-            return Fit(names, sorted(trial.unexpected), notes)
+            left_out = sorted({*trial.unexpected, *further})
+            if left_out:
+                notes.append(f"left out, as no part of the language model: {_some(left_out)}")
+            return Fit(names, left_out, notes)
         first = trial if first is None or trial.badness < first.badness else first
     assert first is not None
     raise _fault(first, config, where)
@@ -142,16 +149,18 @@ class _Wanted:
                 output_loading_info=True,
             )
         except UserError as error:  # an architecture that checks its own checkpoints
-            return _Trial([], [], [], str(error), error)
+            return _Trial([], [], [], self.config, str(error), error)
         except Exception as error:  # a conversion that does not fit raises whatever its operation does
-            return _Trial([], [], [], " ".join(str(error).split())[:300] or type(error).__name__)
+            return _Trial([], [], [], self.config, " ".join(str(error).split())[:300] or type(error).__name__)
         finally:
             logging.set_verbosity(level)
             if bars:
                 logging.enable_progress_bar()
         shapes = [(name, tuple(stored), tuple(own)) for name, stored, own in info["mismatched_keys"]]
         refused = "; ".join(map(str, info.get("error_msgs") or ()))
-        return _Trial(sorted(info["missing_keys"]), sorted(shapes), sorted(info["unexpected_keys"]), refused)
+        return _Trial(
+            sorted(info["missing_keys"]), sorted(shapes), sorted(info["unexpected_keys"]), self.config, refused
+        )
 
 
 def _namings(headers: Headers, wanted: _Wanted) -> Iterable[tuple[dict[str, str], str]]:

@@ -87,7 +87,7 @@ def _made(fields: dict[str, Any]) -> tuple[Any, str]:
 
 
 def _fault(settings: Any) -> str:
-    """What transformers refuses to save these settings for; '' where it saves them."""
+    """Return what transformers refuses to save these settings for; '' where it saves them."""
     try:
         settings.validate(strict=True)
     except Exception as error:  # as above

@@ -1,6 +1,7 @@
 """What the weight files of a model folder hold, read from their headers alone: names, shapes and number formats."""
 
 import json
+import math
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -22,6 +23,11 @@ class Stored:
     shape: tuple[int, ...]
     dtype: str
 
+    @property
+    def bytes(self) -> int:
+        """The tensor's size in its file."""
+        return math.prod(self.shape) * int("".join(filter(str.isdigit, self.dtype.split("_")[0])) or 8) // 8
+
 
 Headers = dict[str, Stored]
 
@@ -34,7 +40,7 @@ def read_headers(folder: Path) -> Headers:
     files = weight_files(folder)
     found: Headers = {}
     for file in files:
-        found |= _header(file)
+        found |= read_tensors(file)
     if (folder / INDEX).is_file() and files != [folder / ONE_FILE]:
         _check_index(_weight_map(folder / INDEX), found, folder)
     return found
@@ -68,25 +74,27 @@ def float_format(headers: Headers) -> str | None:
     sizes: dict[str, int] = {}
     for tensor in headers.values():
         if tensor.dtype in _FLOATS:
-            count = 1
-            for side in tensor.shape:
-                count *= side
-            sizes[_FLOATS[tensor.dtype]] = sizes.get(_FLOATS[tensor.dtype], 0) + count
+            sizes[_FLOATS[tensor.dtype]] = sizes.get(_FLOATS[tensor.dtype], 0) + math.prod(tensor.shape)
     return max(sizes, key=lambda name: sizes[name]) if sizes else None
 
 
-def open_tensors(headers: Headers) -> Iterator[tuple[str, Any]]:
-    """Yield (name, tensor) of everything in the headers' files, one tensor at a time."""
+def open_tensors(headers: Headers, *, rows: int | None = None) -> Iterator[tuple[str, Any]]:
+    """Yield (name, tensor) of everything in the headers' files, one tensor at a time.
+
+    rows: read no more than these first rows of each tensor; default: all.
+    """
     from safetensors import safe_open
 
     for file in sorted({stored.file for stored in headers.values()}):
         with safe_open(file, "pt") as tensors:
             for name in tensors.keys():  # noqa: SIM118  (a safe_open has keys and is no mapping)
                 if name in headers and headers[name].file == file:
-                    yield name, tensors.get_tensor(name)
+                    part = rows is not None and len(headers[name].shape) > 0
+                    yield name, tensors.get_slice(name)[:rows] if part else tensors.get_tensor(name)
 
 
-def _header(file: Path) -> Headers:
+def read_tensors(file: Path) -> Headers:
+    """Return every tensor of one file of safetensors by its name. Raises UserError for one that is damaged."""
     from safetensors import SafetensorError, safe_open
 
     try:

@@ -49,8 +49,7 @@ def check_lora(config: Any, lora: Mapping[str, Any], *, where: str = "lora", use
     tied = getattr(config.get_text_config(), "tie_word_embeddings", False)
     if uses_vllm and tied and _is_adapted(base.get_input_embeddings()):
         raise UserError(
-            "the embedding shares its weight with the head, and an adapter of one parts the two; the engine that draws "
-            "responses has one weight for both",
+            "the embedding is tied to the head, and an adapter on it would untie them; vLLM holds one weight for both",
             where=f"{where}.target_modules",
             hint="leave the embedding out, or set trl.use_vllm: false",
         )
@@ -66,6 +65,19 @@ def lora_config(lora: Mapping[str, Any], where: str = "lora") -> Any:
         return LoraConfig(**{name: value for name, value in fields.items() if value is not None})
     except (TypeError, ValueError) as error:
         raise UserError(f"peft refuses these settings ({str(error).splitlines()[0]})", where=where) from None
+
+
+def with_adapter(network: Any, config: Any) -> Any:
+    """Return a copy of a network with an adapter, both without weights, on the meta device. config: peft's."""
+    import copy
+
+    import torch
+    from peft import get_peft_model
+
+    with torch.device("meta"), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        bare = type(network)(copy.deepcopy(network.config))
+        return get_peft_model(bare, copy.deepcopy(config))
 
 
 def _check_names(network: Any, lora: Mapping[str, Any], where: str) -> None:

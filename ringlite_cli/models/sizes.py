@@ -3,8 +3,21 @@
 from pathlib import Path
 from typing import Any
 
-PUBLISHED = ("inclusionAI/Ling-lite-1.5", "inclusionAI/Ring-lite", "inclusionAI/Ring-lite-2507")
-"""Of Ling-lite-1.5's size, which is what BailingMoeConfig describes by default."""
+_LITE = ("Ling-lite-1.5", "Ring-lite", "Ring-lite-2507")
+_MINI = ("Ling-mini-2.0", "Ring-mini-2.0")
+_FLASH = ("Ling-flash-2.0", "Ring-flash-2.0")
+_WIDE = {"hidden_size": 4096, "num_hidden_layers": 32, "num_attention_heads": 32, "intermediate_size": 9216}
+_WIDE |= {"moe_intermediate_size": 1024}
+_HALF = {"partial_rotary_factor": 0.5}
+_BASE = _HALF | {"num_nextn_predict_layers": 1}
+PUBLISHED: dict[str, tuple[str, dict[str, Any]]] = {
+    **{f"inclusionAI/{name}": ("bailing_moe", {}) for name in _LITE},
+    **{f"inclusionAI/{name}": ("bailing_moe_v2", _HALF) for name in _MINI},
+    **{f"inclusionAI/{name}": ("bailing_moe_v2", _HALF | _WIDE) for name in _FLASH},
+    "inclusionAI/Ling-mini-base-2.0": ("bailing_moe_v2", _BASE),
+    "inclusionAI/Ling-flash-base-2.0": ("bailing_moe_v2", _BASE | _WIDE),
+}
+"""Hub ids whose size is known here: model_type, and the fields that differ from its config's defaults."""
 
 
 def published_config(name: str) -> Any:
@@ -14,11 +27,29 @@ def published_config(name: str) -> Any:
     """
     from transformers import AutoConfig
 
-    from ringlite_cli.models.bailing_moe import BailingMoeConfig
-
     if name in PUBLISHED:
-        return BailingMoeConfig()
+        kind, fields = PUBLISHED[name]
+        return AutoConfig.for_model(kind, **fields)
     return AutoConfig.from_pretrained(name, local_files_only=True)
+
+
+def config_of(model: Any) -> Any:
+    """Return the config that a recipe's `model` section describes; None where none can be read, as in a GGUF file.
+
+    Raises what transformers raises for a config that it refuses.
+    """
+    from transformers import AutoConfig
+
+    from ringlite_cli.models import register
+
+    register()
+    if model.new:
+        fields = {**model.new.config, "vocab_size": model.new.vocab_size}
+        return AutoConfig.for_model(fields.pop("model_type"), **fields)
+    if model.path and not model.gguf_file:
+        folder = Path(model.path).expanduser()
+        return AutoConfig.from_pretrained(folder) if folder.is_dir() else published_config(model.path)
+    return None
 
 
 def network_without_weights(model: Any) -> Any:
@@ -27,18 +58,10 @@ def network_without_weights(model: Any) -> Any:
     Raises what transformers raises for a config that it refuses.
     """
     import torch
-    from transformers import AutoConfig, AutoModelForCausalLM
+    from transformers import AutoModelForCausalLM
 
-    from ringlite_cli.models import register
-
-    register()
-    if model.new:
-        fields = {**model.new.config, "vocab_size": model.new.vocab_size}
-        config = AutoConfig.for_model(fields.pop("model_type"), **fields)
-    elif model.path and not model.gguf_file:
-        folder = Path(model.path).expanduser()
-        config = AutoConfig.from_pretrained(folder) if folder.is_dir() else published_config(model.path)
-    else:
+    config = config_of(model)
+    if config is None:
         return None
     with torch.device("meta"):
         return AutoModelForCausalLM.from_config(config)

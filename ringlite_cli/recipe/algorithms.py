@@ -5,13 +5,13 @@ Read from the sources with `ast`, for the files under c3po/algorithms/ and for a
 
 import ast
 from dataclasses import dataclass, field
-from difflib import get_close_matches
 from functools import cache
 from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import AfterValidator
 
+from ringlite_cli.errors import near
 from ringlite_cli.own_code import OwnCode, call_of, fault, file_of, is_own, keyword
 
 FOLDER = Path(__file__).parents[1] / "c3po" / "algorithms"
@@ -75,10 +75,9 @@ def _given(call: ast.Call, name: str, default: Any) -> Any:
 def _known(name: str) -> str:
     if is_own(name) or name in algorithms():
         return name
-    near = get_close_matches(name, algorithms(), 1)
-    hint = f"; did you mean {near[0]!r}?" if near else ""
     known = ", ".join(map(repr, algorithms()))
-    raise ValueError(f"input should be {known} or module:object, not {name!r}{hint}")
+    hint = near(name.lower(), algorithms())
+    raise ValueError(f"input should be {known} or module:object, not {name!r}" + (f"; {hint}" if hint else ""))
 
 
 AlgorithmName = Annotated[str, AfterValidator(_known), OwnCode("an Algorithm")]

@@ -10,6 +10,8 @@ Scope = Literal["rank", "global"]
 
 CPU_ROW_TOKENS = 2048
 """Length of a packed row on a CPU, where no row_tokens is given and no sample is longer."""
+MEAN_PROMPT_TOKENS = 128
+"""What `plan` takes for the prompts' mean length, and says so: the data is not there yet; a run takes the real mean."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +51,7 @@ def resolve_batch(
     *,
     scope: Scope = "rank",
     updates_per_rollout: int = 1,
-    max_response_tokens: int | None = None,
+    max_completion_length: int | None = None,
     selects: bool = True,
 ) -> BatchPlan:
     """Derives rows per rank and TRL's three batch fields.
@@ -64,7 +66,9 @@ def resolve_batch(
     _check_positive(prompts_per_step=prompts_per_step, token_budget=token_budget, row_tokens=row_tokens)
     if num_generations < 2:
         raise UserError(
-            f"a group of {num_generations} response has no advantage", where="num_generations", hint="use 2 or more"
+            f"a group of {num_generations} response has no advantage: rewards are compared within a group",
+            where="num_generations",
+            hint="use 2 or more",
         )
     responses = prompts_per_step * num_generations
     if responses % world_size:
@@ -74,16 +78,16 @@ def resolve_batch(
             hint=f"make prompts_per_step x num_generations a multiple of {world_size}",
         )
     per_rank = responses // world_size
-    if not selects and max_response_tokens is not None:
-        token_budget = (per_rank if scope == "rank" else responses) * max_response_tokens
+    if not selects and max_completion_length is not None:
+        token_budget = (per_rank if scope == "rank" else responses) * max_completion_length
     budget_rank = token_budget if scope == "rank" else ceil(token_budget / world_size)
     sharing = per_rank if scope == "rank" else responses
-    _check_lengths(token_budget, sharing, max_response_tokens, row_tokens, mean_prompt_tokens)
+    _check_lengths(token_budget, sharing, max_completion_length, row_tokens, mean_prompt_tokens)
 
     tokens = budget_rank + per_rank * mean_prompt_tokens
     rows = next(n for n in range(min(ceil(tokens / row_tokens), per_rank), per_rank + 1) if per_rank % n == 0)
     mean = ceil(tokens / rows)
-    longest = ceil(mean_prompt_tokens) + min(max_response_tokens or token_budget, token_budget)
+    longest = ceil(mean_prompt_tokens) + min(max_completion_length or token_budget, token_budget)
     return BatchPlan(
         responses=responses,
         rows=rows,
@@ -104,23 +108,27 @@ def _check_positive(**numbers: int) -> None:
             raise UserError(f"must be a positive number, not {number}", where=name)
 
 
-def _check_lengths(budget: int, responses: int, longest: int | None, row_tokens: int, prompt_tokens: float) -> None:
-    if longest is None:
+def _check_lengths(
+    budget: int, responses: int, max_completion_length: int | None, row_tokens: int, prompt_tokens: float
+) -> None:
+    if max_completion_length is None:
         return
-    if budget > responses * longest:
+    if budget > responses * max_completion_length:
         raise UserError(
-            f"a budget of {budget} tokens can never be filled: {responses} responses of at most {longest} tokens hold "
-            f"{responses * longest}",
+            f"a budget of {budget} tokens can never be filled: {responses} responses of at most "
+            f"{max_completion_length} tokens hold "
+            f"{responses * max_completion_length}",
             where="token_budget",
             hint="lower it, or raise prompts_per_step, num_generations or max_completion_length",
         )
-    if budget < longest:
+    if budget < max_completion_length:
         raise UserError(
-            f"a budget of {budget} tokens is smaller than one response of max_completion_length {longest}",
+            f"a budget of {budget} tokens is smaller than one response of "
+            f"max_completion_length {max_completion_length}",
             where="token_budget",
-            hint=f"raise it to {longest} at least, or lower max_completion_length",
+            hint=f"raise it to {max_completion_length} at least, or lower max_completion_length",
         )
-    needed = ceil(prompt_tokens) + longest
+    needed = ceil(prompt_tokens) + max_completion_length
     if row_tokens < needed:
         raise UserError(
             f"a row of {row_tokens} tokens cannot hold the longest sample ({needed} tokens with its prompt)",

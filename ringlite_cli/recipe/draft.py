@@ -3,22 +3,22 @@
 A section with a fault stays in the draft as far as it is sound. So references to it and from it can be checked too.
 """
 
-import difflib
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
+from functools import partial
 from typing import Any
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
 from pydantic_core import PydanticUndefined
 
-from ringlite_cli.errors import RecipeErrors
-from ringlite_cli.recipe.fault_messages import fault_message
+from ringlite_cli.errors import RecipeErrors, near
+from ringlite_cli.recipe.fault_messages import fault_messages
+from ringlite_cli.recipe.places import Places
 from ringlite_cli.recipe.schema import STAGE_SECTIONS, Recipe, RecipeHead
 from ringlite_cli.recipe.trl_fields import check_trl
 from ringlite_cli.recipe.trl_rules import TRL_RULES
-
-TRL_CONFIG = {"sft": "SFTConfig", "rl": "GRPOConfig"}
+from ringlite_cli.recipe.whereabouts import TRL_CONFIG, key_elsewhere
 
 
 @dataclass
@@ -29,7 +29,7 @@ class Draft:
     fault that leaves their meaning open. unknown: stages whose kind is not known; they are not among recipe.stages.
     """
 
-    path: Path
+    places: Places
     recipe: Recipe
     faults: list[str] = field(default_factory=list)
     unsound: set[str] = field(default_factory=set)
@@ -37,27 +37,28 @@ class Draft:
     head_is_sound: bool = True
 
     def whole(self) -> Recipe:
-        """Return the recipe. Raises RecipeErrors with every fault, each beginning with the file, if there is any."""
+        """Return the recipe. Raises RecipeErrors with every fault, each beginning with its place, if there is any."""
         if self.faults:
-            raise RecipeErrors([f"{self.path}: {fault}" for fault in dict.fromkeys(self.faults)])
+            raise RecipeErrors([f"{self.places.of(fault)}: {fault}" for fault in dict.fromkeys(self.faults)])
         return self.recipe
 
 
-def validate(data: dict[str, Any], path: Path) -> Draft:
+def validate(data: dict[str, Any], places: Places) -> Draft:
     """Validate the head and each stage apart."""
     head = {key: value for key, value in data.items() if key != "stages"}
     nothing: dict[str, Any] = {"stages": {}}
-    draft = Draft(path, Recipe.model_construct(**nothing))
-    found, parts = _sound_part(RecipeHead, head, "")
+    draft = Draft(places, Recipe.model_construct(**nothing))
+    raw = data.get("stages")
+    stages_given = raw if isinstance(raw, dict) else {}
+    found, parts = _sound_part(RecipeHead, head, "", stages_given)
     draft.faults += found
     draft.head_is_sound = not found
-    raw = data.get("stages")
     if not isinstance(raw, dict) or not raw:
         draft.faults.append("stages: a recipe needs a mapping of at least one stage")
         raw = {}
     stages: dict[str, Any] = {}
     for name, section in raw.items():
-        _validate_stage(draft, stages, str(name), section)
+        _validate_stage(draft, stages, str(name), section, stages_given)
     if draft.faults:
         draft.recipe = Recipe.model_construct(**parts, stages=stages)
     else:
@@ -65,7 +66,7 @@ def validate(data: dict[str, Any], path: Path) -> Draft:
     return draft
 
 
-def _validate_stage(draft: Draft, stages: dict[str, Any], name: str, section: Any) -> None:
+def _validate_stage(draft: Draft, stages: dict[str, Any], name: str, section: Any, given: Mapping[str, Any]) -> None:
     where = f"stages.{name}"
     fault = _kind_fault(name, section)
     if fault:
@@ -76,7 +77,7 @@ def _validate_stage(draft: Draft, stages: dict[str, Any], name: str, section: An
     section, found, certain = _check_trl_fields(kind, section)
     draft.faults += [f"{where}.{fault}" for fault in found]
     model = STAGE_SECTIONS[kind]
-    found, parts = _sound_part(model, section, where)
+    found, parts = _sound_part(model, section, where, given)
     draft.faults += found
     if found or not certain:
         draft.unsound.add(name)
@@ -91,9 +92,8 @@ def _kind_fault(name: str, section: Any) -> str:
     kind = section.get("kind")
     if isinstance(kind, str) and kind in STAGE_SECTIONS:
         return ""
-    near = difflib.get_close_matches(str(kind), STAGE_SECTIONS, 1)
-    hint = f"; did you mean {near[0]!r}?" if near else f"; kinds are {', '.join(STAGE_SECTIONS)}"
-    return (f"kind {kind!r} is unknown" if kind else "kind is missing") + hint
+    hint = near(kind, STAGE_SECTIONS, f"kinds are {', '.join(STAGE_SECTIONS)}")
+    return (f"kind {kind!r} is unknown; " if kind else "kind is missing; ") + hint
 
 
 def _check_trl_fields(kind: str, section: dict[str, Any]) -> tuple[dict[str, Any], list[str], bool]:
@@ -119,15 +119,21 @@ def _checked(given: dict[str, Any], config: str) -> tuple[dict[str, Any], list[s
     return values, faults, given.keys() - values.keys() <= TRL_RULES[config].keys()
 
 
-def _sound_part(model: type[BaseModel], given: dict[str, Any], where: str) -> tuple[list[str], dict[str, Any]]:
-    """Return a section's faults, and its fields as far as they are sound (of a needed one that is not, None)."""
+def _sound_part(
+    model: type[BaseModel], given: dict[str, Any], where: str, stages: Mapping[str, Any]
+) -> tuple[list[str], dict[str, Any]]:
+    """Return a section's faults, and its fields as far as they are sound (of a needed one that is not, None).
+
+    stages: all of the recipe, as they were read: a key that is unknown here may belong to one of them.
+    """
+    elsewhere = partial(key_elsewhere, kind=str(given.get("kind") or "") if where else "", stages=stages)
     try:
         whole = model.model_validate(given)
     except ValidationError as error:
         wrong = {str(each["loc"][0]) for each in error.errors() if each["loc"]}
         fields = model.model_fields.items()
         parts = {name: _value(key, given.get(name, PydanticUndefined), name in wrong) for name, key in fields}
-        return [fault_message(each, model, where) for each in error.errors()], parts
+        return fault_messages(error.errors(), model, where, elsewhere), parts
     return [], {name: getattr(whole, name) for name in model.model_fields}
 
 

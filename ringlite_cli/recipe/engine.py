@@ -26,7 +26,16 @@ class Engine(EndpointSettings):
     enforce_eager: bool = operational(
         False, description="no compiling and no CUDA graphs: a faster start, slower tokens"
     )
-    seeded: bool = objective(False, description="each sample has its own random numbers, whatever its batch; slower")
+    seeded: bool = objective(
+        False,
+        description="vllm: each sample has its own random numbers, whatever its batch; slower; always so on several "
+        "ranks",
+    )
+    batch_invariant: bool = objective(
+        False,
+        description="vllm: by kernels whose results do not depend on what else is in a batch (VLLM_BATCH_INVARIANT); "
+        "slower, and for newer GPUs alone",
+    )
     url: str = operational("", description="server: its OpenAI-compatible address, up to and with /v1")
     model: str | None = objective(
         None, description="server: its name for the policy; default: the one served from its folder"

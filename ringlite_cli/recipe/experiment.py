@@ -8,11 +8,12 @@ from typing import Annotated, Any
 
 from pydantic import Field, ValidationError, field_validator, model_validator
 
-from ringlite_cli.errors import RecipeErrors
-from ringlite_cli.recipe.fault_messages import fault_message
+from ringlite_cli.errors import RecipeErrors, UserError
+from ringlite_cli.recipe.fault_messages import fault_messages
 from ringlite_cli.recipe.graph import parents, run_order
 from ringlite_cli.recipe.key_classes import operational
-from ringlite_cli.recipe.load import find_file, read_yaml, shipped_experiments
+from ringlite_cli.recipe.load import find_file, read_yaml, shipped_experiments, shipped_recipes
+from ringlite_cli.recipe.places import Places
 from ringlite_cli.recipe.schema import Recipe
 from ringlite_cli.recipe.section import Section
 
@@ -65,12 +66,20 @@ class ExperimentFile:
 
 
 def load_experiment(name: str) -> ExperimentFile:
-    """Reads an experiment: a path, or a shipped one's name. Raises RecipeErrors with all faults of the file."""
+    """Read an experiment: a path, or a shipped one's name. Raises RecipeErrors with all faults of the file."""
+    recipe = UserError("this is a recipe, not an experiment", where=name, hint=f"`ringlite run {name}` runs it")
+    if not Path(name).exists() and name not in shipped_experiments() and name in shipped_recipes():
+        raise recipe
     path = find_file(name, shipped_experiments(), "experiment")
+    data = read_yaml(path)
+    if isinstance(data.get("stages"), dict) and "arms" not in data:
+        raise recipe
     try:
-        experiment = Experiment.model_validate(read_yaml(path))
+        experiment = Experiment.model_validate(data)
     except ValidationError as error:
-        raise RecipeErrors([f"{path}: {fault_message(e, Experiment)}" for e in error.errors()]) from None
+        places = Places(path)
+        faults = fault_messages(error.errors(), Experiment)
+        raise RecipeErrors([f"{places.of(fault)}: {fault}" for fault in faults]) from None
     beside = path.parent / experiment.recipe
     return ExperimentFile(path, experiment, str(beside) if beside.is_file() else experiment.recipe)
 

@@ -2,6 +2,8 @@
 
 from typing import Any, Literal
 
+from pydantic import model_validator
+
 from ringlite_cli.recipe.key_classes import objective
 from ringlite_cli.recipe.section import Positive, Probability, Section
 
@@ -36,6 +38,9 @@ class LengthRule(Rule):
 
 class MismatchRule(Rule):
     above: float = objective(0.2, gt=0, description="nats per token between engine and trainer, mean over the window")
+    masked: Probability = objective(
+        0.5, description="share of tokens that the mismatch rule may mask, mean over the window"
+    )
 
 
 class NoSignalRule(Rule):
@@ -48,6 +53,22 @@ class NotFiniteRule(Rule):
     """A loss, gradient or policy that is no number. Such a run never goes on: log and pause both stop it."""
 
     action: Action = objective("rollback", description="rollback; log and pause both stop the run")
+
+
+class RewardGapRule(Rule):
+    """A reward that is hacked: training reward has risen since the best held-out score, and that score has fallen."""
+
+    confidence: float = objective(
+        0.95, gt=0.5, lt=1, description="of the interval of the held-out fall, paired by problem, that must exclude 0"
+    )
+
+
+class HeldOut(Section):
+    """Problems that the stage does not train on, which the policy answers greedily now and then."""
+
+    data: str = objective(description="set of problems with a verifier of answers, as curate.eval")
+    every: Positive = objective(description="optimizer steps between two measurements; step 1 is measured too")
+    problems: Positive = objective(64, description="problems of the set that are asked, drawn once")
 
 
 class Guard(Section):
@@ -64,6 +85,10 @@ class Guard(Section):
     no_signal: NoSignalRule | None = objective(
         NoSignalRule(), description="steps from which nothing can be learned; null: not looked at"
     )
+    held_out: HeldOut | None = objective(None, description="what reward_gap looks at; default: nothing is measured")
+    reward_gap: RewardGapRule | None = objective(
+        RewardGapRule(), description="reward that rises while the held-out score falls; null: not looked at"
+    )
     not_finite: NotFiniteRule = objective(NotFiniteRule(), description="numbers that are not finite")
     lr_factor: Probability = objective(1.0, description="what the learning rate is multiplied by at each rollback")
     max_rollbacks: int = objective(3, ge=0, description="after so many, the run fails instead")
@@ -71,7 +96,20 @@ class Guard(Section):
     def objective(self) -> dict[str, Any]:
         """Return the rules that roll the run back, and how: those that only log or pause change no weight."""
         keys = super().objective()
-        rules = {name: rule for name, rule in keys.items() if isinstance(rule, dict) and rule["action"] == "rollback"}
+        rules = {n: rule for n, rule in keys.items() if isinstance(rule, dict) and rule.get("action") == "rollback"}
         if not rules:
             return {}
+        if self.held_out_decides:
+            rules["held_out"] = keys["held_out"]
         return rules | {name: keys[name] for name in ("window", "lr_factor", "max_rollbacks")}
+
+    @property
+    def held_out_decides(self) -> bool:
+        """Return whether the run is rolled back by its held-out score, so that its result depends on that."""
+        return self.held_out is not None and self.reward_gap is not None and self.reward_gap.action == "rollback"
+
+    @model_validator(mode="after")
+    def _has_something_held_out(self) -> "Guard":
+        if self.held_out is None and self.reward_gap not in (None, RewardGapRule()):
+            raise ValueError("reward_gap has nothing to look at; give held_out: {data: SET, every: STEPS} too")
+        return self

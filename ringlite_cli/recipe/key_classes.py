@@ -69,10 +69,16 @@ TRL_OPERATIONAL = frozenset(
         *("hub_revision",),
         *("dataloader_num_workers", "dataloader_pin_memory", "dataloader_persistent_workers"),
         *("dataloader_prefetch_factor", "dataset_num_proc", "ddp_timeout", "ddp_backend", "ddp_bucket_cap_mb"),
-        *("torch_empty_cache_steps", "eval_on_start", "eval_steps", "eval_delay"),
+        *("ddp_find_unused_parameters", "ddp_broadcast_buffers", "ddp_static_graph"),
+        *("gradient_checkpointing", "gradient_checkpointing_kwargs", "activation_offloading", "use_cache"),
+        *("torch_empty_cache_steps", "eval_on_start", "eval_steps", "eval_delay", "eval_packing"),
         *("per_device_eval_batch_size", "prediction_loss_only", "do_train", "do_eval", "do_predict"),
+        *("eval_do_concat_batches", "eval_use_gather_object", "eval_accumulation_steps", "num_generations_eval"),
+        *("include_for_metrics", "batch_eval_metrics", "metric_for_best_model", "greater_is_better"),
+        *("bf16_full_eval", "fp16_full_eval", "dataloader_multiprocessing_context"),
         *("vllm_gpu_memory_utilization", "vllm_server_timeout", "vllm_server_host", "vllm_server_port"),
-        *("vllm_server_base_url", "vllm_group_port", "vllm_enable_sleep_mode", "ds3_gather_for_generation"),
+        *("vllm_server_base_url", "vllm_group_port", "vllm_enable_sleep_mode", "vllm_tensor_parallel_size"),
+        *("ds3_gather_for_generation",),
     }
 )
 """Fields of TRL's configs that are operational. All others are objective."""
@@ -82,13 +88,17 @@ TRL_TUNABLE = frozenset(
         *("learning_rate", "lr_scheduler_type", "lr_scheduler_kwargs", "warmup_steps"),
         *("weight_decay", "max_grad_norm", "adam_beta1", "adam_beta2", "adam_epsilon"),
         *("beta", "epsilon", "epsilon_high", "entropy_coef", "scale_rewards", "mask_truncated_completions"),
+        *("label_smoothing_factor", "neftune_noise_alpha", "disable_dropout", "reward_weights"),
+        *("use_vllm", "vllm_mode", "vllm_model_impl", "vllm_max_model_length", "cache_implementation"),
+        *("use_liger_kernel", "liger_kernel_config", "tf32", "use_cpu", "full_determinism"),
+        *("torch_compile", "torch_compile_backend", "torch_compile_mode", "generation_kwargs"),
         *("temperature", "top_p", "top_k", "min_p", "repetition_penalty", "max_completion_length"),
         *("max_steps", "num_train_epochs"),
     }
 )
 """Objective fields of TRL's configs with which an interrupted training stage can go on from its checkpoint."""
 
-TRL_LENGTH = frozenset({"max_steps"})
+TRL_LENGTH = frozenset({"max_steps", "num_train_epochs"})
 """Fields that say how long a stage trains: an interrupted one goes on with another value unasked."""
 
 

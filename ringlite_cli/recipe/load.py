@@ -1,9 +1,7 @@
 """From a recipe's name or path to a checked `Recipe`: every fault of a file in one error, never a traceback."""
 
-import difflib
 import os
 import re
-import sys
 from collections.abc import Collection, Sequence
 from glob import has_magic, iglob
 from pathlib import Path
@@ -12,40 +10,31 @@ from typing import Any
 import yaml
 
 from ringlite_cli import domains
-from ringlite_cli.errors import UserError
+from ringlite_cli.errors import UserError, near
 from ringlite_cli.own_code import is_own
 from ringlite_cli.recipe.draft import Draft, validate
 from ringlite_cli.recipe.graph import graph_faults
 from ringlite_cli.recipe.own_names import use_own_code
+from ringlite_cli.recipe.places import Places
+from ringlite_cli.recipe.renamed import name_in
 from ringlite_cli.recipe.schema import CurateStage, Recipe
-
-
-def recipe_folders() -> list[Path]:
-    """Where shipped recipes lie: beside the source tree, or under the environment's share/ once installed."""
-    here = Path(__file__).resolve().parents[2] / "recipes"
-    return [folder for folder in (here, Path(sys.prefix) / "share" / "ringlite" / "recipes") if folder.is_dir()]
+from ringlite_cli.shipped import RECIPES, by_name
 
 
 def shipped_recipes() -> dict[str, Path]:
-    """Name -> file of every shipped recipe. Folders beside them (experiments, accelerate's files) hold no recipes."""
-    return _shipped("*.yaml")
+    """Name -> file of every shipped recipe."""
+    return by_name(RECIPES, "*.yaml")
 
 
 def shipped_experiments() -> dict[str, Path]:
     """Name -> file of every shipped experiment."""
-    return _shipped("experiments/*.yaml")
-
-
-def _shipped(pattern: str) -> dict[str, Path]:
-    found: dict[str, Path] = {}
-    for folder in recipe_folders():
-        for file in sorted(folder.glob(pattern)):
-            found.setdefault(file.stem, file)
-    return found
+    return by_name(RECIPES / "experiments", "*.yaml")
 
 
 def find_recipe(name: str) -> Path:
     """The file that a RECIPE argument means: a path if there is one, else a shipped recipe of that name."""
+    if not Path(name).exists() and name not in shipped_recipes() and name in shipped_experiments():
+        raise UserError("this is an experiment, not a recipe", where=name, hint=f"`ringlite experiment {name}` runs it")
     return find_file(name, shipped_recipes(), "recipe")
 
 
@@ -58,11 +47,10 @@ def find_file(name: str, shipped: dict[str, Path], what: str) -> Path:
         return shipped[name]
     if path.is_dir():
         raise UserError(f"this is a folder, not a {what}", where=name, hint="name the YAML file in it")
-    near = difflib.get_close_matches(name, shipped, 1)
     raise UserError(
         f"no such {what} file, and no shipped {what} of this name",
         where=name,
-        hint=f"did you mean {near[0]!r}?" if near else "`ringlite recipes` lists the shipped ones",
+        hint=near(name, shipped, "`ringlite recipes` lists the shipped ones"),
     )
 
 
@@ -80,11 +68,15 @@ def read_draft(name: str, overrides: Sequence[str] = ()) -> Draft:
     Raises UserError where there is no recipe to read.
     """
     path = find_recipe(name)
+    if path.suffix.lower() in (".jsonl", ".json", ".csv", ".parquet", ".arrow", ".gz"):
+        hint = f"`ringlite new NAME --data {name}` writes a recipe for it"
+        raise UserError("this is a file of data, not a recipe", where=name, hint=hint)
     data = read_yaml(path)
-    for override in overrides:
-        _override(data, override)
+    if isinstance(data.get("arms"), dict) and isinstance(data.get("recipe"), str):
+        raise UserError("this is an experiment, not a recipe", where=name, hint=f"`ringlite experiment {name}` runs it")
+    changed = dict(_override(data, override) for override in overrides)
     _declare_domains(data)
-    draft = validate(data, path)
+    draft = validate(data, Places(path, changed))
     draft.recipe, missing = _resolve_files(draft.recipe, path.parent, skip=draft.unsound)
     draft.faults += graph_faults(draft.recipe, unsound=draft.unsound, unknown=draft.unknown) + missing
     draft.faults += use_own_code(draft.recipe.of_folder(path.parent))
@@ -121,7 +113,7 @@ def _find_file(name: str, folder: Path) -> str | None:
 
 
 def _is_there(path: Path) -> bool:
-    """Whether a path names a file or a folder, or a pattern that some file matches."""
+    """Return whether a path names a file or a folder, or a pattern that some file matches."""
     return path.exists() or (has_magic(str(path)) and any(iglob(str(path), recursive=True)))
 
 
@@ -158,12 +150,15 @@ def read_yaml(path: Path) -> dict[str, Any]:
         problem = getattr(error, "problem", None) or str(error).splitlines()[0]
         raise UserError(f"not valid YAML ({problem})", where=f"{path}{line}") from None
     if not isinstance(data, dict):
-        raise UserError("a recipe is a mapping of keys, as recipes/demo.yaml shows", where=str(path))
+        raise UserError("a recipe is a mapping of keys, as the shipped recipe demo shows", where=str(path))
     return data
 
 
-def _override(data: dict[str, Any], override: str) -> None:
-    """Sets one dotted KEY=VALUE in the raw recipe; the value is read as YAML. Missing mappings are made."""
+def _override(data: dict[str, Any], override: str) -> tuple[str, str]:
+    """Set one dotted KEY=VALUE in the raw recipe; the value is read as YAML. Missing mappings are made, but no stages.
+
+    Returns the dotted key that was set, and the flag that set it.
+    """
     key, sign, text = override.partition("=")
     where = f"--set {override}"
     if not sign or not key:
@@ -173,21 +168,33 @@ def _override(data: dict[str, Any], override: str) -> None:
     except (yaml.YAMLError, ValueError):
         raise UserError("the value is not valid YAML", where=where) from None
     *path, last = key.split(".")
+    _refuse_unknown_stage(data, path, last, where)
     target: Any = data
     for part in path:
         target = _child(target, part, where)
+    last = name_in(target, last) if isinstance(target, dict) else last
     _child(target, last, where)
     target[int(last) if isinstance(target, list) else last] = value
+    return ".".join([*path, last]), where
+
+
+def _refuse_unknown_stage(data: dict[str, Any], path: list[str], last: str, where: str) -> None:
+    """A change below a stage that is not there is a slip; a stage is added whole, or its kind first."""
+    stages = data.get("stages")
+    if len(path) < 2 or path[0] != "stages" or not isinstance(stages, dict) or path[1] in stages or last == "kind":
+        return
+    hint = near(path[1], stages, f"stages are {', '.join(map(str, stages))}")
+    raise UserError(f"the recipe has no stage {path[1]!r}", where=where, hint=hint)
 
 
 def _child(target: Any, part: str, where: str) -> Any:
-    """What stands under `part`; a mapping makes an empty mapping where nothing does."""
+    """Return what stands under `part`; a mapping makes an empty mapping where nothing does."""
     if isinstance(target, list):
         if not part.isdigit() or int(part) >= len(target):
             raise UserError(f"{part!r} is not an index of a list of {len(target)}", where=where)
         return target[int(part)]
     if not isinstance(target, dict):
-        raise UserError(f"nothing can stand below the value {target!r} at {part!r}", where=where)
+        raise UserError(f"{target!r} is a single value, which has no key {part!r}", where=where)
     if target.get(part) is None:
         target[part] = {}
     return target[part]

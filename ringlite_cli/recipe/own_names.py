@@ -8,6 +8,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from ringlite_cli import domains, own_code
+from ringlite_cli.recipe.composition import COMPOSING
 from ringlite_cli.recipe.schema import Recipe
 
 
@@ -29,7 +30,10 @@ def _named(value: Any, path: str) -> Iterator[tuple[str, str]]:
     if own_code.is_own(value):
         yield path, value
     elif isinstance(value, dict):
-        yield from ((f"{path}.{key}", each) for key, each in value.items() if own_code.is_own(each))
+        for key, each in value.items():
+            if own_code.is_own(key):
+                yield path, key
+            yield from _named(each, f"{path}.{key}")
     elif isinstance(value, list | tuple):
         yield from ((f"{path}.{number}", each) for number, each in enumerate(value) if own_code.is_own(each))
 
@@ -75,6 +79,8 @@ def own_files(recipe: Recipe, stage: str, *, rewards: bool) -> dict[str, Path]:
     names = {name for _, name in own_names(recipe.stages[stage])}
     if rewards:
         names |= {name for key, name in own_names(recipe) if key.split(".")[-1] == "verifier"}
+        if recipe.stages[stage].kind in COMPOSING:
+            names |= {name for _, name in own_names(recipe.rewards)}
         names |= set(recipe.domains.values())
         named = [domains.domain_of(name) for name in recipe.domains]
         names |= {domain.route for domain in named if domain is not None and own_code.is_own(domain.route)}

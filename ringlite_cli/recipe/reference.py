@@ -41,7 +41,8 @@ def _trl_classes() -> Iterator[str]:
     yield "## Classes of TRL's fields\n"
     for title, names in (("Operational", TRL_OPERATIONAL), ("Tunable", TRL_TUNABLE)):
         yield f"{title}: {', '.join(f'`{name}`' for name in sorted(names))}.\n"
-    yield "All others are objective.\n"
+    yield "All others are objective. An interrupted SFT stage can also go on (`--go-on`) with a step's samples in other"
+    yield "parts: `per_device_train_batch_size` and `gradient_accumulation_steps` whose product stays.\n"
 
 
 def sections(model: type[BaseModel]) -> Iterator[tuple[str, type[BaseModel]]]:

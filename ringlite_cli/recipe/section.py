@@ -2,25 +2,44 @@
 
 from typing import Annotated, Any, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic.fields import FieldInfo
 
-from ringlite_cli.errors import RecipeErrors
+from ringlite_cli.errors import RecipeErrors, near
 from ringlite_cli.problems import DOMAINS
-from ringlite_cli.recipe.fault_messages import fault_message
+from ringlite_cli.recipe.fault_messages import fault_messages
 from ringlite_cli.recipe.key_classes import key_class, trl_class
+from ringlite_cli.recipe.other_names import DOMAIN_SAID
+from ringlite_cli.recipe.renamed import renamed
 
 
 def _known_domain(name: str) -> str:
     if name not in DOMAINS:
-        raise ValueError(f"{name!r} is not a domain; domains are {', '.join(DOMAINS)}")
+        meant = DOMAIN_SAID.get(name.lower())
+        hint = f"did you mean {meant!r}?" if meant else near(name.lower(), DOMAINS)
+        raise ValueError(f"{name!r} is not a domain; {hint}{' ' * bool(hint)}domains are {', '.join(DOMAINS)}")
     return name
+
+
+def several(given: list[str]) -> str:
+    """Return the end of a message that asks for one of some keys: which are given; "" where none is."""
+    return f"; {' and '.join(given)} are given" if given else ""
 
 
 def _known_part(name: str) -> str:
     return name if "=" in name.strip("= ") else _known_domain(name)
 
 
+def whole(shares: dict[Any, float]) -> dict[Any, float]:
+    """Return shares that come to 1. Raises ValueError for others, and for none."""
+    total = sum(shares.values())
+    if abs(total - 1) > _ROUNDED:
+        listed = " + ".join(f"{share:g}" for share in shares.values()) or "nothing"
+        raise ValueError(f"the shares come to {total:g}, not to 1 ({listed})")
+    return shares
+
+
+_ROUNDED = 0.01  # what shares may miss 1 by, written with two or three digits
 Domain = Annotated[str, AfterValidator(_known_domain)]
 Part = Annotated[str, AfterValidator(_known_part)]
 """A part of a mix: a domain, or a label and its value ("level=5")."""
@@ -28,6 +47,8 @@ Condition = list[bool | str | float] | bool | str | float
 """What a label must be: a value, several, or [low, high] of a number."""
 Positive = Annotated[int, Field(gt=0)]
 Probability = Annotated[float, Field(gt=0, le=1)]
+Shares = Annotated[dict[Part, Probability], AfterValidator(whole)]
+"""Part -> its share; they come to 1."""
 
 
 def _decides(key: FieldInfo) -> bool:
@@ -50,10 +71,21 @@ class Section(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
+    @model_validator(mode="before")
+    @classmethod
+    def _old_names(cls, keys: Any) -> Any:
+        return renamed(keys, cls.model_fields, cls.__name__)
+
     def objective(self) -> dict[str, Any]:
         """Return the keys that decide what is computed, in JSON's types; sections in it likewise."""
         values = {name: getattr(self, name) for name, key in type(self).model_fields.items() if _decides(key)}
+        if "trl" in values:
+            values["trl"] = self.unusual_trl()
         return {name: _objective(name, value) for name, value in values.items()}
+
+    def unusual_trl(self) -> dict[str, Any]:
+        """Return what stands under `trl`, but for fields that are given the value which they have anyway."""
+        return dict(getattr(self, "trl", {}))
 
     @classmethod
     def made(cls, **keys: Any) -> Self:
@@ -61,4 +93,4 @@ class Section(BaseModel):
         try:
             return cls(**keys)
         except ValidationError as error:
-            raise RecipeErrors([fault_message(each, cls) for each in error.errors()]) from None
+            raise RecipeErrors(fault_messages(error.errors(), cls)) from None

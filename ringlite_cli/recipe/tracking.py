@@ -1,9 +1,10 @@
 """Trackers besides metrics.jsonl: what `trl.report_to` may name, and what must be installed for it."""
 
-import difflib
 from collections.abc import Mapping
 from importlib.util import find_spec
 from typing import Any
+
+from ringlite_cli.errors import near
 
 _MODULES = {
     "azure_ml": ("azureml",),
@@ -31,7 +32,7 @@ def trackers(trl: Mapping[str, Any]) -> list[str]:
 
 
 def tracker_faults(trl: Mapping[str, Any]) -> list[str]:
-    """What is wrong with `report_to`, each as `key: what; what next`."""
+    """Return what is wrong with `report_to`, each as `key: what; what next`."""
     return [fault for name in trackers(trl) if (fault := _fault(name))]
 
 
@@ -39,9 +40,8 @@ def _fault(name: str) -> str | None:
     if name == "all":
         return None
     if name not in _MODULES:
-        near = difflib.get_close_matches(name, _MODULES, 1)
-        known = f"did you mean {near[0]!r}?" if near else f"trackers are {', '.join(_MODULES)}"
-        return f"trl.report_to: no tracker {name!r}; {known}"
+        hint = near(name, _MODULES, f"trackers are {', '.join(_MODULES)}")
+        return f"trl.report_to: no tracker {name!r}; {hint}"
     modules = _MODULES[name]
     if modules and not any(find_spec(module) for module in modules):
         return f"trl.report_to: {name} is not installed; `pip install {modules[0]}`, or leave report_to out"

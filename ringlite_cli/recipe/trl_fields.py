@@ -5,7 +5,6 @@ stays the reference for what may stand there.
 """
 
 import ast
-import difflib
 import importlib.util
 from functools import cache
 from pathlib import Path
@@ -13,6 +12,10 @@ from typing import Any, Literal, Optional, Union
 
 from pydantic import TypeAdapter, ValidationError
 
+from ringlite_cli.errors import near
+from ringlite_cli.recipe.fault_messages import number_hint
+from ringlite_cli.recipe.other_names import SAID
+from ringlite_cli.recipe.trl_ranges import range_fault
 from ringlite_cli.recipe.trl_rules import TRL_RULES, rule_fault
 
 _SOURCES = {
@@ -20,6 +23,11 @@ _SOURCES = {
         ("transformers", "training_args.py", "TrainingArguments"),
         ("trl", "trainer/base_config.py", "_BaseConfig"),
         ("trl", "trainer/sft_config.py", "SFTConfig"),
+    ),
+    "RewardConfig": (
+        ("transformers", "training_args.py", "TrainingArguments"),
+        ("trl", "trainer/base_config.py", "_BaseConfig"),
+        ("trl", "trainer/reward_config.py", "RewardConfig"),
     ),
     "GRPOConfig": (
         ("transformers", "training_args.py", "TrainingArguments"),
@@ -44,7 +52,7 @@ _NAMES = {
 
 
 def check_trl(values: dict[str, Any], config: str) -> tuple[dict[str, Any], list[str]]:
-    """Returns the values coerced to their fields' types, and a message for each that can't stand there."""
+    """Return the values coerced to their fields' types, and a message for each that can't stand there."""
     fields, rules = trl_fields(config), TRL_RULES[config]
     checked: dict[str, Any] = {}
     faults = []
@@ -52,19 +60,34 @@ def check_trl(values: dict[str, Any], config: str) -> tuple[dict[str, Any], list
         if key in rules and rules[key].refused:
             faults.append(rule_fault(config, key, value))
         elif key not in fields:
-            near = difflib.get_close_matches(str(key), fields, 1)
-            faults.append(f"{key!r} is not a {config} field" + (f"; did you mean {near[0]!r}?" if near else ""))
+            hint = _hint(key, config)
+            faults.append(f"{key!r} is not a {config} field" + (f"; {hint}" if hint else ""))
         else:
             try:
                 typed = TypeAdapter(fields[key]).validate_python(value)
             except ValidationError as error:
-                faults.append(f"{key} = {value!r}: {error.errors()[0]['msg'].lower()}")
+                faults.append(f"{key} = {value!r}: {error.errors()[0]['msg'].lower()}{number_hint(value)}")
                 continue
-            if fault := rule_fault(config, key, typed):
+            if fault := rule_fault(config, key, typed) or range_fault(config, key, typed):
                 faults.append(fault)
             else:
                 checked[key] = typed
     return checked, faults
+
+
+def _hint(key: str, config: str) -> str:
+    """What an unknown key under `trl` may be meant for, in words; "" where nothing is like it."""
+    from ringlite_cli.recipe.rl_settings import RlSettings  # which checks its own `trl` here
+    from ringlite_cli.recipe.schema import RewardModelStage, SftStage
+
+    sections: dict[str, Any] = {"SFTConfig": SftStage, "RewardConfig": RewardModelStage, "GRPOConfig": RlSettings}
+    fields, beside = trl_fields(config), sections[config].model_fields
+    meant = SAID.get(key, "")
+    if key in beside or meant in beside:
+        return f"it is ringlite's own; write `{meant if meant in beside else key}` beside `trl:`, not under it"
+    if meant in TRL_RULES[config] and TRL_RULES[config][meant].refused:
+        return f"{meant} is ringlite's to set: {TRL_RULES[config][meant].reason}"
+    return f"it is called {meant}" if meant in fields else near(key, fields)
 
 
 @cache

@@ -48,6 +48,16 @@ TRL_RULES: dict[str, dict[str, TrlRule]] = {
         "assistant_only_loss": TrlRule("the tokens of responses carry loss, by their place", False),
         "truncation_mode": TrlRule("with `truncate: true` the end is cut", "keep_start"),
     },
+    "RewardConfig": _COMMON
+    | {
+        "save_strategy": _derived("a checkpoint is saved every save_steps steps"),
+        "eval_strategy": _derived("held-out pairs are scored when training is over"),
+        "chat_template_path": _derived("give `chat_template` at the recipe's head, for all stages"),
+        "eos_token": _derived("give `end_token` at the recipe's head, for all stages"),
+        "model_init_kwargs": _derived("`model` at the recipe's head says how weights are loaded"),
+        "trust_remote_code": _derived("give `model.trust_remote_code` at the recipe's head"),
+        "pad_token": _derived("the tokenizer's own is taken, or its end token"),
+    },
     "GRPOConfig": _COMMON
     | {
         "per_device_train_batch_size": _derived(_BATCH),
@@ -64,9 +74,7 @@ TRL_RULES: dict[str, dict[str, TrlRule]] = {
             "Eq. 2 has a ratio per token; algorithm: gspo has one per response", "token"
         ),
         "use_bias_correction_kl": TrlRule("Eq. 2 has the plain k3 estimate", False),
-        "vllm_importance_sampling_correction": TrlRule(
-            "use importance_cap, which corrects the selected tokens alone", False
-        ),
+        "vllm_importance_sampling_correction": TrlRule("use mismatch, which corrects the selected tokens alone", False),
         "top_entropy_quantile": TrlRule("every selected token is trained", 1.0),
         "use_adaptive_entropy": TrlRule("the entropy coefficient is constant", False),
         "off_policy_mask_threshold": TrlRule("Eq. 2 masks no sequence", None),

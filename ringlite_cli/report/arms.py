@@ -6,6 +6,7 @@ from typing import Any
 from ringlite_cli.report.blocks import Cell, Column, Section, Table
 from ringlite_cli.report.build import render_page
 from ringlite_cli.report.figures import Series, Sheet, Whisker, lines, whiskers
+from ringlite_cli.report.figures.thin import smooth, smoothing_window
 from ringlite_cli.report.sections.project import efficiency_figures, efficiency_table
 from ringlite_cli.report.words import NONE, decimal, fixed, joined, percent, points
 from ringlite_cli.runs.catalogue.panels import ARM_PANELS
@@ -115,8 +116,10 @@ def _seed_cell(row: Mapping[str, Any], seed: int) -> Cell:
 
 
 def _training(comparison: Mapping[str, Any], arms: list[str], sheet: Sheet) -> Section:
-    page = Section("training", "Reinforcement learning")
+    page = Section("training", "Reinforcement learning", short="RL")
     curves = comparison["curves"]
+    if len(comparison["seeds"]) > 1:
+        page.say("Line: mean over the seeds. Band: from the lowest to the highest seed, which is no interval.", "note")
     page.figures(
         *(
             lines(
@@ -124,7 +127,7 @@ def _training(comparison: Mapping[str, Any], arms: list[str], sheet: Sheet) -> S
                 panel.title,
                 "RL step",
                 panel.unit + ", mean over seeds",
-                [Series(arm, _style(arm, arms), curves[arm][key], "mean") for arm in arms if curves[arm][key]],
+                [_banded(arm, _style(arm, arms), curves[arm][key]) for arm in arms if curves[arm][key]],
                 zero=panel.zero,
                 log=panel.log,
             )
@@ -149,6 +152,13 @@ def _training(comparison: Mapping[str, Any], arms: list[str], sheet: Sheet) -> S
     ]
     page.blocks.append(Table("RL in numbers", columns, body))
     return page
+
+
+def _banded(arm: str, style: str, points: Sequence[Sequence[float]]) -> Series:
+    """The mean over the seeds, and behind it the band from the lowest to the highest seed (smoothed as the mean is)."""
+    steady = [[y for _, y in smooth([(p[0], p[k]) for p in points], smoothing_window(len(points)))] for k in (2, 3)]
+    band = list(zip(*steady, strict=True))
+    return Series(arm, style, [(p[0], p[1]) for p in points], "mean", spread=band)
 
 
 def _efficiency(comparison: Mapping[str, Any], arms: list[str], sheet: Sheet) -> Section:

@@ -32,11 +32,15 @@ class Figures:
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """A table cell; `sort` orders numeric columns, `tone` is CSS classes: good, bad, quiet, strong, a colour."""
+    """A table cell; `sort` orders numeric columns, `tone` is CSS classes: good, bad, quiet, strong, a colour.
+
+    links: (words, path from the page's folder) of files that the cell leads to, behind its text.
+    """
 
     text: str
     sort: float | None = None
     tone: str = ""
+    links: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,12 +51,13 @@ class Column:
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """The first cell of a row is its header."""
+    """The first cell of a row is its header. folded: kept closed until asked for."""
 
     caption: str
     columns: list[Column]
     rows: list[list[Cell]]
     note: str = ""
+    folded: bool = False
     block: str = "table"
 
 
@@ -80,21 +85,36 @@ class Rollout:
 
 @dataclass(frozen=True, slots=True)
 class Rollouts:
+    """Responses that stand on the page as they are, behind one line."""
+
     items: list[Rollout]
+    summary: str
     block: str = "rollouts"
 
 
-Block = Text | Heading | Figures | Table | Details | Rollouts
+@dataclass(frozen=True, slots=True)
+class Browser:
+    """All responses that the page holds, packed (see `reading.pack`), for rollouts.js to show. note: which they are."""
+
+    packed: str
+    note: str
+    block: str = "browser"
+
+
+Block = Text | Heading | Figures | Table | Details | Rollouts | Browser
 
 
 @dataclass(slots=True)
 class Section:
+    """A part of the page. short: its word in the navigation."""
+
     id: str
     title: str
     blocks: list[Block] = field(default_factory=list)
+    short: str = ""
 
     def figures(self, *items: Figure | None, small: bool = False) -> None:
-        """Adds those figures that there is something to draw for."""
+        """Add those figures that there is something to draw for."""
         if shown := [item for item in items if item is not None]:
             self.blocks.append(Figures(shown, small))
 

@@ -14,23 +14,29 @@ from ringlite_cli.errors import WorkFailed
 from ringlite_cli.model_text import shown
 from ringlite_cli.report.blocks import Section
 from ringlite_cli.report.figures import Sheet
+from ringlite_cli.report.files import JsonRow
+from ringlite_cli.report.headline import Headline, headline
 from ringlite_cli.report.load import Run, load_run
 from ringlite_cli.report.palette import Palette
-from ringlite_cli.report.pens import Pens
+from ringlite_cli.report.pens import NO_PRICES, Pens, Prices
+from ringlite_cli.report.recipe_diff import resolved
 from ringlite_cli.report.sections import SECTIONS
 from ringlite_cli.report.summary import Step, steps, summary
 from ringlite_cli.runs.files import write_text
 
 FILE = "report.html"
+SCRIPTS = ("tables.js", "curves.js", "rollouts.js")
+"""The page's script, in parts that stand by themselves."""
 
 
-def write_report(run: Path) -> Path:
-    """Writes `run`/report.html from the files of a run folder and returns its path.
+def write_report(run: Path, *, against: str = "", prices: Prices = NO_PRICES) -> Path:
+    """Write `run`/report.html from the files of a run folder and return its path.
 
-    Works for any part of a run: what is missing is said in its section. Raises UserError where `run` is no run folder
-    and WorkFailed where the file can't be written.
+    Works for any part of a run: what is missing is said in its section. against: a run folder, a recipe's file or a
+    shipped recipe's name, to compare the run's recipe with. Raises UserError where `run` is no run folder or `against`
+    is neither, and WorkFailed where the file can't be written.
     """
-    page = render(load_run(run))
+    page = render(load_run(run), beside=resolved(against) if against else None, prices=prices)
     path = run / FILE
     try:
         write_text(path, page)
@@ -39,17 +45,19 @@ def write_report(run: Path) -> Path:
     return path
 
 
-def render(run: Run) -> str:
-    """The whole page of a run as HTML."""
-    pens = Pens(Sheet(), Palette(run))
+def render(run: Run, *, beside: tuple[str, JsonRow] | None = None, prices: Prices = NO_PRICES, live: str = "") -> str:
+    """The whole page of a run as HTML. live: the state of the run's files, for a page that asks its server for more."""
+    pens = Pens(Sheet(), Palette(run), beside, prices)
     return render_page(
         kicker="ringlite run report",
         name=run.name,
         note=run.note,
+        headline=headline(run, pens.palette),
         summary=summary(run),
-        sections=[build(run, pens) for build in SECTIONS],
+        sections=[page for build in SECTIONS if (page := build(run, pens)) is not None],
         steps=steps(run),
         source="the run folder",
+        live=live,
     )
 
 
@@ -62,10 +70,12 @@ def render_page(
     source: str,
     note: str = "",
     steps: Sequence[Step] = (),
+    headline: Headline | None = None,
+    live: str = "",
 ) -> str:
-    """One self-contained page: what it is (`kicker`), its title, the paragraph on top, and sections."""
+    """Return one self-contained page: its kind (`kicker`), its title, the paragraph on top, and its sections."""
     # Loaded as text and not as a template: the policy of the page allows this script alone, by its digest.
-    script = _asset("page.js")
+    script = "\n".join(_asset(name) for name in (*SCRIPTS, *(("live.js",) if live else ())))
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     return (
         _environment()
@@ -75,9 +85,12 @@ def render_page(
             name=name,
             note=note,
             steps=steps,
+            headline=headline,
             summary=summary,
             sections=sections,
             source=source,
+            live=live,
+            figure_style=Markup(_asset("figures.css")),
             style=Markup(_asset("style.css")),
             script=Markup(script),
             script_digest=digest,
@@ -92,7 +105,7 @@ def _environment() -> Environment:
 
 
 def _printed(value: Any) -> Any:
-    """What a page holds of a value: model text without control characters; markup of our own as it is."""
+    """Return what a page holds of a value: model text without control characters; markup of our own as it is."""
     return shown(value) if isinstance(value, str) and not isinstance(value, Markup) else value
 
 

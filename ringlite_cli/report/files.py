@@ -14,7 +14,7 @@ from typing import Any, cast
 from ringlite_cli.json_rows import Unreadable, json_line
 from ringlite_cli.model_text import loads
 
-Row = dict[str, Any]
+JsonRow = dict[str, Any]
 Interval = tuple[float, float]
 
 
@@ -22,7 +22,7 @@ Interval = tuple[float, float]
 class Rows:
     """Rows of a JSONL file. `bad` counts lines that are no JSON objects; `cut` says that its middle was not read."""
 
-    rows: list[Row] = field(default_factory=list)
+    rows: list[JsonRow] = field(default_factory=list)
     bad: int = 0
     cut: bool = False
 
@@ -79,7 +79,7 @@ def _parse(lines: list[bytes], found: Rows) -> None:
         if isinstance(row, Unreadable):
             found.bad += 1
         else:
-            found.rows.append(cast("Row", row))
+            found.rows.append(cast("JsonRow", row))
 
 
 def number(value: Any) -> float | None:
@@ -110,7 +110,7 @@ def text(row: Any, key: str, default: str = "") -> str:
     return default if found is None else f"{found:g}"
 
 
-def mapping(row: Any, key: str) -> Row:
+def mapping(row: Any, key: str) -> JsonRow:
     value = row.get(key) if isinstance(row, dict) else None
     return {str(k): v for k, v in value.items()} if isinstance(value, dict) else {}
 
@@ -120,13 +120,13 @@ def listing(row: Any, key: str) -> list[Any]:
     return value if isinstance(value, list) else []
 
 
-def objects(value: Any) -> list[Row]:
+def objects(value: Any) -> list[JsonRow]:
     """The objects among a list's items; [] for anything else."""
     return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
 
 
 def interval(row: Any, key: str) -> Interval | None:
-    """Two finite numbers, in order, or None."""
+    """Return two finite numbers, the smaller first, or None."""
     ends = [number(v) for v in listing(row, key)]
     if len(ends) != 2 or ends[0] is None or ends[1] is None:
         return None

@@ -1,19 +1,22 @@
 """A run folder read into plain dataclasses: which stages there are, how they stand, and their metrics."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from ringlite_cli.errors import UserError
-from ringlite_cli.report.files import Row, listing, load_json, load_rows, mapping, num, number, numbers, text
+from ringlite_cli.report.files import JsonRow, listing, load_json, load_rows, mapping, num, number, numbers, text
+from ringlite_cli.runs.catalogue import value_of
 
-KINDS = ("curate", "sft", "select", "rl", "eval")
+KINDS = ("curate", "sft", "select", "reward-model", "rl", "eval")
 STATUSES = ("done", "running", "failed", "interrupted")
 _MARKS = {
     "curate": ("funnel.json",),
     "select": ("candidates.json", "decision.json"),
     "sft": ("checkpoints.json",),
+    "reward-model": ("held_out.json",),
     "rl": ("rollouts.jsonl",),
     "eval": ("scores.json",),
 }
@@ -32,8 +35,8 @@ class Stage:
     kind: str
     status: str
     folder: Path
-    manifest: Row
-    metrics: list[Row]
+    manifest: JsonRow
+    metrics: list[JsonRow]
     redone: int = 0
     bad_lines: int = 0
     started: datetime | None = None
@@ -46,28 +49,45 @@ class Stage:
         """A JSON file of the stage, or None."""
         return load_json(self.folder / name)
 
+    def values(self, key: str) -> list[float]:
+        """The values of a metric over the steps that have it; of one per layer, its extreme."""
+        found = (number(value_of(row, key)) for row in self.metrics)
+        return [value for value in found if value is not None]
+
     def total(self, key: str) -> float | None:
         """The sum of a metric over the steps, or None where no row has it."""
-        found = [v for row in self.metrics if (v := num(row, key)) is not None]
+        found = self.values(key)
         return sum(found) if found else None
 
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """A run: its name, the recipe's note, its stages in pipeline order, and stages that the recipe still has to do."""
+    """A run: its name, the recipe's note, its stages in pipeline order, and stages that the recipe still has to do.
+
+    recipe: the resolved recipe, {} where it is not beside the stages.
+    """
 
     name: str
     folder: Path
     note: str
     stages: list[Stage]
     ahead: list[str]
+    recipe: JsonRow = field(default_factory=dict)
 
     def of(self, kind: str) -> list[Stage]:
         return [stage for stage in self.stages if stage.kind == kind]
 
 
+def ends(values: Sequence[float]) -> tuple[float | None, float | None]:
+    """Return the means over the first and the last tenth of the values (at least one each); None, None of none."""
+    if not values:
+        return None, None
+    part = max(1, len(values) // 10)
+    return sum(values[:part]) / part, sum(values[-part:]) / part
+
+
 def load_run(folder: Path) -> Run:
-    """Reads a run folder. Raises UserError where there is none, or where it holds no stage."""
+    """Read a run folder. Raises UserError where there is none, or where it holds no stage."""
     if not folder.is_dir():
         raise UserError("no such run folder", where=str(folder), hint="give the folder runs/<recipe name>")
     if (folder / "manifest.json").is_file():
@@ -83,12 +103,12 @@ def load_run(folder: Path) -> Run:
     planned = list(mapping(recipe, "stages"))
     stages = _in_order(stages, planned)
     ahead = [name for name in planned if name not in {stage.name for stage in stages}]
-    return Run(text(recipe, "name") or folder.resolve().name, folder, _note(recipe, stages), stages, ahead)
+    return Run(text(recipe, "name") or folder.resolve().name, folder, _note(recipe, stages), stages, ahead, recipe)
 
 
 def load_stage(folder: Path) -> Stage:
     found = load_json(folder / "manifest.json")
-    manifest: Row = found if isinstance(found, dict) else {}
+    manifest: JsonRow = found if isinstance(found, dict) else {}
     name = folder.name
     read = load_rows(folder / "metrics.jsonl")
     metrics, redone = _by_step(read.rows)
@@ -111,13 +131,10 @@ def load_stage(folder: Path) -> Stage:
 
 
 def moment(value: Any) -> datetime | None:
-    """A time from ISO 8601 text or seconds since 1970; always with a zone (UTC where none is given)."""
-    seconds = number(value)
+    """Return a time from ISO 8601 text, always with a zone (UTC where none is given); None for anything else."""
     try:
-        if seconds is not None:
-            return datetime.fromtimestamp(seconds, UTC)
         found = datetime.fromisoformat(value) if isinstance(value, str) else None
-    except (ValueError, OverflowError, OSError):
+    except ValueError:
         return None
     return found.replace(tzinfo=UTC) if found and found.tzinfo is None else found
 
@@ -128,9 +145,9 @@ def _is_stage(folder: Path) -> bool:
     )
 
 
-def _kind(name: str, folder: Path, manifest: Row) -> str:
+def _kind(name: str, folder: Path, manifest: JsonRow) -> str:
     """The stage's kind: what the manifest says, else its name, else the files that it left."""
-    for said in (text(mapping(manifest, "recipe"), "kind"), text(manifest, "kind"), name, name.split("-")[0]):
+    for said in (text(manifest, "kind"), name, name.split("-")[0]):
         if said in KINDS:
             return said
     for kind, files in _MARKS.items():
@@ -139,7 +156,7 @@ def _kind(name: str, folder: Path, manifest: Row) -> str:
     return "other"
 
 
-def _by_step(rows: list[Row]) -> tuple[list[Row], int]:
+def _by_step(rows: list[JsonRow]) -> tuple[list[JsonRow], int]:
     """Rows with a step, one per step (the last written wins), ascending; rows without one keep their order."""
     stepped = {step: row for row in rows if (step := num(row, "step")) is not None}
     plain = [row for row in rows if num(row, "step") is None]
@@ -147,12 +164,7 @@ def _by_step(rows: list[Row]) -> tuple[list[Row], int]:
 
 
 def parents(stage: Stage) -> list[str]:
-    """The names of the stages that this one consumed."""
-    value = stage.manifest.get("parent")
-    if isinstance(value, str):
-        return [value]
-    if isinstance(value, dict):
-        return [str(name) for name in value]
+    """Return the names of the stages that this one consumed."""
     return [name for name in listing(stage.manifest, "parent") if isinstance(name, str)]
 
 
@@ -173,26 +185,19 @@ def _in_order(stages: list[Stage], planned: list[str]) -> list[Stage]:
     return ordered
 
 
-def _run_recipe(folder: Path) -> Row:
-    """The run's resolved recipe where it stands beside the stages, else {}."""
+def _run_recipe(folder: Path) -> JsonRow:
+    """Return the run's resolved recipe, {} where it does not lie beside the stages."""
     found = load_json(folder / "recipe.json")
-    if found is None and (folder / "recipe.yaml").is_file():
-        import yaml
-
-        try:
-            found = yaml.safe_load((folder / "recipe.yaml").read_text(encoding="utf-8", errors="replace"))
-        except (OSError, yaml.YAMLError):
-            found = None
     return found if isinstance(found, dict) else {}
 
 
-def _note(recipe: Row, stages: list[Stage]) -> str:
+def _note(recipe: JsonRow, stages: list[Stage]) -> str:
     """The recipe's note: from the recipe, else from the first stage that was run with one."""
     notes = [text(recipe, "note"), *(text(mapping(stage.manifest, "recipe"), "note") for stage in stages)]
     return next((note for note in notes if note), "")
 
 
-def _seconds(manifest: Row) -> float | None:
+def _seconds(manifest: JsonRow) -> float | None:
     """The time at work that the manifest counts, else finished - started."""
     if spent := num(manifest, "seconds"):
         return spent if spent > 0 else None

@@ -4,8 +4,7 @@ from dataclasses import dataclass
 
 from ringlite_cli.report.files import num, text
 from ringlite_cli.report.load import Run, Stage
-from ringlite_cli.report.sections import curation, scores, selection, tokens
-from ringlite_cli.report.sections.score import scores_in
+from ringlite_cli.report.sections import curation, selection, tokens
 from ringlite_cli.report.words import count, decimal, duration, joined, percent, short
 
 MARKS = {"done": "✓", "running": "…", "failed": "✗", "interrupted": "‖", "unknown": "?", "ahead": "○"}
@@ -38,10 +37,8 @@ def _step(stage: Stage) -> Step:
 
 
 def summary(run: Run) -> str:
-    """What happened, stage by stage, in sentences; scores with "apart" or "overlapping", never better than measured."""
+    """What happened, stage by stage, in sentences; the scores stand above it."""
     said = [_state(run), *map(_curation, run.of("curate")), _training(run), *map(_pick, run.of("select"))]
-    for stage in run.of("eval"):
-        said += scores.changes(scores_in(stage))
     return " ".join(part for part in said if part)
 
 

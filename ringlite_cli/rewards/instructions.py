@@ -79,7 +79,7 @@ def _number_words(text: str) -> int:
 
 
 def _has_paragraphs(text: str, num_paragraphs: int) -> bool:
-    """Whether *** separates that many paragraphs; only the first and the last part may be empty."""
+    """Return whether *** separates that many paragraphs; only the first and the last part may be empty."""
     parts = re.split(r"\s?\*\*\*\s?", text)
     filled = [bool(part.strip()) for part in parts]
     return all(filled[1:-1]) and sum(filled) == num_paragraphs
@@ -148,7 +148,7 @@ def _is_json(text: str) -> bool:
 
 
 def _has_title(text: str) -> bool:
-    """Whether a line has a title in << >>: from its first << to its last >>."""
+    """Return whether a line has a title in << >>: from its first << to its last >>."""
     for line in text.split("\n"):
         start, end = line.find("<<"), line.rfind(">>")
         if start >= 0 and end > start + 2 and line[start : end + 2].lstrip("<").rstrip(">").strip():
@@ -176,7 +176,7 @@ def _quoted(text: str) -> bool:
 
 
 def _is_in(text: str, language: str) -> bool:
-    """Whether a text is in that language; a text without any letters counts as followed."""
+    """Return whether a text is in that language; a text without any letters counts as followed."""
     return language_of(text) in (language, None)
 
 

@@ -11,7 +11,7 @@ from concurrent.futures import Future
 from ringlite_cli.boxes import final_boxed
 from ringlite_cli.problems import Verdict
 from ringlite_cli.rewards.normalise import answer_texts, decimal_of, is_close, squeeze
-from ringlite_cli.rewards.pool import MathPool
+from ringlite_cli.rewards.pool import RewardPool
 from ringlite_cli.rewards.units import read_quantity
 
 MAX_CHARACTERS = 10_000
@@ -25,7 +25,7 @@ def done(verdict: str, detail: str = "", seconds: float = 0.0) -> "Future[Verdic
     return future
 
 
-def verify_math(answer: object, response: str, pool: MathPool, tolerance: float = 0.0) -> "Future[Verdict]":
+def verify_math(answer: object, response: str, pool: RewardPool, tolerance: float = 0.0) -> "Future[Verdict]":
     """Return the verdict on one response. answer: text, a number, or a list of alternatives.
 
     tolerance: relative, of numbers in science; 0 in mathematics.
@@ -64,7 +64,7 @@ _BASED = re.compile(r"[0-9A-Fa-f]+_\d+\Z")  # 1010_2: in another base it is anot
 
 
 def _same_text(gold: str, key: str) -> bool:
-    """Whether two keys are the same; a word may start small or large."""
+    """Return whether two keys are the same; a word may start small or large."""
     return gold == key or (len(key) > 3 and key.isalpha() and gold[1:] == key[1:] and gold[0].lower() == key[0].lower())
 
 

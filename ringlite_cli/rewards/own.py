@@ -15,7 +15,7 @@ from typing import Any
 
 from ringlite_cli.own_code import load
 from ringlite_cli.problems import Problem, Verdict
-from ringlite_cli.rewards.pool import MODEL_MB, MathPool
+from ringlite_cli.rewards.pool import MODEL_MB, RewardPool, then
 
 _MOST_NUMBERS, _DETAIL = 8, 300
 
@@ -25,7 +25,7 @@ class OwnRewards:
 
     def __init__(self, workers: int, seconds: float) -> None:
         self._workers, self._seconds = workers, seconds
-        self._pools: dict[str, MathPool] = {}
+        self._pools: dict[str, RewardPool] = {}
         self._lock = threading.Lock()
 
     def submit(self, name: str, problem: Problem, response: str) -> "Future[Verdict]":
@@ -33,12 +33,9 @@ class OwnRewards:
         with self._lock:
             if name not in self._pools:
                 load(name, calls=True)
-                self._pools[name] = MathPool(self._workers, self._seconds, MODEL_MB, name)
+                self._pools[name] = RewardPool(self._workers, self._seconds, MODEL_MB, name)
             pool = self._pools[name]
-        asked = pool.submit([json.dumps(asdict(problem), sort_keys=True)], response)
-        future: Future[Verdict] = Future()
-        asked.add_done_callback(lambda done: future.set_result(_verdict(done)))
-        return future
+        return then(pool.submit([json.dumps(asdict(problem), sort_keys=True)], response), _verdict)
 
     def close(self) -> None:
         """End the workers."""

@@ -10,17 +10,19 @@ import sys
 import threading
 import time
 from collections import Counter, OrderedDict
+from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import replace
 from pathlib import Path
 
+from ringlite_cli import limits
 from ringlite_cli.own_code import VARIABLE
 from ringlite_cli.problems import Verdict
 
-_WORKER = Path(__file__).parent / "math_worker.py"
+_WORKER = Path(__file__).parent / "reward_worker.py"
 _START_SECONDS = 120.0
 MODEL_MB = 65_536
-"""Address space of a worker that loads a model, or what a reward of the user's own loads."""
+"""Address space of a worker that loads what a reward of the user's own loads."""
 _CACHE = 65_536
 
 _Key = tuple[tuple[str, ...], str, float]
@@ -30,7 +32,7 @@ _KEPT_FOR_MODELS = ("CUDA_VISIBLE_DEVICES", "HF_HOME", "HF_HUB_CACHE", "HF_HUB_O
 
 def worker_environment(kind: str) -> dict[str, str]:
     """Return what a worker that reads model text gets of the environment: where things lie, and no key or token."""
-    kept = _KEPT if kind == "math" else (*_KEPT, *_KEPT_FOR_MODELS)
+    kept = _KEPT if kind in ("math", "rouge") else (*_KEPT, *_KEPT_FOR_MODELS)
     return {name: os.environ[name] for name in kept if name in os.environ} | {"OMP_NUM_THREADS": "1"}
 
 
@@ -76,7 +78,7 @@ class _Worker:
         return text
 
     def close(self) -> None:
-        """Closes its input, on which it and its child end."""
+        """Close its input, on which it and its child end."""
         for pipe in (self._process.stdin, self._process.stdout):
             with contextlib.suppress(OSError):
                 assert pipe
@@ -88,13 +90,35 @@ class _Worker:
             self._process.wait()
 
 
-class MathPool:
+def then(asked: "Future[Verdict]", make: Callable[["Future[Verdict]"], Verdict]) -> "Future[Verdict]":
+    """Return what `make` makes of a verdict that is on its way. Called off meanwhile, it stays so."""
+    future: Future[Verdict] = Future()
+
+    def finish(made: "Future[Verdict]") -> None:
+        if not future.set_running_or_notify_cancel():
+            return
+        try:
+            future.set_result(make(made))
+        except Exception as error:
+            future.set_exception(error)
+
+    asked.add_done_callback(finish)
+    return future
+
+
+class RewardPool:
     """Compares answers in `workers` processes. Workers start at the first check; call from any thread.
 
-    kind: "math" (the reader of answers), "model" (a reward model) or `module:object` (a reward of the user's own).
+    kind: "math" (the reader of answers), "rouge", or `module:object` (a reward of the user's own).
     """
 
-    def __init__(self, workers: int = 2, seconds: float = 5.0, memory_mb: int = 2048, kind: str = "math") -> None:
+    def __init__(
+        self,
+        workers: int = limits.WORKERS,
+        seconds: float = limits.MATH_SECONDS,
+        memory_mb: int = limits.MATH_MB,
+        kind: str = "math",
+    ) -> None:
         self._kind = kind
         self._seconds, self._memory_mb, self._size = seconds, memory_mb, workers
         self._jobs: queue.SimpleQueue[tuple[_Key, Future[Verdict]] | None] = queue.SimpleQueue()
@@ -112,7 +136,7 @@ class MathPool:
         key = (tuple(golds), answer, tolerance)
         with self._lock:
             if self._closed:
-                raise RuntimeError("the math pool is closed")
+                raise RuntimeError("the reward pool is closed")
             found = self._cache.get(key)
             if found is not None and not found.cancelled():
                 self._cache.move_to_end(key)
@@ -129,7 +153,7 @@ class MathPool:
         return future
 
     def close(self) -> None:
-        """Ends the workers; checks still queued get the verdict `error`."""
+        """End the workers; checks still queued get the verdict `error`."""
         with self._lock:
             self._closed = True
         with contextlib.suppress(queue.Empty):
@@ -160,7 +184,7 @@ class MathPool:
             worker.close()
 
     def _check(self, worker: _Worker | None, key: _Key) -> tuple[Verdict, _Worker | None]:
-        """Asks a worker, and a fresh one once more when that one failed."""
+        """Ask a worker, and a fresh one once more when that one failed."""
         reason = ""
         for _ in range(2):
             try:

@@ -7,11 +7,11 @@ from ringlite_cli.boxes import final_boxed
 from ringlite_cli.problems import Verdict
 from ringlite_cli.rewards.math import CORRECT, WRONG, done, verify_math
 from ringlite_cli.rewards.normalise import answer_texts
-from ringlite_cli.rewards.pool import MathPool
+from ringlite_cli.rewards.pool import RewardPool
 from ringlite_cli.rewards.units import Quantity, read_quantity, read_unit
 
 
-def verify_science(answer: object, response: str, pool: MathPool, tolerance: float) -> "Future[Verdict]":
+def verify_science(answer: object, response: str, pool: RewardPool, tolerance: float) -> "Future[Verdict]":
     """The verdict on one response. `tolerance` is relative; two plain integers must be equal.
 
     Where both have a unit, they are compared in SI; where only one has, its number counts as it stands.
@@ -49,7 +49,7 @@ _KELVIN = read_unit("K")
 
 
 def _compare_temperatures(want: Quantity, got: Quantity, tolerance: float) -> str:
-    """In the gold answer's scale. A number without a unit counts as it stands."""
+    """Compare temperatures in the scale of the gold answer. A number without a unit is taken to be in that scale."""
     scales = [q.scale or ("K" if q.unit == _KELVIN else "" if q.unit is None else "?") for q in (want, got)]
     if "?" in scales:
         return WRONG

@@ -1,78 +1,38 @@
 """All verifiers behind one call: routed by the problem, domains side by side, order kept, everything counted."""
 
 import asyncio
-import os
 import threading
 import time
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from concurrent.futures import CancelledError, Future
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from pathlib import Path
 from types import TracebackType
 
 from ringlite_cli.errors import RingliteError, UserError
 from ringlite_cli.own_code import is_own
-from ringlite_cli.problems import ROUTES, Problem, Verdict, is_route, route
+from ringlite_cli.problems import REFERENCED, ROUTES, Problem, Verdict, is_route, route
 from ringlite_cli.rewards.code import verify_code
 from ringlite_cli.rewards.gym import require_gym, verify_gym
 from ringlite_cli.rewards.instructions import verify_instructions
-from ringlite_cli.rewards.judge import Judge, scored
+from ringlite_cli.rewards.judge import Judge
 from ringlite_cli.rewards.logic import verify_logic
 from ringlite_cli.rewards.math import UNPARSED, done, verify_math
 from ringlite_cli.rewards.own import OwnRewards
-from ringlite_cli.rewards.pool import MODEL_MB, MathPool
+from ringlite_cli.rewards.pool import RewardPool
+from ringlite_cli.rewards.references import require_rouge, verify_rouge, verify_token_f1
+from ringlite_cli.rewards.reward_model import RewardModelScorer, gpu_bytes
 from ringlite_cli.rewards.science import verify_science
-from ringlite_cli.sandbox import Sandbox, SandboxSettings
-from ringlite_cli.sandbox.packages import USUAL
-from ringlite_cli.sandbox.pool import CANCELLED
+from ringlite_cli.rewards.settings import VerifierSettings, judge_settings
+from ringlite_cli.sandbox import Sandbox
 from ringlite_cli.sandbox.scoring import ScorerSandbox
-from ringlite_cli.thoughts import TAGS, Tags, answer_part
+from ringlite_cli.thoughts import Tags, answer_part
 
-_NO_THOUGHTS = ("instructions", "judge")  # routes that never read a thought
-_READ_EMPTY = ("instructions",)  # where nothing is an answer too: a wrong one
-
-
-@dataclass(frozen=True, slots=True)
-class VerifierSettings:
-    """How responses are verified.
-
-    workers: processes for code, and as many for math. math_timeout: seconds per comparison. code_timeout: CPU seconds
-    per run of a program. memory_mb: of a code run's process; math_memory_mb: of a comparison. isolation: the least
-    that the sandbox must reach ("full", "partial", "none"). science_tolerance: relative, for numbers in science.
-    judge_url, judge_model: an OpenAI-compatible address (with /v1) and the model there, for the route `judge`; its key
-    is read from the environment variable RINGLITE_JUDGE_KEY. reward_model: folder or hub id of a model that classifies
-    sequences, for the route `reward-model`. judge_timeout: seconds that these and rewards of the user's own may take.
-    packages: installed distributions that programs may import.
-    thought_tags: pairs of tags that open and close a thought. answer_in_thought: whether an answer counts that stands
-    only inside a thought; instructions and the judge look at what stands after thoughts in any case.
-    trust_compiled_tests: run C++ and Java tests of mode unit, which share a process with the program.
-    """
-
-    workers: int = 2
-    math_timeout: float = 5.0
-    code_timeout: float = 4.0
-    memory_mb: int = 512
-    math_memory_mb: int = 2048
-    isolation: str = "full"
-    science_tolerance: float = 0.01
-    judge_url: str = ""
-    judge_model: str = ""
-    judge_timeout: float = 60.0
-    reward_model: str = ""
-    packages: Sequence[str] = USUAL
-    thought_tags: Tags = TAGS
-    answer_in_thought: bool = False
-    trust_compiled_tests: bool = False
-
-    def sandbox(self) -> SandboxSettings:
-        """The sandbox's part of these settings. Raises UserError for values that cannot be."""
-        return SandboxSettings(
-            workers=self.workers,
-            seconds=self.code_timeout,
-            memory_mb=self.memory_mb,
-            isolation=self.isolation,
-            packages=tuple(self.packages),
-        )
+_NO_THOUGHTS = ("instructions", "judge", *REFERENCED)  # routes that never read a thought
+_READ_EMPTY = ("instructions", *REFERENCED)  # where nothing is an answer too: a wrong one
+_AT_ONCE = {"instructions": verify_instructions, "logic": verify_logic, "token-f1": verify_token_f1}
+"""Routes that compare text in this process."""
 
 
 class Verifiers:
@@ -85,10 +45,11 @@ class Verifiers:
     def __init__(self, settings: VerifierSettings | None = None) -> None:
         self.settings = settings or VerifierSettings()
         self.settings.sandbox()  # faults in the settings show now
-        self._math = MathPool(self.settings.workers, self.settings.math_timeout, self.settings.math_memory_mb)
+        self._math = RewardPool(self.settings.workers, self.settings.math_timeout, self.settings.math_memory_mb)
         self._sandbox: Sandbox | None = None
         self._scorers: ScorerSandbox | None = None
-        self._models: MathPool | None = None
+        self._models: RewardModelScorer | None = None
+        self._rouge: RewardPool | None = None
         self._judge: Judge | None = None
         self._own = OwnRewards(self.settings.workers, self.settings.judge_timeout)
         self._lock = threading.Lock()
@@ -126,7 +87,7 @@ class Verifiers:
         return batch.verdicts(), batch.seconds
 
     def start(self, pairs: Sequence[tuple[Problem, str]]) -> "Batch":
-        """Hands the pairs to their verifiers and returns at once. Raises UserError as a call does."""
+        """Hand the pairs to their verifiers and return at once. Raises UserError as a call does."""
         routes = [route_of(problem) for problem, _ in pairs]
         batch = Batch(self, [problem.domain for problem, _ in pairs])
         # Code last: the others' workers and the sandbox's then run at the same time.
@@ -136,7 +97,7 @@ class Verifiers:
         return batch
 
     def note(self, batch: "Batch", verdicts: Sequence[Verdict]) -> None:
-        """Counts a finished batch."""
+        """Count a finished batch."""
         with self._lock:
             for domain, seconds in batch.seconds.items():
                 self._seconds[domain] += seconds
@@ -163,12 +124,32 @@ class Verifiers:
         used = self._sandbox or self._scorers
         return str(used.isolation) if used is not None else ""
 
+    def gpu_bytes(self, problems: Sequence[Problem], longest: int) -> int:
+        """Return what a reward model for these problems will take of this process's GPU; 0 where none is used.
+
+        longest: tokens of the longest text that it scores.
+        """
+        if not any(route(problem) == "reward-model" for problem in problems) or not self.settings.reward_model:
+            return 0
+        return gpu_bytes(self._reward_model_name, self.settings.reward_model_device, longest)
+
+    @property
+    def _reward_model_name(self) -> str:
+        return str(Path(self.settings.reward_model).expanduser())  # a hub id stays as it is
+
+    @property
+    def judge_words(self) -> str:
+        """What the judge has taken so far, in a few words; "" where it was not asked."""
+        judge = self._judge
+        return judge.account.words if judge is not None else ""
+
     def close(self) -> None:
-        """Ends every worker."""
+        """End every worker."""
         self._math.close()
         self._own.close()
-        if self._models is not None:
-            self._models.close()
+        for pool in (self._models, self._rouge):
+            if pool is not None:
+                pool.close()
         if self._judge is not None:
             self._judge.close()
         for sandbox in (self._sandbox, self._scorers):
@@ -176,7 +157,7 @@ class Verifiers:
                 sandbox.close()
 
     def _start(self, route: str, problem: Problem, response: str) -> "Future[Verdict]":
-        """One verification on its way; a fault of a verifier is the verdict `error` of this pair, not of its batch."""
+        """Start one verification; where a verifier fails, this pair gets the verdict `error`, and its batch goes on."""
         try:
             answer = self._answer_part(route, response)
             if not answer.strip() and response.strip() and route not in _READ_EMPTY:
@@ -208,40 +189,37 @@ class Verifiers:
                 trust_compiled_tests=self.settings.trust_compiled_tests,
             )
         if route == "logic-gym":
-            return verify_gym(problem.answer, response, self._scorer_sandbox())
+            partial = self.settings.partial_scores
+            return verify_gym(problem.answer, response, self._scorer_sandbox(), partial=partial)
         if is_own(route):
             return self._own.submit(route, problem, response)
         if route == "judge":
             return self._open_judge().submit(problem, response)
         if route == "reward-model":
-            return self._reward_model(problem, response)
+            if not response.strip():
+                return done(UNPARSED, "an empty response")
+            return self._reward_model().submit(problem, response)
+        if route == "rouge":
+            return verify_rouge(problem.answer, response, self._rouge_pool())
         future: Future[Verdict] = Future()
-        check = verify_instructions if route == "instructions" else verify_logic
-        future.set_result(check(problem.answer, response))
+        future.set_result(_AT_ONCE[route](problem.answer, response))
         return future
 
-    def _model_pool(self) -> MathPool:
+    def _rouge_pool(self) -> RewardPool:
+        require_rouge()
         with self._lock:
-            if self._models is None:
-                self._models = MathPool(1, self.settings.judge_timeout, MODEL_MB, "model")
-            return self._models
+            if self._rouge is None:
+                settings = self.settings
+                self._rouge = RewardPool(settings.workers, settings.math_timeout, settings.math_memory_mb, "rouge")
+            return self._rouge
 
-    def _reward_model(self, problem: Problem, response: str) -> "Future[Verdict]":
+    def _reward_model(self) -> RewardModelScorer:
         if not self.settings.reward_model:
             raise UserError("the route 'reward-model' needs a model", where="rewards.reward_model")
-        asked = self._model_pool().submit([self.settings.reward_model, problem.prompt], response)
-        future: Future[Verdict] = Future()
-
-        def finish(done: "Future[Verdict]") -> None:
-            verdict = Verdict("error", 0.0, 0.0, CANCELLED) if done.cancelled() else done.result()
-            ours = verdict.verdict in ("error", "timeout", "unparsed")  # a model has no opinion: no reward
-            score = float(verdict.detail.removeprefix("score ")) if not ours else 0.0
-            future.set_result(
-                Verdict("error", 0.0, verdict.seconds, verdict.detail) if ours else scored(score, "model")
-            )
-
-        asked.add_done_callback(finish)
-        return future
+        with self._lock:
+            if self._models is None:
+                self._models = RewardModelScorer(self._reward_model_name, self.settings.reward_model_device)
+            return self._models
 
     def _open_judge(self) -> Judge:
         settings = self.settings
@@ -249,15 +227,7 @@ class Verifiers:
             raise UserError("the route 'judge' needs an address and a model", where="rewards.judge_url, judge_model")
         with self._lock:
             if self._judge is None:
-                key = os.environ.get("RINGLITE_JUDGE_KEY", "")
-                self._judge = Judge(
-                    settings.judge_url,
-                    settings.judge_model,
-                    settings.judge_timeout,
-                    settings.workers,
-                    key,
-                    settings.thought_tags,
-                )
+                self._judge = Judge(judge_settings(settings))
             return self._judge
 
     def _code_sandbox(self) -> Sandbox:
@@ -287,7 +257,7 @@ class Batch:
         self.started = time.monotonic()
 
     def watch(self, futures: list["Future[Verdict]"]) -> None:
-        """Takes the futures, and notes when each domain's last verdict arrives (`seconds`, from the batch's start)."""
+        """Take the futures, and note when each domain's last verdict arrives (`seconds`, from the batch's start)."""
         self.futures = futures
         for future, domain in zip(futures, self.domains, strict=True):
             future.add_done_callback(lambda _, name=domain: self._note(name))  # type: ignore[misc]
@@ -296,7 +266,7 @@ class Batch:
         self.seconds[domain] = time.monotonic() - self.started
 
     def verdicts(self) -> list[Verdict]:
-        """Waits for all. A verification that another batch called off is an `error`."""
+        """Wait for all. A verification that another batch called off is an `error`."""
         verdicts = []
         for future in self.futures:
             try:
@@ -311,7 +281,7 @@ class Batch:
         return verdicts
 
     def cancel(self) -> None:
-        """Drops what is queued and ends the programs that run."""
+        """Drop what is queued and end the programs that run."""
         for future in self.futures:
             future.cancel()
 

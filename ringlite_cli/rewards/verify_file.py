@@ -10,8 +10,9 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from ringlite_cli.byte_streams import open_bytes
 from ringlite_cli.errors import UserError
-from ringlite_cli.json_rows import Unreadable, json_line, open_bytes
+from ringlite_cli.json_rows import Unreadable, json_line, json_lines, sound_rows
 from ringlite_cli.model_text import bounded
 from ringlite_cli.problems import ANSWERLESS, ROUTES, VERDICT_REVISION, Problem, Verdict
 from ringlite_cli.rewards.verifiers import Verifiers, VerifierSettings
@@ -28,13 +29,13 @@ def verify_file(
     progress: Callable[[int, int], None] | None = None,
     say: Callable[[str], None] | None = None,
 ) -> dict[str, int]:
-    """Writes {"id", "verdict", "reward", "seconds", "detail"} per row of `in_path`, in its order, atomically.
+    """Write {"id", "verdict", "reward", "seconds", "detail"} per row of `in_path`, in its order, atomically.
 
     A row that cannot be verified as it stands (not JSON, no response, an unknown domain) gets the verdict `bad row`
     and is counted. Verdicts are kept as they come, in a file beside `out_path`: the same call after an interruption
     goes on there, unless the rows or the settings have changed. `progress` gets (rows done, rows in all), `say` what is
-    worth a line. Returns verdict -> rows, the most frequent first. Raises UserError when the file is missing or has no
-    rows, and where `out_path` cannot be written or is `in_path`.
+    worth a line. Returns verdict -> rows, the most frequent first. Raises UserError when the file is missing, has no
+    rows or none that can be verified, and where `out_path` cannot be written or is `in_path`.
     """
     if not in_path.is_file():
         raise UserError("no such file", where=str(in_path))
@@ -43,6 +44,12 @@ def verify_file(
     rows, digest = _count(in_path)
     if not rows:
         raise UserError("the file has no rows", where=str(in_path))
+    if fault := _nothing_to_verify(in_path, settings.thought_tags):
+        raise UserError(
+            f"none of its {rows:,} rows can be verified; row 0: {fault}",
+            where=str(in_path),
+            hint='a row is {"id", "domain", "response", "answer"}, or has "tests" in place of the answer for code',
+        )
     partial = out_path.with_name(f"{out_path.name}.{_fingerprint(digest, settings)}.partial")
     try:
         partial.parent.mkdir(parents=True, exist_ok=True)
@@ -79,13 +86,24 @@ def _count(path: Path) -> tuple[int, str]:
     return rows, digest.hexdigest()
 
 
+def _nothing_to_verify(path: Path, tags: Tags) -> str:
+    """What is wrong with the first row where something is wrong with every row; else ""."""
+    first = ""
+    for number, line in enumerate(line for batch in _batches(path, skip=0) for line in batch):
+        fault = _read_row(line, number, tags)[2]
+        if not fault:
+            return ""
+        first = first or fault
+    return first
+
+
 def _fingerprint(digest: str, settings: VerifierSettings) -> str:
     settings = replace(settings, workers=1)
     return hashlib.sha256(f"{digest} {settings!r} {VERDICT_REVISION}".encode()).hexdigest()[:_DIGEST]
 
 
 def _resume(partial: Path) -> Counter[str]:
-    """Counts the verdicts that are there, and cuts off a line that was not written to its end."""
+    """Count the verdicts that are there, and cut off a line that was not written to its end."""
     counts: Counter[str] = Counter()
     whole = 0
     with partial.open("ab+") as held:
@@ -161,12 +179,11 @@ def _read_row(line: bytes, number: int, tags: Tags) -> tuple[Problem, str, str]:
 
 
 def slowest(out_path: Path, most: int = 5) -> tuple[list[dict[str, Any]], list[str]]:
-    """Of a file that `verify_file` wrote: the rows that took longest, longest first, and the ids that timed out."""
+    """Return the rows of a file from `verify_file` that took longest, longest first, and the ids that timed out."""
     rows: list[dict[str, Any]] = []
     late = []
-    with out_path.open(encoding="utf-8") as lines:
-        for row in map(json.loads, lines):
-            if row["verdict"] in ("timeout", "time limit"):
-                late.append(row["id"])
-            rows = sorted([*rows, row], key=lambda each: -each["seconds"])[:most]
+    for row in sound_rows(out_path, json_lines(out_path)):
+        if row["verdict"] in ("timeout", "time limit"):
+            late.append(row["id"])
+        rows = sorted([*rows, row], key=lambda each: -each["seconds"])[:most]
     return rows, late

@@ -12,7 +12,7 @@ _last_call: float = 0.0
 
 @contextmanager
 def stop_within(hours: float | None) -> Iterator[None]:
-    """Asks the work inside to stop as SIGTERM does, a little before `hours` are over; None sets no limit.
+    """Ask the work inside to stop as SIGTERM does, a little before `hours` are over; None sets no limit.
 
     Training also looks ahead by `seconds_left`, and stops while a step and a checkpoint still fit.
     """
@@ -43,5 +43,5 @@ def seconds_left() -> float | None:
 
 
 def is_over() -> bool:
-    """Whether the limit's time to stop has come."""
+    """Return whether the limit's time to stop has come."""
     return _end is not None and time.monotonic() >= _last_call

@@ -10,11 +10,12 @@ from typing import Any
 
 from ringlite_cli.json_rows import json_lines, sound_rows
 from ringlite_cli.model_text import encodable, loads
+from ringlite_cli.presence import files_below, is_folder, is_there
 from ringlite_cli.whole import whole
 
 
 def write_text(path: Path, text: str) -> None:
-    """Writes text so that a reader sees the old file or the whole new one, also where several processes write it."""
+    """Write text so that a reader sees the old file or the whole new one, also where several processes write it."""
     with whole(path) as partial, partial.open("w", encoding="utf-8") as file:
         file.write(text)
         file.flush()
@@ -22,7 +23,7 @@ def write_text(path: Path, text: str) -> None:
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Writes JSON atomically. NaN and infinities become null, so that any JSON reader can read it."""
+    """Write JSON atomically. NaN and infinities become null, so that any JSON reader can read it."""
     write_text(path, json.dumps(finite(value), ensure_ascii=False, indent=1) + "\n")
 
 
@@ -71,8 +72,8 @@ class MetricsWriter:
 
 
 def _cut_torn_row(path: Path) -> None:
-    """Drops what a killed process left after the last line end, so that the next row starts on a line of its own."""
-    if not path.exists() or path.stat().st_size == 0:
+    """Drop what a killed process left after the last line end, so that the next row starts on a line of its own."""
+    if not is_there(path) or path.stat().st_size == 0:
         return
     with path.open("rb+") as file:
         end = file.seek(0, os.SEEK_END)
@@ -93,27 +94,27 @@ def read_jsonl(path: Path) -> list[dict[str, Any]]:
 
     Raises UserError, with the line's number, where another line is no row.
     """
-    return list(sound_rows(path, json_lines(path, torn=False))) if path.exists() else []
+    return list(sound_rows(path, json_lines(path, torn=False))) if is_there(path) else []
 
 
 def cut_jsonl(path: Path, keep: Any) -> None:
-    """Rewrites a JSONL file with the rows for which keep(row) is true (to go back to a checkpoint)."""
-    if path.exists():
+    """Rewrite a JSONL file with the rows for which keep(row) is true (to go back to a checkpoint)."""
+    if is_there(path):
         rows = [row for row in read_jsonl(path) if keep(row)]
         write_jsonl(path, rows)
 
 
 def write_jsonl(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
-    """Writes rows as JSONL, whole or not at all. NaN and infinities become null."""
+    """Write rows as JSONL, whole or not at all. NaN and infinities become null."""
     write_text(path, "".join(json.dumps(finite(row), ensure_ascii=False) + "\n" for row in rows))
 
 
 def digest(path: Path) -> str:
     """SHA-256 of a file, or of a folder's files with their names (sorted), as `sha256:<first 16 hex digits>`."""
     total = hashlib.sha256()
-    files = sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]
-    for file in files:
-        if path.is_dir():
+    is_whole_folder = is_folder(path)
+    for file in sorted(files_below(path)) if is_whole_folder else [path]:
+        if is_whole_folder:
             total.update(str(file.relative_to(path)).encode() + b"\0")
         with file.open("rb") as handle:
             while block := handle.read(1 << 20):
@@ -123,6 +124,6 @@ def digest(path: Path) -> str:
 
 def size_of(path: Path) -> int:
     """Bytes of a file or of all files of a folder."""
-    if path.is_dir():
-        return sum(p.stat().st_size for p in path.rglob("*") if p.is_file())
+    if is_folder(path):
+        return sum(file.stat().st_size for file in files_below(path))
     return path.stat().st_size

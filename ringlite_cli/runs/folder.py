@@ -1,11 +1,11 @@
 """Where a run lies, who may write to it, and how a stage starts again without losing what was there."""
 
 import errno
-import fcntl
 import logging
 import os
 import shutil
 import socket
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -14,14 +14,24 @@ from ringlite_cli.errors import UserError, WorkFailed
 
 PREVIOUS = ".previous"
 LOCK = ".lock"
+_LOOK = 0.05
+"""Seconds after which a lock that is taken is tried again: `holder` takes it for a moment, to see who has it."""
 _NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL)
+_ASKING = 1.0
+"""Seconds for which a lock is asked for again whose holder does not say who it is."""
 
 log = logging.getLogger(__name__)
 
 
+def run_hint(given: Path) -> str:
+    """Return which folder may be meant by one that is no run: a run is a folder, not a recipe's name."""
+    run = Path("runs", given.name)
+    return f"did you mean '{run}'?" if run.is_dir() else f"give the run's folder, as runs/{given.name or 'demo'}"
+
+
 @contextmanager
 def lock_run(run: Path) -> Iterator[None]:
-    """Holds a run folder for this process; a second process is refused with the first one's number and machine.
+    """Hold a run folder for this process; a second process is refused with the first one's number and machine.
 
     A process that ends, however, holds its folder no longer. Where the file system knows no locks, what the file says
     must do: it holds while a process of that number lives here, or was started on another machine.
@@ -45,14 +55,22 @@ def lock_run(run: Path) -> Iterator[None]:
         os.close(handle)
 
 
+def refuse_held(run: Path) -> None:
+    """Raise UserError where a process holds a run folder; nothing is made or held here."""
+    if said := holder(run):
+        raise _is_held(run, said)
+
+
+def _is_held(run: Path, said: str) -> UserError:
+    return UserError(
+        f"process {said or 'unknown'} is writing to this run", where=str(run), hint="wait for it, or stop it first"
+    )
+
+
 def _take(handle: int, run: Path) -> None:
     said = _said(handle)
     try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        raise UserError(
-            f"process {said or 'unknown'} is writing to this run", where=str(run), hint="wait for it, or stop it first"
-        ) from None
+        held = _lock(handle)
     except OSError as error:
         if error.errno not in _NO_LOCKS:
             raise
@@ -63,6 +81,8 @@ def _take(handle: int, run: Path) -> None:
                 hint=f"wait for it, or stop it first; if it is gone, remove {run / LOCK}",
             ) from None
     else:
+        if not held:
+            raise _is_held(run, _said(handle))
         machine = said.rpartition(" on ")[2] if " on " in said else ""
         if machine and machine != socket.gethostname():
             log.warning(
@@ -72,13 +92,29 @@ def _take(handle: int, run: Path) -> None:
             )
 
 
+def _lock(handle: int) -> bool:
+    """Take the lock of an open file; return whether that went well. Raises OSError where there are no locks.
+
+    A process that only asks who holds a run has its lock too, for a moment: it is asked for again.
+    """
+    from filelock import lock_descriptor  # leaves what the file says alone, where FileLock truncates it
+
+    until, again = time.monotonic() + _ASKING, False
+    while not lock_descriptor(handle, blocking=False):
+        if (again and _said(handle)) or time.monotonic() > until:
+            return False
+        again = True
+        time.sleep(_LOOK)
+    return True
+
+
 def _said(handle: int) -> str:
-    """Who the lock file says holds it: `12 on node-3`, or nothing."""
+    """Return the holder that the lock file names, such as `12 on node-3`; "" where it names none."""
     return os.pread(handle, 256, 0).decode(errors="replace").strip()
 
 
 def _may_live(said: str) -> bool:
-    """Whether the process that a lock file names lives here, or can't be asked for it lives elsewhere."""
+    """Return whether the process that a lock file names may still run: here, or on a machine that cannot be asked."""
     number, _, machine = said.partition(" on ")
     if machine != socket.gethostname() or not number.isdecimal():
         return True
@@ -88,21 +124,20 @@ def _may_live(said: str) -> bool:
 
 
 def holder(run: Path) -> str | None:
-    """The number and machine of the process that holds a run folder; None where none does."""
+    """Return the number and machine of the process that holds a run folder; None where none does."""
     try:
+        handle = os.open(run / LOCK, os.O_RDWR)  # some file systems lock only what may be written
+    except PermissionError:
         handle = os.open(run / LOCK, os.O_RDONLY)
     except OSError:
         return None
     try:
-        fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return _said(handle) or "unknown"
+        return None if _lock(handle) else _said(handle) or "unknown"
     except OSError:
         said = _said(handle)
         return said if said and _may_live(said) else None
     finally:
         os.close(handle)
-    return None
 
 
 def make_stage_folder(run: Path, stage: str) -> Path:

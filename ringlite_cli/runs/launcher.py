@@ -1,16 +1,88 @@
-"""A rank whose launcher is gone stops itself, saved: nobody would collect it, and it would hold its run and its device.
+"""What a launcher makes of this process: a rank by its environment, which stops itself when its launcher is gone.
 
-torchrun and `accelerate launch` end their ranks when they are asked to stop, but not when they are killed.
+torchrun and `accelerate launch` end their ranks when they are asked to stop, but not when they are killed: nobody would
+collect an orphan, and it would hold its run and its device.
 """
 
 import os
+import re
 import signal
 import threading
 import time
+from collections.abc import Mapping
+from contextlib import suppress
+
+from ringlite_cli.errors import UserError
 
 POLL = 1.0  # seconds between two looks at who the parent is
 GRACE = 900.0
 """Seconds that a rank has to save after it was asked to stop, before it is killed: its peers may be gone too."""
+
+LAST = 20.0
+"""Seconds that a rank which says nothing stays, so that the one which speaks for it ends before it."""
+LOOKS = 0.1  # seconds between two looks at whether another rank has ended
+
+_OF_A_RANK = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE", "GROUP_RANK", "GROUP_WORLD_SIZE")
+_PREFIXES = ("MASTER_", "TORCHELASTIC_", "ROLE_", "ACCELERATE_", "FSDP_", "OMPI_", "PMI_", "PMIX_", "SLURM_")
+
+
+def without_rank(environment: Mapping[str, str]) -> dict[str, str]:
+    """Return an environment without what makes a process a launcher's rank, for a process that is none."""
+    return {
+        name: value for name, value in environment.items() if name not in _OF_A_RANK and not name.startswith(_PREFIXES)
+    }
+
+
+_PORTS = range(20_000, 30_000)
+"""Where ranks that Slurm starts meet, by the number of their job and step."""
+
+
+def take_rank_from_slurm() -> None:
+    """In a task of `srun` with several, sets what torchrun sets: number, ranks, and where the first one is met.
+
+    A launcher's own settings stay, and a batch script is no task. Raises UserError, with the rank's numbers set, where
+    the first node's name is needed and cannot be read.
+    """
+    slurm = os.environ
+    if "RANK" in slurm or int(slurm.get("SLURM_STEP_NUM_TASKS", "1")) < 2 or "SLURM_PROCID" not in slurm:
+        return
+    job, step = int(slurm.get("SLURM_JOB_ID", "0")), int(slurm.get("SLURM_STEP_ID", "0"))
+    found = {
+        "RANK": slurm["SLURM_PROCID"],
+        "WORLD_SIZE": slurm["SLURM_STEP_NUM_TASKS"],
+        "LOCAL_RANK": slurm.get("SLURM_LOCALID", "0"),
+        "LOCAL_WORLD_SIZE": _tasks_here(slurm),
+        "MASTER_PORT": str(_PORTS[(job * 31 + step) % len(_PORTS)]),
+    }
+    for name, value in found.items():
+        os.environ.setdefault(name, value)
+    if not slurm.get("MASTER_ADDR"):
+        os.environ["MASTER_ADDR"] = first_host(slurm.get("SLURM_STEP_NODELIST") or slurm.get("SLURM_NODELIST", ""))
+
+
+def _tasks_here(slurm: Mapping[str, str]) -> str:
+    """Return the tasks on this node, from `4(x2),3`: four on each of two nodes, three on the last."""
+    node, counts = int(slurm.get("SLURM_NODEID", "0")), []
+    for part in slurm.get("SLURM_STEP_TASKS_PER_NODE", "").split(","):
+        if found := re.fullmatch(r"(\d+)(?:\(x(\d+)\))?", part):
+            counts += [found[1]] * int(found[2] or 1)
+    return counts[node] if node < len(counts) else slurm.get("SLURM_STEP_NUM_TASKS", "1")
+
+
+def first_host(nodes: str) -> str:
+    """Return the first host of Slurm's list of nodes: `gpu007` of `gpu[007-012,020],cpu1`, `a-1` of `a-1,b-2`.
+
+    Raises UserError for a list without one.
+    """
+    found = re.match(r"([^,\[]*)(?:\[(\w+)[^\]]*\]([^,\[]*))?", nodes)
+    name = "".join(part or "" for part in found.groups()) if found else ""
+    if not name:
+        raise UserError(
+            f"Slurm names no node ({nodes!r})",
+            where="SLURM_STEP_NODELIST",
+            hint="export MASTER_ADDR and MASTER_PORT of the first node",
+        )
+    return name
 
 
 def stop_with_launcher() -> threading.Thread | None:
@@ -28,3 +100,26 @@ def _watch(launcher: int) -> None:
     os.kill(os.getpid(), signal.SIGTERM)
     time.sleep(GRACE)
     os.kill(os.getpid(), signal.SIGKILL)
+
+
+def end_after_another(seconds: float | None = None) -> None:
+    """Wait until another rank of this machine has ended, or this one is asked to stop; `seconds` (LAST) at most.
+
+    A launcher stops all ranks as soon as one has ended: a rank without a word must not end before the one that speaks.
+    """
+    until = time.monotonic() + (LAST if seconds is None else seconds)
+    at_first = _siblings()
+    with suppress(KeyboardInterrupt):
+        while time.monotonic() < until and _siblings() >= at_first:
+            time.sleep(LOOKS)
+
+
+def _siblings() -> int:
+    """Count the other processes that live under this one's parent: the ranks, and what else the launcher runs."""
+    import psutil
+
+    try:
+        children = psutil.Process(os.getppid()).children()
+        return sum(each.pid != os.getpid() and each.status() != psutil.STATUS_ZOMBIE for each in children)
+    except psutil.Error:
+        return 0

@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 from pydantic import TypeAdapter
 
+from ringlite_cli.presence import ABSENT
 from ringlite_cli.runs.files import digest, read_json, size_of, write_json
 
 Status = Literal["running", "done", "failed", "interrupted"]
@@ -53,11 +54,15 @@ _TYPED = TypeAdapter(Manifest)
 
 
 def read_manifest(folder: Path) -> Manifest | None:
-    """The manifest of a stage folder; None where there is none, or none that this version can read."""
+    """Return the manifest of a stage folder; None where there is none, or none that can be understood.
+
+    Fields that only a later version knows are left out. Raises OSError where the file is there and cannot be read.
+    """
     try:
-        given = Manifest(**read_json(folder / FILE))  # refuses a field that it does not know
-        manifest = _TYPED.validate_python(asdict(given))
-    except (OSError, ValueError, TypeError, RecursionError):
+        given = read_json(folder / FILE)
+        known = {name: given[name] for name in Manifest.__dataclass_fields__ if name in given}
+        manifest = _TYPED.validate_python(asdict(Manifest(**known)))
+    except (*ABSENT, ValueError, TypeError, RecursionError):
         return None
     entries = [*manifest.inputs.values(), *manifest.outputs.values()]
     return manifest if all(isinstance(e.get(key), str) for e in entries for key in ("path", "digest")) else None

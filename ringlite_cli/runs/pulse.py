@@ -3,7 +3,7 @@
 import os
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -27,11 +27,12 @@ class Pulse:
         self._recent: deque[tuple[float, float]] = deque(maxlen=_WINDOW)
         self._written = -EVERY
 
-    def update(self, title: str, done: float, total: float, note: str) -> None:
+    def update(self, title: str, done: float, total: float, note: str, left: Mapping[str, Any] | None = None) -> None:
+        """Note progress. left: what is left of the whole run, as far as it is known."""
         if self._recent and (done < self._recent[-1][1] or title != self._row.get("title")):
             self._recent.clear()  # another policy or step of the same stage began
         self._recent.append((self._clock(), done))
-        self._row |= {"title": title, "done": done, "total": total, "note": note, "rate": self.rate}
+        self._row |= {"title": title, "done": done, "total": total, "note": note, "rate": self.rate, "left": left}
         self._write(force=done >= total)
 
     def warn(self, text: str) -> None:
@@ -56,7 +57,7 @@ class Pulse:
 
 
 def _memory_mb() -> int | None:
-    """What this process holds, in MiB (Linux)."""
+    """Return what this process holds, in MiB (Linux)."""
     try:
         pages = int(Path("/proc/self/statm").read_text().split()[1])
     except (OSError, ValueError, IndexError):

@@ -8,13 +8,15 @@ import gzip
 import shutil
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
+from ringlite_cli.json_rows import sound_line, whole_lines
 from ringlite_cli.model_text import loads
+from ringlite_cli.presence import entries, is_there
 from ringlite_cli.runs.files import MetricsWriter
-from ringlite_cli.whole import whole
+from ringlite_cli.runs.row_types import RolloutRow
+from ringlite_cli.whole import remove, whole
 
-Row = dict[str, Any]
 FILE, FOLDER = "rollouts.jsonl", "rollouts"
 PART_BYTES = 256 << 20
 """Bytes of rollouts.jsonl after which it is compressed: seconds of work, and few files in a long run."""
@@ -29,7 +31,7 @@ class RolloutWriter:
         self._file = MetricsWriter(stage / FILE)
         self._last_step = 0
 
-    def extend(self, rows: Iterable[Row]) -> None:
+    def extend(self, rows: Iterable[RolloutRow]) -> None:
         """Append the rows of one rollout; their steps are later than those of the rollouts before."""
         made = list(rows)
         self._file.extend(made)
@@ -49,10 +51,9 @@ class RolloutWriter:
         self.close()
 
 
-def read_rollouts(stage: Path) -> Iterator[Row]:
+def read_rollouts(stage: Path) -> Iterator[RolloutRow]:
     """Yield all whole rows of a stage, oldest first, one in memory at a time; nothing where there are none."""
-    for line in rollout_lines(stage):
-        yield loads(line)
+    return (sound_line(stage / FILE, line, number) for number, line in enumerate(rollout_lines(stage), 1))
 
 
 def go_back_to(stage: Path, step: int) -> None:
@@ -62,17 +63,17 @@ def go_back_to(stage: Path, step: int) -> None:
     later = [path for last, path in parts if last > step]
     if later:  # the earliest of them may begin before the step: what is kept of it is the newest file again
         with whole(stage / FILE) as partial, partial.open("wb") as kept, gzip.open(later[0]) as old:
-            kept.writelines(line for line in _whole_lines(old) if _step(line) <= step)
+            kept.writelines(line for line in whole_lines(old) if _step(line) <= step)
         for path in reversed(later):
             path.unlink()
-    elif (stage / FILE).exists():
+    elif is_there(stage / FILE):
         _cut(stage / FILE, step)
 
 
 def forget(stage: Path) -> None:
     """Remove all rollouts of a stage."""
-    (stage / FILE).unlink(missing_ok=True)
-    shutil.rmtree(stage / FOLDER, ignore_errors=True)
+    remove(stage / FILE)
+    remove(stage / FOLDER)
 
 
 def old_parts(stage: Path) -> list[Path]:
@@ -84,14 +85,14 @@ def _cut(file: Path, step: int) -> None:
     """Truncate a file behind the last row of a step up to this one, where all later rows are of later steps."""
     end = place = 0
     with file.open("rb") as rows:
-        for line in _whole_lines(rows):
+        for line in whole_lines(rows):
             place += len(line)
             if _step(line) <= step:
                 end = place
         scattered = end and any(_step(line) > step for line in _first_bytes(rows, end))
     if scattered:
         with whole(file) as partial, partial.open("wb") as kept, file.open("rb") as rows:
-            kept.writelines(line for line in _whole_lines(rows) if _step(line) <= step)
+            kept.writelines(line for line in whole_lines(rows) if _step(line) <= step)
     elif file.stat().st_size != end:
         with file.open("rb+") as rows:
             rows.truncate(end)
@@ -117,9 +118,9 @@ def _compress(stage: Path, last_step: int) -> None:
 def _drop_copy(stage: Path) -> None:
     """Remove the newest file where a process was killed between compressing it and removing it."""
     parts, file = _parts(stage), stage / FILE
-    if parts and file.exists():
+    if parts and is_there(file):
         with file.open("rb") as rows:
-            first = next(_whole_lines(rows), None)
+            first = next(whole_lines(rows), None)
         if first is not None and _step(first) <= parts[-1][0]:
             file.unlink()
 
@@ -129,25 +130,18 @@ def rollout_lines(stage: Path) -> Iterator[bytes]:
     parts = _parts(stage)
     for _, path in parts:
         with gzip.open(path) as rows:
-            yield from _whole_lines(rows)
-    if (stage / FILE).exists():
+            yield from whole_lines(rows)
+    if is_there(stage / FILE):
         with (stage / FILE).open("rb") as rows:
-            for line in _whole_lines(rows):
+            for line in whole_lines(rows):
                 if parts and _step(line) <= parts[-1][0]:
                     return  # the copy that a killed process left
                 yield line
 
 
-def _whole_lines(file: Any) -> Iterator[bytes]:
-    """The lines of a binary file but for empty ones and a last one without an end."""
-    for line in file:
-        if line.endswith(b"\n") and line.strip():
-            yield line
-
-
 def _parts(stage: Path) -> list[tuple[int, Path]]:
     """The compressed files with their last steps, oldest first."""
-    found = [(path.name.removeprefix("to-step-").split(".")[0], path) for path in (stage / FOLDER).glob("*.jsonl.gz")]
+    found = [(path.name.removeprefix("to-step-").split(".")[0], path) for path in entries(stage / FOLDER, "*.jsonl.gz")]
     return sorted((int(step), path) for step, path in found if step.isdecimal())
 
 

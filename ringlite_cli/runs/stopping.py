@@ -9,10 +9,19 @@ from types import FrameType
 STOPPING = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGUSR1", "SIGALRM") if hasattr(signal, name))
 """Ctrl-C, schedulers' ways to say that the time is up, and the alarm of --max-hours."""
 
+STOPS: list[int] = []
+"""The signals that asked this process to stop at once, as far as `stop_now` heard them."""
+
+
+def stop_now(number: int, frame: FrameType | None) -> None:
+    """Handle a signal by a KeyboardInterrupt, and note it: an import that is cut short may raise something else."""
+    STOPS.append(number)
+    raise KeyboardInterrupt
+
 
 @contextmanager
 def stop_after() -> Iterator[None]:
-    """Puts a KeyboardInterrupt that a signal raises off to the end of the block; a second one comes at once."""
+    """Put a KeyboardInterrupt that a signal raises off to the end of the block; a second one comes at once."""
     came = False
 
     def note(number: int, frame: FrameType | None) -> None:
@@ -22,13 +31,14 @@ def stop_after() -> Iterator[None]:
         came = True
 
     ours = threading.current_thread() is threading.main_thread()
-    numbers = [n for n in STOPPING if ours and signal.getsignal(n) is signal.default_int_handler]
-    for number in numbers:
+    known = (signal.default_int_handler, stop_now)
+    before = {n: handler for n in STOPPING if ours and (handler := signal.getsignal(n)) in known}
+    for number in before:
         signal.signal(number, note)
     try:
         yield
     finally:
-        for number in numbers:
-            signal.signal(number, signal.default_int_handler)
+        for number, handler in before.items():
+            signal.signal(number, handler)
     if came:
         raise KeyboardInterrupt

@@ -2,13 +2,14 @@
 
 One request a response, several at a time; a busy or broken server is tried again with growing pauses. What is done
 when it fails for good has been handed to `on_done` by then, so that the caller can go on later. A sampler that is given
-`answers` keeps every answer there as it comes; a stop waits for the answers under way, and asks for no more. Without,
+`unverified` keeps every answer as it comes; a stop waits for the answers under way, and asks for no more. Without,
 and at a second stop, it does not wait: the threads that ask are daemons, which Python's end leaves behind.
 """
 
 import logging
 import os
 import queue
+import re
 import threading
 import time
 from collections.abc import Mapping, Sequence
@@ -18,12 +19,28 @@ from typing import Any
 from ringlite_cli.errors import UserError, WorkFailed
 from ringlite_cli.http_client import NoAnswer, Refused, post_json
 from ringlite_cli.recipe.schema import Responder
-from ringlite_cli.samples import Memory, OnDone, OnProgress, Progress, Request, Sample, SamplingSettings, sample_seed
+from ringlite_cli.samples import (
+    TOO_LONG,
+    Memory,
+    OnDone,
+    OnProgress,
+    Progress,
+    Request,
+    SampledResponse,
+    SamplingSettings,
+    sample_seed,
+)
 
 TRIES = 5
 FIRST_PAUSE = 1.0  # seconds, doubled after each try
 _LOG = logging.getLogger(__name__)
-_Jobs = queue.SimpleQueue[tuple["Future[Sample]", Request, int] | None]
+_Jobs = queue.SimpleQueue[tuple["Future[SampledResponse]", Request, int] | None]
+_OVER = re.compile(
+    r"context.?(?:length|size|window)|model length|prompt is too long|too many (?:input )?tokens", re.IGNORECASE
+)
+"""What servers say of a prompt, or of a prompt with its response, that is longer than their model takes."""
+_LIMIT = re.compile(r"(?:context|model)[ _]?length(?: is| of| \()\s*(\d+)")
+_ASKED = re.compile(r"(\d+)(?: tokens)? (?:in the messages|from the input messages|input tokens|in the prompt)")
 _AGAIN = (408, 409, 425, 429, 500, 502, 503, 504)
 
 
@@ -41,17 +58,17 @@ class EndpointSampler:
         self.responder, self.settings = responder, settings
         self.url = f"{(responder.endpoint or '').rstrip('/')}/chat/completions"
         self.prompt_tokens = self.response_tokens = 0
-        self.answers: Memory | None = None
+        self.unverified: Memory | None = None
         self._stopping = threading.Event()
 
     def sample(
         self, requests: Sequence[Request], on_done: OnDone | None = None, progress: OnProgress | None = None
-    ) -> list[list[Sample]]:
+    ) -> list[list[SampledResponse]]:
         """See Sampler.sample. Raises WorkFailed where the endpoint fails for good, UserError where it says no."""
-        started, total, done = time.monotonic(), sum(r.k for r in requests), 0
-        results: list[list[Sample]] = [[] for _ in requests]
-        jobs = ((place, index) for place, request in enumerate(requests) for index in range(request.k))
-        running: dict[Future[Sample], int] = {}
+        started, total, done = time.monotonic(), sum(r.num_generations for r in requests), 0
+        results: list[list[SampledResponse]] = [[] for _ in requests]
+        jobs = ((place, index) for place, request in enumerate(requests) for index in request.indices)
+        running: dict[Future[SampledResponse], int] = {}
         self._stopping.clear()
         queued: _Jobs = queue.SimpleQueue()
         workers = min(self.responder.concurrency, total)
@@ -60,7 +77,7 @@ class EndpointSampler:
         try:
             while True:
                 while len(running) < 2 * workers and (job := next(jobs, None)):
-                    future: Future[Sample] = Future()
+                    future: Future[SampledResponse] = Future()
                     running[future] = job[0]
                     queued.put((future, requests[job[0]], job[1]))
                 if not running:
@@ -69,7 +86,7 @@ class EndpointSampler:
                     place = running.pop(future)
                     results[place].append(future.result())
                     done += 1
-                    if len(results[place]) == requests[place].k:
+                    if len(results[place]) == requests[place].num_generations:
                         results[place].sort(key=lambda s: s.index)
                         if on_done:
                             on_done(requests[place], results[place])
@@ -80,7 +97,7 @@ class EndpointSampler:
             for _ in range(workers):
                 queued.put(None)
             under_way = [future for future in running if not future.cancel()]
-            if self.answers is not None:
+            if self.unverified is not None:
                 wait(under_way)
 
     def _work(self, queued: _Jobs) -> None:
@@ -102,22 +119,31 @@ class EndpointSampler:
     def close(self) -> None:
         """Nothing to free: the server keeps its model."""
 
-    def _kept_or_new(self, request: Request, index: int) -> Sample:
-        if self.answers is None:
+    def _kept_or_new(self, request: Request, index: int) -> SampledResponse:
+        if self.unverified is None:
             return self._one(request, index)
-        sample = self.answers.get(request.problem_id, index)
+        sample = self.unverified.get(request.problem_id, index)
         if sample is None:
             sample = self._one(request, index)
-            self.answers.keep([sample])
+            if not sample.refused:
+                self.unverified.keep([sample])
         return sample
 
-    def _one(self, request: Request, index: int) -> Sample:
+    def _one(self, request: Request, index: int) -> SampledResponse:
+        try:
+            return self._answered(request, index, self.settings.max_completion_length)
+        except _NoRoom as error:
+            if 0 < error.room < self.settings.max_completion_length:
+                return self._answered(request, index, error.room)
+            return SampledResponse(request.problem_id, index, "", (), 0, False, refused=TOO_LONG)
+
+    def _answered(self, request: Request, index: int, max_tokens: int) -> SampledResponse:
         body: dict[str, Any] = {
             "model": self.responder.model,
             "messages": [dict(m) for m in request.messages],
             "temperature": self.settings.temperature,
             "top_p": self.settings.top_p,
-            "max_tokens": self.settings.max_new_tokens,
+            "max_tokens": max_tokens,
             "seed": sample_seed(self.settings.seed, request.problem_id, index) % 2**31,
         }
         if self.responder.chat_template_kwargs:
@@ -125,8 +151,8 @@ class EndpointSampler:
         extras = self._extras  # another request may find out first
         try:
             answer = self._post(body | extras)
-        except UserError:
-            if not extras:
+        except UserError as error:
+            if not extras or isinstance(error, _NoRoom):
                 raise
             answer = self._post(body)  # raises the same where the extras were not to blame
             if self._extras:
@@ -136,7 +162,7 @@ class EndpointSampler:
             choice = answer["choices"][0]
             text, truncated = _text(choice["message"]), choice.get("finish_reason") == "length"
         except (KeyError, IndexError, TypeError):
-            raise WorkFailed(f"answered without a choice: {str(answer)[:200]}", where=self.url) from None
+            raise WorkFailed(f"the endpoint's answer has no choices: {str(answer)[:200]}", where=self.url) from None
         usage = answer.get("usage") or {}
         prompt_tokens = int(usage.get("prompt_tokens") or 0)
         self.prompt_tokens += prompt_tokens
@@ -144,7 +170,9 @@ class EndpointSampler:
         self.response_tokens += counted
         ids = tuple(choice.get("token_ids") or ())
         end = self.prompt_end(request)
-        return Sample(request.problem_id, index, text, ids, prompt_tokens, truncated, counted=counted, prompt_end=end)
+        return SampledResponse(
+            request.problem_id, index, text, ids, prompt_tokens, truncated, counted=counted, prompt_end=end
+        )
 
     def _post(self, body: dict[str, Any]) -> dict[str, Any]:
         pause, said = FIRST_PAUSE, ""
@@ -157,6 +185,8 @@ class EndpointSampler:
                 return self._once(body)
             except Refused as error:
                 said = str(error)
+                if error.code in (400, 413, 422) and _OVER.search(error.said):
+                    raise _NoRoom(f"the endpoint refuses: {said}", where=self.url, room=_room(error.said)) from None
                 if error.code not in _AGAIN:
                     raise UserError(
                         f"the endpoint refuses: {said}", where=self.url, hint=self._hint(error.code)
@@ -180,6 +210,20 @@ class EndpointSampler:
         if code in (401, 403):
             return f"put its key into the environment variable {self.responder.api_key_env}"
         return "check endpoint (it ends in /v1) and model" if code == 404 else "check the recipe's sampling settings"
+
+
+class _NoRoom(UserError):
+    """The server takes no prompt of this length with so many tokens after it. room: those that would fit, if any."""
+
+    def __init__(self, what: str, *, where: str, room: int) -> None:
+        super().__init__(what, where=where, hint="ask for fewer tokens (max_completion_length)")
+        self.room = room
+
+
+def _room(said: str) -> int:
+    """The tokens that a server has left for a response, by what it says; 0 where it tells none."""
+    limit, asked = _LIMIT.search(said), _ASKED.search(said)
+    return max(0, int(limit[1]) - int(asked[1])) if limit and asked else 0
 
 
 def _text(message: dict[str, Any]) -> str:

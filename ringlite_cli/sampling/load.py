@@ -8,26 +8,41 @@ from ringlite_cli.chat.responses import prompt_end, response_texts
 from ringlite_cli.errors import UserError, first_line
 from ringlite_cli.models import register
 from ringlite_cli.models.generation import folder_generation, only_ends
+from ringlite_cli.models.refused import ADAPTER, MERGED, adapter_fault
+from ringlite_cli.overlooked import Overlooked
+from ringlite_cli.runs.manifest import read_manifest
 
-__all__ = ["check_model_folder", "load_model", "load_tokenizer", "prompt_end", "response_texts"]
+__all__ = ["check_model_folder", "load_config", "load_model", "load_tokenizer", "prompt_end", "response_texts"]
 
 _WEIGHTS = ("*.safetensors", "pytorch_model*.bin")
 
 
 def check_model_folder(path: Path) -> None:
-    """Raises UserError for a folder that is no model or is half written."""
+    """Raise UserError for a folder that is no model or is half written."""
     if not path.is_dir():
         raise UserError("no such model folder", where=str(path), hint="give a folder that save_pretrained wrote")
     try:
         json.loads((path / "config.json").read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise UserError("not a model folder: config.json is missing", where=str(path)) from None
+        if (path / ADAPTER).is_file():
+            raise UserError(adapter_fault(path), where=str(path), hint=MERGED) from None
+        raise UserError(
+            "not a model folder: config.json is missing", where=str(path), hint=_policy_of_stage(path)
+        ) from None
     except ValueError:
         raise UserError("config.json is not JSON", where=str(path), hint="the folder may be half written") from None
     if not any(any(path.glob(pattern)) for pattern in _WEIGHTS):
         raise UserError(
             "the model folder holds no weights", where=str(path), hint="it may be half written; save it again"
         )
+
+
+def _policy_of_stage(path: Path) -> str:
+    """Where the policy lies of a stage whose folder was taken for a model's; "" for any other folder."""
+    manifest = read_manifest(path)
+    if manifest is None or "policy" not in manifest.outputs:
+        return ""
+    return f"it is a stage of a run, whose policy is {path.parent / manifest.outputs['policy']['path']}"
 
 
 def load_tokenizer(model_path: str | Path) -> Any:
@@ -37,9 +52,11 @@ def load_tokenizer(model_path: str | Path) -> Any:
     register()
     _check_if_local(model_path)
     try:
-        tokenizer = AutoTokenizer.from_pretrained(str(model_path))
+        with Overlooked(model_path):
+            tokenizer = AutoTokenizer.from_pretrained(str(model_path))
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise UserError(f"cannot load the tokenizer ({first_line(error)})", where=str(model_path)) from None
+        hint = "" if Path(model_path).is_dir() else f"there is no folder {str(model_path)!r} here, so a hub id is meant"
+        raise UserError(f"cannot load the tokenizer ({first_line(error)})", where=str(model_path), hint=hint) from None
     if not getattr(tokenizer, "chat_template", None):
         raise UserError(
             "the tokenizer has no chat template",
@@ -53,6 +70,17 @@ def load_tokenizer(model_path: str | Path) -> Any:
         tokenizer.pad_token = tokenizer.eos_token
     tokenizer.padding_side = "left"
     return tokenizer
+
+
+def load_config(model_path: str | Path) -> Any:
+    """The configuration of a model folder or hub id. Raises UserError where it cannot be read."""
+    from transformers import AutoConfig
+
+    register()
+    try:
+        return AutoConfig.from_pretrained(str(model_path))
+    except (OSError, ValueError, KeyError) as error:
+        raise UserError(f"cannot load the model's config ({first_line(error)})", where=str(model_path)) from None
 
 
 def load_model(model_path: str | Path, *, dtype: str | None = None, device: str | None = None) -> Any:
@@ -69,9 +97,10 @@ def load_model(model_path: str | Path, *, dtype: str | None = None, device: str 
     shown = logging.is_progress_bar_enabled()
     logging.disable_progress_bar()
     try:
-        settings = folder_generation(model_path)
-        given = {} if settings is None else {"generation_config": only_ends(settings)}
-        model = AutoModelForCausalLM.from_pretrained(str(model_path), dtype=getattr(torch, dtype), **given)
+        with Overlooked(model_path):
+            settings = folder_generation(model_path)
+            given = {} if settings is None else {"generation_config": only_ends(settings)}
+            model = AutoModelForCausalLM.from_pretrained(str(model_path), dtype=getattr(torch, dtype), **given)
     except UserError:
         raise
     except Exception as error:  # safetensors, hub and config faults share no base class
@@ -88,5 +117,6 @@ def load_model(model_path: str | Path, *, dtype: str | None = None, device: str 
 
 def _check_if_local(model_path: str | Path) -> None:
     """Anything but `name` or `owner/name`, which may be a hub id, has to be a folder."""
-    if isinstance(model_path, Path) or Path(model_path).is_dir() or not 0 <= str(model_path).count("/") <= 1:
-        check_model_folder(Path(model_path))
+    name = str(model_path)
+    if isinstance(model_path, Path) or Path(name).is_dir() or name.startswith((".", "/", "~")) or name.count("/") > 1:
+        check_model_folder(Path(model_path).expanduser())

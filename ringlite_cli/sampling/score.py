@@ -1,16 +1,26 @@
 """The entropy of sampled responses under the policy that drew them."""
 
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from ringlite_cli.chat.thinking import Thinking
 from ringlite_cli.chat.training import SampleMaker
 from ringlite_cli.errors import UserError
-from ringlite_cli.samples import Request, Sample
+from ringlite_cli.recipe.schema import SelectStage
+from ringlite_cli.samples import Request, SampledResponse
 
-ROW_TOKENS = 8192
-CPU_ROW_TOKENS = 512
+ROW_TOKENS = int(SelectStage.model_fields["row_tokens"].default)
+SCORED_ON_CPU = 512
 """A CPU computes a packed row's attention in full, so long rows cost it their square; 512 was the fastest measured."""
+
+
+@runtime_checkable
+class Scored(Protocol):
+    """A sampler that other processes draw for: they have scored its samples, and score traces for it."""
+
+    def forced(
+        self, traces: Sequence[tuple[Request, str]], *, row_tokens: int, thinking: Thinking
+    ) -> list[tuple[float, float, int]]: ...
 
 
 class WithModel(Protocol):
@@ -23,7 +33,7 @@ class WithModel(Protocol):
 
 
 def sampled_entropy(
-    sampler: WithModel, samples: Sequence[tuple[Request, Sample]], *, row_tokens: int = ROW_TOKENS
+    sampler: WithModel | Scored, samples: Sequence[tuple[Request, SampledResponse]], *, row_tokens: int = ROW_TOKENS
 ) -> list[float]:
     """Mean entropy of each response in nats per token: the full distribution at temperature 1, by a packed forward.
 
@@ -32,6 +42,8 @@ def sampled_entropy(
     """
     from ringlite_cli.c3po.entropy import policy_entropy
 
+    if isinstance(sampler, Scored):
+        return [sample.entropy or 0.0 for _, sample in samples]
     prompts: dict[str, list[int]] = {}
     pairs = []
     for request, sample in samples:
@@ -49,7 +61,7 @@ def sampled_entropy(
 
 
 def forced_scores(
-    sampler: WithModel,
+    sampler: WithModel | Scored,
     traces: Sequence[tuple[Request, str]],
     *,
     row_tokens: int = ROW_TOKENS,
@@ -61,6 +73,8 @@ def forced_scores(
     """
     from ringlite_cli.c3po.entropy import policy_entropy
 
+    if isinstance(sampler, Scored):
+        return sampler.forced(traces, row_tokens=row_tokens, thinking=thinking)
     pairs = []
     maker = SampleMaker(sampler.tokenizer, {}, thinking)
     for request, trace in traces:
@@ -71,4 +85,4 @@ def forced_scores(
 
 
 def _row_tokens(sampler: WithModel, row_tokens: int) -> int:
-    return min(row_tokens, CPU_ROW_TOKENS) if sampler.model.device.type == "cpu" else row_tokens
+    return min(row_tokens, SCORED_ON_CPU) if sampler.model.device.type == "cpu" else row_tokens

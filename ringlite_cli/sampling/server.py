@@ -71,7 +71,7 @@ class ServerSampler(EndpointSampler):
         return self._prompt_end
 
     def close(self) -> None:
-        """Frees what was loaded here; the server keeps its own."""
+        """Free what was loaded here; the server keeps its own."""
         self._model = None
 
 

@@ -8,12 +8,14 @@ alone with their part of the cache, so that a long response does not keep the wh
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 from transformers import GenerationConfig, StoppingCriteria
+from transformers.generation.utils import ALL_CACHE_NAMES
 
 from ringlite_cli.chat.rendering import prompt_ids
 from ringlite_cli.chat.responses import prompt_end, response_texts
@@ -26,11 +28,13 @@ from ringlite_cli.sampling.sampler import (
     OnProgress,
     Progress,
     Request,
-    Sample,
+    SampledResponse,
     SamplingSettings,
     sample_seed,
 )
 
+_CACHE = "cache" if "cache" in ALL_CACHE_NAMES else "past_key_values"
+"""What this version of transformers calls the keys and values of earlier tokens."""
 _FEW_ROWS = 8
 """A batch this small is not worth shrinking: a step costs about the same for 8 rows as for one."""
 
@@ -72,12 +76,12 @@ class TransformersSampler:
 
     def sample(
         self, requests: Sequence[Request], on_done: OnDone | None = None, progress: OnProgress | None = None
-    ) -> list[list[Sample]]:
+    ) -> list[list[SampledResponse]]:
         """See Sampler.sample. Raises UserError for a prompt that leaves no room for a response."""
         progress = progress or self.progress
         started, tokens, done = time.monotonic(), 0, 0
         rows = self._rows(requests)
-        results: list[list[Sample]] = [[] for _ in requests]
+        results: list[list[SampledResponse]] = [[] for _ in requests]
         for batch in make_batches(rows, self.settings, self.max_positions):
             made = self._sample_batch(batch, requests)
             with stop_after():
@@ -85,7 +89,7 @@ class TransformersSampler:
                     group = results[row.request]
                     group.append(sample)
                     tokens, done = tokens + len(sample.token_ids), done + 1
-                    if len(group) == requests[row.request].k:
+                    if len(group) == requests[row.request].num_generations:
                         group.sort(key=lambda s: s.index)
                         if on_done:
                             on_done(requests[row.request], group)
@@ -108,11 +112,12 @@ class TransformersSampler:
                     where=f"problem {request.problem_id}",
                     hint="drop problems with long prompts or use a model with a longer context",
                 )
-            seeds = (sample_seed(self.settings.seed, request.problem_id, i) for i in range(request.k))
-            rows += [_Row(place, i, prompt, seed) for i, seed in enumerate(seeds)]
+            rows += [
+                _Row(place, i, prompt, sample_seed(self.settings.seed, request.problem_id, i)) for i in request.indices
+            ]
         return rows
 
-    def _sample_batch(self, batch: Sequence[_Row], requests: Sequence[Request]) -> list[Sample]:
+    def _sample_batch(self, batch: Sequence[_Row], requests: Sequence[Request]) -> list[SampledResponse]:
         try:
             with torch.inference_mode():
                 made = self._generate(batch)
@@ -124,7 +129,7 @@ class TransformersSampler:
             return self._sample_batch(batch[:half], requests) + self._sample_batch(batch[half:], requests)
         texts = response_texts(self.tokenizer, [m.token_ids for m in made])
         return [
-            Sample(
+            SampledResponse(
                 problem_id=requests[row.request].problem_id,
                 index=row.index,
                 text=text,
@@ -143,7 +148,7 @@ class TransformersSampler:
         device = self.model.device
         ids, mask = self._pad([row.prompt for row in batch])
         seeds = torch.tensor([row.seed for row in batch], device=device)
-        limit = min(self.settings.max_new_tokens, self.max_positions - ids.shape[1])
+        limit = min(self.settings.max_completion_length, self.max_positions - ids.shape[1])
         made = [_Made() for _ in batch]
         alive = torch.arange(len(batch), device=device)
         shrink = not getattr(self.model, "_is_stateful", False)  # a recurrent state has no rows to select
@@ -154,7 +159,7 @@ class TransformersSampler:
             out = self.model.generate(
                 input_ids=ids,
                 attention_mask=mask,
-                past_key_values=cache,
+                **{_CACHE: cache},
                 max_new_tokens=limit - steps,
                 logits_processor=[drawing],
                 stopping_criteria=[_HalfEnded(self.end_ids, device)] if shrink and len(alive) > _FEW_ROWS else None,
@@ -167,7 +172,7 @@ class TransformersSampler:
             keep = (lengths > new.shape[1]).nonzero().squeeze(-1)
             if steps >= limit or not len(keep):
                 break
-            cache = out.past_key_values
+            cache = getattr(out, _CACHE)
             cache.batch_select_indices(keep)
             ids, alive = out.sequences[keep], alive[keep]
             mask = torch.cat([mask[keep], mask.new_ones(len(keep), new.shape[1])], -1)
@@ -221,7 +226,7 @@ def make_batches(
     batch: list[_Row] = []
     for row in sorted(rows, key=lambda r: (-len(r.prompt), r.request, r.index)):
         widest = len(batch[0].prompt) if batch else len(row.prompt)
-        longest = min(widest + settings.max_new_tokens, max_positions)
+        longest = min(widest + settings.max_completion_length, max_positions)
         full = (len(batch) + 1) * longest > settings.batch_tokens
         if batch and (full or len(batch) == settings.batch_rows):
             yield batch
@@ -229,6 +234,49 @@ def make_batches(
         batch.append(row)
     if batch:
         yield batch
+
+
+def plan_batches(
+    requests: Sequence[Request],
+    prompts: Sequence[list[int]],
+    settings: SamplingSettings,
+    max_positions: int,
+    ranks: int,
+) -> list[list[tuple[int, int, int]]]:
+    """Return the batches that one process would draw, each as (place of a request, first index, how many).
+
+    Ranks that take them whole draw the same responses bit by bit, however many there are. Where there are fewer
+    batches than ranks, they are cut, and a response may differ where rounding decides a token.
+    """
+    rows = [
+        _Row(place, index, prompt, 0)
+        for place, (request, prompt) in enumerate(zip(requests, prompts, strict=True))
+        for index in request.indices
+    ]
+    batches = list(make_batches(rows, settings, max_positions))
+    if len(batches) < ranks:
+        parts = -(-ranks // max(1, len(batches)))
+        batches = [part for batch in batches for part in _cut(batch, parts)]
+    return [_as_parts(batch) for batch in batches]
+
+
+def _cut(batch: list[_Row], parts: int) -> list[list[_Row]]:
+    """Return a batch in at most `parts` pieces of nearly one size."""
+    parts = min(parts, len(batch))
+    bounds = [len(batch) * number // parts for number in range(parts + 1)]
+    return [batch[start:end] for start, end in pairwise(bounds)]
+
+
+def _as_parts(batch: Sequence[_Row]) -> list[tuple[int, int, int]]:
+    """Return a batch's rows as runs of adjacent indices of one request, in order."""
+    parts: list[tuple[int, int, int]] = []
+    for row in batch:
+        place, first, count = parts[-1] if parts else (-1, 0, 0)
+        if row.request == place and row.index == first + count:
+            parts[-1] = (place, first, count + 1)
+        else:
+            parts.append((row.request, row.index, 1))
+    return parts
 
 
 def ended_after(new: Tensor, end_ids: Sequence[int]) -> Tensor:

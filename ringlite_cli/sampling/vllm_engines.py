@@ -10,6 +10,7 @@ from typing import Any
 from ringlite_cli.engine import check_vllm, graph_settings, prepare_environment, reload_on_cpu
 from ringlite_cli.errors import UserError
 from ringlite_cli.freeing import import_apart
+from ringlite_cli.models.extra_layers import engine_folder
 from ringlite_cli.recipe.engine import Engine
 
 _NAMES = ("_name_or_path", "transformers_version", "architectures", "dtype", "torch_dtype", "use_cache")
@@ -40,7 +41,7 @@ class EngineKey:
         return EngineKey(str(model_path), shape, dtype, max_model_length, seed, engine)
 
     def takes(self, other: "EngineKey") -> bool:
-        """Whether an engine started for this may go on with the other's weights.
+        """Return whether an engine started for this may go on with the other's weights.
 
         Not a mixture's: its experts are repacked when they are loaded, and on a CPU a second load corrupts them without
         a word.
@@ -86,7 +87,7 @@ class Engines:
         return self._llm
 
     def end(self) -> None:
-        """Ends the engine and frees its memory."""
+        """End the engine and free its memory."""
         if self._llm is None:
             return
         from vllm.distributed.parallel_state import cleanup_dist_env_and_memory
@@ -106,7 +107,7 @@ def start(key: EngineKey) -> Any:
     cuda = torch.cuda.is_available()
     check_vllm("engine.name", instead="set engine.name: transformers")
     _check_memory(key)
-    prepare_environment(cuda=cuda)
+    prepare_environment(cuda=cuda, batch_invariant=key.engine.batch_invariant)
     LLM = import_apart("vllm.entrypoints.llm").LLM
     optional: dict[str, Any] = {}
     if key.engine.max_num_seqs:
@@ -114,16 +115,17 @@ def start(key: EngineKey) -> Any:
         if cuda and not key.engine.enforce_eager:
             optional |= graph_settings(key.engine.max_num_seqs)
     try:
-        return LLM(
-            model=key.model_path,
-            dtype=key.dtype,
-            seed=key.seed,
-            max_model_len=key.max_model_length,
-            gpu_memory_utilization=key.engine.gpu_memory_utilization,
-            tensor_parallel_size=key.engine.tensor_parallel_size,
-            enforce_eager=key.engine.enforce_eager or not cuda,
-            **optional,
-        )
+        with engine_folder(key.model_path) as folder:
+            return LLM(
+                model=folder,
+                dtype=key.dtype,
+                seed=key.seed,
+                max_model_len=key.max_model_length,
+                gpu_memory_utilization=key.engine.gpu_memory_utilization,
+                tensor_parallel_size=key.engine.tensor_parallel_size,
+                enforce_eager=key.engine.enforce_eager or not cuda,
+                **optional,
+            )
     except (ValueError, NotImplementedError) as error:  # pydantic's too: vLLM checks its settings with it
         raise UserError(
             f"vLLM does not start ({_first_lines(error)})",
@@ -133,7 +135,7 @@ def start(key: EngineKey) -> Any:
 
 
 def load_weights(llm: Any, folder: str | Path) -> None:
-    """Puts a folder's weights into a running engine, and forgets the prompts that it remembered.
+    """Put a folder's weights into a running engine, and forget the prompts that it remembered.
 
     On CUDA tensors go in one by one, as in TRL's weight sync.
     """
@@ -164,7 +166,7 @@ def folder_weights(folder: str | Path) -> Iterator[tuple[str, Any]]:
 
 
 def _check_memory(key: EngineKey) -> None:
-    """Raises UserError where the share of the GPU that vLLM would take is not free."""
+    """Raise UserError where the share of the GPU that vLLM would take is not free."""
     import torch
 
     if not torch.cuda.is_available():

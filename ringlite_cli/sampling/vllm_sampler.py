@@ -6,8 +6,9 @@ weights of the next one, if that is of the same shape, instead of starting again
 """
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import closing
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -16,13 +17,13 @@ from ringlite_cli.chat.responses import prompt_end, response_texts
 from ringlite_cli.engine import run_requests
 from ringlite_cli.errors import UserError
 from ringlite_cli.recipe.engine import Engine
-from ringlite_cli.sampling.load import load_model, load_tokenizer
+from ringlite_cli.sampling.load import load_config, load_model, load_tokenizer
 from ringlite_cli.sampling.sampler import (
     OnDone,
     OnProgress,
     Progress,
     Request,
-    Sample,
+    SampledResponse,
     SamplingSettings,
     sample_seed,
 )
@@ -53,10 +54,8 @@ class VllmSampler:
         self.tokenizer = load_tokenizer(model_path)
         self._model: Any = None
         self._engines, self._ends = engines or Engines(), engines is None
-        config = _config(model_path)
-        positions = getattr(config.get_text_config(), "max_position_embeddings", None) or 1 << 30
-        wanted = engine.max_model_length or settings.max_new_tokens + _PROMPT_TOKENS
-        self.max_positions = min(wanted, positions)
+        config = load_config(model_path)
+        self.max_positions = longest_sequence(config, engine, settings)
         self.llm = self._engines.borrow(
             EngineKey.of(model_path, config, engine, dtype, self.max_positions, settings.seed)
         )
@@ -74,32 +73,47 @@ class VllmSampler:
 
     def sample(
         self, requests: Sequence[Request], on_done: OnDone | None = None, progress: OnProgress | None = None
-    ) -> list[list[Sample]]:
+    ) -> list[list[SampledResponse]]:
         """See Sampler.sample. Raises UserError for a prompt that leaves no room for a response."""
         progress = progress or self.progress
-        started, tokens, done, total = time.monotonic(), 0, 0, sum(r.k for r in requests)
-        prompts = [self._checked_prompt(request) for request in requests]
-        results: list[list[Sample]] = [[] for _ in requests]
-        wanted: dict[str, tuple[Any, Any]] = {}
-        places: dict[str, tuple[int, int]] = {}
-        for place, request in enumerate(requests):
-            prompt = {"prompt_token_ids": prompts[place]}
-            for index in range(request.k):
-                name = f"{place}-{index}"
-                places[name] = (place, index)
-                wanted[name] = (prompt, self._params(request, index, len(prompts[place])))
+        started, tokens, done, total = time.monotonic(), 0, 0, sum(r.num_generations for r in requests)
+        results: list[list[SampledResponse]] = [[] for _ in requests]
+        asked = _Asked()
+        wanted = self._wanted(requests, asked)
         with closing(run_requests(self.llm.llm_engine, wanted)) as outputs:
             for ended in outputs:
-                for sample, place in self._samples(ended, requests, places):
+                for sample, place in self._samples(ended, asked):
                     results[place].append(sample)
                     tokens, done = tokens + len(sample.token_ids), done + 1
-                    if len(results[place]) == requests[place].k:
+                    if len(results[place]) == requests[place].num_generations:
                         results[place].sort(key=lambda s: s.index)
                         if on_done:
                             on_done(requests[place], results[place])
                 if progress:
                     progress(Progress(done, total, tokens, time.monotonic() - started))
         return results
+
+    def sample_from(
+        self, take: Callable[[int], Sequence[Request]], on_made: Callable[[list[tuple[Request, SampledResponse]]], None]
+    ) -> None:
+        """Draw what `take` hands out, so that the engine is never short of work while there is some.
+
+        take: asked before every step, with the number of responses under way; [] where there is none to hand out.
+        on_made: gets responses as they end, each with its request, whose others may still be under way.
+        """
+        asked = _Asked()
+
+        def more(under_way: int) -> dict[str, tuple[Any, Any]]:
+            return self._wanted(take(under_way), asked)
+
+        with closing(run_requests(self.llm.llm_engine, {}, more)) as outputs:
+            for ended in outputs:
+                on_made([(asked.requests[place], sample) for sample, place in self._samples(ended, asked)])
+
+    @property
+    def most_at_once(self) -> int:
+        """Responses that the engine decodes at a time."""
+        return int(self.llm.llm_engine.vllm_config.scheduler_config.max_num_seqs)
 
     def close(self) -> None:
         self._model = self.llm = None  # whoever keeps this sampler does not keep the engine's memory
@@ -123,24 +137,35 @@ class VllmSampler:
         return SamplingParams(
             temperature=self.settings.temperature,
             top_p=self.settings.top_p,
-            max_tokens=min(self.settings.max_new_tokens, self.max_positions - prompt_tokens),
+            max_tokens=min(self.settings.max_completion_length, self.max_positions - prompt_tokens),
             stop_token_ids=self.end_ids,
             seed=sample_seed(self.settings.seed, request.problem_id, index) if self.engine.seeded else None,
             detokenize=False,
             output_kind=RequestOutputKind.FINAL_ONLY,
         )
 
-    def _samples(
-        self, outputs: Sequence[Any], requests: Sequence[Request], places: dict[str, tuple[int, int]]
-    ) -> list[tuple[Sample, int]]:
+    def _wanted(self, requests: Sequence[Request], asked: "_Asked") -> dict[str, tuple[Any, Any]]:
+        """Return what vLLM is asked for these requests, which go into `asked`."""
+        wanted: dict[str, tuple[Any, Any]] = {}
+        prompts = [self._checked_prompt(request) for request in requests]
+        for request, ids in zip(requests, prompts, strict=True):
+            place = len(asked.requests)
+            asked.requests.append(request)
+            for index in request.indices:
+                name = f"{place}-{index}"
+                asked.places[name] = (place, index)
+                wanted[name] = ({"prompt_token_ids": ids}, self._params(request, index, len(ids)))
+        return wanted
+
+    def _samples(self, outputs: Sequence[Any], asked: "_Asked") -> list[tuple[SampledResponse, int]]:
         """Finished outputs as samples, each with its request's place."""
         ids = [list(output.outputs[0].token_ids) for output in outputs]
         texts = response_texts(self.tokenizer, ids) if ids else []
         made = []
         for output, token_ids, text in zip(outputs, ids, texts, strict=True):
-            place, index = places.pop(output.request_id)
-            sample = Sample(
-                problem_id=requests[place].problem_id,
+            place, index = asked.places.pop(output.request_id)
+            sample = SampledResponse(
+                problem_id=asked.requests[place].problem_id,
                 index=index,
                 text=text,
                 token_ids=tuple(token_ids),
@@ -152,15 +177,18 @@ class VllmSampler:
         return made
 
 
-def _config(model_path: str | Path) -> Any:
-    from transformers import AutoConfig
+@dataclass
+class _Asked:
+    """The requests of a call, and where each of its responses belongs: name -> (request's place, sample's index)."""
 
-    try:
-        return AutoConfig.from_pretrained(str(model_path))
-    except (OSError, ValueError, KeyError) as error:
-        raise UserError(
-            f"cannot load the model's config ({str(error).splitlines()[0]})", where=str(model_path)
-        ) from None
+    requests: list[Request] = field(default_factory=list)
+    places: dict[str, tuple[int, int]] = field(default_factory=dict)
+
+
+def longest_sequence(config: Any, engine: Engine, settings: SamplingSettings) -> int:
+    """Return the positions of prompt and response that the engine is set up for. config: the model's."""
+    positions = getattr(config.get_text_config(), "max_position_embeddings", None) or 1 << 30
+    return min(engine.max_model_length or settings.max_completion_length + _PROMPT_TOKENS, positions)
 
 
 def _end_ids(llm: Any, tokenizer: Any) -> list[int]:

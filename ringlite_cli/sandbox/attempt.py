@@ -88,7 +88,7 @@ class Attempt:
         bounds: Bounds | None = None,
         limits: Mapping[str, int] | None = None,
     ) -> dict[str, Any]:
-        """Runs `roles`, each with its files {name inside: name here}, within the settings' limits or those given."""
+        """Run `roles`, each with its files {name inside: name here}, within the settings' limits or those given."""
         self.ran = True
         bounds = bounds or self.bounds
         usual = {

@@ -23,7 +23,7 @@ TESTS: dict[str, Any] = {
 
 
 def bench(settings: SandboxSettings, seconds: float = 5.0) -> dict[str, Any]:
-    """Runs a short program over and over for `seconds`, all workers busy.
+    """Run a short program over and over for `seconds`, all workers busy.
 
     Returns {"isolation", "workers", "verdicts", "per_second", "p50_ms", "p99_ms" (from submission to verdict, with one
     submission waiting per worker), "accepted", "subprocess_per_second", "ratio_to_subprocess"}, and where
@@ -61,7 +61,7 @@ def _scorer_rate(settings: SandboxSettings, seconds: float) -> dict[str, float]:
 def saturate(
     sandbox: Sandbox, seconds: float, submission: Submission | None = None
 ) -> tuple[list[SandboxVerdict], list[float], float]:
-    """Keeps all workers busy with one submission: the verdicts, the wait for each, and the seconds it took in all."""
+    """Keep all workers busy with one submission: the verdicts, the wait for each, and the seconds it took in all."""
     submission = submission or Submission(PROGRAM, TESTS)
     verdicts: list[SandboxVerdict] = []
     waits: list[float] = []

@@ -60,11 +60,11 @@ class MemoryGroup:
             raise PermissionError("no process may move into the group")
 
     def limit(self, size: int) -> None:
-        """Sets the limit in bytes. Raises OSError."""
+        """Set the limit in bytes. Raises OSError."""
         self._limit.write_text(str(size))
 
     def was_exceeded(self) -> bool:
-        """Whether the kernel has killed for memory since the last time."""
+        """Return whether the kernel has killed for memory since the last time."""
         kills = self._kills()
         exceeded, self._seen = kills > self._seen, kills
         return exceeded
@@ -74,7 +74,7 @@ class MemoryGroup:
         return ["/bin/sh", "-c", 'echo $$ > "$0/cgroup.procs" && exec "$@"', str(self.folder)]
 
     def remove(self) -> None:
-        """Removes the group. Its processes were killed; the kernel may take a moment to let go of them."""
+        """Remove the group. Its processes were killed; the kernel may take a moment to let go of them."""
         self._close()
         deadline = time.monotonic() + _REMOVE_SECONDS
         while self.folder.exists():

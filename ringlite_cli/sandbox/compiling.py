@@ -31,7 +31,7 @@ class Launch:
 
 
 def launch(attempt: Attempt, language: str) -> "Launch | SandboxVerdict":
-    """How to start the program, compiled where its language asks for it; a verdict where it does not compile."""
+    """Return how to start the program, compiled where its language asks for it; a verdict where it does not compile."""
     if language == PYTHON:
         return Launch("program", payload(program=attempt.submission.program, names_input=attempt.names_input))
     recipe = RECIPES[language]
@@ -59,7 +59,7 @@ def launch(attempt: Attempt, language: str) -> "Launch | SandboxVerdict":
 
 
 def _bounds(attempt: Attempt, recipe: Recipe) -> Bounds:
-    """What a program may use: the settings' limits and what the language's own machine takes."""
+    """Return what a program may use: the settings' limits and what the language's own machine takes."""
     own = recipe.start_seconds + recipe.share_of_cpu * attempt.seconds
     return Bounds(attempt.seconds + own, (attempt.settings.memory_mb + recipe.more_mb) << 20)
 
@@ -80,7 +80,7 @@ def _compiled(attempt: Attempt, language: str, sources: Sources) -> bytes | str 
 def _compile(
     attempt: Attempt, language: str, sources: Sources, compiler: tuple[str, ...]
 ) -> bytes | str | SandboxVerdict:
-    """What the compiler made (bytes) or said (text, from its beginning); a verdict where it took too much or is
+    """Return what the compiler made (bytes) or said (text, from its beginning); a verdict where it took too much or is
     missing.
 
     Raises Suspected where it failed otherwise: a source that fells the compiler is a compile error, a compiler that

@@ -26,7 +26,7 @@ class Answers:
         self._offset = 0
 
     def take(self, written: bytes) -> None:
-        """Reads the lines that are complete in what was written since the last time."""
+        """Read the lines that are complete in what was written since the last time."""
         complete = written[: written.rfind(b"\n") + 1]
         self._offset += len(complete)
         for line in complete.split(b"\n")[:-1]:
@@ -54,7 +54,7 @@ class Answers:
 
 
 def judge_function(attempt: Attempt, language: str) -> SandboxVerdict:
-    """Calls the entry point on every case in one process, which is ended at the first wrong answer."""
+    """Call the entry point on every case in one process, which is ended at the first wrong answer."""
     order = attempt.memory.order.order(attempt.tests)
     cases = [attempt.tests["cases"][place] for place in order]
     for case in cases:
@@ -103,7 +103,7 @@ def _answered(
     channel: str,
     limits: Mapping[str, int] | None = None,
 ) -> SandboxVerdict:
-    """Runs the calls; their answers come as lines in the file `channel`."""
+    """Run the calls; their answers come as lines in the file `channel`."""
     answers = Answers(cases, judge.value_comparison(attempt.tests))
 
     def wrong_already() -> bool:

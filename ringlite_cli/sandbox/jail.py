@@ -92,7 +92,7 @@ class Jail:
         return str(folder)
 
     def _remove_folders(self) -> None:
-        """Removes folders of level `none`, by tools that neither depth nor a closed folder stops."""
+        """Remove folders of level `none`, by tools that neither depth nor a closed folder stops."""
         if self.isolation.level == "none":
             for command in (["chmod", "-R", "u+rwX"], ["rm", "-rf"]):
                 subprocess.run([*command, "--", self._scratch, self._site], stderr=subprocess.DEVNULL, check=False)
@@ -128,7 +128,7 @@ class Jail:
     def _attend(
         self, watch: usage.Watch | None, enough: Callable[[], bool] | None, started: float, deadline: float
     ) -> None:
-        """Waits for the reply, and stops the run when it has used what it may or when there is `enough` of it."""
+        """Wait for the reply, and stop the run when it has used what it may or when there is `enough` of it."""
         pause = _FIRST_LOOK_SECONDS
         while not self._ready(pause) and (now := time.monotonic()) < deadline:
             reason = "cancel" if enough is not None and enough() else ""
@@ -140,12 +140,12 @@ class Jail:
         return None
 
     def ran_out_of_memory(self) -> bool:
-        """Whether the last run met the memory limit of its control group (where there is one)."""
+        """Return whether the last run met the memory limit of its control group (where there is one)."""
         return self._group is not None and self._group.was_exceeded()
 
     @contextlib.contextmanager
     def more_memory(self, megabytes: int) -> Iterator[None]:
-        """Lets the runs inside take that much more together (a compiler, a JVM)."""
+        """Let the runs inside take that much more together (a compiler, a JVM)."""
         if self._group is not None:
             self._group.limit((self._memory_mb + megabytes) << 20)
         yield
@@ -166,13 +166,13 @@ class Jail:
         return json.loads(message)
 
     def cancel(self) -> None:
-        """Ends the running run, and every later one until `resume`; safe from another thread."""
+        """End the running run, and every later one until `resume`; safe from another thread."""
         with self._sending:
             self._called_off = True
             self._send_stop("cancel")
 
     def resume(self) -> None:
-        """Takes runs again after a `cancel`."""
+        """Take runs again after a `cancel`."""
         with self._sending:
             self._called_off = False
 
@@ -181,7 +181,7 @@ class Jail:
             self._socket.send(json.dumps({"cancel": reason}).encode())
 
     def close(self) -> str:
-        """Ends the jail and everything in it; returns what it wrote to its log."""
+        """End the jail and everything in it; return what it wrote to its log."""
         self._socket.close()
         try:
             self._process.wait(0.5)

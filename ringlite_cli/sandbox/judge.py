@@ -27,7 +27,7 @@ def accepted_answers(case: Mapping[str, Any]) -> list[Any]:
 
 
 def brings_checker(tests: Mapping[str, Any]) -> bool:
-    """Whether `checker` is a program of the tests' author: `def check(given, expected, actual)`.
+    """Return whether `checker` is a program of the tests' author: `def check(given, expected, actual)`.
 
     Raises ValueError for a checker that is neither that nor one of CHECKERS.
     """
@@ -144,7 +144,7 @@ def _close(expected: float, actual: float, tolerance: float) -> bool:
 
 
 def same_value(expected: Any, actual: Any, tolerance: float = RELATIVE) -> bool:
-    """Whether a returned value is the expected one.
+    """Return whether a returned value is the expected one.
 
     `expected` comes from JSON, so a tuple equals a list of the same items and a dict's keys are compared as text. A set
     equals a set, never a list: a program asked for a sorted list would be spared the sorting (`checker: unordered`

@@ -18,12 +18,12 @@ from ringlite_cli.sandbox.cgroup import MemoryGroup
 from ringlite_cli.sandbox.jail import Jail, JailFailed
 from ringlite_cli.sandbox.view import Isolation, find_bwrap, open_to_others, python
 
-_PROBE_SLOT = 61
+_TRIAL_SLOT = 61
 ALL_NAMESPACES = ("pid", "net", "ipc", "uts")
 
 
 def _rungs() -> list[Isolation]:
-    """What is tried, best first. As root each is tried with a user id of its own for the runs, then without."""
+    """Return what is tried, best first. As root each is tried with a user id of its own for the runs, then without."""
     root = os.geteuid() == 0
     rungs = []
     if find_bwrap():
@@ -43,13 +43,13 @@ def _rungs() -> list[Isolation]:
 
 
 def _may_read_all() -> bool:
-    """Whether this process has the capability to read closed folders (root in some containers has not)."""
+    """Return whether this process has the capability to read closed folders (root in some containers has not)."""
     held = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("CapEff"))
     return bool(int(held.split()[1], 16) & 1 << 2)
 
 
 @functools.cache
-def probe() -> tuple[Isolation, str]:
+def find_isolation() -> tuple[Isolation, str]:
     """The highest rung that works on this machine, and why the ones above it do not (empty when full)."""
     if sys.platform != "linux":
         return Isolation("none", missing=("Linux",)), "the sandbox needs Linux"
@@ -81,7 +81,7 @@ def _measured(rung: Isolation, facts: dict[str, Any]) -> Isolation:
 
 
 def _has_memory_group() -> bool:
-    group = MemoryGroup.make(_PROBE_SLOT)
+    group = MemoryGroup.make(_TRIAL_SLOT)
     if group is None:
         return False
     group.remove()

@@ -42,7 +42,7 @@ class Dialect:
     unless: str = "(?!)"
 
     def mends(self, said: str) -> bool:
-        """Whether a source may compile in this version when another said that."""
+        """Return whether a source may compile in this version when another said that."""
         lines = [line for line in said.splitlines() if "error:" in line]
         return any(re.search(self.errors, line) and not re.search(self.unless, line) for line in lines)
 
@@ -110,7 +110,7 @@ def language_of(name: object) -> str | None:
 
 @functools.cache
 def has_compiler(language: str) -> bool:
-    """Whether this machine can compile `language`."""
+    """Return whether this machine can compile `language`."""
     return language == PYTHON or shutil.which(RECIPES[language].tool) is not None
 
 
@@ -140,7 +140,7 @@ class Compiled:
         self.hits = 0
 
     def get(self, language: str, source: str) -> bytes | str | None:
-        """What compiling `source` gave; None when it is not held."""
+        """Return what compiling `source` gave; None when it is not held."""
         with self._lock:
             found = self._held.get(_key(language, source))
             if found is not None:
@@ -149,7 +149,7 @@ class Compiled:
             return found
 
     def put(self, language: str, source: str, outcome: bytes | str) -> None:
-        """Keeps what compiling gave."""
+        """Keep what compiling gave."""
         with self._lock:
             if _key(language, source) not in self._held:
                 self._held[_key(language, source)] = outcome

@@ -4,11 +4,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from ringlite_cli import limits
 from ringlite_cli.errors import UserError
+from ringlite_cli.limits import LEVELS
 from ringlite_cli.model_text import remark
-from ringlite_cli.sandbox.packages import USUAL, site_packages
+from ringlite_cli.sandbox.packages import site_packages
 
-LEVELS = ("none", "partial", "full")
 MODES = ("function", "stdin", "unit")
 
 ACCEPTED = "accepted"
@@ -42,14 +43,14 @@ class SandboxSettings:
     import, beside the standard library.
     """
 
-    workers: int = 2
-    seconds: float = 4.0
-    memory_mb: int = 512
+    workers: int = limits.WORKERS
+    seconds: float = limits.CODE_SECONDS
+    memory_mb: int = limits.CODE_MB
     processes: int = 16
     output_mb: int = 8
     files_mb: int = 32
-    isolation: str = "full"
-    packages: tuple[str, ...] = USUAL
+    isolation: str = limits.ISOLATION
+    packages: tuple[str, ...] = limits.PACKAGES
 
     def __post_init__(self) -> None:
         site_packages(self.packages)
@@ -87,7 +88,8 @@ class Submission:
 class SandboxVerdict:
     """What came of a submission.
 
-    `failed_case` counts from 0; `seconds` is the wall time of its runs together; `detail` is bounded.
+    `failed_case` counts from 0; `seconds` is the wall time of its runs together; `detail` is bounded. `score` is what
+    a scorer of reasoning-gym gave, from 0 to 1.
     """
 
     verdict: str
@@ -97,11 +99,12 @@ class SandboxVerdict:
     cpu_seconds: float = 0.0
     memory_bytes: int = 0
     stderr: str = field(default="", repr=False)
+    score: float = 0.0
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "detail", remark(self.detail))
 
     @property
     def accepted(self) -> bool:
-        """Whether every test passed."""
+        """Return whether every test passed."""
         return self.verdict == ACCEPTED

@@ -10,9 +10,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from ringlite_cli.errors import UserError
-
-USUAL = ("sortedcontainers", "numpy")
-"""What judges offer besides the standard library. Left out where it is not installed."""
+from ringlite_cli.limits import PACKAGES as USUAL
 
 
 def site_packages(names: Iterable[str]) -> dict[str, str]:

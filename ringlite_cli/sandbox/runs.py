@@ -19,7 +19,7 @@ from ringlite_cli.sandbox.unit_mode import judge_unit
 
 
 def judge_submission(jail: Jail, submission: Submission, settings: SandboxSettings, memory: Memory) -> SandboxVerdict:
-    """Runs one submission in `jail` to a verdict.
+    """Run one submission in `jail` to a verdict.
 
     Raises JailFailed when the jail breaks, Cancelled when called off, Suspected or any other exception when the judge
     fails once the program has run: `pool` finds out whose fault that is.
@@ -46,7 +46,7 @@ def judge_submission(jail: Jail, submission: Submission, settings: SandboxSettin
 
 
 def _fault(tests: Mapping[str, Any], mode: object) -> str:
-    """What keeps tests from judging anything: without a case or a line of code they would pass every program."""
+    """Return what keeps tests from judging anything: without a case or a line of code they would pass every program."""
     if mode == "unit":
         code = tests.get("code")
         return "" if isinstance(code, str) and code.strip() else "no text in 'code'"

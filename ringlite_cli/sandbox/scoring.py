@@ -96,4 +96,5 @@ def _verdict(task: str, said: bytes, reply: Mapping[str, Any]) -> SandboxVerdict
     except (ValueError, TypeError, KeyError, RecursionError):
         return SandboxVerdict(model.RUNTIME_ERROR, detail="no score", **facts)
     name = model.ACCEPTED if FULL_SCORE <= score <= 1.0 else model.WRONG_ANSWER
-    return SandboxVerdict(name, detail=f"{task} score {score:.3f}", **facts)
+    sound = score if 0.0 <= score <= 1.0 else 0.0
+    return SandboxVerdict(name, detail=f"{task} score {score:.3f}", score=sound, **facts)

@@ -40,7 +40,7 @@ class Sources:
     prefer: str = ""  # of several classes with a `main`
 
     def key(self) -> str:
-        """What the compiler's outcome depends on."""
+        """Return what the compiler's outcome depends on."""
         return "\0".join((self.start, self.prefer, *(part for item in self.files.items() for part in item)))
 
 

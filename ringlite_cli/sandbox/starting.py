@@ -52,7 +52,7 @@ class Place:
 
 
 def start(isolation: Isolation, place: Place, control: int, common: dict[str, Any]) -> "subprocess.Popen[bytes]":
-    """Starts the warm process, its end of the socket being `control`. Raises OSError.
+    """Start the warm process, its end of the socket being `control`. Raises OSError.
 
     common: arguments of Popen.
     """

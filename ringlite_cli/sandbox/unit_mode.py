@@ -20,7 +20,7 @@ _OUTCOMES = {"failed": model.WRONG_ANSWER, "raised": model.RUNTIME_ERROR, "broke
 
 
 def judge_unit(attempt: Attempt, language: str) -> SandboxVerdict:
-    """Runs the test code to its end, or to what fails."""
+    """Run the test code to its end, or to what fails."""
     return _python(attempt) if language == PYTHON else _compiled(attempt, language)
 
 
@@ -44,7 +44,7 @@ def _compiled(attempt: Attempt, language: str) -> SandboxVerdict:
 
 
 def shares_process(tests: Mapping[str, Any] | None) -> bool:
-    """Whether these tests would run in the program's own process, where a pass can be forged."""
+    """Return whether these tests would run in the program's own process, where a pass can be forged."""
     return tests is not None and tests.get("mode") == "unit" and language_of(tests.get("language")) in (CPP, JAVA)
 
 
@@ -80,7 +80,7 @@ def _python(attempt: Attempt) -> SandboxVerdict:
 
 
 def _tested(attempt: Attempt, program: str) -> SandboxVerdict:
-    """Runs the test code in one process against the program in another."""
+    """Run the test code in one process against the program in another."""
     with ExitStack() as stack:
         files = RunFiles(stack, {})
         files.add("program", payload(program=program))

@@ -59,7 +59,7 @@ class Watch:
 
     @property
     def counts_memory(self) -> bool:
-        """Whether nobody else holds the memory limit."""
+        """Return whether nobody else holds the memory limit."""
         return self.bounds.memory > 0 and self.bounds.resident
 
     def look(self, now: float) -> str:
@@ -103,7 +103,7 @@ def descendants(pid: int) -> list[int]:
 
 @functools.cache
 def tells_children() -> bool:
-    """Whether /proc here tells the children of a process."""
+    """Return whether /proc here tells the children of a process."""
     return Path(f"/proc/{os.getpid()}/task/{os.getpid()}/children").exists()
 
 

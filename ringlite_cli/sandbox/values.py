@@ -47,7 +47,7 @@ def text_key(key: Any) -> str:
 
 
 def same_members(expected: Collection[Any], actual: Collection[Any], same: Callable[[Any, Any], bool]) -> bool:
-    """Whether two collections of one size hold the same members, whatever their order, `same` two by two."""
+    """Return whether two collections of one size hold the same members, whatever their order, `same` two by two."""
     want, got = [_rank(member) for member in expected], [_rank(member) for member in actual]
     if Counter(map(repr, want)) == Counter(map(repr, got)):
         return True
@@ -71,7 +71,7 @@ def _sorted(members: Collection[Any], ranks: list[Any]) -> list[Any]:
 
 
 def _rank(value: Any) -> tuple[Any, ...]:
-    """What sorts any two values, and is equal for values that are equal: 1, 1.0 and True have one."""
+    """Return what sorts any two values, and is equal for values that are equal: 1, 1.0 and True have one."""
     if isinstance(value, bool | int):
         return (0, int(value))
     if isinstance(value, float):

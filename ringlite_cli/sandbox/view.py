@@ -114,19 +114,19 @@ def jail_arguments(bwrap: str, isolation: Isolation, packages: Mapping[str, str]
 
 
 def open_to_others(path: str) -> bool:
-    """Whether any user may run a file and read what lies beside it, as a Python's library."""
+    """Return whether any user may run a file and read what lies beside it, as a Python's library."""
     places = [Path(path), *Path(path).parents, Path(python()[1]) / "lib"]
     return all(place.stat().st_mode & 0o001 for place in places if place.exists())
 
 
 def inside(path: str) -> str:
-    """Where a path of the host is in the jail: itself, but for /tmp, which is every run's own."""
+    """Return where a path of the host is in the jail: itself, but for /tmp, which is every run's own."""
     return "/host" + path if path.startswith("/tmp/") else path
 
 
 @functools.cache
 def package_folders() -> tuple[str, ...]:
-    """Where installed packages lie in what a jail shows of the host; they are hidden there."""
+    """Return where installed packages lie in what a jail shows of the host; they are hidden there."""
     binary, prefix = python()
     roots = {"/usr", "/usr/local", prefix, str(Path(binary).parent.parent)}
     found = {folder for root in roots for folder in Path(root).glob("lib*/python*/*-packages")}
@@ -153,7 +153,7 @@ def java_tool(name: str) -> tuple[str, dict[str, str]]:
 
 
 def _bind(path: str, place: str = "") -> list[str]:
-    """Shows `path` read-only, below folders that anyone in the jail may pass (bubblewrap's default: its user)."""
+    """Show `path` read-only, below folders that anyone in the jail may pass (bubblewrap's default: its user)."""
     parents = [str(parent) for parent in reversed(Path(place or path).parents) if str(parent) != "/"]
     made = [arg for parent in parents for arg in ("--perms", "0755", "--dir", parent)]
     return [*made, "--ro-bind", path, place or path]

@@ -8,16 +8,22 @@ from typing import Any
 
 from ringlite_cli.console import Console
 from ringlite_cli.errors import UserError
+from ringlite_cli.presence import is_there
 from ringlite_cli.problems import Problem, Verify, read_problems
+from ringlite_cli.recipe.composition import COMPOSED
+from ringlite_cli.recipe.graph import parents
 from ringlite_cli.recipe.schema import Recipe, Rewards, Stage
+from ringlite_cli.recipe.scoring import OUTPUT, trained_scorer
 from ringlite_cli.runs.manifest import Manifest, read_manifest
+from ringlite_cli.runs.ranks import world_size
 
 
 @dataclass
 class StageResult:
     """What a stage leaves: files by name (with row counts where they have rows), and what it counted.
 
-    summary: one line for the user. warning: something that the user must not miss.
+    summary: one line for the user. warning: something that the user must not miss. when_done: removes what the work was
+    remembered by; called once the manifest says that it is done.
     """
 
     outputs: dict[str, Path]
@@ -26,6 +32,7 @@ class StageResult:
     metrics: dict[str, Any] = field(default_factory=dict)
     summary: str = ""
     warning: str = ""
+    when_done: Callable[[], None] = lambda: None
 
 
 @dataclass(frozen=True)
@@ -53,9 +60,9 @@ class Context:
         """An output of another stage. Raises UserError where the stage is not done or the file is gone."""
         manifest = self.done(stage)
         if artifact not in manifest.outputs:
-            raise UserError(f"stage {stage!r} left no {artifact!r}", where=str(self.run / stage))
+            raise UserError(f"stage {stage!r} has no output {artifact!r}", where=str(self.run / stage))
         path = self.run / manifest.outputs[artifact]["path"]
-        if not path.exists():
+        if not is_there(path):
             raise UserError(
                 f"{artifact} of stage {stage!r} is gone", where=str(path), hint=f"rerun it with --from {stage} --fresh"
             )
@@ -90,17 +97,44 @@ class Context:
             return self.output(bases[0], "base")
         return self.output(stage, "policy")
 
-    def verifiers(self) -> AbstractContextManager[Verify]:
-        """The reward verifiers of the recipe, alive for the block."""
-        return open_verifiers(self.recipe.rewards)
+    def verifiers(self, *, partial_scores: bool = False) -> AbstractContextManager[Verify]:
+        """The reward verifiers of the recipe, alive for the block. partial_scores: see `open_verifiers`."""
+        ranks = world_size() if self.section.kind == "rl" else 1
+        return open_verifiers(self.rewards, self.folder, ranks=ranks, partial_scores=partial_scores)
+
+    @property
+    def rewards(self) -> Rewards:
+        """The recipe's rewards, with the folder of a reward model that a stage before this one has trained."""
+        rewards, scorer = self.recipe.rewards, trained_scorer(self.recipe)
+        if scorer is None:
+            return rewards
+        reads = scorer in parents(self.recipe, self.name)
+        return rewards.model_copy(update={"reward_model": str(self.output(scorer, OUTPUT)) if reads else ""})
+
+
+def with_trained_model(run: Path, rewards: Rewards) -> Rewards:
+    """Return a run's rewards with the folder of the reward model, where they name a stage of the run that made one."""
+    manifest = read_manifest(run / rewards.reward_model) if rewards.reward_model else None
+    entry = manifest.outputs.get(OUTPUT) if manifest else None
+    return rewards.model_copy(update={"reward_model": str(run / entry["path"])}) if entry else rewards
 
 
 @contextmanager
-def open_verifiers(rewards: Rewards) -> Iterator[Verify]:
-    """The reward verifiers with a recipe's settings, alive for the block."""
+def open_verifiers(
+    rewards: Rewards, folder: Path | None = None, *, ranks: int = 1, partial_scores: bool = False
+) -> Iterator[Verify]:
+    """The reward verifiers with a recipe's settings, alive for the block.
+
+    folder: where a judge's grades are kept; None for nowhere. ranks: that share its budget. partial_scores: an
+    answer to a logic game that is right in part is rewarded in part, as an RL stage may want it.
+    """
     from ringlite_cli.rewards.verifiers import Verifiers, VerifierSettings
 
-    with Verifiers(VerifierSettings(**rewards.model_dump())) as verify:
+    given = rewards.model_dump(exclude=set(COMPOSED)) | {"judge_folder": folder, "partial_scores": partial_scores}
+    for name in ("judge_budget", "judge_max_cost"):
+        if given[name] is not None:
+            given[name] = type(given[name])(given[name] / ranks)
+    with Verifiers(VerifierSettings(**given)) as verify:
         yield verify
 
 
@@ -135,11 +169,15 @@ class StageKind:
     draws:     whether, by its section, models are drawn from by the recipe's engine; its result then depends on that.
     revisions: in words, each change of its results that a release made on purpose, the oldest first.
     step_of:   for a stage that trains, the step of its last checkpoint, by its folder; 0 or None where there is none.
+    steps_of:  how many steps it trains, by its section; None where that depends on the data.
     note_of:   what the user should know of going on with changed keys (key -> before and after); '' for nothing.
-    files:     files outside the run that it reads (they count as inputs).
+    files:     files outside the run that it reads (they count as inputs); None for one that stands in for a hub id
+               and is not here.
+    models:    local models that it reads, folders or files of weights, likewise.
     more_code: further rooms that its section makes it depend on.
     faults:    what is wrong with the section beyond its schema, each as `key: what; what next`.
-    preflight: checks that need torch, the model's files or the data; `run` makes them before anything moves on disk.
+    preflight: gives the checks that need torch, the model's files or the data, which are imported then; `run` makes
+               them before anything moves on disk.
     """
 
     kind: str
@@ -149,13 +187,15 @@ class StageKind:
     code: tuple[str, ...]
     uses: tuple[str, ...]
     run: Callable[[Context], StageResult]
-    files: Callable[[Context], dict[str, Path]] = lambda context: {}
+    files: Callable[[Context], dict[str, Path | None]] = lambda context: {}
+    models: Callable[[Context], dict[str, Path]] = lambda context: {}
     faults: Callable[[Recipe, str], list[str]] = lambda recipe, name: []
     more_code: Callable[[Any], tuple[str, ...]] = lambda section: ()
-    preflight: tuple[Check, ...] = ()
+    preflight: Callable[[], tuple[Check, ...]] = tuple
     draws: Callable[[Any], bool] = lambda section: False
     revisions: tuple[str, ...] = ()
     step_of: Callable[[Path], int | None] | None = None
+    steps_of: Callable[[Any], int | None] = lambda section: None
     note_of: Callable[[Any, Mapping[str, Any]], str] | None = None
 
     @property

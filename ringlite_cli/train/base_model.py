@@ -1,14 +1,9 @@
-"""The model that a run starts from, as a plain Hugging Face folder: made new, copied, or taken out of a GGUF file.
-
-A new model is a Ring-lite in miniature: any architecture that transformers ships (the demo's is a MoE with shared and
-fine-grained routed experts), with random weights, and a small BPE tokenizer trained on the curated traces, digits
-apart, with a chat template.
-"""
+"""The model that a run starts from, as a plain Hugging Face folder: made new, copied, or taken out of a GGUF file."""
 
 import copy
 import importlib.util
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,19 +14,11 @@ from ringlite_cli.models.adapters import merge_adapter
 from ringlite_cli.models.embedding import check_embedding
 from ringlite_cli.models.generation import end_tokens, mend_generation
 from ringlite_cli.models.loading import load_checked, model_folder
+from ringlite_cli.models.new_model import new_model, train_tokenizer
+from ringlite_cli.models.number_formats import round_weights, stays_float32
 from ringlite_cli.problems import Problem
 from ringlite_cli.runs.files import read_json, write_json
 from ringlite_cli.whole import whole
-
-CHAT_TEMPLATE = (
-    "{% for message in messages %}{{ '<|' + message['role'] + '|>' + message['content'] }}"
-    "{% if message['role'] == 'assistant' %}{{ '<|end|>' }}{% endif %}{% endfor %}"
-    "{% if add_generation_prompt %}{{ '<|assistant|>' }}{% endif %}"
-)
-SPECIAL_TOKENS = ("<|pad|>", "<|end|>", "<|user|>", "<|assistant|>", "<|system|>")
-
-_PIECES = r"[0-9]|</?think>\n?|\\boxed\{|```[a-z]*\n?| ?[A-Za-z_]+|\n *|[^0-9A-Za-z\s] ?| +"
-"""How text is cut before BPE merges inside the pieces: every digit apart, words with the space before them."""
 
 
 def prepare_model(
@@ -43,7 +30,7 @@ def prepare_model(
     prompt_suffix: Mapping[str, str] | None = None,
     chat: ChatOptions = ChatOptions(),  # noqa: B008 (frozen)
 ) -> Path:
-    """Writes the model before SFT to `out_dir` (a plain HF folder) and returns it; the folder appears whole.
+    """Write the model before SFT to `out_dir` (a plain HF folder) and return it; the folder appears whole.
 
     model: the recipe's section, {"new": {"vocab_size", "config"}} | {"path", "revision"?} | {"package", "gguf_file"}
         | {"path", "gguf_file"}, with "dtype" and "trust_remote_code".
@@ -65,7 +52,7 @@ def prepare_model(
             else:
                 network, tokenizer = _from_pretrained(section, chat)
             if section.get("dtype") not in (None, "auto"):
-                network = network.to(_dtype(section["dtype"], network))
+                round_weights(network, _dtype(section["dtype"], network))
             save_plain(network, tokenizer, partial)
     except OSError as error:
         raise WorkFailed(f"cannot write the model ({error.strerror or error})", where=str(out_dir)) from None
@@ -113,64 +100,8 @@ def make_tokenizer(
     return tokenizer, positions
 
 
-def train_tokenizer(texts: Iterable[str], vocab_size: int) -> Any:
-    """A byte-level BPE tokenizer of at most `vocab_size` tokens, with chat template, end and pad token."""
-    from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
-    from transformers import PreTrainedTokenizerFast
-
-    tokenizer = Tokenizer(models.BPE())
-    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
-        [
-            pre_tokenizers.Split(Regex(_PIECES), "isolated"),
-            pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
-        ]
-    )
-    tokenizer.decoder = decoders.ByteLevel()
-    trainer = trainers.BpeTrainer(
-        vocab_size=vocab_size,
-        special_tokens=list(SPECIAL_TOKENS),
-        initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
-        show_progress=False,
-    )
-    tokenizer.train_from_iterator(texts, trainer)
-    fast = PreTrainedTokenizerFast(tokenizer_object=tokenizer, pad_token="<|pad|>", eos_token="<|end|>")
-    fast.chat_template = CHAT_TEMPLATE
-    fast.padding_side = "left"
-    return fast
-
-
-def new_model(config: Mapping[str, Any], tokenizer: Any, seed: int) -> Any:
-    """A causal LM with random weights, drawn from `seed`, whose vocabulary is the tokenizer's.
-
-    config: fields of a transformers config, `model_type` among them. Raises UserError where transformers refuses them.
-    """
-    import torch
-    from transformers import AutoConfig, AutoModelForCausalLM
-
-    register()
-    fields = dict(config)
-    kind = fields.pop("model_type")
-    fields |= {"vocab_size": len(tokenizer), "pad_token_id": tokenizer.pad_token_id}
-    fields |= {"eos_token_id": tokenizer.eos_token_id, "bos_token_id": None}
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        try:
-            settings = AutoConfig.for_model(kind, **fields)
-            _refuse_unknown(settings, config)
-            network = AutoModelForCausalLM.from_config(settings, dtype=torch.float32)
-        except UserError:
-            raise
-        except Exception as error:  # transformers validates configs with many kinds of exception
-            raise UserError(
-                f"transformers refuses this config ({first_line(error)})", where="model.new.config"
-            ) from None
-    network.generation_config.eos_token_id = tokenizer.eos_token_id
-    network.generation_config.pad_token_id = tokenizer.pad_token_id
-    return network
-
-
 def compute_dtype(folder: Path, dtype: str | None) -> str:
-    """What a policy is computed with, "float32" or "bfloat16"; "auto" is as its folder has it.
+    """Return what a policy is computed with, "float32" or "bfloat16"; "auto" is as its folder has it.
 
     Weights are trained in float32 in either case: AdamW steps of 1e-6 round away in bfloat16. A model in float16 is
     computed with in bfloat16, which needs no scaling of the loss.
@@ -179,8 +110,16 @@ def compute_dtype(folder: Path, dtype: str | None) -> str:
     return "bfloat16" if written == "float16" else written
 
 
+def frozen_dtype(folder: Path, computed: str) -> str:
+    """Return the number format of weights that are not trained: what they are computed with, to hold nothing twice.
+
+    computed: as `compute_dtype` says. A folder in float16 is held in float32, for bfloat16 would round its weights.
+    """
+    return "float32" if written_dtype(folder, None) == "float16" else computed
+
+
 def written_dtype(folder: Path, dtype: str | None) -> str:
-    """What a policy is written in, "float32", "bfloat16" or "float16"; "auto" is as its folder has it."""
+    """Return what a policy is written in, "float32", "bfloat16" or "float16"; "auto" is as its folder has it."""
     if dtype in ("float32", "bfloat16"):
         return dtype
     config = read_json(Path(folder) / "config.json")
@@ -203,22 +142,37 @@ def is_mixture(folder: Path) -> bool:
     return any("expert" in name for name in read_json(Path(folder) / "config.json"))
 
 
-def save_plain(network: Any, tokenizer: Any, folder: Path, dtype: str | None = None) -> None:
-    """Writes weights, config and tokenizer as a folder that anything can load.
+def save_plain(
+    network: Any, tokenizer: Any, folder: Path, dtype: str | None = None, weights: Mapping[str, Any] | None = None
+) -> None:
+    """Write weights, config and tokenizer as a folder that anything can load.
 
     TRL's trainers leave `output_router_logits` on, with which a padded `generate` of a MoE crashes: it is reset.
-    dtype: that the weights are written in; default: their own.
+    dtype: that the weights are written in; default: their own. weights: by their names in the network, where it does
+    not hold them itself (they are shared out over ranks); default: the network's.
     """
     if hasattr(network.config, "output_router_logits"):
         network.config.output_router_logits = False
-    if dtype in (None, str(network.dtype).removeprefix("torch.")):
+    if weights is None and dtype in (None, str(network.dtype).removeprefix("torch.")):
         network.save_pretrained(folder)
     else:
         kind = _dtype(dtype, network)
-        weights = {name: x.to(kind) if x.is_floating_point() else x for name, x in network.state_dict().items()}
-        network.save_pretrained(folder, state_dict=weights)
-        write_json(folder / "config.json", read_json(folder / "config.json") | {"dtype": dtype})
+        found = _own_weights(network) if weights is None else weights
+        rounded = {
+            name: x.to(kind) if x.is_floating_point() and not stays_float32(network, name) else x
+            for name, x in found.items()
+        }
+        network.save_pretrained(folder, state_dict=rounded)
+        if dtype is not None:
+            write_json(folder / "config.json", read_json(folder / "config.json") | {"dtype": dtype})
     tokenizer.save_pretrained(folder)
+
+
+def _own_weights(network: Any) -> dict[str, Any]:
+    """Return the tensors that a checkpoint holds, by name; a weight that head and embedding share is there once."""
+    kept = network.state_dict().keys()
+    tensors = (*network.named_parameters(), *network.named_buffers())
+    return {name: tensor.detach() for name, tensor in tensors if name in kept}
 
 
 def _texts(problems: Sequence[Problem], suffix: Mapping[str, str]) -> list[str]:
@@ -226,25 +180,6 @@ def _texts(problems: Sequence[Problem], suffix: Mapping[str, str]) -> list[str]:
         raise UserError("no problems to train the new model's tokenizer on", where="model.new")
     tails = {tail for tail in suffix.values() if tail}
     return [*(f"{p.prompt}\n{p.trace or ''}" for p in problems), *tails]
-
-
-def _refuse_unknown(settings: Any, config: Mapping[str, Any]) -> None:
-    """A config class takes any keyword in silence; a misspelt one must not pass."""
-    known = type(settings)().to_dict()
-    unknown = [key for key in config if key not in known and not hasattr(type(settings), key)]
-    if unknown:
-        raise UserError(
-            f"'{unknown[0]}' is not a field of {type(settings).__name__}",
-            where="model.new.config",
-            hint=_closest(unknown[0], known),
-        )
-
-
-def _closest(word: str, known: Iterable[str]) -> str:
-    from difflib import get_close_matches
-
-    close = get_close_matches(word, list(known), 1)
-    return f"did you mean '{close[0]}'?" if close else "see the architecture's page in the transformers documentation"
 
 
 def gguf_folder(section: Mapping[str, Any]) -> Path:
@@ -269,7 +204,7 @@ def gguf_folder(section: Mapping[str, Any]) -> Path:
 
 
 def _from_gguf(folder: Path, file: str, chat: ChatOptions) -> tuple[Any, Any]:
-    """Weights and tokenizer out of a GGUF file, dequantised.
+    """Read weights, dequantised, and tokenizer out of a GGUF file.
 
     transformers refuses to save a model loaded from GGUF, so its weights are copied into a fresh one.
     """
@@ -333,7 +268,7 @@ def _from_pretrained(section: Mapping[str, Any], chat: ChatOptions) -> tuple[Any
 
 
 def _check_tokenizer(tokenizer: Any, where: str, chat: ChatOptions, ends: Sequence[int] = ()) -> None:
-    """Gives the tokenizer its chat template, end token and pad token. ends: where the model's generation ends."""
+    """Give the tokenizer its chat template, end token and pad token. ends: where the model's generation ends."""
     settle(tokenizer, where, chat, [str(token) for token in tokenizer.convert_ids_to_tokens(list(ends))])
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token

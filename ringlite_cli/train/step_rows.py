@@ -7,8 +7,7 @@ from typing import Any
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from ringlite_cli.errors import Diverged
-
-Row = dict[str, Any]
+from ringlite_cli.runs.row_types import MetricsRow
 
 
 class StepRows(TrainerCallback):
@@ -17,12 +16,17 @@ class StepRows(TrainerCallback):
     `make_row(step, logs)` turns TRL's log into the row. A loss that is not finite stops the run before it is saved.
     """
 
-    def __init__(self, make_row: Callable[[int, Row], Row], write: Callable[[Row], None]) -> None:
+    def __init__(self, make_row: Callable[[int, MetricsRow], MetricsRow], write: Callable[[MetricsRow], None]) -> None:
         self._make_row = make_row
         self._write = write
 
     def on_log(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, logs: Row | None = None, **_: Any
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        logs: MetricsRow | None = None,
+        **_: Any,
     ) -> None:
         if not logs or "loss" not in logs:
             return

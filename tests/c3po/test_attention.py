@@ -9,10 +9,10 @@ from transformers import AutoModelForCausalLM
 
 from ringlite_cli.c3po import attention
 from ringlite_cli.c3po.attention import NAME, packed_inputs, register, takes_borders
-from ringlite_cli.c3po.packing import Sample, forward_inputs, pack_row
+from ringlite_cli.c3po.packing import PackedSample, forward_inputs, pack_row
 from ringlite_cli.c3po.row_path import choose_path, row_path_in_use
 
-SAMPLES = [Sample(i, [7, 8 + i], list(range(10, 12 + 7 * i)), 1.0) for i in range(5)]
+SAMPLES = [PackedSample(i, [7, 8 + i], list(range(10, 12 + 7 * i)), 1.0) for i in range(5)]
 
 
 @pytest.mark.parametrize("architecture", [*ARCHITECTURES, "mistral"])

@@ -4,12 +4,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tiny_lm import ARCHITECTURES, tiny_model
 
-from ringlite_cli.c3po.packing import IGNORED, Sample, balance_rows, pack_row
+from ringlite_cli.c3po.packing import IGNORED, PackedSample, balance_rows, pack_row
 from ringlite_cli.c3po.row_path import choose_path
 
 
 def test_a_row_holds_samples_side_by_side():
-    row = pack_row([Sample(0, [1, 2], [3, 4], 0.5), Sample(1, [5], [6], -1.0)])
+    row = pack_row([PackedSample(0, [1, 2], [3, 4], 0.5), PackedSample(1, [5], [6], -1.0)])
     assert row["input_ids"].tolist() == [[1, 2, 3, 4, 5, 6]]
     assert row["position_ids"].tolist() == [[0, 1, 2, 3, 0, 1]]
     assert row["shift_labels"].tolist() == [[IGNORED, 3, 4, IGNORED, 6, IGNORED]]
@@ -17,7 +17,7 @@ def test_a_row_holds_samples_side_by_side():
 
 
 def test_tokens_that_carry_no_loss_stay_in_the_context():
-    row = pack_row([Sample(0, [1], [3, 4, 5], 1.0, trained=[True, False, True])])
+    row = pack_row([PackedSample(0, [1], [3, 4, 5], 1.0, trained=[True, False, True])])
     assert row["input_ids"].tolist() == [[1, 3, 4, 5]]
     assert row["shift_labels"].tolist() == [[3, IGNORED, 5, IGNORED]]
 
@@ -43,7 +43,7 @@ def test_rows_are_balanced_and_lose_nothing(sizes, rows):
 def test_packed_logits_equal_those_of_samples_one_by_one(architecture, attention):
     model = tiny_model(architecture, attn_implementation=attention)
     assert choose_path(model, keep_attention=True).way == "packed"
-    samples = [Sample(i, [7, 8 + i], list(range(10 + i, 22 + 3 * i)), 1.0) for i in range(3)]
+    samples = [PackedSample(i, [7, 8 + i], list(range(10 + i, 22 + 3 * i)), 1.0) for i in range(3)]
     row = pack_row(samples)
     with torch.no_grad():
         packed = model(input_ids=row["input_ids"], position_ids=row["position_ids"], use_cache=False).logits[0]

@@ -13,6 +13,7 @@ from ringlite_cli.c3po.router import (
     router_parameters,
     z_loss,
 )
+from ringlite_cli.c3po.routing import Choice, Routing, find_routing
 from ringlite_cli.errors import UserError
 
 IDS = torch.arange(24)[None]
@@ -21,24 +22,24 @@ IDS = torch.arange(24)[None]
 def test_balance_by_hand():
     """Two tokens, three experts, top 1: P = (.5, .3, .2) and (.1, .1, .8) -> mean (.3, .2, .5); F = (.5, 0, .5)."""
     logits = torch.tensor([[0.5, 0.3, 0.2], [0.1, 0.1, 0.8]]).log()
-    assert balance_loss(logits, top_k=1).item() == pytest.approx(0.3 * 0.5 + 0.5 * 0.5)
+    assert balance_loss(logits, Routing(1)).item() == pytest.approx(0.3 * 0.5 + 0.5 * 0.5)
 
 
 def test_an_even_load_costs_k_over_ne():
     logits = torch.eye(4).repeat(3, 1) * 1e-4
-    assert balance_loss(logits, top_k=1).item() == pytest.approx(1 / 4, rel=1e-3)
+    assert balance_loss(logits, Routing(1)).item() == pytest.approx(1 / 4, rel=1e-3)
 
 
 def test_it_is_transformers_loss_over_the_number_of_experts():
     logits = torch.randn(50, 8, generator=torch.Generator().manual_seed(0))
     theirs = load_balancing_loss_func((logits,), num_experts=8, top_k=2)
-    assert balance_loss(logits, top_k=2).item() == pytest.approx(theirs.item() / 8)
+    assert balance_loss(logits, Routing(2)).item() == pytest.approx(theirs.item() / 8)
 
 
 def test_a_selection_bias_changes_the_load_and_not_the_probabilities():
     logits = torch.tensor([[0.6, 0.4], [0.6, 0.4]]).log()
-    assert balance_loss(logits, 1).item() == pytest.approx(0.6)
-    assert balance_loss(logits, 1, bias=torch.tensor([0.0, 1.0])).item() == pytest.approx(0.4)
+    assert balance_loss(logits, Routing(1)).item() == pytest.approx(0.6)
+    assert balance_loss(logits, Routing(1), bias=torch.tensor([0.0, 1.0])).item() == pytest.approx(0.4)
 
 
 def test_z_by_hand():
@@ -101,10 +102,10 @@ def test_a_dense_model_is_refused(architecture):
         check_router_is_visible(model, RouterTap(model))
 
 
-def test_a_router_that_chooses_by_groups_of_sigmoids_is_refused():
+def test_groups_of_sigmoids_are_found_out_and_counted_by():
     model = tiny_model(
         "deepseek_v3",
-        n_routed_experts=4,
+        n_routed_experts=8,
         num_experts_per_tok=2,
         moe_intermediate_size=16,
         first_k_dense_replace=1,
@@ -113,11 +114,53 @@ def test_a_router_that_chooses_by_groups_of_sigmoids_is_refused():
         qk_rope_head_dim=8,
         qk_nope_head_dim=8,
         v_head_dim=8,
-        n_group=2,
-        topk_group=1,
+        n_group=4,
+        topk_group=2,
         num_key_value_heads=4,
     )
-    with pytest.raises(UserError, match="DeepseekV3ForCausalLM chooses its experts otherwise"):
+    gate = model.model.layers[1].mlp.gate
+    torch.nn.init.normal_(gate.weight)
+    tap = RouterTap(model)
+    check_router_is_visible(model, tap)
+    assert tap.routing == Routing(2, "sigmoid", 4, 2)
+    told = []
+    gate.register_forward_hook(lambda module, args, output: told.append(output[2] if len(output) == 3 else output))
+    with tap.open():
+        model(input_ids=IDS, use_cache=False)
+    by_hand = torch.bincount(told[0].reshape(-1), minlength=8).float()
+    assert torch.equal(tap.health()[0, :8], by_hand)
+    assert by_hand.max() > 0
+
+
+def test_where_softmax_and_sigmoid_choose_alike_the_weights_decide():
+    logits = torch.randn(20, 6, generator=torch.Generator().manual_seed(1))
+    for scores in ("softmax", "sigmoid"):
+        rule = Routing(2, scores)
+        experts = rule.chosen(logits)
+        weights = rule.score(logits).gather(-1, experts)
+        assert find_routing(None, 2, [Choice(logits, experts, 2.5 * weights / weights.sum(-1, keepdim=True))]) == rule
+
+
+def test_dropped_groups_are_never_chosen_though_their_scores_are_above_the_kept_ones():
+    """Four experts in two groups of two, biases below zero: the group (3, 4) is dropped, though 0 > its kept scores."""
+    logits = torch.tensor([[2.0, 1.0, 1.5, -9.0]])
+    bias = torch.tensor([-2.0, -2.0, -2.0, -2.0])
+    assert Routing(2, "sigmoid", 2, 1).chosen(logits, bias).sort().values.tolist() == [[0, 1]]
+
+
+def test_the_balance_of_sigmoids_by_hand():
+    """Scores (0.6, 0.2) -> P = (0.75, 0.25), one expert chosen."""
+    logits = torch.logit(torch.tensor([[0.6, 0.2]]))
+    assert balance_loss(logits, Routing(1, "sigmoid")).item() == pytest.approx(0.75)
+
+
+def test_a_router_that_chooses_by_another_rule_is_refused():
+    model = tiny_model("qwen3_moe")
+    for layer in model.model.layers:
+        layer.mlp.gate.register_forward_hook(
+            lambda module, args, output: (output[0], output[1], (-output[0]).topk(2, dim=-1).indices)
+        )
+    with pytest.raises(UserError, match="computed for Qwen3MoeForCausalLM: it does not choose the top 2 experts"):
         check_router_is_visible(model, RouterTap(model))
 
 
@@ -125,7 +168,7 @@ def test_health_counts_loads_entropy_and_z():
     """Two experts, top 1, logits (0, 0): even; then both tokens to one expert: load 2 and 0, a violation of 1."""
     model = tiny_model("qwen3_moe")
     tap = RouterTap(model)
-    tap.top_k = 1
+    tap.routing = Routing(1)
     tap._logits = (torch.tensor([[1.0, 0.0], [0.0, 1.0]]), torch.tensor([[9.0, 0.0], [9.0, 0.0]]))
     numbers = health_numbers(tap.health(), tokens=2, top_k=1)
     assert (numbers["router_load_max"], numbers["router_load_min"]) == ([1.0, 2.0], [1.0, 0.0])
@@ -145,3 +188,15 @@ def test_a_coefficient_without_a_gradient_at_the_router_is_refused(architecture)
         parameter.requires_grad_(False)
     with pytest.raises(UserError, match="no gradient reaches the router"):
         check_router_learns(model, tap)
+
+
+def test_the_tap_reads_the_bias_that_the_model_holds_now():
+    """Sharding puts another tensor in the place of the first."""
+    model = tiny_model("ernie4_5_moe")
+    tap = RouterTap(model)
+    (router,) = [m for m in model.modules() if hasattr(m, "e_score_correction_bias")]
+    router.e_score_correction_bias = torch.nn.Parameter(torch.full_like(router.e_score_correction_bias, 2.0))
+    with tap.open():
+        model(input_ids=torch.arange(8)[None])
+    (bias,) = tap.biases
+    assert bias.tolist() == [2.0] * bias.numel()

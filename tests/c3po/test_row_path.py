@@ -7,7 +7,7 @@ import torch
 from tiny_lm import ARCHITECTURES, tiny_model
 from trl.trainer.utils import add_fused_lm_head
 
-from ringlite_cli.c3po.packing import Sample, backbone, forward_inputs, pack_row
+from ringlite_cli.c3po.packing import PackedSample, backbone, forward_inputs, pack_row
 from ringlite_cli.c3po.router import RouterTap
 from ringlite_cli.c3po.row_path import choose_path, row_path_in_use
 from ringlite_cli.c3po.shrunk import shrunk
@@ -47,7 +47,7 @@ APART = {
     "mamba": ({"state_size": 8, "num_attention_heads": None, "num_key_value_heads": None}, "padded"),
     "bloom": ({"n_layer": 2, "n_head": 4}, "padded"),
 }  # fmt: skip
-SAMPLES = [Sample(i, [7, 8 + i], list(range(10 + i, 16 + 5 * i)), 1.0) for i in range(4)]
+SAMPLES = [PackedSample(i, [7, 8 + i], list(range(10 + i, 16 + 5 * i)), 1.0) for i in range(4)]
 
 
 @pytest.mark.parametrize("architecture", MUST_STAY_PACKED)
@@ -80,7 +80,10 @@ def test_the_last_position_of_long_samples_is_right_past_the_length_of_a_long_ro
     fields, _ = APART["phi3"]
     model = tiny_model("phi3", **{**fields, "original_max_position_embeddings": 64, "max_position_embeddings": 256})
     choose_path(model)
-    short, long = (Sample(0, [5], list(range(6, 36)), 1.0), Sample(1, [9], [7 + i % 40 for i in range(90)], 1.0))
+    short, long = (
+        PackedSample(0, [5], list(range(6, 36)), 1.0),
+        PackedSample(1, [9], [7 + i % 40 for i in range(90)], 1.0),
+    )
     row = pack_row([short, long])
     with torch.no_grad():
         packed = model(**forward_inputs(model, row), use_cache=False).logits[0, :31]

@@ -7,7 +7,7 @@ import torch
 
 from ringlite_cli.c3po.algorithms import algorithm_of
 from ringlite_cli.c3po.loss import step_divisor, token_losses, token_weights
-from ringlite_cli.c3po.packing import Sample, pack_row, sample_of_token
+from ringlite_cli.c3po.packing import PackedSample, pack_row, sample_of_token
 from ringlite_cli.recipe.algorithms import algorithms, facts
 
 RATIOS = [[1.3, 0.9, 1.1], [0.7, 1.2], [1.0]]
@@ -36,7 +36,7 @@ def packed(name, untrained=False, **bounds):
         weights=spread(token_weights(name, lengths)),
         **bounds,
     )
-    return sums, log_probs, step_divisor(name, budget=0, tokens=6, responses=3, longest=9), mask
+    return sums, log_probs, step_divisor(name, budget=0, tokens=6, responses=3, max_completion_length=9), mask
 
 
 @pytest.mark.parametrize("untrained", [False, True])
@@ -96,7 +96,11 @@ def test_cispo_weighs_every_token_s_gradient_by_its_bounded_ratio():
 
 
 def test_the_number_of_a_token_s_sample_follows_from_a_packed_row():
-    samples = [Sample(0, [5, 6], [7, 8, 9], 1.0), Sample(1, [5], [7], -1.0), Sample(2, [5, 6, 7], [8, 9], 0.5)]
+    samples = [
+        PackedSample(0, [5, 6], [7, 8, 9], 1.0),
+        PackedSample(1, [5], [7], -1.0),
+        PackedSample(2, [5, 6, 7], [8, 9], 0.5),
+    ]
     assert sample_of_token(pack_row(samples)).tolist() == [[0] * 5 + [1] * 2 + [2] * 5]
     assert sample_of_token(pack_row([])).tolist() == [[0, 0]]
 

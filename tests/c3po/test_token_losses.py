@@ -6,6 +6,9 @@ import pytest
 import torch
 
 from ringlite_cli.c3po.loss import step_divisor, token_losses, token_weights
+from ringlite_cli.c3po.mismatch import Remedy
+from ringlite_cli.c3po.mismatches import rule_of
+from ringlite_cli.recipe.mismatch import Mismatch
 
 
 def row(*values):
@@ -70,16 +73,19 @@ def test_what_is_not_trained_counts_nowhere_even_where_it_is_not_finite():
     assert sums.tokens.item() == 2
 
 
-def test_the_importance_correction_is_truncated_and_leaves_kl_alone():
-    """Engine log-probs 0.5 below and above: exp(0.5) is cut to 1.2, exp(-0.5) stays, NaN counts as equal."""
+def test_the_remedy_weighs_the_surrogate_and_leaves_kl_alone():
+    """Engine log-probs 0.5 below and above: exp(0.5) is cut to 1.2, exp(-0.5) stays, NaN weighs 1."""
     log_probs, advantages = torch.tensor([[-1.0, -1.0, -1.0]]), torch.ones(1, 3)
     sampled = torch.tensor([[-1.5, -0.5, float("nan")]])
     options = {"entropy": torch.zeros(1, 3), "sampling_log_probs": sampled}
+    options |= {"ref_log_probs": log_probs - math.log(2), "kl_coef": 0.1}
     mask = torch.ones(1, 3, dtype=torch.bool)
     plain = token_losses(log_probs, advantages, mask, **options)
-    corrected = token_losses(log_probs, advantages, mask, **options, importance_cap=1.2)
-    assert plain.loss.item() == pytest.approx(-3.0)
-    assert corrected.loss.item() == pytest.approx(-(1.2 + math.exp(-0.5) + 1.0))
+    remedy = Remedy(rule_of("truncate"), Mismatch(rule="truncate", cap=1.2))
+    corrected = token_losses(log_probs, advantages, mask, **options, remedy=remedy)
+    kl = 3 * 0.1 * (0.5 + math.log(2) - 1)
+    assert plain.loss.item() == pytest.approx(kl - 3.0)
+    assert corrected.loss.item() == pytest.approx(kl - (1.2 + math.exp(-0.5) + 1.0))
     assert corrected.mismatch.item() == pytest.approx(1.0)
 
 
@@ -90,5 +96,5 @@ def test_the_importance_correction_is_truncated_and_leaves_kl_alone():
 def test_each_algorithm_s_divisor(algorithm, expected):
     """Two responses of 2 and 4 tokens, loss 1 each; budget 10, at most 5 tokens a response."""
     weights = token_weights(algorithm, [2, 4])
-    divisor = step_divisor(algorithm, budget=10, tokens=6, responses=2, longest=5)
+    divisor = step_divisor(algorithm, budget=10, tokens=6, responses=2, max_completion_length=5)
     assert (2 * weights[0] + 4 * weights[1]) / divisor == pytest.approx(expected)

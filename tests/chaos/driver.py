@@ -23,14 +23,22 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-TIMES = (
-    *("rollout_seconds", "reward_seconds", "reward_seconds_by_domain", "update_seconds", "step_seconds"),
-    *("rollout_tokens_per_second", "seconds", "started", "finished"),
-)
+from ringlite_cli.runs.catalogue import timed
+
+TIMES = (*timed("rl"), "seconds", "started", "finished")
 UNORDERED = ("responses.jsonl", "asked.jsonl", "verdicts.jsonl")
 """Logs whose rows come in the order in which work was finished, which depends on where it was interrupted."""
 MANIFEST = ("stage", "status", "fingerprint", "inputs", "outputs", "tokens", "metrics", "note", "message")
-PASSING = ("pulse.json", "resume.json", "forced.json", "error.txt", "report.html", "ringlite_seal.json", "README.md")
+PASSING = (
+    "run.log",
+    "pulse.json",
+    "resume.json",
+    "forced.json",
+    "error.txt",
+    "report.html",
+    "ringlite_seal.json",
+    "README.md",
+)
 """Files that say how the work went, and not what came of it; also those of the trainer's own checkpoints."""
 TIMED = ("metrics.jsonl", *UNORDERED)
 """Files whose digest in a manifest knows times or orders; their rows are compared in themselves."""

@@ -5,12 +5,12 @@ The full sweep tries every tunable key by itself.
 
 import json
 import signal
-import subprocess
 import sys
 import time
 from pathlib import Path
 
 import pytest
+import warm
 
 from ringlite_cli.runs.files import read_json, read_jsonl, write_json
 
@@ -54,13 +54,14 @@ def stopped(runs: Path, changes: list[str], *flags: str) -> int:
     """Run until two more checkpoints are sealed, stop politely, and return the step of the last one."""
     stage = runs / "toy" / "rl-math"
     begun = last(stage)
-    process = subprocess.Popen(command(runs, changes, *flags), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
-    end = time.monotonic() + 400
-    while last(stage) < begun + 2 and process.poll() is None and time.monotonic() < end:
-        time.sleep(0.2)
-    process.send_signal(signal.SIGTERM)
-    _, said = process.communicate(timeout=120)
-    assert process.returncode == 130, said.decode()
+    runs.mkdir(exist_ok=True)
+    with (runs / "said").open("w+b") as said:
+        process = warm.Popen(command(runs, changes, *flags), stdout=said, stderr=said)
+        end = time.monotonic() + 400
+        while last(stage) < begun + 2 and process.poll() is None and time.monotonic() < end:
+            time.sleep(0.2)
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(120) == 130, warm.text_of(said)
     return last(stage)
 
 

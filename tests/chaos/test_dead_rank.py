@@ -11,6 +11,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 import pytest
+import warm
 from rl_runs import train
 from tiny_lm import save_policy
 
@@ -46,7 +47,7 @@ def test_a_rank_that_dies_ends_the_launch_and_the_next_one_goes_on(tmp_path: Pat
         launcher = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node=2", "--standalone", __file__]
         environment = os.environ | {"OMP_NUM_THREADS": "1", "TRL_EXPERIMENTAL_SILENCE": "1"}
         command = [*launcher, str(out), str(policy)]
-        return subprocess.run(command, capture_output=True, text=True, timeout=120, env=environment, check=False)
+        return warm.run(command, timeout=120, env=environment)
 
     first = launch()
     assert first.returncode != 0

@@ -20,7 +20,7 @@ def workers() -> list[int]:
     for entry in Path("/proc").iterdir():
         try:
             parent = int((entry / "stat").read_text().rpartition(")")[2].split()[1])
-            if parent == os.getpid() and b"math_worker" in (entry / "cmdline").read_bytes():
+            if parent == os.getpid() and b"reward_worker" in (entry / "cmdline").read_bytes():
                 found.append(int(entry.name))
         except (OSError, ValueError, IndexError):
             continue

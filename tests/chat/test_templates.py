@@ -37,7 +37,7 @@ def test_arguments_of_all_kinds_reach_the_template():
 
 
 def test_an_argument_that_the_template_does_not_read_is_an_error():
-    with pytest.raises(UserError, match=r"reads no 'enable_thinkin'; did you mean 'enable_thinking'"):
+    with pytest.raises(UserError, match=r"uses no variable 'enable_thinkin'; did you mean 'enable_thinking'"):
         settle(tokenizer_of("qwen3"), "m", ChatOptions(arguments={"enable_thinkin": False}))
 
 
@@ -51,7 +51,7 @@ def test_a_base_model_takes_a_template_from_the_recipe_as_text_or_file(tmp_path)
         settle(tokenizer, "m", ChatOptions(given))
         assert prompt_text(tokenizer, ASKED) == "<|im_start|>user\nWhy?<|im_end|>\n<|im_start|>assistant\n"
         assert tokenizer.eos_token == "<|im_end|>"
-    with pytest.raises(UserError, match="no template can be read there"):
+    with pytest.raises(UserError, match="the chat template can't be read"):
         settle(tokenizer, "m", ChatOptions(str(tmp_path / "nothing.jinja")))
     with pytest.raises(UserError, match="not a Jinja template \\(line 1"):
         settle(tokenizer, "m", ChatOptions("{% if %}"))
@@ -72,7 +72,7 @@ def test_a_template_without_an_end_names_the_key_that_mends_it():
     tokenizer = tokenizer_for(endless, "<|stop|>")
     settle(tokenizer, "m", ChatOptions(end_token="<|stop|>"))
     assert tokenizer.eos_token == "<|stop|>"
-    with pytest.raises(UserError, match="'<no>' is no token of the model's vocabulary"):
+    with pytest.raises(UserError, match="'<no>' is not in the model's vocabulary"):
         settle(tokenizer, "m", ChatOptions(end_token="<no>"))
 
 

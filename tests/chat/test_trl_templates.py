@@ -56,3 +56,33 @@ def test_which_templates_wrap_a_plain_trace():
     assert {made[name] for name in plain} == {"as given"}
     thinking = {"qwen3", "qwen3_6", "deepseek_r1_distill", "deepseekv3", "nemotron_3_nano", "glm4moe"}
     assert {made[name] for name in thinking} == {"wrapped"}
+
+
+ANSWER = "Hermit crabs move house.\n\nThey do it when they grow."
+EMPTY = "<think>\n\n</think>\n\n"
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_an_answer_alone_stands_whole_behind_an_empty_thought_where_the_template_thinks(name):
+    tokenizer = tokenizer_of(name)
+    maker = SampleMaker(tokenizer, {})
+    sample, worked = (maker.of_turns(TURNS[-1:], trace, domain="general") for trace in (ANSWER, PLAIN))
+    assert not misread(tokenizer, sample)
+    read = opened_thought(sample.prompt) + sample.response
+    assert (sample.how == "thoughtless") == (worked.how == "wrapped")  # a box marks a result that was worked towards
+    if sample.how == "thoughtless":
+        assert answer_part(read).strip() == ANSWER
+        assert read.partition("</think>")[0].split("<think>")[1].strip() == ""
+    else:
+        assert sample.response == ANSWER
+
+
+def test_an_empty_thought_is_written_as_the_models_themselves_write_it():
+    for name, response in (("qwen3", EMPTY + ANSWER), ("deepseek_r1_distill", f"\n</think>\n\n{ANSWER}")):
+        sample = SampleMaker(tokenizer_of(name), {}).of_turns(TURNS[-1:], ANSWER, domain="general")
+        assert (sample.how, sample.response) == ("thoughtless", response), name
+    for thinking, response in (("wrap", EMPTY + ANSWER), ("as-is", ANSWER)):
+        maker = SampleMaker(tokenizer_of("llama3_2"), {}, thinking)
+        assert maker.of_turns(TURNS[-1:], ANSWER, domain="general").response == response
+    thought = f"<think>\nWhat do they do?\n</think>\n\n{ANSWER}"
+    assert SampleMaker(tokenizer_of("qwen3"), {}).of_turns(TURNS[-1:], thought, domain="general").how == "as given"

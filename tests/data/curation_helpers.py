@@ -1,10 +1,13 @@
-"""A real verifier for tests of the data room: exact match on the last box, and programs run in this process."""
+"""A real verifier for tests of the data room: exact match on the last box, programs run in this process, instructions
+checked as they are."""
 
 import re
 from collections.abc import Sequence
 
-from ringlite_cli.data.rows import Row
+from ringlite_cli.data.rows import CuratedRow
 from ringlite_cli.problems import Problem, Verdict
+from ringlite_cli.rewards.instructions import verify_instructions
+from ringlite_cli.thoughts import answer_part
 
 
 def exact_match(pairs: Sequence[tuple[Problem, str]]) -> list[Verdict]:
@@ -12,6 +15,8 @@ def exact_match(pairs: Sequence[tuple[Problem, str]]) -> list[Verdict]:
 
 
 def _one(problem: Problem, response: str) -> Verdict:
+    if problem.verifier == "instructions":
+        return verify_instructions(problem.answer, answer_part(response))
     if problem.domain == "code":
         right = _passes(problem, response)
     else:
@@ -41,5 +46,5 @@ def problem(prompt: str, answer: str | None = "4", **more: object) -> Problem:
 
 def row(
     prompt: str, answer: str | None = "4", *, procedural: bool = False, split: str = "train", **more: object
-) -> Row:
-    return Row(problem(prompt, answer, **more), split, procedural)
+) -> CuratedRow:
+    return CuratedRow(problem(prompt, answer, **more), split, procedural)

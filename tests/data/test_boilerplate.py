@@ -31,6 +31,26 @@ TEXTS = [
         ("You are a careful solver of contest questions.\n\n", ""),
         ("Task 12 of 90: ", ""),
         ("", "请逐步思考，并把最后的结果写在方框里。"),
+        ("User: ", "\nAssistant:"),
+        ("Q: ", "\nA:"),
+        ("Problem: ", "\n\n**Solution:**"),
+        ("### Question 7\n", ""),
+        ("**Problem 7**\n\n", ""),
+        ("Exercise 7\n", ""),
+        ("2.14 ", ""),
+        ("7. (5 points) ", ""),
+        ("7. [AMC 12, 2010] ", ""),
+        ("(HMMT 2014) ", ""),
+        ("**", "**"),
+        ("题目：", "\n答案："),
+        ("<question>\n", "\n</question>\nThink inside <think> tags, then state the result."),
+        ("<question>", "</question>"),
+        ("[INST] ", " [/INST]"),
+        ("<|im_start|>user\n", "<|im_end|>\n<|im_start|>assistant\n"),
+        ("Exercise 3.12 ", ""),
+        ("Example 7 ", ""),
+        ("", " (3 points)"),
+        ("", " [AMC 12, 2010]"),
     ],
 )
 def test_a_small_source_that_shares_a_text(before: str, after: str) -> None:
@@ -39,6 +59,18 @@ def test_a_small_source_that_shares_a_text(before: str, after: str) -> None:
     assert len(drop_duplicates(plain + dressed).kept) == len(TEXTS)
     held = [row(text, str(n), id=f"h{n}", source="held", split="eval") for n, text in enumerate(TEXTS)]
     assert len(decontaminate(dressed, held).drops) == len(TEXTS)
+
+
+@pytest.mark.parametrize(
+    ("one", "two"),
+    [
+        ("(Take 2010 as the first year.) In which year is it 5 years later?", "In which year is it 5 years later?"),
+        ("Evaluate 2**3 and 3**2 at once, and add them.", "Evaluate 23 and 32 at once, and add them."),
+        ("Day 3 sees 14 guests. How many come on 2 such days?", "14 guests. How many come on 2 such days?"),
+    ],
+)
+def test_what_looks_like_a_head_and_says_something(one: str, two: str) -> None:
+    assert drop_duplicates([row(one, "2015"), row(two, "2015")]).drops == []
 
 
 def test_the_numbers_of_a_template_are_no_boilerplate() -> None:

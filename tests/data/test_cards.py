@@ -11,6 +11,7 @@ from ringlite_cli.data.curate import curate
 from ringlite_cli.data.rules.language import KNOWN
 from ringlite_cli.errors import UserError
 from ringlite_cli.recipe.schema import CurateStage, Language, ProblemSet, Source
+from ringlite_cli.shipped import DATA_CARDS
 
 PIN = "e53f048856ff4f594e959d75785d2c2d37b678ee"
 SOURCES = [
@@ -36,6 +37,14 @@ def test_when_a_source_warns(source: Source, says: str | None) -> None:
     else:
         (warning,) = warnings
         assert says in warning
+
+
+def test_a_source_warns_once_however_often_it_is_named() -> None:
+    train, test = (Source(hub="openai/gsm8k", hub_split=split) for split in ("train", "test"))
+    (warning,) = card_warnings([train, test, train])
+    assert warning.startswith("source openai/gsm8k: no revision")
+    assert warning.endswith("its split 'test' is a benchmark, says its data card (gsm8k)")
+    assert len(card_warnings([train, Source(path="mine.jsonl"), Source(path="mine.jsonl", split="eval")])) == 2
 
 
 def test_a_stand_in_needs_no_revision(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -68,7 +77,7 @@ def test_cards_that_say_nothing(tmp_path: Path, text: str, says: str) -> None:
 def test_every_shipped_card_says_what_a_card_must() -> None:
     assert len(shipped()) >= 19
     for card in shipped():
-        text = (Path(__file__).parents[2] / "data_cards" / f"{card.name}.md").read_text()
+        text = (DATA_CARDS / f"{card.name}.md").read_text()
         for part in (
             "**Origin**",
             "**Revision**",

@@ -7,7 +7,7 @@ import pytest
 from curation_helpers import row
 
 from ringlite_cli.data.decontaminate import decontaminate, near_pairs
-from ringlite_cli.data.rows import Row
+from ringlite_cli.data.rows import CuratedRow
 from ringlite_cli.data.sources import load_sources
 from ringlite_cli.data.text import grams, tokens
 from ringlite_cli.recipe.schema import Source
@@ -15,7 +15,7 @@ from ringlite_cli.recipe.schema import Source
 TAIL = "can be written as m over n, where m and n are relatively prime positive integers. Find m plus n."
 
 
-def _held(*prompts: str, procedural: bool = False) -> list[Row]:
+def _held(*prompts: str, procedural: bool = False) -> list[CuratedRow]:
     return [row(p, procedural=procedural, split="eval") for p in prompts]
 
 
@@ -44,7 +44,7 @@ def test_boilerplate_that_many_share_does_not_count() -> None:
     assert _score(rows[:3]) > 0.3, "the same tail is no boilerplate where only a few share it"
 
 
-def _score(rows: list[Row]) -> float:
+def _score(rows: list[CuratedRow]) -> float:
     """The similarity of the first row to a held-out problem with the same tail."""
     held = [tokens(f"The length of the long side of this odd kite {TAIL}")]
     pairs = near_pairs(grams([tokens(r.problem.prompt) for r in rows], 8), grams(held, 8), jaccard=0.0)
@@ -65,6 +65,20 @@ def test_a_looser_copy_needs_the_same_answer_and_numbers() -> None:
         assert bool(decontaminate([row(prompt, answer)], held).drops) == found
 
 
+@pytest.mark.parametrize(
+    ("held", "other"),
+    [
+        ("Find the sum of the roots of $x^2-5x+6=0$.", "Find the product of the roots of $x^2-5x+6=0$."),
+        ("How many of 1 to 100 are divisible by 3 or 5?", "How many of 1 to 100 are divisible by 3 and 5?"),
+        ("Let $f(x)=x^3$. Find $f'(2)$ for this function.", "Let $f(x)=x^3$. Find $f''(2)$ for this function."),
+        ("In how many ways can 5 people sit in a row?", "In how many ways can 5 people sit in a circle?"),
+    ],
+)
+def test_another_quantity_with_another_answer_is_another_problem(held: str, other: str) -> None:
+    assert not decontaminate([row(other, "6")], [row(held, "5", split="eval")]).drops
+    assert decontaminate([row(held, "6")], [row(held, "5", split="eval")]).drops
+
+
 def test_procedural_neighbours_are_other_problems() -> None:
     held = _held("Work out the value of this whole expression and box it: 12+34-5", procedural=True)
     same = "Please: work out the value of this whole expression and box it: 12+34-5"
@@ -82,7 +96,7 @@ def test_nothing_held_out() -> None:
 
 
 @pytest.fixture(scope="module")
-def real_rows(real_data: Path) -> tuple[list[Row], list[Row]]:
+def real_rows(real_data: Path) -> tuple[list[CuratedRow], list[CuratedRow]]:
     train = {
         "math.json": "math",
         "aime_1983_2023.json": "aime",
@@ -96,17 +110,18 @@ def real_rows(real_data: Path) -> tuple[list[Row], list[Row]]:
     return [r for r in rows if r.split == "train"], [r for r in rows if r.split == "eval"]
 
 
-def test_real_copies_are_found_and_boilerplate_is_not(real_rows: tuple[list[Row], list[Row]]) -> None:
+@pytest.mark.slow
+def test_real_copies_are_found_and_boilerplate_is_not(real_rows: tuple[list[CuratedRow], list[CuratedRow]]) -> None:
     """Plain Jaccard of 8-grams of words, in a dictionary, finds 27 rows; a shared 8-gram alone would flag 1,149.
 
-    Eleven of the 27 are other problems of a template: another number and another answer, or another question.
+    Thirteen of the 27 are other problems of a template: another number and another answer, or another question.
     """
     train, held = real_rows
     wanted = _plain_near_copies(train, [h for h in held if h.problem.source in ("math500.json", "aime24.json")])
     assert len(wanted) == 27
     drops = decontaminate(train, held).drops
     found = {d.problem.id for d in drops}
-    others = {f"math.json:{n}" for n in (1275, 1373, 3304, 5535, 6881, 6950, 6975, 7116, 7264, 7278, 7337)}
+    others = {f"math.json:{n}" for n in (1253, 1275, 1321, 1373, 3304, 5535, 6881, 6950, 6975, 7116, 7264, 7278, 7337)}
     assert others < wanted
     assert wanted & found == wanted - others
     assert len(found - wanted) <= 10, json.dumps([d.as_row() for d in drops if d.problem.id not in wanted], indent=1)
@@ -114,7 +129,7 @@ def test_real_copies_are_found_and_boilerplate_is_not(real_rows: tuple[list[Row]
     assert len(verbatim) >= 6
 
 
-def _plain_near_copies(train: list[Row], held: list[Row]) -> set[str]:
+def _plain_near_copies(train: list[CuratedRow], held: list[CuratedRow]) -> set[str]:
     import re
 
     def windows(text: str) -> set[tuple[str, ...]]:

@@ -117,6 +117,15 @@ def test_large_blocks_go_through_minhash_and_find_the_same(monkeypatch: pytest.M
         ),
         ("甲有12个苹果,又买了5个,一共有多少个?", "甲有12个苹果,又买了5个,一共有多少个", ("17", "17"), 1),
         ("求x与y的最大值,其中x+y=1。", "求x与y的最小值,其中x+y=1。", ("1", "1"), 2),
+        ("Let $f(x)=x^3$. Find $f'(2)$.", "Let $f(x)=x^3$. Find $f''(2)$.", ("12", "12"), 2),
+        ("Let $f(x)=x^3$. Find $f'(2)$.", "Let $f(x)=x^3$. Find $f^{\\prime}(2)$.", ("12", "12"), 1),
+        ("Let $f(x)=x^3$. Find $f''(2)$.", "Let $f(x)=x^3$. Find $f^{\\prime\\prime}(2)$.", ("12", "12"), 1),
+        ("Find 'A' in ABC of side 4.", "Find A in ABC of side 4.", ("4", "4"), 1),
+        ("What's $\\frac{1}{2}+\\frac{1}{3}$?", "What is $\\tfrac12 + \\tfrac13$?", ("\\frac56", "5/6"), 1),
+        ("What is a half of $3x$?", "What is a half of 3x?", ("\\frac{3x}{2}", "\\dfrac{3x}2"), 1),
+        ("Evaluate this sum at 4.", "Evaluate this sum at  4.", ("\\frac{1}{23}", "\\frac{12}{3}"), 0),
+        ("Compute $5\\times 4\\div 2$.", "Compute $5 \\cdot 4 / 2$.", ("10", "10"), 1),
+        ("已知函数f(x)=x^2+1，求f(3)的值。", "已知函数 $f(x)=x^2+1$, 求 $f(3)$ 的值.", ("10", "10"), 1),
     ],
 )
 def test_numbers_signs_exponents_and_named_quantities_decide(
@@ -150,3 +159,15 @@ def test_equal_answers_in_other_forms_are_no_conflict() -> None:
 def test_rows_without_an_answer_to_compare_are_copies() -> None:
     rows = [row(LONG, "a rubric", id="1", verifier="judge"), row(LONG, "another", id="2", verifier="judge")]
     assert [d.reason for d in drop_duplicates(rows).drops] == ["duplicate_exact"]
+
+
+def test_boards_that_differ_in_their_cells_alone_are_other_problems() -> None:
+    board = ["_ _ Q _ _ _ _ _", "_ _ _ _ _ Q _ _", "_ Q _ _ _ _ _ _", "Q _ _ _ _ _ _ _"]
+    told = "Place the other queens on this board so that no two of them attack each other, and show it.\n"
+    rows = [
+        row(told + "\n".join(board), "1"),
+        row(told + "\n".join(reversed(board)), "2"),
+        row(told + "\n".join(board), "1"),
+    ]
+    dropped = drop_duplicates(rows).drops
+    assert [drop.reason for drop in dropped] == ["duplicate_exact"]

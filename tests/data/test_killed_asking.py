@@ -34,8 +34,8 @@ def _recipe(server: Server, folder: Path) -> Path:
         "kind": "curate",
         "sources": [{"path": str(data), "columns": {"prompt": "q", "answer": "a"}, "domain": "math"}],
         "sets": {"all": {}},
-        "difficulty": {"models": [responder], "samples": 3},
-        "distill": {"teacher": responder, "samples": 2, "rounds": 2},
+        "difficulty": {"models": [responder], "num_generations": 3},
+        "distill": {"teacher": responder, "num_generations": 2, "rounds": 2},
     }
     recipe = {"name": "asks", "model": {"path": "nobody/nothing"}, "prompt_suffix": {}, "stages": {"curate": curate}}
     path = folder / "asks.yaml"

@@ -13,25 +13,25 @@ from ringlite_cli.data import semantic
 from ringlite_cli.data.asking import Asking
 from ringlite_cli.data.funnel import Kept, count
 from ringlite_cli.data.labelling import LEVELS, label_rows
-from ringlite_cli.data.rows import Row
+from ringlite_cli.data.rows import CuratedRow
 from ringlite_cli.recipe.schema import Responder
 from ringlite_cli.samples import SamplingSettings
 from ringlite_cli.sampling.endpoint import EndpointSampler
 
 
 def _asking(folder: Path, lines: list[str]) -> Asking:
-    settings = SamplingSettings(max_new_tokens=64)
+    settings = SamplingSettings(max_completion_length=64)
     return Asking(lambda r: EndpointSampler(r, settings), exact_match, folder, report=lines.append)
 
 
 def _label(
-    rows: list[Row], model: Responder | None = None, asking: Asking | None = None, **more: Any
+    rows: list[CuratedRow], model: Responder | None = None, asking: Asking | None = None, **more: Any
 ) -> dict[str, Any]:
     settings: dict[str, Any] = {"embeddings": False, "progress": None} | more
     return label_rows(rows, model=model, asking=asking, **settings)
 
 
-def _count(rows: list[Row]) -> dict[str, Any]:
+def _count(rows: list[CuratedRow]) -> dict[str, Any]:
     kept = Kept()
     for one in rows:
         kept.add(one, one.problem)

@@ -7,7 +7,7 @@ from curation_helpers import exact_match, problem, row
 
 from ringlite_cli.data.funnel import Kept, count
 from ringlite_cli.data.labels import MSC, UNKNOWN, label, subject_class, topic
-from ringlite_cli.data.suites import mutate, order_tests
+from ringlite_cli.data.suites import order_tests
 from ringlite_cli.data.verification import foreign_imports
 from ringlite_cli.problems import Problem, Verdict
 
@@ -58,15 +58,6 @@ def test_every_label_says_how_it_was_made() -> None:
     assert made["length"] == "16-31 characters"
 
 
-def test_mutants_differ_by_one_fault_each() -> None:
-    program = "def f(a, b):\n    if a < b:\n        return a + 1\n    return a * b"
-    mutants = list(mutate(program, 10))
-    assert len(set(mutants)) == len(mutants) == 4
-    assert "def f(a, b):\n    if a <= b:\n        return a + 1\n    return a * b" in mutants
-    assert len(list(mutate(program, 2))) == 2
-    assert list(mutate("def f(:", 3)) == []
-
-
 def test_cases_that_catch_most_come_first() -> None:
     cases = [{"args": [2], "expected": 4}, {"args": [0], "expected": 0}, {"args": [5], "expected": 10}]
     tests = {"mode": "function", "language": "python", "entry_point": "f", "cases": cases}
@@ -85,9 +76,9 @@ def test_cases_that_catch_most_come_first() -> None:
     def with_cases(pairs: Any) -> list[Verdict]:
         return [_first_failing(p, response) for p, response in pairs]
 
-    assert order_tests([made], with_cases, mutants=2) == 1
+    assert order_tests([made], with_cases) == 1
     assert [c["args"] for c in (made.problem.tests or {})["cases"]] == [[5], [2], [0]]
-    assert made.problem.labels == {"mutants_caught": 1.0}
+    assert made.problem.labels == {"wrong_programs_caught": 1.0}
 
 
 def _first_failing(made: Problem, response: str) -> Verdict:

@@ -10,7 +10,7 @@ from policies import write_tiny_policy
 
 from ringlite_cli.data.asking import Asking
 from ringlite_cli.data.difficulty import by_pass_rate
-from ringlite_cli.data.rows import Row
+from ringlite_cli.data.rows import CuratedRow
 from ringlite_cli.problems import read_problems
 from ringlite_cli.recipe.schema import Difficulty, Responder
 from ringlite_cli.runs.files import read_jsonl
@@ -45,13 +45,13 @@ def policy(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def _asking(folder: Path, lines: list[str], **more: Any) -> Asking:
     def open_sampler(responder: Responder) -> TransformersSampler:
-        settings = SamplingSettings(responder.max_new_tokens, seed=3, batch_tokens=responder.batch_tokens)
+        settings = SamplingSettings(responder.max_completion_length, seed=3, batch_tokens=responder.batch_tokens)
         return TransformersSampler(str(responder.path), settings=settings, dtype=responder.dtype)
 
     return Asking(open_sampler, exact_match, folder, report=lines.append, **more)
 
 
-def _rows() -> list[Row]:
+def _rows() -> list[CuratedRow]:
     """Always solved; sometimes; never, though a worked solution agrees; never, and nothing else agrees."""
     wanted = [(EVEN, "4", "trace"), (BOTH, "5", "trace"), (EVEN, "7", "trace"), (EVEN, "9", "answer")]
     rows = [row(prompt, answer, id=f"p{answer}", trace=None) for prompt, answer, _ in wanted]
@@ -61,8 +61,8 @@ def _rows() -> list[Row]:
 
 
 def test_a_local_policy_sorts_problems_and_goes_on_after_a_stop(policy: Path, tmp_path: Path) -> None:
-    responder = Responder(path=str(policy), dtype="float32", max_new_tokens=16, batch_tokens=200)
-    section = Difficulty(models=[responder], samples=8)
+    responder = Responder(path=str(policy), dtype="float32", max_completion_length=16, batch_tokens=200)
+    section = Difficulty(models=[responder], num_generations=8)
     lines: list[str] = []
     sifted = by_pass_rate(_rows(), section, _asking(tmp_path / "whole", lines))
     assert lines[0].startswith(f"difficulty: 4 of 4 problems x 8 responses of {policy}: ")
@@ -94,14 +94,14 @@ def test_a_recipe_asks_a_local_policy(policy: Path, tmp_path: Path, capsys: pyte
 
     data = [{"q": EVEN, "a": "4"}, {"q": BOTH, "a": "5"}]
     (tmp_path / "rows.jsonl").write_text("".join(json.dumps(line) + "\n" for line in data))
-    models = [{"path": str(policy), "dtype": "float32", "max_new_tokens": 16}]
+    models = [{"path": str(policy), "dtype": "float32", "max_completion_length": 16}]
     curate = {
         "kind": "curate",
         "sources": [
             {"path": str(tmp_path / "rows.jsonl"), "columns": {"prompt": "q", "answer": "a"}, "domain": "math"}
         ],
         "sets": {"all": {}},
-        "difficulty": {"models": models, "samples": 8},
+        "difficulty": {"models": models, "num_generations": 8},
     }
     recipe = {"name": "asks", "model": {"path": str(policy)}, "prompt_suffix": {}, "stages": {"curate": curate}}
     (tmp_path / "asks.yaml").write_text(json.dumps(recipe))

@@ -12,24 +12,24 @@ from ringlite_cli.data.asking import Asking, estimate
 from ringlite_cli.data.curate import Models, curate
 from ringlite_cli.data.difficulty import by_pass_rate
 from ringlite_cli.data.distill import clean_trace, distill
-from ringlite_cli.data.rows import Row
+from ringlite_cli.data.rows import CuratedRow
 from ringlite_cli.errors import UserError, WorkFailed
-from ringlite_cli.problems import read_problems
+from ringlite_cli.problems import Verdict, Verify, read_problems
 from ringlite_cli.recipe.schema import Difficulty, Distill, ProblemSet, Responder, Source
 from ringlite_cli.runs.files import read_jsonl
 from ringlite_cli.samples import Request, SamplingSettings
 from ringlite_cli.sampling import endpoint
 from ringlite_cli.sampling.endpoint import EndpointSampler
 
-SETTINGS = SamplingSettings(max_new_tokens=64)
+SETTINGS = SamplingSettings(max_completion_length=64)
 
 
-def _asking(folder: Path, lines: list[str] | None = None) -> Asking:
+def _asking(folder: Path, lines: list[str] | None = None, verify: Verify = exact_match) -> Asking:
     told = lines if lines is not None else []
-    return Asking(lambda r: EndpointSampler(r, SETTINGS), exact_match, folder, report=told.append)
+    return Asking(lambda r: EndpointSampler(r, SETTINGS), verify, folder, report=told.append)
 
 
-def _rows(*numbers: int, verified: str = "trace") -> list[Row]:
+def _rows(*numbers: int, verified: str = "trace") -> list[CuratedRow]:
     made = [row(f"Double {n} for me, please.", str(2 * n), id=f"p{n}", trace=None) for n in numbers]
     for one in made:
         one.verified = verified
@@ -61,7 +61,7 @@ def test_an_endpoint_that_refuses_or_fails_for_good(server: Server) -> None:
     with pytest.raises(WorkFailed, match=r"failed 5 times .HTTP 500: oh.*the same command goes on"):
         EndpointSampler(server.responder(), SETTINGS).sample([request])
     server.replies = [(200, {"choices": []})]
-    with pytest.raises(WorkFailed, match="without a choice"):
+    with pytest.raises(WorkFailed, match="has no choices"):
         EndpointSampler(server.responder(), SETTINGS).sample([request])
     gone = Responder(endpoint="http://127.0.0.1:9/v1", model="x")
     with pytest.raises(WorkFailed, match="ConnectError"):
@@ -143,7 +143,7 @@ def test_more_responses_than_before_are_as_many_different_ones(server: Server, t
 
 def test_the_cost_is_shown_in_tokens_and_in_price() -> None:
     problems = [r.problem for r in _rows(1, 2)]
-    responder = Responder(endpoint="http://x/v1", model="m", max_new_tokens=1000, price_in=1, price_out=500)
+    responder = Responder(endpoint="http://x/v1", model="m", max_completion_length=1000, price_in=1, price_out=500)
     line = estimate(5, problems, responder, 4, "difficulty")
     assert "2 of 5 problems x 4 responses of m" in line
     assert "at most 8,000 response tokens, at most 4.00 in price" in line
@@ -163,7 +163,7 @@ def test_pass_rates_label_and_drop(server: Server, tmp_path: Path) -> None:
         return f"\\boxed{{{2 * n if counts[n] <= right[n] else -1}}}"
 
     server.answer = answer
-    section = Difficulty(models=[server.responder()], samples=2)
+    section = Difficulty(models=[server.responder()], num_generations=2)
     sifted = by_pass_rate([easy, mixed, hard, unconfirmed, confirmed, held], section, _asking(tmp_path))
     assert [(d.problem.id, d.reason) for d in sifted.drops] == [
         ("p1", "always_solved"),
@@ -175,9 +175,30 @@ def test_pass_rates_label_and_drop(server: Server, tmp_path: Path) -> None:
     assert mixed.problem.labels["pass_rate"] == 0.5
     assert mixed.problem.labels["pass_rates"] == {"tester": 0.5}
     assert (mixed.verified, confirmed.verified) == ("trace", "models")
-    keep_all = Difficulty(models=[server.responder()], samples=2, drop_all_right=False, drop_never_right=False)
+    keep_all = Difficulty(models=[server.responder()], num_generations=2, drop_all_right=False, drop_never_right=False)
     again = by_pass_rate([easy, mixed, hard], keep_all, _asking(tmp_path))
     assert [r.problem.labels["pass_rate"] for r in again.kept] == [1.0, 0.5, 0.0]
+
+
+def by_likeness(pairs: Any) -> list[Verdict]:
+    """Rewards between 0 and 1, of which some are right, as those of references are."""
+    rewards = [float(response.split()[-1]) for _, response in pairs]
+    return [Verdict("correct" if reward >= 0.8 else "wrong", reward) for reward in rewards]
+
+
+def test_a_little_likeness_is_no_right_response(server: Server, tmp_path: Path) -> None:
+    server.answer = lambda body: "It is 0.85" if " 1 " in body["messages"][0]["content"] else "It is so 0.1"
+    more: dict[str, Any] = {"domain": "general", "verifier": "token-f1", "trace": None}
+    rows = [row(f"Say it of {n} for me, please.", "so", id=f"p{n}", **more) for n in (1, 2)]
+    for each in rows:
+        each.verified = "trace"
+    asking = _asking(tmp_path, verify=by_likeness)
+    section = Difficulty(models=[server.responder()], num_generations=2, drop_all_right=False, drop_never_right=False)
+    kept = by_pass_rate(rows, section, asking).kept
+    assert [r.problem.labels["pass_rate"] for r in kept] == [1.0, 0.0]
+    told = distill(rows, Distill(teacher=server.responder(), num_generations=1, rounds=1, replace=True), asking)
+    assert (told["kept"], told["rejected"]) == (1, {"verdict_wrong": 1})
+    assert [r.problem.trace for r in rows] == ["It is 0.85", None]  # in general no box is asked for
 
 
 def test_distillation_keeps_the_right_whole_and_clean_and_goes_on_with_the_rest(server: Server, tmp_path: Path) -> None:
@@ -194,7 +215,7 @@ def test_distillation_keeps_the_right_whole_and_clean_and_goes_on_with_the_rest(
     server.answer = answer
     rows = _rows(1, 2, 3)
     traced = row("Double 4 for me, please.", "8", trace="\\boxed{8}")
-    section = Distill(teacher=server.responder(), samples=1, rounds=2)
+    section = Distill(teacher=server.responder(), num_generations=1, rounds=2)
     told = distill([*rows, traced], section, _asking(tmp_path))
     assert told == {
         "asked": 3,
@@ -222,8 +243,8 @@ def test_the_whole_of_curation_with_models(server: Server, tmp_path: Path) -> No
     server.answer = lambda body: "no" if int(body["messages"][0]["content"].split()[1]) in wrong else plain(body)
     models = Models(
         _asking(tmp_path / "out"),
-        Difficulty(models=[server.responder()], samples=2, drop_all_right=False),
-        Distill(teacher=server.responder(), samples=1, rounds=1),
+        Difficulty(models=[server.responder()], num_generations=2, drop_all_right=False),
+        Distill(teacher=server.responder(), num_generations=1, rounds=1),
     )
     result = curate(
         [source], {"all": ProblemSet()}, exact_match, tmp_path / "out", seed=1, generators={}, models=models
@@ -244,7 +265,7 @@ def test_the_whole_of_curation_with_models(server: Server, tmp_path: Path) -> No
 @pytest.mark.parametrize(
     ("fields", "says"),
     [
-        ({}, "exactly one of path or endpoint"),
+        ({}, "exactly one of path, endpoint or policy"),
         ({"path": "a", "endpoint": "b", "model": "c"}, "exactly one"),
         ({"endpoint": "b"}, "endpoint needs model"),
     ],
@@ -271,7 +292,11 @@ def test_a_recipe_asks_an_endpoint_and_goes_on_after_it_failed(
                 "kind": "curate",
                 "sources": [{"path": str(data), "columns": {"prompt": "q", "answer": "a"}, "domain": "math"}],
                 "sets": {"traces": {"traces": True}},
-                "distill": {"teacher": server.responder().model_dump(exclude_none=True), "samples": 1, "rounds": 1},
+                "distill": {
+                    "teacher": server.responder().model_dump(exclude_none=True),
+                    "num_generations": 1,
+                    "rounds": 1,
+                },
             }
         },
     }

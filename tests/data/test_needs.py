@@ -51,6 +51,8 @@ def _problem(**fields: Any) -> Problem:
         ({"verifier": "jugde", "answer": "7"}, "unknown_verifier"),
         ({"domain": "general", "answer": "7"}, "no_verifier"),
         ({"domain": "general", "verifier": "instructions"}, "missing_answer"),
+        ({"domain": "general", "verifier": "token-f1"}, "missing_answer"),
+        ({"domain": "general", "verifier": "rouge", "answer": "A storm. " * 60}, None),
         ({"domain": "code", "answer": "7"}, "missing_tests"),
         ({"domain": "code", "tests": STDIN}, None),
     ],
@@ -64,6 +66,14 @@ def test_what_a_route_lacks(fields: dict[str, Any], reason: str | None) -> None:
     assert is_for_sft_alone(traced) == (reason is not None)
     assert problem_reason(traced) is None
     assert problem_reason(traced, strict=True) == reason
+
+
+def test_a_long_prompt_that_is_judged_brings_its_figures_along() -> None:
+    paper = "Sum up this paper. Figure 1 shows the design; see Section 3. " + "It is said at length. " * 50
+    assert problem_reason(_problem(prompt=paper, verifier="judge", domain="general")) is None
+    assert problem_reason(_problem(prompt=paper, answer="7")) == "image_needed"
+    shown = f"{paper} ![the design](design.png)"
+    assert problem_reason(_problem(prompt=shown, verifier="judge", domain="general")) == "image_needed"
 
 
 @pytest.mark.parametrize(
@@ -120,12 +130,56 @@ def test_instructions_are_asked_whether_they_are_known(tmp_path: Path, verify: V
     assert "arguments do not fit" in details[1]
 
 
+def test_a_trace_that_breaks_its_own_instructions_is_taken_off(tmp_path: Path, verify: Verifiers) -> None:
+    traces = ["<think>\nNo, no.\n</think>\n\nDear guest of course.", LETTER, None]
+    rows = [
+        {"prompt": f"Write a reply number {n} to a guest. Use no commas.", "answer": NO_COMMA, "trace": trace}
+        | {"verifier": "instructions"}
+        for n, trace in enumerate(traces)
+    ]
+    result = _curate(tmp_path, rows, verify)
+    kept = read_problems(result.sets["all"])
+    assert sorted((p.index, p.trace) for p in kept) == [(0, traces[0]), (1, None), (2, None)]
+    assert result.funnel["traces_stripped"] == {"trace_not_followed": 1}
+    assert result.funnel["verified_by"] == {"trace": 1, "route": 2}
+
+
+def test_references_without_a_word_go_out_and_the_others_stay_whole(tmp_path: Path, verify: Verifiers) -> None:
+    prompt = "Who wrote the long letter number {} to the guest?"
+    answers = [["Anna", "Anna Weiss"], ["Anna"], {"text": ["Anna", "A."]}, "1920 (screws)", ["%%", "!"], "+", [], ""]
+    rows = [{"q": prompt.format(n), "a": answer} for n, answer in enumerate(answers)]
+    columns = {"prompt": "q", "answer": "a"}
+    result = _curate(tmp_path, rows, verify, columns=columns, domain="general", verifier="token-f1")
+    kept = sorted(read_problems(result.sets["all"]), key=lambda p: p.index)
+    assert [p.answer for p in kept] == ['["Anna", "Anna Weiss"]', "Anna", '["Anna", "A."]', "1920 (screws)"]
+    assert result.funnel["dropped"] == {"empty_reference": 2, "missing_answer": 2}
+    assert result.funnel["verified_by"] == {"route": 4}
+    card = (tmp_path / "out" / "CARD.md").read_text(encoding="utf-8")
+    assert "no reference text has a word in it" in card
+
+
+def test_references_by_a_column_of_verifiers_and_in_our_own_fields(tmp_path: Path, verify: Verifiers) -> None:
+    row = {"prompt": "Who wrote the letter to the guest?", "answer": ["Anna", "B"], "verifier": "token-f1"}
+    same = {name: name for name in row}
+    for more in ({"columns": same}, {}):
+        made = _curate(tmp_path, [row | {"domain": "general"}], verify, **more)
+        assert [p.answer for p in read_problems(made.sets["all"])] == ['["Anna", "B"]']
+
+
 def test_instructions_in_columns_of_their_own(tmp_path: Path, verify: Verifiers) -> None:
     row = {"q": "Write a reply to a guest without commas.", "ids": ["punctuation:no_comma"], "kw": [{}]}
     columns = {"prompt": "q", "instruction_id_list": "ids", "kwargs": "kw"}
     result = _curate(tmp_path, [row], verify, columns=columns, domain="general")
     (only,) = read_problems(result.sets["all"])
     assert (only.verifier, json.loads(only.answer or "")) == ("instructions", NO_COMMA)
+
+
+def test_instructions_as_json_text(tmp_path: Path, verify: Verifiers) -> None:
+    rows = [{"prompt": "Write to a guest, in one line.", **{name: json.dumps(v) for name, v in NO_COMMA.items()}}]
+    columns = {"prompt": "prompt", **{name: name for name in NO_COMMA}}
+    curated = _curate(tmp_path, rows, verify, columns=columns, domain="general")
+    (kept,) = read_problems(curated.sets["all"])
+    assert json.loads(kept.answer or "") == NO_COMMA
 
 
 def test_judged_rows_need_nothing_or_a_rubric_of_any_length(tmp_path: Path, verify: Verifiers) -> None:
@@ -175,11 +229,11 @@ def test_dropped_rows_show_their_gold(tmp_path: Path, verify: Verifiers) -> None
     assert (dropped["answer"], dropped["other_answer"]) == ("7", "7")
 
 
-def test_the_rows_that_the_guide_shows_are_kept(tmp_path: Path, verify: Verifiers) -> None:
-    guide = (Path(__file__).resolve().parents[2] / "docs" / "guide.md").read_text(encoding="utf-8")
-    shown = guide.partition("in ringlite's own fields:\n\n```json\n")[2].partition("\n```\n\nThe judge")[0]
+def test_the_rows_that_the_page_shows_are_kept(tmp_path: Path, verify: Verifiers) -> None:
+    text = (Path(__file__).resolve().parents[2] / "docs" / "problems.md").read_text(encoding="utf-8")
+    shown = text.partition("in ringlite's own fields:\n\n```json\n")[2].partition("\n```\n\nThe judge")[0]
     rows = [json.loads(line) for line in shown.splitlines()]
-    assert len(rows) == 8
+    assert len(rows) == 10
     result = _curate(tmp_path, rows, verify)
     assert result.funnel["dropped"] == {}
-    assert result.funnel["verified_by"] == {"answer": 3, "none": 3, "solution": 1, "route": 1}
+    assert result.funnel["verified_by"] == {"answer": 3, "none": 3, "solution": 1, "route": 3}

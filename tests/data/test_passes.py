@@ -150,7 +150,7 @@ def test_a_pass_may_run_again(local: tuple[Job, list[str], dict[str, int]]) -> N
 def test_a_pass_names_the_one_that_is_missing(local: tuple[Job, list[str], dict[str, int]]) -> None:
     job, _, _ = local
     passes.spool(job, 0)
-    with pytest.raises(UserError, match="counted is not done"):
+    with pytest.raises(UserError, match="counted has not run"):
         passes.measure_part(job, 2)
 
 
@@ -174,14 +174,14 @@ def test_what_a_pass_reads_runs_nothing(local: tuple[Job, list[str], dict[str, i
     evil = np.array([_Touch(mark)], object)
     with places.open("wb") as file:
         np.savez(file, position=evil, offset=evil, strict=evil, known=evil, codes=evil)
-    with pytest.raises(UserError, match="not what a pass wrote") as told:
+    with pytest.raises(UserError, match="was not written by a pass") as told:
         passes.measure_part(job, 0)
     assert told.value.where == str(places)
     places.write_bytes(pickle.dumps(_Touch(mark)))
-    with pytest.raises(UserError, match="not what a pass wrote"):
+    with pytest.raises(UserError, match="was not written by a pass"):
         passes.measure_part(job, 0)
     (job.folder / "sample" / "00001.jsonl").write_text('{"source": ', encoding="utf-8")
-    with pytest.raises(UserError, match="not what a pass wrote"):
+    with pytest.raises(UserError, match="was not written by a pass"):
         passes.measure_part(job, 2)
     assert not mark.exists()
 

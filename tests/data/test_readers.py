@@ -1,8 +1,11 @@
 """Files of every format, whole and broken."""
 
+import bz2
 import csv
 import gzip
 import json
+import lzma
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -41,6 +44,66 @@ def _write(folder: Path, name: str) -> Path:
 @pytest.mark.parametrize("name", ["a.jsonl", "a.json", "a.csv", "a.parquet", "a.jsonl.gz", "a.json.gz", "a.csv.gz"])
 def test_every_format_gives_the_same_rows(tmp_path: Path, name: str) -> None:
     assert [dict(r) for r in read_file(_write(tmp_path, name))] == ROWS  # type: ignore[arg-type]
+
+
+def _zstd(data: bytes) -> bytes:
+    import pyarrow as pa
+
+    sink = pa.BufferOutputStream()
+    with pa.CompressedOutputStream(sink, "zstd") as stream:
+        stream.write(data)
+    return bytes(sink.getvalue())
+
+
+PACKED: dict[str, Callable[[bytes], bytes]] = {
+    "": bytes,
+    ".gz": gzip.compress,
+    ".zst": _zstd,
+    ".bz2": bz2.compress,
+    ".xz": lzma.compress,
+}
+CHINESE = [{"题": "已知 x−3=4，求 x", "答": "7"}, {"题": "甲有５个苹果\u2028乙有3个", "答": "８"}]
+
+
+@pytest.mark.parametrize("packed", PACKED)
+@pytest.mark.parametrize(
+    ("encoding", "named"),
+    [("utf-8", None), ("utf-8-sig", None), ("utf-16", None), ("utf-32", None), ("gb18030", "gb18030")],
+)
+@pytest.mark.parametrize("name", ["a.jsonl", "a.json", "a.csv", "a.tsv"])
+def test_text_in_other_encodings_and_packings(
+    tmp_path: Path, name: str, encoding: str, named: str | None, packed: str
+) -> None:
+    if name.endswith("l"):
+        text = "".join(json.dumps(row, ensure_ascii=False) + "\r\n" for row in CHINESE)
+    elif name.endswith("json"):
+        text = json.dumps(CHINESE, ensure_ascii=False)
+    else:
+        lines = [list(CHINESE[0]), *(list(row.values()) for row in CHINESE)]
+        text = "".join(("\t" if name.endswith("tsv") else ",").join(line) + "\r\n" for line in lines)
+    path = tmp_path / (name + packed)
+    path.write_bytes(PACKED[packed](text.encode(encoding)))
+    assert list(read_file(path, named)) == CHINESE
+    bare = path.with_name("bare.json" if name.endswith("json") else "bare.jsonl" if name.endswith("l") else f"b{name}")
+    bare.write_bytes(path.read_bytes())  # what a file is packed by is told by its bytes too
+    assert list(read_file(bare, named)) == CHINESE
+
+
+def test_bytes_that_an_encoding_does_not_know_make_a_row_unreadable(tmp_path: Path) -> None:
+    path = tmp_path / "a.jsonl"
+    good = json.dumps(CHINESE[0], ensure_ascii=False).encode("gb18030")
+    path.write_bytes(good + b"\n" + good.replace(b"7", b"\xff\xff") + b"\n" + good + b"\n")
+    first, second, third = read_file(path, "gb18030")
+    assert first == third == CHINESE[0]
+    assert isinstance(second, Unreadable)
+    assert "line 2 is not UTF-8" in second.why
+
+
+@pytest.mark.parametrize("mark", [";", "\t", "|"])
+def test_a_table_with_other_marks_between_its_columns(tmp_path: Path, mark: str) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text(f'question{mark}answer\n"What is 2, or{mark} 2+0?"{mark}2,0\n', encoding="utf-8")
+    assert list(read_file(path)) == [{"question": f"What is 2, or{mark} 2+0?", "answer": "2,0"}]
 
 
 ODD = [{"x": 1.5, "n": [1, {"deep": [2.25, None]}]}, {"x": 10**20, "t": "naïve \u2029 \U0001d7d9"}, {"x": -0.0}]
@@ -127,6 +190,11 @@ def test_csv_rows_of_another_width_or_encoding_are_unreadable(tmp_path: Path) ->
     assert "UTF-8" in latin.why
 
 
+def test_a_list_under_the_name_jsonl(tmp_path: Path) -> None:
+    (tmp_path / "rows.jsonl").write_text('\n[\n{"q": 1},\n{"q": 2}\n]\n')
+    assert list(read_file(tmp_path / "rows.jsonl")) == [{"q": 1}, {"q": 2}]
+
+
 def test_json_lines_under_the_name_json(tmp_path: Path) -> None:
     path = tmp_path / "a.json"
     path.write_text('{"a": 1}\n{"a": 2}\n')
@@ -138,10 +206,13 @@ def test_json_lines_under_the_name_json(tmp_path: Path) -> None:
     [
         ("a.json", b'[{"a": 1},', "broken JSON at line 1"),
         ("a.json", b'{"a": 1}', "not a list of rows"),
-        ("a.json", b"\xff\xfe[]", "not UTF-8"),
+        ("a.json", b"\xff[]", "not UTF-8"),
         ("a.jsonl.gz", b"plain text", "broken gzip"),
+        ("a.jsonl.zst", b"plain text", "broken zstd"),
+        ("a.csv.xz", b"plain text", "broken xz"),
+        ("a.json.bz2", bz2.compress(json.dumps(ROWS * 99).encode())[:60], "broken bzip2"),
         ("a.parquet", b"PAR1 not really", "not a readable parquet"),
-        ("a.xlsx", b"", "known formats: jsonl, json, csv, parquet"),
+        ("a.xlsx", b"", "known formats: jsonl, json, csv, tsv, parquet"),
     ],
 )
 def test_files_broken_as_a_whole(tmp_path: Path, name: str, data: bytes, says: str) -> None:

@@ -14,8 +14,8 @@ from ringlite_cli.data import features as feature_file
 from ringlite_cli.data.curate import curate
 from ringlite_cli.data.decontaminate import near_pairs
 from ringlite_cli.data.duplicates import drop_duplicates
-from ringlite_cli.data.features import Features, measure
-from ringlite_cli.data.rows import Row, Spool
+from ringlite_cli.data.features import Features, measure, permutations
+from ringlite_cli.data.rows import CuratedRow, Spool
 from ringlite_cli.data.sets import draw_sets
 from ringlite_cli.data.text import grams
 from ringlite_cli.problems import read_problems
@@ -31,7 +31,7 @@ def _texts(number: int) -> list[str]:
     return texts + [text.replace("amber", "golden", 1) for text in texts[::7]]
 
 
-def _rows(number: int) -> list[Row]:
+def _rows(number: int) -> list[CuratedRow]:
     return [row(text, "4", id=f"r{n}") for n, text in enumerate(_texts(number))]
 
 
@@ -149,3 +149,11 @@ def test_every_produced_row_leads_back_to_its_source(tmp_path: Path) -> None:
         assert "missing_tests" not in one["passed"]
         assert one["verified_by"] == "answer"
     assert not (tmp_path / "out" / ".spool").exists()
+
+
+def test_the_permutations_of_minhash_stay_the_same_numbers() -> None:
+    """Other numbers would let other pairs meet: which rows count as copies would change with a release."""
+    drawn = permutations()
+    assert drawn[:, :2].tolist() == [[3582191691, 4270784983], [4114104213, 1768615473]]
+    assert drawn.astype(np.uint64).sum(1).tolist() == [142572423004, 127860017235]
+    assert (drawn[0] % 2).all()

@@ -27,8 +27,29 @@ from ringlite_cli.runs.files import read_jsonl
         ("Thus the final answer is: **7 apples**", "7 apples", True),
         ("<think>\nhm\n</think>\n\n**79**", "79", True),
         ("先算乘法。因此答案是12。", "12", True),
+        ("Add them.\nFinal: 12", "12", True),
+        ("Add them.\nAns. 12", "12", True),
+        ("**Final Answer**\n\\[12\\]", "12", True),
+        ("Final Answer: The final answer is $12$. I hope it is correct.", "12", True),
+        ("Our answer is thus 12.", "12", True),
+        ("Add them. <answer>12</answer>", "12", True),
+        ("故答案为：12", "12", True),
+        ("把它们加起来。\n答：一共12个。", "12", False),
+        ("于是得到 12", "12", False),
+        ("There are a dozen.\n\n12", "12", False),
+        ("So there is a dozen. $$12$$", "12", False),
+        ("It follows that there are $\\mathbf{12}$ of them. ∎", "12", False),
+        ("Therefore, 12.", "12", False),
+        ("so that n = 12, as claimed.", "12", False),
+        ("which gives us $\\frac{1}{2}$", "\\frac{1}{2}", False),
         ("12 times 8 is 96, and 3 more make 99.", "99", False),
         ("So x = 5", "5", False),
+        ("We get 9/12, which simplifies to 3/4.", "3/4", False),
+        ("The height is $\\sqrt{16-4}=2\\sqrt3$.", "2\\sqrt3", False),
+        ("So the area is $9\\pi$.", "9\\pi", False),
+        ("Thus the minimum value is −4.", "-4", False),
+        ("x = 2 and y = 3, so the point is (2, 3).", "(2, 3)", False),
+        ("It comes to 12.", "12", False),
         ("So we have 5 hours 30 minutes.", None, False),
         ("We add them up as the problem says.", None, False),
     ],
@@ -61,6 +82,11 @@ def test_a_solution_that_arrives_elsewhere_contradicts_the_gold(trace: str) -> N
     (drop,) = _verified("98", trace).drops
     assert drop.reason == "answer_disagrees"
     assert drop.detail == "the solution ends in 96, the answer is 98"
+
+
+def test_a_solution_that_breaks_off_contradicts_nothing() -> None:
+    (kept,) = _verified("98", "12 times 8 is 96, and 1 more makes 97").kept
+    assert kept.problem.trace is None
 
 
 def test_a_contradicted_row_stays_as_doubtful_where_the_recipe_says_so() -> None:
@@ -134,3 +160,10 @@ def test_conflicts_are_listed_with_both_answers(tmp_path: Path) -> None:
     assert found[3][0] == "duplicate_exact"
     _curated(tmp_path, rows, {"prompt": "q", "answer": "a"}, keep_doubtful=True)
     assert [d["detail"] for d in read_jsonl(tmp_path / "doubtful.jsonl")] == ["the answers differ: 96 and 98"]
+
+
+def test_the_letter_before_a_stated_answer_is_no_part_of_it() -> None:
+    assert _verified("7", "Add them. Therefore, the correct answer is (C) 7.").kept[0].verified == "solution"
+    assert [d.reason for d in _verified("8", "Add them. Therefore, the correct answer is (C) 7.").drops] == [
+        "answer_disagrees"
+    ]

@@ -10,7 +10,7 @@ from curation_helpers import exact_match, row
 
 from ringlite_cli.data.cleansing import is_benchmark
 from ringlite_cli.data.curate import curate
-from ringlite_cli.data.rows import Row
+from ringlite_cli.data.rows import CuratedRow
 from ringlite_cli.data.splitting import split_rows
 from ringlite_cli.recipe.schema import ProblemSet, Source
 
@@ -38,7 +38,7 @@ def _problem(n: int) -> str:
     return f"A {words[0]} near the {words[1]} holds {n + 3} {' and '.join(words[2:])} things; how many {words[7]}s?"
 
 
-def _copies(number: int) -> list[Row]:
+def _copies(number: int) -> list[CuratedRow]:
     """Three tellings of each problem: with a request, and with other words around it."""
     rows = []
     for n in range(number):

@@ -126,3 +126,10 @@ def test_accepted_solutions_come_as_programs_or_responses(row: dict[str, Any], t
 def test_solutions_that_no_mapping_names_prove_the_tests() -> None:
     row = {"q": "Add one.", "t": {"inputs": ["3\n"], "outputs": ["4\n"]}, "solutions": [PROGRAM]}
     assert mapped({"prompt": "q", "tests": "t"})(row)["trace"] == BLOCK
+
+
+@pytest.mark.parametrize("name", ["solution", "main"])
+def test_tests_that_import_the_program_under_test(name: str) -> None:
+    tests = as_tests(f"import math\nfrom {name} import f, g\n\ndef test_f():\n    assert f(3) == math.floor(4.5)\n")
+    assert tests is not None
+    assert tests["code"] == "import math\n\ndef test_f():\n    assert f(3) == math.floor(4.5)\n"

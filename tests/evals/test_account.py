@@ -64,3 +64,12 @@ def test_a_damaged_run_beside_does_not_fail_the_account(tmp_path: Path) -> None:
         write_run(tmp_path / name, [300, 100], pick=True)
         (tmp_path / name / file).write_text('{"picked":' if name == "torn" else '{"rl-1": {"a": {}}}')
     assert [row["run"] for row in token_efficiency(tmp_path)] == ["good"]
+
+
+def test_sft_after_rl_is_none_of_what_rl_started_from(tmp_path: Path) -> None:
+    write_run(tmp_path / "one", [300], pick=False)
+    write_stage(tmp_path / "one" / "general-sft", "sft", 5000)
+    last = tmp_path / "one" / "general-sft" / "manifest.json"
+    last.write_text(last.read_text().replace('"parent": []', '"parent": ["curate", "rl-0"]'))
+    (one,) = token_efficiency(tmp_path)
+    assert (one["sft_tokens"], one["efficiency"], one["policy"]) == (1000, 0.3, None)

@@ -45,7 +45,7 @@ def test_the_verifier_of_an_evaluation_knows_what_the_prompt_opened(tmp_path, op
             load,
             verify,
             tmp_path,
-            EvalSettings(samples=2, max_new_tokens=4),
+            EvalSettings(num_generations=2, max_completion_length=4),
             prompt_suffix={},
         )
     rows = read_jsonl(tmp_path / "responses.jsonl")

@@ -1,8 +1,11 @@
 """Means and intervals over seeds, against numbers worked by hand."""
 
+import json
+from pathlib import Path
+
 import pytest
 
-from ringlite_cli.evals.arms import mean_over_seeds
+from ringlite_cli.evals.arms import _curves, mean_over_seeds
 
 
 def test_the_interval_is_students_t_over_the_seeds() -> None:
@@ -13,6 +16,30 @@ def test_the_interval_is_students_t_over_the_seeds() -> None:
     assert found["ci95"] == pytest.approx([2 - 4.302653 / 3**0.5, 2 + 4.302653 / 3**0.5], abs=1e-5)
 
 
-def test_one_seed_has_no_spread_and_equal_seeds_have_none() -> None:
+def test_one_seed_has_no_spread_and_equal_seeds_show_no_interval() -> None:
     assert mean_over_seeds([0.4]) == {"mean": 0.4, "sd": None, "ci95": None}
-    assert mean_over_seeds([0.25, 0.25]) == {"mean": 0.25, "sd": 0.0, "ci95": [0.25, 0.25]}
+    assert mean_over_seeds([0.25, 0.25]) == {"mean": 0.25, "sd": 0.0, "ci95": None}
+
+
+def test_curves_carry_the_lowest_and_the_highest_seed(tmp_path: Path) -> None:
+    for seed, rewards in {1: [0.1, 0.2], 2: [0.3, 0.4, 0.5]}.items():
+        stage = tmp_path / str(seed) / "rl"
+        stage.mkdir(parents=True)
+        made = {
+            "stage": "rl",
+            "kind": "rl",
+            "status": "done",
+            "fingerprint": "x",
+            "seed": seed,
+            "recipe": {},
+            "parent": [],
+        }
+        (stage / "manifest.json").write_text(json.dumps(made))
+        rows = [{"step": step, "reward": reward} for step, reward in enumerate(rewards, 1)]
+        (stage / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    reward = _curves({seed: tmp_path / str(seed) for seed in (1, 2)})["reward"]
+    assert [[round(x, 6) for x in point] for point in reward] == [
+        [1, 0.2, 0.1, 0.3],
+        [2, 0.3, 0.2, 0.4],
+        [3, 0.5, 0.5, 0.5],
+    ]

@@ -7,7 +7,8 @@ import pytest
 
 from ringlite_cli.__main__ import run as run_cli
 from ringlite_cli.errors import UserError
-from ringlite_cli.evals.compare import as_text, compare, is_worse
+from ringlite_cli.evals.compare import compare, is_worse
+from ringlite_cli.evals.compare_text import as_tables, as_text
 
 
 def write_run(folder: Path, rewards: dict[str, list[float]], *, budget: int = 512, policy: str = "rl-math") -> Path:
@@ -47,7 +48,9 @@ def test_a_paired_gain_cost_and_recipe_differences(tmp_path: Path) -> None:
     assert (row["policy"], row["task"], row["n"], row["verdict"]) == ("rl-math", "math", 40, "better")
     assert 0 < row["ci95"][0] < row["difference"] < row["ci95"][1]
     assert row["difference"] == pytest.approx(row["b"] - row["a"])
-    assert {"stage": "rl-math", "cost": "tokens trained", "a": 5120.0, "b": 10240.0} in result["cost"]
+    trained = {"cost": "tokens trained", "unit": "tokens", "a": 5120.0, "b": 10240.0}
+    assert {"stage": "rl-math", **trained} in result["cost"]
+    assert {"policy": "rl-math", **trained} in result["policies"]
     entropy = {"stage": "rl-math", "metric": "entropy", "unit": "nats per token"}
     assert result["training"] == [entropy | {"a": pytest.approx(9.984), "b": pytest.approx(19.968)}]
     assert result["recipe"] == [{"key": "rl-math.token_budget", "a": 512, "b": 1024}]
@@ -55,7 +58,8 @@ def test_a_paired_gain_cost_and_recipe_differences(tmp_path: Path) -> None:
     assert is_worse(compare(b, a))
     text = as_text(result)
     assert "| rl-math | math |" in text
-    assert "| rl-math | entropy | nats per token |" in text
+    assert "| rl-math | entropy | nats per token | 9.98 | 20.0 |" in text
+    assert "| rl-math | time at work |  | 1 min 00 s | 1 min 00 s |" in text
     assert "| rl-math.token_budget | 512 | 1024 |" in text
 
 
@@ -126,6 +130,8 @@ def test_policies_of_one_run_are_compared_by_name(tmp_path: Path) -> None:
     result = compare(Path(f"{run}:select"), Path(f"{run}:rl-math"))
     (row,) = result["scores"]
     assert (row["policy"], row["verdict"], result["notes"], result["recipe"]) == ("select / rl-math", "better", [], [])
+    assert (result["training"], result["cost"]) == ([], [])
+    assert [cost["policy"] for cost in result["policies"]] == ["select / rl-math"] * 2
     with pytest.raises(UserError, match=r"no policy 'rl-mixed' in it.*it has select, rl-math"):
         compare(run, Path(f"{run}:rl-mixed"))
 
@@ -135,8 +141,75 @@ def test_the_command_takes_several_runs_and_its_exit_code_says_worse(
 ) -> None:
     good, same, bad = (write_run(tmp_path / n, means(40, s)) for n, s in (("good", 0.05), ("same", 0.05), ("bad", 0.0)))
     assert run_cli(["compare", str(good), str(same), "--fail-if-worse"]) == 0
-    assert run_cli(["compare", str(good), str(same), str(bad)]) == 0
-    assert capsys.readouterr().out.count("| policy | task |") == 3
+    assert run_cli(["compare", str(good), str(same), str(bad), "--markdown"]) == 0
+    out = capsys.readouterr().out
+    assert "Scores (avg@k in percent): same against good" in out
+    assert "no difference shown" in out.split("**Scores")[0], "tables, where Markdown is not asked for"
+    assert out.count("| policy | task |") == 2
     assert run_cli(["compare", str(good), str(same), str(bad), "--fail-if-worse"]) == 1
     assert f"worse than {good} on a task at least: {bad}" in capsys.readouterr().err
     assert run_cli(["compare", str(good)]) == 2
+
+
+def test_two_problems_that_got_better_are_no_better_run(tmp_path: Path) -> None:
+    a = write_run(tmp_path / "a", {"q0": [0.0], "q1": [0.0]})
+    b = write_run(tmp_path / "b", {"q0": [1.0], "q1": [1.0]})
+    (row,) = compare(a, b)["scores"]
+    assert (row["difference"], row["verdict"]) == (1.0, "no difference shown")
+    (same,) = compare(a, a)["scores"]
+    assert same["ci95"][0] < 0 < same["ci95"][1]
+
+
+def test_keys_are_compared_of_stages_that_both_have(tmp_path: Path) -> None:
+    a, b = (write_run(tmp_path / name, means(8, 0.0)) for name in ("a", "b"))
+    (b / "extra").mkdir()
+    manifest = {"stage": "extra", "kind": "rl", "recipe": {"token_budget": 7}, "seconds": 30.0, "parent": ["rl-math"]}
+    (b / "extra" / "manifest.json").write_text(json.dumps(manifest))
+    result = compare(a, b)
+    assert result["recipe"] == []
+    assert result["notes"] == ["only b has the stages extra: their keys are not compared"]
+    assert {"stage": "extra", "cost": "time at work", "unit": "s", "a": None, "b": 30.0} in result["cost"]
+
+
+def test_a_policy_costs_what_its_stage_and_those_before_it_took(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "a", means(8, 0.0), policy="rl-mixed")
+    parents = {"sft": [], "rl-math": ["sft"], "rl-mixed": ["rl-math", "sft"], "aside": ["sft"]}
+    for number, (stage, parent) in enumerate(parents.items(), 1):
+        (run / stage).mkdir(exist_ok=True)
+        manifest = {
+            "stage": stage,
+            "kind": "rl",
+            "parent": parent,
+            "seconds": 10.0**number,
+            "tokens": {"trained": number},
+        }
+        (run / stage / "manifest.json").write_text(json.dumps(manifest))
+    costs = {row["cost"]: row["a"] for row in compare(run, run)["policies"]}
+    assert costs == {"tokens trained": 1 + 2 + 3, "time at work": 10 + 100 + 1000}
+
+
+def test_tables_for_a_terminal_show_what_strangers_wrote_and_send_none_of_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    hostile = "[red]\x1b[31mrl|x"
+    a, b = (write_run(tmp_path / name, means(8, 0.0), policy=hostile) for name in ("a", "b"))
+    assert run_cli(["compare", str(a), str(b)]) == 0
+    out = capsys.readouterr().out
+    assert "\x1b" not in out
+    assert "[red]\\x1b[31mrl|x" in out
+    assert run_cli(["compare", str(a), str(b), "--markdown"]) == 0
+    assert "| [red]\\x1b[31mrl\\|x | math |" in capsys.readouterr().out
+
+
+def test_tables_fit_a_narrow_terminal_and_name_long_runs_by_letters(tmp_path: Path) -> None:
+    from io import StringIO
+
+    from rich.console import Console
+
+    a, b = write_run(tmp_path / "a-run-of-a-long-name", means(40, 0.0)), write_run(tmp_path / "b", means(40, 0.05))
+    out = StringIO()
+    Console(file=out, width=80).print(*as_tables(compare(a, b)), sep="\n")
+    text = out.getvalue()
+    assert text.startswith("A: a-run-of-a-long-name\n")
+    assert max(map(len, text.splitlines())) <= 80
+    assert "48.8   53.6     +4.9   [+4.0, +5.6]   40" in text, "numbers are not broken"

@@ -140,9 +140,9 @@ def test_a_revision_goes_to_the_hub_and_is_recorded(tmp_path: Path, monkeypatch:
     commit = "0123456789abcdef0123456789abcdef01234567"
     file = tmp_path / "gsm8k.json"
     file.write_text(json.dumps(ROWS["gsm8k"]))
-    with pytest.raises(UserError, match="task gsm8k: a file has no revision"):
+    with pytest.raises(UserError, match="task gsm8k: a local file has no revision"):
         load_task("gsm8k", {"gsm8k": str(file)}, revision=commit)
-    with pytest.raises(UserError, match="it has no revision"):
+    with pytest.raises(UserError, match="reasoning-gym, which has no revision"):
         load_task("sudoku", revision=commit)
     data = Dataset.from_list([{"question": "1 + 1?", "answer": "#### 2"}])
     data.info.download_checksums = {f"hf://datasets/openai/gsm8k@{commit}/main/test.parquet": {"num_bytes": 1}}

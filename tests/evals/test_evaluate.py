@@ -5,21 +5,23 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
+from endpoint_helpers import Server
 from policies import write_tiny_policy
 
 from ringlite_cli.errors import UserError, WorkFailed
 from ringlite_cli.evals.evaluate import by_domain, describe, evaluate, score
 from ringlite_cli.evals.responses import ResponseLog, collect
-from ringlite_cli.evals.standalone import evaluate_model, read_data_flags
+from ringlite_cli.evals.standalone import evaluate_model
 from ringlite_cli.problems import Problem, Verdict
 from ringlite_cli.recipe.evaluation import EvalSettings
 from ringlite_cli.runs.files import read_json, read_jsonl
 from ringlite_cli.samples import SamplingSettings
+from ringlite_cli.sampling.endpoint import EndpointSampler
 from ringlite_cli.sampling.transformers_sampler import TransformersSampler
 
 PROBLEMS = [Problem(f"q{i}", "math" if i % 2 else "logic", f"{i} + 1?", str(i + 1)) for i in range(6)]
-OPTIONS = {"settings": EvalSettings(samples=2, max_new_tokens=12), "seed": 5}
-MORE = {**OPTIONS, "settings": EvalSettings(samples=3, max_new_tokens=12)}
+OPTIONS = {"settings": EvalSettings(num_generations=2, max_completion_length=12), "seed": 5}
+MORE = {**OPTIONS, "settings": EvalSettings(num_generations=3, max_completion_length=12)}
 
 
 def verify(pairs: Sequence[tuple[Problem, str]]) -> list[Verdict]:
@@ -105,7 +107,7 @@ def test_what_waits_to_be_scored_when_a_stop_comes_is_scored_and_kept(
     def entropy_of(sampler, responses):
         return [1.5] * len(responses)
 
-    settings = SamplingSettings(max_new_tokens=12, seed=5)
+    settings = SamplingSettings(max_completion_length=12, seed=5)
     sampler = Stopping(policies["base"], settings=settings, device="cpu")
     with ResponseLog(tmp_path) as log, pytest.raises(KeyboardInterrupt):
         collect(log, "base", {"mix": PROBLEMS}, sampler, verify, k={"mix": 2}, suffix={}, entropy_of=entropy_of)
@@ -170,7 +172,7 @@ def test_a_verifier_that_fails_ends_the_evaluation(policies: dict[str, Path], tm
     ("tasks", "message"),
     [
         ({"mix": []}, "task mix: the task has no problems"),
-        ({"mix": PROBLEMS[:1] * 2}, "1 ids stand twice, such as 'q0'"),
+        ({"mix": PROBLEMS[:1] * 2}, "1 problem ids occur more than once, such as 'q0'"),
     ],
 )
 def test_tasks_without_problems_or_with_ids_twice(tmp_path: Path, tasks: dict, message: str) -> None:
@@ -192,6 +194,15 @@ def rows(rewards: list[int], *, truncated: bool = False, domain: str = "math") -
     ]
 
 
+def test_rewards_between_0_and_1_pass_where_their_verdict_says_so() -> None:
+    """avg: (0.9 + 0.2 + 0.1 + 0) / 4; pass@2: the first problem has a correct response, the second none."""
+    likeness = [("correct", 0.9), ("wrong", 0.2)], [("wrong", 0.1), ("wrong", 0.0)]
+    plain = rows([0])[0]
+    result = score([[plain | {"verdict": v, "reward": r} for v, r in group] for group in likeness])
+    assert result["avg@k"] == pytest.approx(0.3)
+    assert result["pass@k"] == 0.5
+
+
 def test_a_score_worked_by_hand() -> None:
     """avg: (1/4 + 0 + 4/4) / 3; pass@4: 2 of 3; the commonest answers: wrong, wrong, right."""
     result = score([rows([1, 0, 0, 0]), rows([0] * 4), rows([1] * 4)])
@@ -206,7 +217,7 @@ def test_a_score_worked_by_hand() -> None:
 def test_a_score_says_when_many_responses_were_cut() -> None:
     result = score([rows([0, 1], truncated=True)])
     assert result["notes"] == [
-        "100% of the responses were cut at the length limit: raise max_new_tokens to trust the score"
+        "100% of the responses were cut at the length limit: raise max_completion_length to trust the score"
     ]
     assert "(100% cut)" in describe(result)
 
@@ -214,7 +225,7 @@ def test_a_score_says_when_many_responses_were_cut() -> None:
 def test_the_standalone_form(policies: dict[str, Path], tmp_path: Path) -> None:
     file = tmp_path / "gsm.json"
     file.write_text(json.dumps([{"problem": f"{i}?", "solution": f"#### {i}"} for i in range(5)]))
-    options = {"settings": EvalSettings(samples=2, limit=3, max_new_tokens=8)}
+    options = {"settings": EvalSettings(num_generations=2, limit=3, max_completion_length=8)}
     scores = evaluate_model(
         policies["base"], ["gsm8k"], Load(), verify, tmp_path / "out", data={"gsm8k": str(file)}, **options
     )
@@ -222,6 +233,8 @@ def test_the_standalone_form(policies: dict[str, Path], tmp_path: Path) -> None:
     assert {"avg@k", "ci95", "pass@k", "n", "k"} <= set(scores["gsm8k"])
     assert (scores["gsm8k"]["n"], scores["gsm8k"]["k"]) == (3, 2)
     assert len(read_jsonl(tmp_path / "out" / "responses.jsonl")) == 6
+    log = (tmp_path / "out" / "run.log").read_text()
+    assert f"eval of {policies['base']}" in log
 
     own = tmp_path / "own.jsonl"
     own.write_text(json.dumps({"id": "p", "domain": "logic", "prompt": "1?", "answer": "2"}) + "\n")
@@ -238,7 +251,7 @@ def test_the_standalone_form(policies: dict[str, Path], tmp_path: Path) -> None:
     [
         ([], {}, "--tasks: name at least one task"),
         (["gsm8"], {}, "did you mean 'gsm8k'"),
-        (["gsm8k"], {"samples": 0}, "samples: input should be greater than 0, not 0"),
+        (["gsm8k"], {"num_generations": 0}, "num_generations: input should be greater than 0, not 0"),
         (["gsm8k"], {"limit": 0}, "limit: input should be greater than 0, not 0"),
         (["gsm8k"], {"top_p": 1.5}, "top_p: input should be less than or equal to 1"),
         (["gsm8k"], {"data": {"amc": "x"}}, "--data: 'amc' is not among --tasks"),
@@ -248,12 +261,6 @@ def test_flags_that_are_wrong(tmp_path: Path, tasks: list[str], options: dict, m
     files = {"data": options.pop("data")} if "data" in options else {}
     with pytest.raises(UserError, match=message):
         evaluate_model(tmp_path, tasks, Load(), verify, tmp_path, EvalSettings.made(**options), **files)
-
-
-def test_data_flags() -> None:
-    assert read_data_flags(["gsm8k=/x/y=z.json", "amc=b"]) == {"gsm8k": "/x/y=z.json", "amc": "b"}
-    with pytest.raises(UserError, match="'gsm8k' is not TASK=FILE"):
-        read_data_flags(["gsm8k"])
 
 
 def test_a_prompt_without_room_for_a_response_is_a_failure_and_costs_no_other_score(policies, tmp_path) -> None:
@@ -274,6 +281,27 @@ def test_a_prompt_without_room_for_a_response_is_a_failure_and_costs_no_other_sc
     ]
     evaluate({"base": policies["base"]}, {"mine": [long, *PROBLEMS]}, load, verify, tmp_path / "a", **OPTIONS)
     assert load.loaded == ["base"]  # a failure is not asked again
+
+
+def test_a_prompt_that_a_server_refuses_as_too_long_is_a_failure_too(tmp_path) -> None:
+    server = Server()
+    server.answer = lambda body: "Two."
+    server.refuses = lambda body: b"maximum context length" if "1 + 1 + " in body["messages"][0]["content"] else None
+    long = Problem("long", "math", "1 + " * 3000 + "1?", "3001")
+    try:
+        scores = evaluate(
+            {"base": "served"},
+            {"mine": [*PROBLEMS, long]},
+            lambda path, settings: EndpointSampler(server.responder(), settings),
+            verify,
+            tmp_path,
+            **OPTIONS,
+        )
+    finally:
+        server.close()
+    score_of = scores["base"]["mine"]
+    assert (score_of["n"], score_of["verdicts"]) == (7, {"correct": 12, "prompt too long": 2})
+    assert "prompts without room for a response count as failures: 1 (long)" in score_of["notes"]
 
 
 def test_a_set_of_nothing_but_such_prompts_is_an_error(policies, tmp_path) -> None:

@@ -92,7 +92,7 @@ class Load:
 @pytest.mark.slow
 def test_scores_items_and_what_is_done_is_not_done_again(policy: Path, files: dict[str, Path], tmp_path: Path) -> None:
     load = Load()
-    options = {"settings": EvalSettings(max_new_tokens=TOKENS), "files": files}
+    options = {"settings": EvalSettings(max_completion_length=TOKENS), "files": files}
     scores = harness.run_harness({"model": policy}, list(files), load, tmp_path, **options)["model"]
     rows = read_jsonl(tmp_path / "responses.jsonl")
     mine = [row for row in rows if row["task"] == GENERATE]
@@ -108,7 +108,7 @@ def test_scores_items_and_what_is_done_is_not_done_again(policy: Path, files: di
 
     again = harness.run_harness({"model": policy}, list(files), load, tmp_path, **options)["model"]
     assert (again, load.loaded, read_jsonl(tmp_path / "responses.jsonl")) == (scores, 1, rows)
-    two = {**options, "settings": EvalSettings(max_new_tokens=TOKENS, limit=2)}
+    two = {**options, "settings": EvalSettings(max_completion_length=TOKENS, limit=2)}
     limited = harness.run_harness(
         {"model": policy},
         [GENERATE],
@@ -127,20 +127,20 @@ def test_scores_items_and_what_is_done_is_not_done_again(policy: Path, files: di
 def test_what_cannot_be_run_is_named_and_a_failed_policy_loses_no_other(
     policy: Path, files: dict[str, Path], tmp_path: Path
 ) -> None:
-    with pytest.raises(UserError, match="no task 'mmlu_por'; did you mean lm-eval:mmlu_pro"):
+    with pytest.raises(UserError, match="no task 'mmlu_por'; did you mean 'lm-eval:mmlu_pro'"):
         harness.check_tasks(["lm-eval:mmlu_por"])
-    with pytest.raises(UserError, match="given by the YAML file of a task"):
+    with pytest.raises(UserError, match="no such YAML file; give the file that defines the task"):
         harness.check_tasks([GENERATE], {GENERATE: tmp_path / "gone.yaml"})
     both = {"gone": tmp_path / "gone", "model": policy}
     with pytest.raises(WorkFailed, match=r"1 of 2 policies could not be evaluated(.|\n)*gone: .*no such model folder"):
-        harness.run_harness(both, [CHOOSE], Load(), tmp_path, EvalSettings(max_new_tokens=TOKENS), files=files)
+        harness.run_harness(both, [CHOOSE], Load(), tmp_path, EvalSettings(max_completion_length=TOKENS), files=files)
     assert read_json(tmp_path / "harness" / "model" / "ringlite_choose.json")["score"]["n"] == 4
     broken = tmp_path / "broken.yaml"
     broken.write_text(files[CHOOSE].read_text().replace("ringlite_choose", "ringlite_broken").replace("rows", "none"))
     name = "lm-eval:ringlite_broken"
     with pytest.raises(UserError, match="could not run it"):
         harness.run_harness(
-            {"m": policy}, [name], Load(), tmp_path, EvalSettings(max_new_tokens=4), files={name: broken}
+            {"m": policy}, [name], Load(), tmp_path, EvalSettings(max_completion_length=4), files={name: broken}
         )
 
 
@@ -156,7 +156,7 @@ def test_the_standalone_form_runs_both_kinds_of_task(policy: Path, files: dict[s
         lambda path, settings: TransformersSampler(path, settings=settings, device="cpu"),
         lambda pairs: [Verdict("wrong", 0.0) for _ in pairs],
         tmp_path / "out",
-        EvalSettings(max_new_tokens=TOKENS),
+        EvalSettings(max_completion_length=TOKENS),
         data={"own": str(own), CHOOSE: str(files[CHOOSE])},
         make_lm=Load(),
     )

@@ -99,7 +99,7 @@ def test_failed_candidates_are_passed_over_and_explained() -> None:
 
 @pytest.mark.parametrize(("band", "rule"), [((0.5, 0.3), "band"), ((-1.0, 0.3), "band"), (BAND, "loss")])
 def test_a_band_or_rule_that_is_none(band: tuple[float, float], rule: str) -> None:
-    with pytest.raises(UserError, match=r"is no band|there is no rule 'loss'; the rules are band"):
+    with pytest.raises(UserError, match=r"is not a range of entropies|there is no rule 'loss'; the rules are band"):
         pick(CANDIDATES, band, rule)
 
 
@@ -140,7 +140,7 @@ CHECKPOINTS = [
 
 def test_a_selection_writes_its_files_and_keeps_a_failed_candidate(sft: Path, tmp_path: Path) -> None:
     out = tmp_path / "select"
-    options = {"k": 3, "max_new_tokens": 10, "entropy_of": sampled_entropy}
+    options = {"k": 3, "max_completion_length": 10, "entropy_of": sampled_entropy}
     decision = select_checkpoint(CHECKPOINTS, sft, PROBLEMS, load, verify, out, entropy_band=(5.0, 5.7), **options)
     rows = {row["name"]: row for row in read_json(out / "candidates.json")}
     assert decision.picked == "c0"
@@ -172,7 +172,7 @@ def test_a_measured_candidate_is_not_measured_again_and_forward_and_draw_agree(s
         return load(path, settings)
 
     good = [CHECKPOINTS[0], CHECKPOINTS[2]]
-    options = {"k": 2, "max_new_tokens": 10}
+    options = {"k": 2, "max_completion_length": 10}
     first = measure_candidates(good[:1], sft, PROBLEMS, counting, verify, tmp_path, **options)
     both = measure_candidates(good, sft, PROBLEMS, counting, verify, tmp_path, **options)
     assert loaded == ["c0", "c2"]
@@ -191,7 +191,7 @@ def test_tokenizers_that_differ_are_told(sft: Path, tmp_path: Path) -> None:
     tokenizer["added_tokens"] = tokenizer["added_tokens"][:-1]
     (folder / "c2" / "tokenizer.json").write_text(json.dumps(tokenizer))
     good = [CHECKPOINTS[0], CHECKPOINTS[2]]
-    options = {"k": 1, "max_new_tokens": 4, "entropy_band": (0.1, 6.0)}
+    options = {"k": 1, "max_completion_length": 4, "entropy_band": (0.1, 6.0)}
     decision = select_checkpoint(good, tmp_path, PROBLEMS, load, verify, tmp_path / "select", **options)
     assert "tokenizers differ (c0 / c2)" in (decision.warning or "")
 
@@ -199,7 +199,7 @@ def test_tokenizers_that_differ_are_told(sft: Path, tmp_path: Path) -> None:
 def test_entropies_are_those_of_a_float64_reference_whatever_the_rows(sft: Path, tmp_path: Path) -> None:
     """The sampled and the teacher-forced entropy of a candidate against a plain float64 forward, sample by sample."""
     traced = [replace(p, trace=f"{i} and so \\boxed{{1}}") for i, p in enumerate(PROBLEMS)]
-    options = {"k": 3, "max_new_tokens": 12, "entropy_of": sampled_entropy}
+    options = {"k": 3, "max_completion_length": 12, "entropy_of": sampled_entropy}
     forced = partial(forced_scores, row_tokens=40)
     (c,) = measure_candidates([CHECKPOINTS[2]], sft, traced, load, verify, tmp_path, forced_of=forced, **options)
     sampler = load(sft / "checkpoints" / "c2", SamplingSettings(12, seed=0))
@@ -242,7 +242,7 @@ def test_traces_are_scored_once_and_again_when_they_change(sft: Path, tmp_path: 
         return forced_scores(sampler, traces)
 
     traced = [replace(p, trace="one two") for p in PROBLEMS[:2]] + PROBLEMS[2:]
-    options = {"k": 1, "max_new_tokens": 4, "forced_of": counting}
+    options = {"k": 1, "max_completion_length": 4, "forced_of": counting}
     first = measure_candidates(CHECKPOINTS[:1], sft, traced, load, verify, tmp_path, **options)
     again = measure_candidates(CHECKPOINTS[:1], sft, traced, load, verify, tmp_path, **options)
     assert (scored, first) == ([2], again)
@@ -252,7 +252,7 @@ def test_traces_are_scored_once_and_again_when_they_change(sft: Path, tmp_path: 
 
 
 def test_one_sample_of_a_problem_is_enough_and_a_row_gives_the_candidate_back(sft: Path, tmp_path: Path) -> None:
-    (c,) = measure_candidates(CHECKPOINTS[:1], sft, PROBLEMS, load, verify, tmp_path, k=1, max_new_tokens=4)
+    (c,) = measure_candidates(CHECKPOINTS[:1], sft, PROBLEMS, load, verify, tmp_path, k=1, max_completion_length=4)
     assert (c.k, c.pass_k, c.pass_k_ci95) == (1, c.pass_1, c.pass_1_ci95)
     assert (c.truncated_fraction, c.forced_entropy) == (1.0, None)
     assert c.repetition is not None
@@ -266,7 +266,7 @@ def test_a_half_written_checkpoint_loses_only_itself(sft: Path, tmp_path: Path) 
         shutil.copytree(sft / "checkpoints" / name, tmp_path / "checkpoints" / name)
     (tmp_path / "checkpoints" / "c0" / "config.json").unlink()
     rows = [CHECKPOINTS[0], CHECKPOINTS[1], CHECKPOINTS[2]]  # c1 has no folder at all
-    found = measure_candidates(rows, tmp_path, PROBLEMS, load, verify, tmp_path / "out", k=1, max_new_tokens=4)
+    found = measure_candidates(rows, tmp_path, PROBLEMS, load, verify, tmp_path / "out", k=1, max_completion_length=4)
     assert [c.error is None for c in found] == [False, False, True]
     assert "config.json is missing" in (found[0].error or "")
     assert "no such model folder" in (found[1].error or "")
@@ -276,4 +276,25 @@ def test_a_half_written_checkpoint_loses_only_itself(sft: Path, tmp_path: Path) 
 @pytest.mark.parametrize(("checkpoints", "problems"), [([], PROBLEMS), (CHECKPOINTS, [])])
 def test_nothing_to_select_from_or_on(tmp_path: Path, checkpoints: list, problems: list) -> None:
     with pytest.raises(UserError, match=r"no checkpoint to select from|no problems to select on"):
-        measure_candidates(checkpoints, tmp_path, problems, load, verify, tmp_path, k=1, max_new_tokens=4)
+        measure_candidates(checkpoints, tmp_path, problems, load, verify, tmp_path, k=1, max_completion_length=4)
+
+
+def test_an_answer_without_reasoning_is_no_trace_to_measure_entropy_on(tmp_path):
+    """SFT puts it behind an empty thought; as a thought, which other plain traces become, it would be another text."""
+    from ringlite_cli.evals.forced import ForcedLog
+
+    seen = []
+
+    def count(sampler, traces):
+        seen.extend(trace for _, trace in traces)
+        return [(0.1, 0.2, 3)] * len(traces)
+
+    rows = [
+        Problem("a", "general", "Why?", trace="So it is."),
+        Problem("b", "general", "1 + 1?", "2", trace="One and one: \\boxed{2}"),
+        Problem("c", "math", "1 + 1?", "2", trace="It is 2."),
+    ]
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "config.json").write_text("{}")
+    ForcedLog(tmp_path, count, rows, {}).measure("c1", tmp_path / "model", None)
+    assert seen == ["One and one: \\boxed{2}", "It is 2."]

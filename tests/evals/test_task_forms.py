@@ -10,7 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sweeps import sample_of
 
+from ringlite_cli.data.games.drawing import forget
 from ringlite_cli.errors import UserError
 from ringlite_cli.evals.tasks import TASKS, load_task
 from ringlite_cli.problems import Problem
@@ -139,11 +141,13 @@ def test_hidden_tests_that_would_run_something_are_refused(tmp_path: Path) -> No
     assert not (tmp_path / "ran").exists()
 
 
-@pytest.mark.parametrize("task", ["countdown", "sudoku"])
+@pytest.mark.parametrize("task", ["countdown", "sudoku", "maze", "family_relationships"])
+@pytest.mark.parametrize("count", sample_of([8, 200], 8))
 @pytest.mark.skipif(not is_installed(), reason="reasoning-gym is not installed")
-def test_generated_puzzles_are_the_same_each_time_and_scored(task: str, verify: Verifiers) -> None:
-    problems = load_task(task)
-    assert len(problems) == 200
+def test_generated_puzzles_are_the_same_each_time_and_scored(task: str, count: int, verify: Verifiers) -> None:
+    problems = load_task(task, limit=None if count == 200 else count)
+    assert len(problems) == count
+    forget()
     assert problems[:5] == load_task(task, limit=5)
     answer = json.loads(problems[0].answer or "")["answer"]
     pairs = [(problems[0], f"<answer>{text}</answer>") for text in (answer, "1")]
@@ -165,7 +169,8 @@ def test_a_task_whose_data_cannot_be_had_names_the_file_to_give(monkeypatch: pyt
 def test_the_issues_tasks_are_all_there_with_a_card_and_a_verifier() -> None:
     wanted = (
         "gsm8k math500 aime24 aime25 amc cnmo24 livemathbench minerva olympiadbench gpqa_diamond theoremqa humaneval "
-        "mbpp leetcode livecodebench codeforces ifeval countdown sudoku"
+        "mbpp leetcode livecodebench codeforces ifeval countdown sudoku mini_sudoku number_sorting maze shortest_path "
+        "arc_1d family_relationships knights_knaves"
     )
     assert " ".join(TASKS) == wanted
     for name, task in TASKS.items():

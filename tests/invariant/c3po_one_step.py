@@ -163,22 +163,55 @@ def make_trainer(
     return made, gradients
 
 
-def one_step(policy: Path, rows: int, world: int = 1, oracle: bool = False, **options: Any) -> tuple[Any, Any]:
-    """(gradients of the last step of one rollout, the trainer after it)."""
+def run_out(trainer: Any, passes: tuple[int, ...], *, backwards: bool = False) -> list[int]:
+    """Let the memory of a trainer's device be exceeded in these training passes (from 1); return tokens of each pass.
+
+    In the forward pass behind the first layer, or in the backward pass before it: later layers have gradients then.
+    """
+    first, seen = trainer.model.model.layers[0], list[int]()
+
+    def fail() -> None:
+        if len(seen) in passes:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
+
+    def forward(module: Any, args: Any, output: Any) -> None:
+        hidden = output[0] if isinstance(output, tuple) else output
+        if not hidden.requires_grad:
+            return
+        seen.append(hidden.shape[1])
+        if backwards:
+            hidden.register_hook(lambda gradient: fail())
+        else:
+            fail()
+
+    first.register_forward_hook(forward)
+    return seen
+
+
+def one_step(
+    policy: Path, rows: int, world: int = 1, oracle: bool = False, runs_out: tuple[int, ...] = (), **options: Any
+) -> tuple[Any, Any]:
+    """(gradients of the last step of one rollout, the trainer after it). runs_out: passes that run out of memory."""
     trainer, gradients = make_trainer(policy, rows, world, oracle, **options)
+    if runs_out:
+        run_out(trainer, runs_out)
     trainer.train()
     return gradients.steps[-1], trainer
 
 
 def main(out: Path, cases: list[dict[str, Any]]) -> None:
-    """Each case {"name", "rows", ...options} on every rank of this launch; rank 0 saves gradients and numbers."""
+    """Each case {"name", "rows", ...options} on every rank of this launch; rank 0 saves gradients and numbers.
+
+    runs_out: (rank, pass) that runs out of memory.
+    """
     import os
 
     rank, world = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
     policy = save_policy(out / f"policy-{rank}", "qwen3_moe")
     for case in cases:
-        name, rows = case.pop("name"), case.pop("rows")
-        gradients, trainer = one_step(policy, rows, world, **case)
+        name, rows, failing = case.pop("name"), case.pop("rows"), case.pop("runs_out", None)
+        passes = (failing[1],) if failing and failing[0] == rank else ()
+        gradients, trainer = one_step(policy, rows, world, runs_out=passes, **case)
         if rank == 0:
             torch.save({"gradients": gradients, "stats": trainer.step_stats}, out / f"{name}.pt")
         if trainer.prompts is not None:

@@ -103,7 +103,7 @@ def test_off_policy_ratios_give_the_loss_and_gradient_of_trl_s_own_code(policy, 
         epsilon_low=stock.epsilon_low,
         epsilon_high=stock.epsilon_high,
     )
-    ours = sums.loss / step_divisor(algorithm, budget=0, tokens=sum(lengths), responses=3, longest=8)
+    ours = sums.loss / step_divisor(algorithm, budget=0, tokens=sum(lengths), responses=3, max_completion_length=8)
     assert 0 < sums.clipped < sums.tokens
     assert ours.item() == pytest.approx(theirs.item(), rel=1e-5)
     assert_same(gradients_of(ours, model), gradients_of(theirs, model))

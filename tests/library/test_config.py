@@ -7,6 +7,7 @@ from trl import GRPOConfig
 
 from ringlite import C3POConfig, C3POSettings, C3POTrainer
 from ringlite_cli.errors import RecipeErrors, UserError
+from ringlite_cli.recipe.config_fields import FILE, with_fields
 
 SMALL = {"prompts_per_step": 4, "token_budget": 60, "num_generations": 4, "max_completion_length": 16}
 
@@ -22,6 +23,12 @@ def test_its_fields_are_those_of_the_settings() -> None:
     for name, key in C3POSettings.model_fields.items():
         assert found[name].default == key.default, name
         assert found[name].metadata["help"] == key.description, name
+
+
+def test_its_source_is_the_one_that_is_made_of_the_settings() -> None:
+    source = FILE.read_text(encoding="utf-8")
+    assert "    token_budget: int = 409_600\n" in source
+    assert with_fields(source) == source, "run python -m ringlite_cli.recipe.config_fields"
 
 
 def test_it_is_made_without_any_key_and_with_the_papers_values() -> None:

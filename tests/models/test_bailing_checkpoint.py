@@ -113,8 +113,12 @@ FAULTS = {
     "another width": (None, {"moe_intermediate_size": 64}, r"has the shape \[.*where config.json makes it \["),
     "no head, not tied": (drop("lm_head.weight"), {}, r"no lm_head.weight.*set tie_word_embeddings: true"),
     "tied, but with a head": (None, {"tie_word_embeddings": True}, r"is not the embeddings' weight.*false"),
-    "Ling 2.0 under the old type": (None, {"architectures": ["BailingMoeV2ForCausalLM"]}, r"BailingMoeV2.*Ring-lite"),
-    "Ling 2.0": (None, {"model_type": "bailing_moe_v2"}, r"bailing_moe_v2 \(Ling 2.0.*supported are Ling-lite"),
+    "named as Ling 2.0": (
+        None,
+        {"architectures": ["BailingMoeV2ForCausalLM"]},
+        r"n_group: 8 leaves one expert a group",
+    ),
+    "an unknown one": (None, {"architectures": ["BailingMoeV9ForCausalLM"]}, r"BailingMoeV9.*Ring-lite"),
     "linear attention": (None, {"model_type": "bailing_moe_linear"}, r"linear attention.*supported are Ling-lite"),
     "expert groups": (None, {"n_group": 8}, r"'n_group: 8' belongs to another Bailing architecture"),
     "sliding window": (None, {"use_sliding_window": True}, r"'use_sliding_window: True'"),
@@ -132,8 +136,8 @@ def test_a_checkpoint_that_does_not_fit_is_refused(fault, tmp_path):
 @pytest.mark.parametrize(
     ("config", "override", "message"),
     [
-        ({"model_type": "bailing_moe_v2"}, "seed=17", r"model.path: .*config.json: bailing_moe_v2 \(Ling 2.0"),
-        ({"architectures": ["BailingMoeV2ForCausalLM"]}, "seed=17", r"BailingMoeV2ForCausalLM is another.*Ring-lite"),
+        ({"model_type": "bailing_moe_linear_v2"}, "seed=17", r"model.path: .*config.json: bailing_moe_linear_v2 \("),
+        ({"architectures": ["BailingMoeV9ForCausalLM"]}, "seed=17", r"BailingMoeV9ForCausalLM is another.*Ring-lite"),
         ({}, "model.trust_remote_code=true", r"model.trust_remote_code: bailing_moe is built in.*leave the key out"),
     ],
 )

@@ -5,12 +5,12 @@ import torch
 from bailing import KINDS, expected, golden_model
 
 from ringlite_cli.c3po.entropy import check_head_is_linear, policy_entropy
-from ringlite_cli.c3po.packing import Sample, forward_inputs, pack_row
+from ringlite_cli.c3po.packing import PackedSample, forward_inputs, pack_row
 from ringlite_cli.c3po.router import RouterTap, check_router_is_visible, check_router_learns
 from ringlite_cli.c3po.row_path import choose_path
 
 CLOSE = {"atol": 1e-5, "rtol": 1e-5}
-SAMPLES = [Sample(i, [7, 8 + i], list(range(10 + i, 22 + 3 * i)), 1.0) for i in range(3)]
+SAMPLES = [PackedSample(i, [7, 8 + i], list(range(10 + i, 22 + 3 * i)), 1.0) for i in range(3)]
 
 
 @pytest.fixture(params=KINDS)

@@ -6,6 +6,8 @@ from bailing import GOLDEN, changed_copy, golden_model, stored, with_tokenizer
 from rl_runs import train
 from transformers import AutoModelForCausalLM
 
+from ringlite_cli.c3po.router import move_bias
+from ringlite_cli.errors import UserError
 from ringlite_cli.problems import Problem, Verdict
 from ringlite_cli.runs.files import read_jsonl
 from ringlite_cli.train.resume.checkpoints import load_weights
@@ -67,6 +69,44 @@ def test_rl_resumes_to_the_same_weights_in_the_published_layout(policy, tmp_path
     assert all(row["router_balance"] > 0 for row in rows)
 
 
+@pytest.mark.slow
+def test_rl_of_ling_2_moves_the_routers_bias_only_where_it_is_asked_to(tmp_path):
+    """And keeps the layer for further tokens, which is not trained."""
+    import bailing_v2
+
+    start = with_tokenizer(bailing_v2.base_like(tmp_path / "start"))
+    before, bias = stored(start), "model.layers.1.mlp.gate.expert_bias"
+    numbers = NUMBERS | {"steps": 2, "trl": NUMBERS["trl"] | {"save_steps": 1}}
+    for rate in (0.0, 0.01):
+        rows: list = []
+        out = tmp_path / str(rate)
+        result = train(start, PROBLEMS, verify, out, on_step=rows.append, router_bias_rate=rate, **numbers)
+        after = stored(result.policy)
+        assert after.keys() == before.keys()
+        expert = "model.layers.1.mlp.experts.0.down_proj.weight"
+        assert not torch.equal(after[expert], before[expert])
+        extra = "model.layers.3.mlp.experts.0.down_proj.weight"
+        assert torch.equal(after[extra], before[extra])
+        moved = (after[bias] - before[bias]).abs()
+        assert moved.max() <= 2 * 2 * rate + 1e-6
+        assert (moved.max() > 0) == (rate > 0)
+        assert after[bias].mean() == pytest.approx(before[bias].mean().item(), abs=1e-6)
+        assert rows[0]["router_balance"] > 0
+        assert rows[0]["kl"] == pytest.approx(0, abs=1e-6)
+
+
+def test_a_bias_is_moved_towards_an_even_load():
+    """Loads 4, 1, 1 of 2 on average: signs -1, 1, 1, less their mean of 1/3."""
+    bias = torch.tensor([0.5, 0.0, 0.0])
+    move_bias(bias, torch.tensor([4.0, 1.0, 1.0]), 0.3)
+    torch.testing.assert_close(bias, torch.tensor([0.5 - 0.4, 0.2, 0.2]))
+
+
+def test_a_rate_without_a_bias_to_move_is_refused(policy, tmp_path):
+    with pytest.raises(UserError, match=r"routers have no bias.*router_balance_coef"):
+        train(policy, PROBLEMS, verify, tmp_path, router_bias_rate=1e-3, **NUMBERS)
+
+
 def test_the_weights_of_a_checkpoint_are_loaded_whole(tmp_path):
     """Experts are stacked in the model and stand one by one in the checkpoint."""
     trained = golden_model("norm_head")
@@ -115,7 +155,7 @@ def test_a_new_one_learns_from_packed_rows_in_sft(tmp_path):
     from ringlite_cli.train.base_model import prepare_model
     from ringlite_cli.train.sft.run import run_sft
 
-    problems = [p for g in GENERATORS.values() for p in g.generate(24, 17)]
+    problems = [p for g in GENERATORS.values() if g.domain != "general" for p in g.generate(24, 17)]
     config = {
         "model_type": "bailing_moe",
         "hidden_size": 32,
@@ -133,6 +173,41 @@ def test_a_new_one_learns_from_packed_rows_in_sft(tmp_path):
     base = prepare_model(new, problems, tmp_path / "base", 17)
     rows = []
     trl = {"num_train_epochs": 2, "per_device_train_batch_size": 2, "max_length": 256, "learning_rate": 2e-3}
+    result = run_sft(base, problems, tmp_path / "sft", trl=trl, seed=3, on_step=rows.append)
+    assert rows[-1]["loss"] < rows[0]["loss"]
+    assert stored(tmp_path / "sft" / result.checkpoints[-1]["path"]).keys() == stored(base).keys()
+
+
+@pytest.mark.slow
+def test_a_new_ling_2_learns_in_sft_and_has_no_auxiliary_loss(tmp_path):
+    from ringlite_cli.data.generators import GENERATORS
+    from ringlite_cli.train.base_model import prepare_model
+    from ringlite_cli.train.sft.run import run_sft
+
+    problems = [p for g in GENERATORS.values() if g.domain != "general" for p in g.generate(24, 17)]
+    config = {
+        "model_type": "bailing_moe_v2",
+        "hidden_size": 32,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 2,
+        "num_key_value_heads": 1,
+        "head_dim": 16,
+        "partial_rotary_factor": 0.5,
+        "intermediate_size": 48,
+        "moe_intermediate_size": 16,
+        "num_experts": 8,
+        "num_experts_per_tok": 2,
+        "n_group": 4,
+        "topk_group": 2,
+        "max_position_embeddings": 256,
+    }
+    new = {"new": {"vocab_size": 400, "config": config}, "dtype": "float32"}
+    base = prepare_model(new, problems, tmp_path / "base", 17)
+    assert stored(base)["model.layers.1.mlp.gate.weight"].abs().max() <= 32**-0.5
+    rows: list = []
+    trl = {"num_train_epochs": 2, "per_device_train_batch_size": 2, "max_length": 256, "learning_rate": 2e-3}
+    with pytest.raises(UserError, match=r"BailingMoeV2ForCausalLM returns no auxiliary loss.*leave the key out"):
+        run_sft(base, problems, tmp_path / "aux", trl=trl | {"router_aux_loss_coef": 1e-3}, seed=3)
     result = run_sft(base, problems, tmp_path / "sft", trl=trl, seed=3, on_step=rows.append)
     assert rows[-1]["loss"] < rows[0]["loss"]
     assert stored(tmp_path / "sft" / result.checkpoints[-1]["path"]).keys() == stored(base).keys()

@@ -123,7 +123,7 @@ def test_weights_that_are_not_the_configs_are_refused(tmp_path, fault):
         ({"vocab_size": 70}, r"embed_tokens.weight is \[64, 32\]"),
         ({"model_type": "qwen2", "architectures": ["Qwen2ForCausalLM"]}, "lacks .* tensors"),
         ({"model_type": "qwen2"}, "names two architectures"),
-        ({"architectures": ["LlamaForSequenceClassification"]}, "no model that writes text"),
+        ({"architectures": ["LlamaForSequenceClassification"]}, "not a causal language model"),
         ({"quantization_config": {"quant_method": "gptq", "bits": 4}}, "quantised"),
         ({"model_type": "no_such_model"}, "config.json cannot be read"),
     ],
@@ -137,7 +137,7 @@ def test_a_config_of_another_model_is_refused_from_headers_alone(tmp_path, field
 def test_an_encoder_is_refused(tmp_path):
     model = tiny_model("bert", is_decoder=False)
     model.save_pretrained(tmp_path)
-    with pytest.raises(UserError, match="no model that writes text"):
+    with pytest.raises(UserError, match="not a causal language model"):
         check_model_files(tmp_path)
 
 

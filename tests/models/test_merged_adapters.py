@@ -7,7 +7,7 @@ from tiny_lm import tiny_model
 from transformers import AutoModelForCausalLM
 
 from ringlite_cli.errors import UserError
-from ringlite_cli.models.adapters import merged
+from ringlite_cli.models.adapters import merged, merged_weights, merges_plainly
 from ringlite_cli.models.lora_targets import check_lora
 
 IDS = torch.arange(3, 23)[None]
@@ -72,7 +72,7 @@ def test_targets_that_cannot_be_adapted_are_named(architecture, fields, message)
 def test_an_engine_with_one_weight_for_embedding_and_head_takes_no_adapter_of_one():
     config = tiny_model("llama").config
     check_lora(config, {"target_modules": ["embed_tokens"]})
-    with pytest.raises(UserError, match="parts the two"):
+    with pytest.raises(UserError, match="would untie them"):
         check_lora(config, {"target_modules": ["embed_tokens"]}, uses_vllm=True)
     check_lora(
         tiny_model("llama", tie_word_embeddings=False).config, {"target_modules": ["embed_tokens"]}, uses_vllm=True
@@ -88,3 +88,45 @@ def test_experts_without_an_adapter_are_told_of(caplog):
     assert "the experts (mlp.experts.gate_up_proj)" in caplog.text
     check_lora(tiny_model("qwen3_moe").config, {})
     assert "target_parameters: [mlp.experts.down_proj, mlp.experts.gate_up_proj] adapts them" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("architecture", "fields"),
+    [
+        ("llama", {"target_modules": "all-linear"}),
+        ("llama", {"target_modules": ["embed_tokens", "q_proj"], "modules_to_save": ["lm_head"]}),
+        ("qwen3_moe", {"target_modules": ["q_proj"], "target_parameters": EXPERTS}),
+    ],
+)
+def test_weights_for_an_engine_are_those_that_are_written_and_frozen_ones_stay(architecture, fields):
+    """In bfloat16, where adding an adapter to the weights and taking it away again would change them."""
+    torch.manual_seed(3)
+    model = tiny_model(architecture, tie_word_embeddings=False).to(torch.bfloat16)
+    adapted = get_peft_model(model, LoraConfig(r=4, task_type="CAUSAL_LM", init_lora_weights=False, **fields))
+    before = {name: x.clone() for name, x in adapted.named_parameters()}
+    for _ in range(3):
+        sent = {name: x.clone() for name, x in merged_weights(adapted)}
+    assert all(torch.equal(x, before[name]) for name, x in adapted.named_parameters())
+    written = merged(adapted)
+    assert sent.keys() == {name for name, _ in written.named_parameters()}
+    for name, parameter in written.named_parameters():
+        assert torch.equal(parameter, sent[name]), name
+        assert parameter.dtype == sent[name].dtype
+
+
+def test_merged_weights_are_rounded_once():
+    model = tiny_model("llama").to(torch.bfloat16)
+    adapted = get_peft_model(model, LoraConfig(r=4, task_type="CAUSAL_LM", init_lora_weights=False))
+    layer = adapted.get_base_model().model.layers[0].self_attn.q_proj
+    exact = layer.base_layer.weight.double() + layer.get_delta_weight("default").double()
+    sent = dict(merged_weights(adapted))["model.layers.0.self_attn.q_proj.weight"]
+    assert torch.equal(sent, exact.to(torch.bfloat16))
+
+
+def test_adapters_of_another_form_are_left_to_peft():
+    for fields, plainly in (({}, True), ({"use_dora": True}, False), ({"lora_bias": True}, False)):
+        config = LoraConfig(r=4, task_type="CAUSAL_LM", target_modules=["q_proj"], **fields)
+        adapted = get_peft_model(tiny_model("llama", attention_bias=True), config)
+        assert merges_plainly(adapted) is plainly
+        expected = logits(adapted)
+        torch.testing.assert_close(logits(merged(adapted)), expected, atol=1e-4, rtol=1e-4)

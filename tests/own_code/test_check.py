@@ -1,10 +1,9 @@
 """`ringlite check` finds every object that a recipe names and imports none; a fault is exit code 2, with its key."""
 
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+from command_line import Said, ringlite
 
 RECIPE = """
 name: own
@@ -48,12 +47,11 @@ SOUND = {
 }  # fmt: skip
 
 
-def check(folder: Path, **changed: str) -> subprocess.CompletedProcess[str]:
+def check(folder: Path, **changed: str) -> Said:
     (folder / "mine.py").write_text(MODULE)
     (folder / "rows.jsonl").write_text("{}\n")
     (folder / "recipe.yaml").write_text(RECIPE.format(**SOUND | changed))
-    command = [sys.executable, "-m", "ringlite_cli", "check", str(folder / "recipe.yaml")]
-    return subprocess.run(command, capture_output=True, text=True, check=False)
+    return ringlite("check", str(folder / "recipe.yaml"))
 
 
 def test_a_recipe_whose_every_part_is_its_own_is_sound(tmp_path):
@@ -102,6 +100,5 @@ def test_the_rules_of_a_budget_hold_for_an_own_algorithm_too(tmp_path):
         (tmp_path / "mine.py").write_text(MODULE)
         (tmp_path / "rows.jsonl").write_text("{}\n")
         (tmp_path / "recipe.yaml").write_text(recipe.format(**SOUND | {"algorithm": name}))
-        command = [sys.executable, "-m", "ringlite_cli", "check", str(tmp_path / "recipe.yaml")]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        done = ringlite("check", str(tmp_path / "recipe.yaml"))
         assert ("trains every response and has no budget to fill" in done.stderr) is wrong

@@ -1,11 +1,13 @@
 """examples/own_code as a user runs it: each of its parts works, and a change of its module makes stages run again."""
 
+import os
 import shutil
-import subprocess
 import sys
 from pathlib import Path
 
+import command_line
 import pytest
+import warm
 
 from ringlite_cli.problems import read_problems
 from ringlite_cli.runs.files import read_json, read_jsonl
@@ -15,11 +17,11 @@ pytestmark = pytest.mark.slow  # trains for half a minute
 EXAMPLE = Path(__file__).parents[2] / "examples" / "own_code"
 
 
-def ringlite(folder: Path, *arguments: str) -> str:
+def ringlite(folder: Path, *arguments: str) -> None:
+    """In a process of its own, where nothing of the example is imported yet."""
     command = [sys.executable, "-m", "ringlite_cli", *arguments]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300, cwd=folder)
+    done = warm.run(command, timeout=300, env=os.environ, cwd=folder)
     assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout + done.stderr
 
 
 def test_the_example_runs_and_runs_again_where_its_module_changed(tmp_path):
@@ -36,9 +38,10 @@ def test_the_example_runs_and_runs_again_where_its_module_changed(tmp_path):
     score = read_json(run / "eval" / "scores.json")["rl"]["mine:SHORT"]
     assert (score["n"], score["k"]) == (4, 2)
     assert "own/mine:MINE" in read_json(run / "rl" / "manifest.json")["inputs"]
-    assert ringlite(tmp_path, *arguments).count("unchanged, skipped") == 4
+    again = command_line.ringlite(*arguments, cwd=tmp_path)
+    assert (again.returncode, again.stdout.count("unchanged, skipped")) == (0, 4), again.stderr
     (folder / "mine.py").write_text((folder / "mine.py").read_text() + "\n# another thought\n")
-    said = ringlite(tmp_path, *arguments, "--to", "rl")
+    said = command_line.ringlite(*arguments, "--to", "rl", cwd=tmp_path).stdout
     assert "sft: unchanged, skipped" in said
     changed = "own/mine:InTurn, own/mine:MINE, own/mine:POEMS"
     assert f"rl: C3PO reinforcement learning again, as {changed}" in said

@@ -1,6 +1,7 @@
 """Each seam from outside the package: an object in a module of its own, and what it is for happens."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ from ringlite_cli.data.sources import load_sources
 from ringlite_cli.errors import UserError
 from ringlite_cli.evals.compare import compare
 from ringlite_cli.problems import Problem, chat_messages, is_route, route
-from ringlite_cli.recipe.c3po import RlSettings
+from ringlite_cli.recipe.rl_settings import RlSettings
 from ringlite_cli.recipe.schema import Source
 from ringlite_cli.report.build import write_report
 from ringlite_cli.rewards.verifiers import Verifiers, VerifierSettings
@@ -154,7 +155,8 @@ def test_an_algorithm_trains_and_its_metric_is_seen_everywhere(module, policy, t
     (run / "eval" / "responses.jsonl").write_text(json.dumps(response) + "\n")
     assert "bonus 2 points" in status_text(run)
     assert "bonus" in write_report(run).read_text()
-    assert [row for row in compare(run, run)["training"] if row["metric"] == "bonus"] == [
+    again = shutil.copytree(run, tmp_path / "again")
+    assert [row for row in compare(run, again)["training"] if row["metric"] == "bonus"] == [
         {"stage": "rl", "metric": "bonus", "unit": "points", "a": 2.0, "b": 2.0}
     ]
 
@@ -192,5 +194,30 @@ def test_prompts_and_responses_come_from_where_the_recipe_says(module, policy, t
     assert [row["prompt_id"] for row in rows][::4] == [f"p{i}" for i in range(8)]
     assert {row["tokens"] for row in rows} == {4}
     settings = RlSettings.made(**keys, sampling=f"{name}:nothing")
-    with pytest.raises(UserError, match=r"nothing' makes has no draw\(\)"):
+    with pytest.raises(UserError, match=r"nothing' returns has no method draw\(\)"):
         run_rl(policy, PROBLEMS, verify, tmp_path / "none", settings)
+
+
+RULE = """
+import torch
+from ringlite_cli.c3po.mismatch import Rule
+
+MINE = Rule("mine", weigh=lambda drawn: torch.where(drawn.log_k.abs() < 1e-3, 1.0, 0.0), masks=True)
+NONE = object()
+"""
+
+
+@pytest.mark.slow
+def test_a_mismatch_rule_weighs_tokens(module, policy, tmp_path):
+    """The trainer's own model draws: tokens of this rollout pass, older ones do not."""
+    name = module(RULE, "MINE", "NONE")
+    keys = {"steps": 4, "router_balance_coef": 0.0, "router_z_loss_coef": 0.0}
+    keys["rollouts"] = {"mode": "carry", "in_flight": 8}
+    rl(policy, tmp_path / "rl", mismatch={"rule": f"{name}:MINE"}, **keys)
+    rows = read_jsonl(tmp_path / "rl" / "metrics.jsonl")
+    for row in rows:
+        old = sum(count for age, count in row["tokens_by_age"].items() if age != "0")
+        assert row["mismatch_masked"] == pytest.approx(old / row["tokens_trained"], abs=0.1)
+    assert rows[-1]["mismatch_masked"] > 0
+    with pytest.raises(UserError, match="NONE' is of type object, not Rule"):
+        rl(policy, tmp_path / "none", mismatch={"rule": f"{name}:NONE"}, **keys)

@@ -4,7 +4,8 @@ from hypothesis import strategies as st
 
 from ringlite_cli.errors import UserError
 from ringlite_cli.recipe.batch_plan import resolve_batch
-from ringlite_cli.recipe.c3po import C3POSettings, RlSettings
+from ringlite_cli.recipe.c3po import C3POSettings
+from ringlite_cli.recipe.rl_settings import RlSettings
 from ringlite_cli.recipe.schema import RlStage
 
 
@@ -23,11 +24,11 @@ def test_a_budget_per_rank_is_trained_by_every_rank():
 
 
 def test_a_budget_of_the_whole_step_holds_a_response_that_a_rank_s_share_would_not():
-    plan = resolve_batch(8, 4, 150, 512, 9.5, world_size=4, max_response_tokens=100, scope="global")
+    plan = resolve_batch(8, 4, 150, 512, 9.5, world_size=4, max_completion_length=100, scope="global")
     assert (plan.budget_rank, plan.budget_step) == (38, 150)
     assert plan.row_tokens_bound == plan.row_tokens_mean + 10 + 100  # one rank may get that response whole
     with pytest.raises(UserError, match="a budget of 38 tokens is smaller than one response"):
-        resolve_batch(8, 4, 38, 512, 9.5, world_size=4, max_response_tokens=100, scope="rank")
+        resolve_batch(8, 4, 38, 512, 9.5, world_size=4, max_completion_length=100, scope="rank")
 
 
 def test_a_budget_is_a_rank_s_wherever_its_scope_is_not_given():
@@ -39,15 +40,15 @@ def test_a_budget_is_a_rank_s_wherever_its_scope_is_not_given():
 
 @pytest.mark.parametrize("budget", [1, 1000, 10**9])
 def test_an_algorithm_without_a_budget_gets_rows_that_hold_every_response(budget):
-    plan = resolve_batch(8, 4, budget, 512, 10.0, max_response_tokens=100, selects=False)
+    plan = resolve_batch(8, 4, budget, 512, 10.0, max_completion_length=100, selects=False)
     assert plan.budget_step == 32 * 100
     assert plan.row_tokens_mean <= 512
-    ranks = resolve_batch(8, 4, budget, 512, 10.0, 4, max_response_tokens=100, selects=False, scope="rank")
+    ranks = resolve_batch(8, 4, budget, 512, 10.0, 4, max_completion_length=100, selects=False, scope="rank")
     assert (ranks.budget_rank, ranks.budget_step) == (800, 3200)
 
 
 def test_the_paper_s_numbers_fit():
-    plan = resolve_batch(512, 16, 409_600, 32_768, 200, 256, scope="rank", max_response_tokens=24_576)
+    plan = resolve_batch(512, 16, 409_600, 32_768, 200, 256, scope="rank", max_completion_length=24_576)
     assert plan.budget_step == 256 * 409_600
     assert plan.rows == 16
 
@@ -84,7 +85,7 @@ def test_numbers_that_cannot_work_together_are_refused(change, message):
         "token_budget": 1000,
         "row_tokens": 512,
         "mean_prompt_tokens": 9.5,
-        "max_response_tokens": 100,
+        "max_completion_length": 100,
     }
     assert resolve_batch(**numbers).budget_step == 1000
     with pytest.raises(UserError, match=message):

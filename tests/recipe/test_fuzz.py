@@ -200,6 +200,7 @@ def test_a_manifest_that_was_tampered_with_is_none_or_a_manifest(
     broken = json.loads((run / "sft" / FILE).read_text()) | {field: value}
     (run / "sft" / FILE).write_bytes(json.dumps(broken).encode() + tail)
     manifest = read_manifest(run / "sft")
-    assert manifest is None or (field != "unknown" and all(entry["path"] for entry in manifest.outputs.values()))
+    assert manifest is None or all(entry["path"] for entry in manifest.outputs.values())
+    assert manifest == SOUND or field != "unknown" or tail.strip(), "a later version may say more"
     assert "sft" in status_text(run)
     assert write_report(run).is_file()

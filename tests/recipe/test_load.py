@@ -1,6 +1,7 @@
 # ruff: noqa: E501  (a table of faults reads best with a fault per line)
 """Recipes: all faults at once, each naming the key and the way out; nothing unknown passes in silence."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -43,7 +44,7 @@ def faults(name: str, *overrides: str) -> list[str]:
     with pytest.raises(RecipeErrors) as caught:
         load_recipe(name, overrides)
     assert caught.value.exit_code == 2
-    return [fault.removeprefix(f"{name}: ") for fault in caught.value.faults]
+    return [re.sub(rf"^{re.escape(name)}(:\d+)?: ", "", fault) for fault in caught.value.faults]
 
 
 def test_a_good_recipe_loads_with_numbers_in_yaml_1_2(recipe) -> None:
@@ -76,7 +77,7 @@ def test_stages_run_after_what_they_read_whatever_the_files_order(recipe) -> Non
         ("name: tiny", "name: a/b", "name: string should match pattern '^[A-Za-z0-9][A-Za-z0-9._-]*$', not 'a/b'"),
         ("name: tiny", "name: tiny\nsead: 3", "'sead' is not a key here; did you mean 'seed'?"),
         ("kind: select", "kind: selekt", "stages.select: kind 'selekt' is unknown; did you mean 'select'?"),
-        ("kind: select, ", "", "stages.select: kind is missing; kinds are curate, sft, select, rl, eval"),
+        ("kind: select, ", "", "stages.select: kind is missing; kinds are curate, sft, select, reward-model, rl, eval"),
         ("curate.traces", "curate.trace", "stages.sft.data: 'curate' makes no set 'trace'; did you mean 'traces'?"),
         ("data: curate.traces", "data: curate", "stages.sft.data: name one of its sets, as in curate.traces"),
         ("policy: select", "policy: selct", "stages.rl-math.policy: no stage 'selct'; did you mean 'select'?"),
@@ -114,7 +115,8 @@ def test_set_changes_one_key_and_is_checked(recipe) -> None:
     assert loaded.stages["rl-math"].token_budget == 8192
     assert loaded.seed == 3
     assert loaded.stages["curate"].sources[0].rows == 7
-    assert faults(recipe(), "stages.rl-math.token_budgt=1")[0].startswith("stages.rl-math: 'token_budgt'")
+    change = "stages.rl-math.token_budgt=1"
+    assert faults(recipe(), change)[0].startswith(f"--set {change}: stages.rl-math: 'token_budgt'")
 
 
 @pytest.mark.parametrize("override", ["seed", "=3", "name.x=1", "stages.curate.sources.9.rows=1", "seed={"])

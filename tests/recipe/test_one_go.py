@@ -1,11 +1,12 @@
 """`check` reports schema, TRL, reference and batch faults in one go, and asks the same rules as the stage's start."""
 
+import re
 from pathlib import Path
 
 import pytest
 
 from ringlite_cli.errors import RecipeErrors
-from ringlite_cli.recipe.c3po import RlSettings
+from ringlite_cli.recipe.rl_settings import RlSettings
 from ringlite_cli.stages.commands.check import load_checked
 
 RECIPE = """\
@@ -34,7 +35,7 @@ def faults(folder: Path, keys: str = SMALL, trl: str = "", *swaps: tuple[str, st
     try:
         load_checked(str(path))
     except RecipeErrors as error:
-        return [fault.removeprefix(f"{path}: ") for fault in error.faults]
+        return [re.sub(rf"^{re.escape(str(path))}(:\d+)?: ", "", fault) for fault in error.faults]
     return []
 
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ringlite_cli.report.figures import Bar, Series, Sheet, bars, lines, stack, whiskers
+from ringlite_cli.report.figures import Bar, Limit, Marks, Part, Series, Sheet, bars, lines, stack, whiskers
 from ringlite_cli.report.figures.svg import Scale, tick_text, value_scale
 from ringlite_cli.report.figures.thin import POINTS, running_median, smooth, stretch_means, thin
 
@@ -115,3 +115,52 @@ def test_funnel_bars_end_where_the_one_before_begins():
 def test_descriptions_give_the_numbers():
     svg = lines(Sheet(), "t", "step", "nats", [line([3.0, 1.0, 2.0])]).svg
     assert "3.00 at 0, 2.00 at 2.00, lowest 1.00, highest 3.00" in svg
+
+
+STAGES = Marks([Part("one", "p-rl0", 0, 40), Part("two", "p-rl1", 40, 20)])
+
+
+def test_a_curve_is_drawn_and_smoothed_stage_by_stage():
+    """1 over 40 steps, then 0 over 20: no mean leaks over the border, and each stage has its colour."""
+    points = [(float(k), float(k <= 40)) for k in range(1, 61)]
+    figure = lines(Sheet(), "t", "step", "y", [Series("y", "", points)], marks=STAGES)
+    named = re.findall(
+        r'<path class="curve [a-z]+ (p-rl\d)" d="[^"]*" data-name="y" data-at="([^"]*)" data-own="([^"]*)"', figure.svg
+    )
+    assert [style for style, _, _ in named] == ["p-rl0", "p-rl1"]
+    assert [(len(at.split()), set(own.split())) for _, at, own in named] == [(40, {"1"}), (20, {"0"})]
+    lo, hi, start, end, _ = map(float, re.search(r'data-y="([^"]+)"', figure.svg)[1].split())
+    heights = [float(y) for y in re.findall(r"[ML][\d.]+,([\d.]+)", " ".join(re.findall(r' d="([^"]*)"', figure.svg)))]
+    drawn = {round(lo + (y - start) / (end - start) * (hi - lo), 2) for y in heights}
+    assert drawn == {0.0, 1.0}
+    assert figure.svg.count('class="border"') == 1
+    assert "[[&#34;one&#34;, 0, 40], [&#34;two&#34;, 40, 20]]" in figure.svg
+
+
+def test_what_a_pointer_reads_is_each_steps_own_value():
+    values = [float(k % 7) for k in range(60)]
+    figure = lines(Sheet(), "t", "step", "y", [line(values)])
+    at, own = re.search(r'data-at="([^"]*)" data-own="([^"]*)"', figure.svg).groups()
+    assert [float(x) for x in at.split()] == list(range(60))
+    assert [float(y) for y in own.split()] == values
+
+
+def test_a_limit_is_a_line_where_it_is_near_and_a_word_where_it_is_far():
+    near = Marks(STAGES.stages, [Limit(0.5, 1, 40, "at most")])
+    figure = lines(Sheet(), "t", "x", "y", [Series("y", "", [(1.0, 0.1), (60.0, 0.4)])], zero=True, marks=near)
+    (y,) = re.findall(r'class="limit" x1="[\d.]+" x2="[\d.]+" y1="([\d.]+)"', figure.svg)
+    lo, hi, start, end, _ = map(float, re.search(r'data-y="([^"]+)"', figure.svg)[1].split())
+    assert lo + (float(y) - start) / (end - start) * (hi - lo) == pytest.approx(0.5, abs=0.01)
+    far = Marks(STAGES.stages, [Limit(9.0, 1, 40, "at most")])
+    figure = lines(Sheet(), "t", "x", "y", [Series("y", "", [(1.0, 0.1), (60.0, 0.4)])], zero=True, marks=far)
+    assert 'class="limit"' not in figure.svg
+    assert "at most 9 ↑" in figure.svg
+    assert float(re.search(r'data-y="([^"]+)"', figure.svg)[1].split()[1]) < 1
+
+
+def test_a_far_limit_below_nothing_breaks_no_figure():
+    for values in ([0.0, 0.0], [-3.0, -1.0]):
+        points = [(1.0, values[0]), (60.0, values[1])]
+        assert lines(
+            Sheet(), "t", "x", "y", [Series("y", "", points)], marks=Marks(STAGES.stages, [Limit(0.2, 1, 40, "w")])
+        )

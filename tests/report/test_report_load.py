@@ -85,7 +85,7 @@ def test_what_is_no_usable_number(value):
 
 
 def test_moments():
-    assert moment("2025-10-09T08:00:00+00:00") == moment(1_759_996_800) == datetime(2025, 10, 9, 8, tzinfo=UTC)
+    assert moment("2025-10-09T08:00:00+00:00") == datetime(2025, 10, 9, 8, tzinfo=UTC)
     assert moment("2025-10-09T08:00:00") == datetime(2025, 10, 9, 8, tzinfo=UTC)
     assert moment("yesterday") is None
-    assert moment(1e30) is None
+    assert moment(1_759_996_800) is None

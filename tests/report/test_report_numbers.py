@@ -1,12 +1,13 @@
 """What the page says: comparisons, the token account, rollouts to read, and how numbers are printed."""
 
+import shutil
+
 import pytest
 from make_run import edit, make_run, put, put_rows
 
 from ringlite_cli.report import words
-from ringlite_cli.report.load import load_run
-from ringlite_cli.report.sections.rl import ends
-from ringlite_cli.report.sections.rollouts import choose
+from ringlite_cli.report.load import ends, load_run
+from ringlite_cli.report.reading.tallies import Tallies
 from ringlite_cli.report.sections.scores import changes, scores_in
 from ringlite_cli.report.sections.tokens import account, efficiency
 
@@ -59,6 +60,9 @@ def test_efficiency_counts_sft_tokens_up_to_the_pick(run):
 def test_efficiency_without_a_pick_counts_all_of_sft(run):
     (run / "select" / "decision.json").unlink()
     assert efficiency(load_run(run)).sft == 6 * 4210
+    shutil.copytree(run / "sft", run / "general-sft")
+    edit(run / "general-sft" / "manifest.json", lambda m: m.update(stage="general-sft", parent=["rl-mixed"]))
+    assert efficiency(load_run(run)).sft == 6 * 4210  # what is trained after RL is none of its start
 
 
 def test_tokens_of_an_unfinished_stage_come_from_its_steps(run):
@@ -72,21 +76,28 @@ def test_tokens_of_an_unfinished_stage_come_from_its_steps(run):
 
 
 def test_ends_are_means_over_a_tenth_of_the_steps():
-    rows = [{"step": k, "reward": k} for k in range(20)]
-    assert ends(rows, "reward") == (0.5, 18.5)
-    assert ends(rows[:1], "reward") == (0, 0)
-    assert ends(rows, "kl") == (None, None)
+    assert ends(range(20)) == (0.5, 18.5)
+    assert ends([7.0]) == (7.0, 7.0)
+    assert ends([]) == (None, None)
 
 
 def test_rollouts_chosen_are_the_first_and_last_of_each_kind():
     def row(step, domain, reward):
         return {"step": step, "domain": domain, "reward": reward, "response": "r"}
 
-    rows = [row(s, d, r) for s in range(1, 6) for d in ("math", "code") for r in (0.0, 1.0)]
-    chosen = [(r["domain"], r["step"], r["reward"]) for r in choose(rows, 40)]
+    told = Tallies(None)
+    for each in [row(s, d, r) for s in range(1, 6) for d in ("math", "code") for r in (0.0, 1.0)]:
+        told.add(each)
+    chosen = [(r["domain"], r["step"], r["reward"]) for r in told.examples(40)]
     assert chosen == [(d, s, r) for d in ("code", "math") for s in (1, 5) for r in (0.0, 1.0)]
-    assert len(choose(rows, 3)) == 3
-    assert choose([{"step": 1}], 5) == []
+    assert len(told.examples(3)) == 3
+    likeness = Tallies(None)
+    for verdict, reward in (("wrong", 0.6), ("correct", 0.9)):
+        likeness.add({"domain": "general", "verdict": verdict, "reward": reward, "response": "x"})
+    assert likeness.ends.keys() == {("general", False), ("general", True)}
+    empty = Tallies(None)
+    empty.add({"step": 1})
+    assert empty.examples(5) == []
 
 
 def test_prompts_may_be_conversations(run):

@@ -85,7 +85,8 @@ def test_the_reward_function_of_trl():
         talk = [{"role": "assistant", "content": GOOD}]
         rewards, metrics, extra = reward(verify, [talk, r"\boxed{1/2}", r"\boxed{3}"], ["c", "m", "m"])
     assert rewards == [1.0, 1.0, 0.0]
-    assert extra == {"verdict": ["accepted", "correct", "wrong"]}
+    assert extra["verdict"] == ["accepted", "correct", "wrong"]
+    assert extra["detail"] == ["", "", "expected \\frac{1}{2}, got 3"]
     assert set(metrics) == {"reward_seconds/code", "reward_seconds/math"}
 
 
@@ -98,7 +99,7 @@ def test_a_plain_verifier_serves_too_and_its_errors_are_asked_twice():
 
     rewards, metrics, extra = reward(verify, ["x", "y"], ["m", "m"])
     assert (rewards, metrics, asked) == ([None, 1.0], {}, [2, 1])
-    assert extra == {"verdict": ["error", "correct"]}
+    assert extra == {"verdict": ["error", "correct"], "detail": ["", ""]}
 
 
 @pytest.mark.slow

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from ringlite_cli.problems import Problem
-from ringlite_cli.rewards import Verifiers, VerifierSettings
+from ringlite_cli.rewards import Verifiers, VerifierSettings, references
 from ringlite_cli.rewards.gym import is_installed
 from ringlite_cli.rewards.gym_answers import EVALUATING
 from ringlite_cli.rewards.instructions import CHECKS
@@ -69,6 +69,9 @@ def questions(judge: str, model: str) -> list[tuple[Problem, str]]:
     arguments = {"keywords:existence": {"keywords": ["ok"]}}
     wanted = {"instruction_id_list": list(arguments), "kwargs": list(arguments.values())}
     asked.append((Problem("instructions", "general", "?", answer=json.dumps(wanted), verifier="instructions"), "ok"))
+    asked.append((Problem("token-f1", "general", "?", answer="a zebra", verifier="token-f1"), "A zebra."))
+    if references.is_installed():
+        asked.append((Problem("rouge", "general", "?", answer="zebra", verifier="rouge"), "zebras"))
     if judge:
         asked.append((Problem("judge", "general", "?", verifier="judge"), "good"))
     if model:
@@ -87,6 +90,12 @@ def questions(judge: str, model: str) -> list[tuple[Problem, str]]:
             (Problem(task, "logic", "?", answer=json.dumps(entry), verifier="logic-gym"), f"<answer>{gold}</answer>")
         )
     return asked
+
+
+def missing_routes() -> set[str]:
+    return {
+        name for name, is_here in (("logic-gym", is_installed()), ("rouge", references.is_installed())) if not is_here
+    }
 
 
 class _Judge(http.server.BaseHTTPRequestHandler):
@@ -139,7 +148,7 @@ def test_no_verifier_runs_what_a_model_wrote(tmp_path, judge, reward_model, monk
         workers=1, isolation="none", judge_url=judge, judge_model="m", reward_model=reward_model, judge_timeout=120.0
     )
     asked = questions(judge, reward_model)
-    assert {p.verifier or p.domain for p, _ in asked} >= set(ROUTES) - (set() if is_installed() else {"logic-gym"})
+    assert {p.verifier or p.domain for p, _ in asked} >= set(ROUTES) - missing_routes()
     with Verifiers(settings) as verify:
         before = verify(asked)
         hostile = [(problem, text) for problem, _ in asked for text in responses]

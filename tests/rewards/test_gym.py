@@ -165,9 +165,7 @@ def test_reasoning_gym_missing_is_said_with_how_to_get_it(monkeypatch):
 
 
 def test_without_a_jail_scorers_that_evaluate_are_refused_and_others_are_not():
-    with pytest.raises(
-        UserError, match=r"scorers of countdown, n_queens evaluate .* isolation here is none.*bubblewrap"
-    ):
+    with pytest.raises(UserError, match=r"scorers of countdown, n_queens run .* isolation here is none.*bubblewrap"):
         require_jail({"n_queens", "countdown", "maze"}, Isolation("none"))
     require_jail({"maze"}, Isolation("none"))
     require_jail({"countdown"}, Isolation("partial"))
@@ -179,3 +177,38 @@ def test_a_row_that_is_not_reasoning_gyms_is_our_error(answer):
     with Verifiers(VerifierSettings(workers=1, isolation="none")) as verify:
         broken = verify([(Problem("p", "logic", "?", answer=answer, verifier="logic-gym"), "<answer>1</answer>")])
     assert broken[0].verdict == "error"
+
+
+@needs_gym
+@needs_jail
+@pytest.mark.slow
+def test_partial_scores_are_rewards_where_they_are_asked_for(verify):
+    """The verdict is the same, and so are full scores, answers that miss a condition and those that are not there."""
+    gold = "1 2 3 4\n3 4 1 2\n2 1 4 3\n4 3 2 1"
+    grid = [list(map(int, line.split())) for line in gold.splitlines()]
+    sudoku = problem_of("mini_sudoku", gold, puzzle=grid, solution=grid)
+    off = problem_of("countdown", "2*3 + 7", numbers=[2, 3, 7], target=13)
+    half = gold.replace("4 3 2 1", "4 3 1 2")
+    pairs = [
+        (sudoku, f"<answer>{gold}</answer>"), (sudoku, f"<answer>{half}</answer>"), (sudoku, "?"),
+        (off, "<answer>2 + 3 + 7</answer>"),
+    ]  # fmt: skip
+    with Verifiers(VerifierSettings(workers=1, math_timeout=20.0, isolation="none", partial_scores=True)) as kind:
+        given = kind(pairs)
+    assert [v.verdict for v in given] == [v.verdict for v in verify(pairs)] == ["correct", "wrong", "unparsed", "wrong"]
+    assert [v.reward for v in verify(pairs)] == [1.0, 0.0, 0.0, 0.0]
+    assert [round(v.reward, 3) for v in given] == [1.0, round(14 / 16 * 0.9, 3), 0.0, 0.0]
+
+
+@needs_gym
+@needs_jail
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("answer", "verdict"),
+    [("['2.0', '3.0', '4.0']", "correct"), ("[2, 3, 4]", "correct"), ("['3.0', '3.0', '3.0']", "wrong"),
+     ("['2.0', '3.0', '4.9']", "wrong"), ("['4.0', '3.0', '2.0']", "wrong"), ("[[2], 3, 4]", "wrong")],
+)  # fmt: skip
+def test_other_numbers_are_no_sorted_ones(verify, answer, verdict):
+    """The scorer of reasoning-gym 0.1.25 takes every number that is off by 1 at most."""
+    sorting = problem_of("number_sorting", "['2.0', '3.0', '4.0']", direction="ascending")
+    assert verify([(sorting, f"<answer>{answer}</answer>")])[0].verdict == verdict

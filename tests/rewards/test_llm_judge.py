@@ -54,7 +54,7 @@ def server():
 
 def judged(server, response="An essay.", seconds=10.0, problem=PROBLEM):
     url = f"http://127.0.0.1:{server.server_address[1]}/v1"
-    settings = VerifierSettings(workers=1, judge_url=url, judge_model="m", judge_timeout=seconds)
+    settings = VerifierSettings(workers=1, judge_url=url, judge_model="m", judge_timeout=seconds, judge_retries=0)
     with Verifiers(settings) as verify:
         return verify([(problem, response)])[0]
 

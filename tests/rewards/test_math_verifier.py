@@ -18,11 +18,11 @@ def verify():
         yield opened
 
 
-SLOW = tuple(
-    ", ".join(rf"\sin(\sqrt{{x+{n}}})^{{{n}}}\arctan(x^{{{n}}}+{last})" for n in order)
-    for order, last in ((range(2, 55), 1), (range(54, 1, -1), 2))
+SLOW = (
+    ", ".join(rf"\sin(\sqrt{{x+{n}}})^{{{n}}}\arctan(x^{{{n}}}+1)" for n in range(2, 55)),
+    ", ".join(rf"\sin(\sqrt{{{n}+x}})^{{{n}}}\arctan(1+x^{{{n}}})" for n in range(54, 1, -1)),
 )
-"""Two lists that differ in every item, of which each is compared with each at many points: a minute of work."""
+"""Two lists of equal items in opposite order, each compared with each at many points: seconds of work."""
 
 
 def verdict(verify, gold, response, domain="math"):
@@ -110,8 +110,8 @@ def test_a_hang_is_killed_counted_and_its_verdict_remembered():
 @pytest.mark.slow
 def test_workers_end_when_the_owner_is_killed_in_the_middle_of_a_hang():
     script = (
-        "from ringlite_cli.rewards.pool import MathPool\n"
-        "p = MathPool(1, seconds=60.0)\n"
+        "from ringlite_cli.rewards.pool import RewardPool\n"
+        "p = RewardPool(1, seconds=60.0)\n"
         "print(p.submit(['1/3'], '2/6').result().verdict, flush=True)\n"
         f"p.submit([{SLOW[0]!r}], {SLOW[1]!r}).result()\n"
     )
@@ -119,7 +119,7 @@ def test_workers_end_when_the_owner_is_killed_in_the_middle_of_a_hang():
     assert owner.stdout
     assert owner.stdout.readline() == "correct\n"
     time.sleep(0.3)
-    workers = [p for p in _processes() if "math_worker" in p[1] and p[2] in (owner.pid, *_children(owner.pid))]
+    workers = [p for p in _processes() if "reward_worker" in p[1] and p[2] in (owner.pid, *_children(owner.pid))]
     assert len(workers) == 2
     owner.kill()
     owner.wait()

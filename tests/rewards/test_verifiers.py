@@ -10,6 +10,7 @@ import pytest
 from ringlite_cli.errors import UserError
 from ringlite_cli.problems import Problem
 from ringlite_cli.rewards import Verifiers, VerifierSettings
+from ringlite_cli.rewards.verifiers import _AT_ONCE
 from ringlite_cli.rewards.verify_file import slowest, verify_file
 
 linux = pytest.mark.skipif(not hasattr(os, "memfd_create"), reason="the sandbox needs Linux")
@@ -220,7 +221,7 @@ def test_a_fault_of_ours_is_one_pair_s_error_and_not_its_batch_s(monkeypatch):
     def breaks(*_):
         raise ZeroDivisionError("ours")
 
-    monkeypatch.setattr("ringlite_cli.rewards.verifiers.verify_logic", breaks)
+    monkeypatch.setitem(_AT_ONCE, "logic", breaks)
     with Verifiers(SETTINGS) as verifiers:
         broken, fine = verifiers([(LOGIC, r"\boxed{a b}"), (MATH, r"\boxed{3}")])
     assert (broken.verdict, broken.detail) == ("error", "ZeroDivisionError: ours")

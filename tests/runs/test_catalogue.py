@@ -38,7 +38,14 @@ def test_the_report_draws_what_a_run_is_judged_by() -> None:
 def test_the_recorded_run_has_no_column_that_the_catalogue_lacks(kind: str, file: str) -> None:
     rows = read_jsonl(ROOT / "docs" / "experiments" / "smollm2-h100" / file)
     assert rows
-    assert {key for row in rows for key in row} <= set(keys(kind))
+    assert {key for row in rows for key in row} <= set(keys(kind)) | {m.was for m in OF_STAGE[kind]}
+
+
+def test_a_row_of_an_earlier_version_is_read_by_todays_keys() -> None:
+    (old,) = (m for m in OF_STAGE["rl"] if m.was)
+    rows = read_jsonl(ROOT / "docs" / "experiments" / "smollm2-h100" / "rl-math-metrics.jsonl")
+    assert [value_of(row, old.key) for row in rows] == [row[old.was] for row in rows]
+    assert len(points(rows, old.key)) == len(rows)
 
 
 def test_the_page_of_the_docs_is_the_catalogues() -> None:

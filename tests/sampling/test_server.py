@@ -23,8 +23,8 @@ from ringlite_cli.sampling.server import EXTRAS, ServerSampler
 from ringlite_cli.sampling.transformers_sampler import TransformersSampler
 from ringlite_cli.stages.parts.samplers import open_sampler, open_samplers
 
-SETTINGS = SamplingSettings(max_new_tokens=12, temperature=0)
-REQUESTS = [Request(f"p{i}", [{"role": "user", "content": f"{i} + {i}?"}], k=2) for i in range(3)]
+SETTINGS = SamplingSettings(max_completion_length=12, temperature=0)
+REQUESTS = [Request(f"p{i}", [{"role": "user", "content": f"{i} + {i}?"}], num_generations=2) for i in range(3)]
 
 
 class Served:
@@ -63,7 +63,7 @@ class Served:
             if self.plain and set(EXTRAS) & set(body):
                 return 400, {"error": "unknown field"}
             self.engine.settings = replace(
-                SETTINGS, max_new_tokens=body["max_tokens"], temperature=body["temperature"], top_p=body["top_p"]
+                SETTINGS, max_completion_length=body["max_tokens"], temperature=body["temperature"], top_p=body["top_p"]
             )
             sample = self.engine.sample([Request(str(body["seed"]), body["messages"])])[0][0]
         choice = {"message": {"content": sample.text}, "finish_reason": "length" if sample.truncated else "stop"}
@@ -114,7 +114,7 @@ def test_a_server_that_knows_only_openais_fields_still_evaluates_but_gives_no_en
     with open_samplers(Engine(name="server", url=served.url, model="tiny"), "float32") as make_sampler:
         scores = evaluate(
             {"tiny": "tiny"}, {"mix": problems}, make_sampler, lambda pairs: [Verdict("wrong", 0.0)] * len(pairs),
-            tmp_path / "out", EvalSettings(samples=2, max_new_tokens=12),
+            tmp_path / "out", EvalSettings(num_generations=2, max_completion_length=12),
         )  # fmt: skip
         remote = make_sampler(served.policy, SETTINGS)
         sample = remote.sample(REQUESTS[:1])[0][0]

@@ -19,7 +19,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.skipif(bool(FAULT), reason=f"{FAULT}
 
 SHAPES = {"llama": {"head_dim": 32}, "qwen2_moe": {"hidden_size": 128}}  # heads of 32: a size that its CPU build takes
 VLLM = Engine(name="vllm", max_model_length=128)
-GREEDY = SamplingSettings(max_new_tokens=16, temperature=0)
+GREEDY = SamplingSettings(max_completion_length=16, temperature=0)
 
 
 @pytest.fixture(scope="module")
@@ -61,7 +61,7 @@ def test_greedy_tokens_are_those_of_transformers_also_for_the_next_policy(
 
 def test_samples_entropy_ends_and_bounds(policies: dict[str, list[Path]]) -> None:
     policy = policies["llama"][0]
-    settings = SamplingSettings(max_new_tokens=64, seed=3)
+    settings = SamplingSettings(max_completion_length=64, seed=3)
     sampler = VllmSampler(policy, settings=settings, engine=VLLM, dtype="float32")
     done: list[str] = []
     told: list[Progress] = []
@@ -91,7 +91,7 @@ def test_samples_entropy_ends_and_bounds(policies: dict[str, list[Path]]) -> Non
 
 def test_seeded_samples_do_not_depend_on_their_batch(policies: dict[str, list[Path]]) -> None:
     engine = VLLM.model_copy(update={"seeded": True})
-    settings = SamplingSettings(max_new_tokens=16, seed=3)
+    settings = SamplingSettings(max_completion_length=16, seed=3)
     sampler = VllmSampler(policies["llama"][0], settings=settings, engine=engine, dtype="float32")
     whole = tokens(sampler, requests(3, k=4))
     assert [tokens(sampler, [request])[0] for request in requests(3, k=4)] == whole

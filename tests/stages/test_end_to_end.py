@@ -1,15 +1,20 @@
 """The toy recipe through the real command line: all six stages, then skipped, then changed, stopped and resumed."""
 
 import json
+import os
+import re
 import shutil
 import signal
-import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
 import pytest
+import warm
+from command_line import ringlite
 from golden_toy import GOLDEN, changed_kinds, results
+from terminals import Done, environment, piped
 
 from ringlite_cli.problems import read_problems
 from ringlite_cli.runs.files import read_json, read_jsonl
@@ -25,17 +30,20 @@ RL_FIELDS = {
 }  # fmt: skip
 
 
-def ringlite(*arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "ringlite_cli", *arguments]
-    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=500)
+@pytest.fixture(scope="module")
+def told(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Done]:
+    """The run folder, and what the command showed and when."""
+    runs = tmp_path_factory.mktemp("runs")
+    tracked = [f"stages.{stage}.trl.report_to=tensorboard" for stage in ("sft", "rl-math")]  # changes no result
+    command = [sys.executable, "-m", "ringlite_cli", "run", "toy", "--runs-dir", str(runs)]
+    done = piped([*command, "--set", tracked[0], "--set", tracked[1]], runs, environment(), timeout=500)
+    assert done.code == 0, done.all
+    return runs / "toy", done
 
 
 @pytest.fixture(scope="module")
-def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    runs = tmp_path_factory.mktemp("runs")
-    done = ringlite("run", "toy", "--runs-dir", str(runs))
-    assert done.returncode == 0, done.stdout + done.stderr
-    return runs / "toy"
+def run(told: tuple[Path, Done]) -> Path:
+    return told[0]
 
 
 @pytest.fixture
@@ -55,6 +63,53 @@ def test_every_stage_is_done_with_all_its_outputs_on_disk(run: Path) -> None:
         assert found["seconds"] > 0
         for entry in found["outputs"].values():
             assert (run / entry["path"]).exists(), entry
+
+
+def test_it_shows_its_own_lines_alone_and_each_stage_at_once(told: tuple[Path, Done]) -> None:
+    """torch, transformers, TRL and what they start have much to say, all of which is in the log."""
+    run, done = told
+    for line in done.out.splitlines():
+        assert re.fullmatch(r"(\d\d:\d\d:\d\d (\[\d/6\] |  )|report: ).*", line), line
+    ours = r"ringlite |toy: |looking at .*still|[\d:]{8} (log: |warning: |[a-z-]+(: epoch)? [\d.]+/\d|[a-z-]+: still)"
+    assert [line for line in done.err.splitlines() if not re.match(ours, line)] == []
+    at_once = 3.0  # seconds on a busy machine; 0.1 on an idle one
+    assert done.seen[0][0] < at_once
+    heads = [when for when, _, line in done.seen if re.search(r" \[\d/6\] ", line)]
+    ends = [when for when, _, line in done.seen if " s) -> " in line]
+    assert len(heads) == len(ends) == 6
+    assert all(0 <= head - end < at_once for end, head in zip(ends, heads[1:], strict=False))
+    kept = (run / "run.log").read_text()
+    for _, _, line in done.seen[1:]:
+        assert re.sub(r"^\d\d:\d\d:\d\d ", "", line.rstrip("\n")) in kept
+    assert re.search(r"\d s left of the run", kept)
+
+
+def test_answers_in_json_tell_what_the_run_has(run: Path) -> None:
+    def answer(*words: str) -> dict:
+        done = ringlite(*words, "--json")
+        assert done.returncode == 0, done.stderr
+        found = json.loads(done.stdout)
+        assert found.pop("format") == 1
+        assert found.pop("command") == words[0]
+        return found
+
+    status = answer("status", str(run))
+    assert status.keys() == {"run", "at_work", "left", "stages"}
+    assert [row["name"] for row in status["stages"]] == STAGES
+    assert {row["status"] for row in status["stages"]} == {"done"}
+    assert status["stages"][0]["note"].endswith("rows kept")
+    plan = answer("plan", "toy", "--runs-dir", str(run.parent), "--price", "2")
+    assert [row["name"] for row in plan["stages"]] == STAGES
+    for row in plan["stages"]:
+        assert row["seconds"] == manifest(run, row["name"])["seconds"]
+        assert row["money"] == pytest.approx(row["seconds"] / 1800)
+    assert plan["total"]["stages_without_time"] == []
+    assert plan["model"]["active"] < plan["model"]["parameters"]
+    compared = answer("compare", f"{run}:base", f"{run}:rl-mixed")["comparisons"]
+    assert {row["task"] for row in compared[0]["scores"]} == {"math", "code", "science"}
+    assert [row["name"] for row in answer("check", "toy")["stages"]] == STAGES
+    listed = {row["name"]: row["kind"] for row in answer("recipes")["recipes"]}
+    assert (listed["toy"], listed["c3po-vs-grpo"]) == ("recipe", "experiment")
 
 
 def test_results_changed_by_no_release_without_a_word(run: Path) -> None:
@@ -118,6 +173,22 @@ def test_policies_are_plain_folders_that_load(run: Path) -> None:
         assert AutoTokenizer.from_pretrained(run / policy).chat_template
 
 
+def test_tensorboard_gets_what_metrics_jsonl_has(run: Path) -> None:
+    """The event files are read back by TensorBoard itself."""
+    accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
+    assert "TENSORBOARD_LOGGING_DIR" not in os.environ
+    for stage, pairs in {
+        "sft": {"loss": "train/loss", "lr": "train/learning_rate"},
+        "rl-math": {"reward": "train/reward", "entropy": "train/entropy", "budget": "train/c3po/budget"},
+    }.items():
+        events = accumulator.EventAccumulator(str(run / stage / "tensorboard"))
+        events.Reload()
+        rows = read_jsonl(run / stage / "metrics.jsonl")
+        for ours, theirs in pairs.items():
+            scalars = {event.step: event.value for event in events.Scalars(theirs)}
+            assert scalars == pytest.approx({row["step"]: row[ours] for row in rows}, rel=1e-5), (stage, ours)
+
+
 def test_the_report_is_one_file_that_names_every_stage(run: Path) -> None:
     html = (run / "report.html").read_text()
     assert all(stage in html for stage in STAGES)
@@ -179,18 +250,20 @@ def test_a_signal_in_eval_loses_nothing_and_the_same_command_goes_on(run: Path, 
 
 def _stop(arguments: list[str], ready, number: signal.Signals) -> None:
     """The command, sent a signal once it is ready: it ends by itself, as one that was stopped, without a traceback."""
-    process = subprocess.Popen([sys.executable, "-m", "ringlite_cli", *arguments], stderr=subprocess.PIPE, text=True)
-    try:
-        _wait(ready, process)
-        process.send_signal(number)
-        _, errors = process.communicate(timeout=60)
-    finally:
-        process.kill()
+    with tempfile.TemporaryFile() as said:
+        process = warm.Popen([sys.executable, "-m", "ringlite_cli", *arguments], stderr=said)
+        try:
+            _wait(ready, process)
+            process.send_signal(number)
+            process.wait(60)
+        finally:
+            process.kill()
+        errors = warm.text_of(said)
     assert process.returncode == 130, errors
     assert "Traceback" not in errors
 
 
-def _wait(ready, process: subprocess.Popen, seconds: float = 120) -> None:
+def _wait(ready, process: warm.Popen, seconds: float = 120) -> None:
     end = time.monotonic() + seconds
     while not ready():
         assert time.monotonic() < end, "nothing happened"

@@ -8,5 +8,5 @@ Every response is trained. Advantages are not divided by their group's standard 
 from ringlite_cli.c3po.algorithm import Algorithm
 
 ALGORITHM = Algorithm(
-    "dr_grpo", divisor=lambda step: step.responses * step.longest, trl_defaults={"scale_rewards": "none"}
+    "dr_grpo", divisor=lambda step: step.responses * step.max_completion_length, trl_defaults={"scale_rewards": "none"}
 )

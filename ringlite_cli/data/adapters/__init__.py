@@ -6,7 +6,6 @@ is written for, as a whole.
 
 import sys
 from collections.abc import Callable, Mapping
-from difflib import get_close_matches
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
@@ -14,7 +13,7 @@ from types import ModuleType
 from ringlite_cli.data.adapters import chat
 from ringlite_cli.data.adapters.columns import Columns, mapped
 from ringlite_cli.data.adapters.fields import BadRow, Fields, Raw
-from ringlite_cli.errors import UserError
+from ringlite_cli.errors import UserError, near
 from ringlite_cli.own_code import is_own, load
 
 Adapter = Callable[[Raw], Fields]
@@ -34,20 +33,21 @@ EDUCATION: dict[str, str] = {name: m.EDUCATION for name, m in _MODULES.items() i
 """Adapter -> the level that its data set is written for, as a whole."""
 
 
-def choose(name: str | None, columns: Mapping[str, str], where: str) -> tuple[Adapter, str]:
+def choose(name: str | None, columns: Mapping[str, str], where: str, verifier: str = "") -> tuple[Adapter, str]:
     """The adapter that a source asks for and the domain of its rows; ringlite's own schema where it asks for none.
+
+    verifier: the one that the source names for all its rows; it decides how a mapped answer is read.
 
     An adapter of the user's own (`module:object`) has its domain from `DOMAIN` in its module, or general.
     """
     if columns:
-        return mapped(columns), "general"
+        return mapped(columns, verifier), "general"
     name = name or "problems"
     if is_own(name):
         read = load(name, calls=True)
         return _OwnAdapter(name, read), str(getattr(sys.modules.get(read.__module__), "DOMAIN", "general"))
     if name not in ADAPTERS:
-        close = get_close_matches(name, ADAPTERS, 1)
-        hint = f"did you mean {close[0]!r}?" if close else f"known: {', '.join(ADAPTERS)}; or give `columns:`"
+        hint = near(name, ADAPTERS, f"known: {', '.join(ADAPTERS)}; or give `columns:`")
         raise UserError(f"no adapter {name!r}", where=where, hint=hint)
     return ADAPTERS[name], _MODULES[name].DOMAIN
 

@@ -40,7 +40,7 @@ class Exchange:
 
 
 def is_chat(value: Any) -> bool:
-    """Whether a value is a list of turns, or JSON text of one."""
+    """Return whether a value is a list of turns, or JSON text of one."""
     turns = _listed(value)
     return bool(turns) and all(isinstance(t, Mapping) and ("role" in t or "from" in t) for t in turns or ())
 

@@ -1,6 +1,6 @@
 """DeepScaleR (agentica-org/DeepScaleR-Preview-Dataset): problem, answer, solution (often empty or without a box)."""
 
-from ringlite_cli.data.adapters.fields import Fields, Raw, answer_text, boxed_trace, text
+from ringlite_cli.data.adapters.fields import Fields, Raw, answer_text, optional_text, text
 
 DOMAIN = "math"
 EDUCATION = "high school competition"
@@ -10,5 +10,5 @@ def read(row: Raw) -> Fields:
     return {
         "prompt": text(row, "problem"),
         "answer": answer_text(row.get("answer")),
-        "trace": boxed_trace(row, "solution"),
+        "trace": optional_text(row, "solution") or None,
     }

@@ -3,6 +3,7 @@
 import json
 import math
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any, NotRequired, TypedDict
 
 from ringlite_cli.boxes import last_boxed
@@ -40,7 +41,7 @@ def text(row: Raw, *names: str) -> str:
 
 
 def optional_text(row: Raw, *names: str) -> str | None:
-    """As `text`, but None where no such column is filled."""
+    """Return what `text` returns, but None where no such column is filled."""
     return None if _first(row, names) is None else text(row, *names)
 
 
@@ -74,6 +75,17 @@ def answer_text(value: Any) -> str | None:
     raise BadRow(f"the answer is a {type(value).__name__}")
 
 
+def single(answer: str) -> str:
+    """The answer, out of JSON text of a list of one: '["12"]' is 12."""
+    if not answer.startswith('["'):
+        return answer
+    with suppress(ValueError):
+        listed = json.loads(answer)
+        if len(listed) == 1 and isinstance(listed[0], str):
+            return listed[0]
+    return answer
+
+
 def one_answer(value: Any) -> str | None:
     """As `answer_text`, but a list is one answer of several items, in order: [4, 2] -> "[4, 2]".
 
@@ -87,6 +99,19 @@ def one_answer(value: Any) -> str | None:
     if None in items:
         raise BadRow("an item of the answer is empty")
     return items[0] if len(items) == 1 else f"[{', '.join(map(str, items))}]" if items else None
+
+
+def reference_texts(value: Any) -> str | None:
+    """Reference answers as text: one as it is, several as JSON text of a list, of which a response may be like any.
+
+    A mapping is SQuAD's, with the texts under "text". None where no text is there.
+    """
+    if isinstance(value, Mapping):
+        value = value.get("text")
+    if not isinstance(value, list | tuple):
+        return answer_text(value)
+    texts = list(dict.fromkeys(text for each in value if (text := answer_text(each))))
+    return json.dumps(texts, ensure_ascii=False) if len(texts) > 1 else texts[0] if texts else None
 
 
 def boxed_trace(row: Raw, *names: str) -> str | None:

@@ -20,7 +20,7 @@ def read(row: Raw) -> Fields:
 
 
 def _right(row: Raw) -> list[bool]:
-    """Per generation: complete, and right by math-verify or by the judge model."""
+    """Return for each generation whether it is complete, and right by math-verify or by the judge model."""
     number = len(_list(row, "generations"))
     complete, rule, judge = (
         [*_list(row, name), *[None] * number][:number]

@@ -10,6 +10,7 @@ unit          {"test": "def check(candidate): ...", "entry_point"}, or a text   
 
 import ast
 import json
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -26,6 +27,12 @@ _SETUPS = ("test_setup_code", "setup_code", "setup", "test_imports")
 _UNITS = ("test_code", "test", "unit_tests", "code")
 _KNOWN = "inputs and outputs, a list of cases, entry_point with cases, a list of asserts, or test code"
 
+_METHOD = re.compile(r"^\s*def (?!__)(\w+)\(", re.M)
+_OF_THE_PROGRAM = re.compile(
+    r"^from (?:solutions?|main|code|program|submission|answer|your_module|your_code) import [^\n(]+\n", re.M
+)
+"""An import of the program under test by a file's name: the tests run in one space with it."""
+
 Tests = dict[str, Any]
 
 
@@ -39,6 +46,9 @@ def read_tests(value: Any, starter: str = "", entry: str | None = None) -> Tests
     value = _parsed(value)
     if value is None or value == "" or value == [] or value == {}:
         return None
+    if entry is None and isinstance(value, list) and _calls_a_function(value):
+        named = _METHOD.findall(starter)
+        entry = named[0] if len(named) == 1 else None
     tests = _as_tests(value, {_ENTRIES[0]: entry} if entry else {})
     if tests is None:
         what = f"an object with {', '.join(map(str, value))}" if isinstance(value, Mapping) else _named(value)
@@ -46,6 +56,11 @@ def read_tests(value: Any, starter: str = "", entry: str | None = None) -> Tests
     if tests.get("mode") == "function" and "class Solution" in starter and "." not in str(tests["entry_point"]):
         tests = {**tests, "entry_point": f"Solution.{tests['entry_point']}"}
     return tests
+
+
+def entry_beside(row: Mapping[str, Any]) -> str | None:
+    """Return the function that a row's `metadata` says its tests call, or None."""
+    return _first(_opened(row.get("metadata")), _ENTRIES)
 
 
 def _parsed(value: Any) -> Any:
@@ -108,10 +123,15 @@ def _of_list(cases: Sequence[Any], around: Mapping[str, Any]) -> Tests | None:
     pairs = [_pair(case) for case in cases]
     if any(pair is None for pair in pairs):
         return None
-    if not entry and any("args" in case or "arguments" in case for case in cases):
+    if not entry and (_calls_a_function(cases) or any("args" in case or "arguments" in case for case in cases)):
         raise BadRow("tests that call a function but do not name it (entry_point)")
     kept = [pair for pair in pairs if pair is not None]
     return function_tests(entry, kept) if entry else stdin_tests([i for i, _ in kept], [o for _, o in kept])
+
+
+def _calls_a_function(cases: Sequence[Any]) -> bool:
+    """Return whether a case says that it calls a function: LiveCodeBench's `testtype`."""
+    return any(isinstance(case, Mapping) and case.get("testtype") == "functional" for case in cases)
 
 
 def _entry(cases: Sequence[Mapping[str, Any]], around: Mapping[str, Any]) -> str | None:
@@ -160,7 +180,7 @@ def function_tests(entry: str, cases: Sequence[tuple[Any, Any]]) -> Tests | None
 
 
 def returned(value: Any) -> Any:
-    """What a function returns; APPS and its kin wrap it in a list of one."""
+    """Return the expected value of a call, unwrapped: APPS and its relatives put it in a list of one."""
     return value[0] if isinstance(value, list) and len(value) == 1 else value
 
 
@@ -198,6 +218,7 @@ def _of_asserts(lines: Sequence[Any], setup: Any) -> Tests | None:
 
 def _unit(parts: Sequence[str], entry: str | None = None) -> Tests:
     code = "\n".join(part.strip("\n") for part in parts if part.strip()).strip() + "\n"
+    code = _OF_THE_PROGRAM.sub("", code)
     tests = {"mode": "unit", "language": "python", "code": code}
     if entry is None:
         return tests

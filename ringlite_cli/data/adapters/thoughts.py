@@ -1,5 +1,6 @@
 """Thoughts in one notation: `<think>...</think>` before the answer, whatever tags the source writes."""
 
+from ringlite_cli.boxes import last_boxed
 from ringlite_cli.thoughts import TAGS
 
 OPEN, CLOSE = TAGS[0]
@@ -51,6 +52,14 @@ def normal_thoughts(trace: str) -> str:
         return answer
     made = f"{OPEN}\n{thought.strip()}\n{CLOSE}\n\n{answer}".rstrip()
     return trace if made.split() == trace.split() else made
+
+
+def with_answer_tags(trace: str) -> str:
+    """The trace with its answer, all that follows the thought, between the tags by which a logic game's is read."""
+    thought, closed, answer = trace.rpartition(CLOSE)
+    if not closed or "<answer>" in answer or last_boxed(answer) is not None:
+        return trace
+    return f"{thought}{closed}\n<answer>{answer.strip()}</answer>"
 
 
 def _bare_answer(text: str) -> str:

@@ -1,4 +1,4 @@
-"""What the four generators share: drafts, splits that cannot overlap, worked styles, reproducible streams.
+"""What the generators share: drafts, splits that cannot overlap, worked styles, reproducible streams.
 
 A generator draws *drafts*: a prompt with its key, its answer or tests, and the bodies of two worked traces.
 
@@ -16,10 +16,9 @@ import hashlib
 import random
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, fields, replace
-from difflib import get_close_matches
 from typing import Any
 
-from ringlite_cli.errors import UserError
+from ringlite_cli.errors import UserError, near
 from ringlite_cli.problems import Problem
 
 SPLITS = {"train": range(80), "select": range(80, 90), "eval": range(90, 100)}
@@ -34,7 +33,8 @@ class Draft:
 
     key:   what makes the problem itself, without its wording; decides the split.
     careful, terse: bodies of the two worked traces, each ending in a line break.
-    final: what follows `</think>`: the boxed answer, or the code block.
+    final: what follows `</think>`: the boxed answer, the code block, or the reply.
+    part: what decides the split where problems with other keys have it in common; "" is the key.
     """
 
     key: str
@@ -44,6 +44,9 @@ class Draft:
     terse: str
     final: str
     tests: dict[str, Any] | None = None
+    part: str = ""
+    verifier: str = ""
+    labels: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -56,6 +59,9 @@ class Options:
 
     careful: float = 0.5
     faults: float = 0.0
+
+    def check(self, where: str) -> None:
+        """Raise UserError for values that can't be, beyond their types."""
 
 
 @dataclass(frozen=True)
@@ -100,16 +106,14 @@ class Generator:
         where = f"generator {self.name}: options"
         for key, value in options.items():
             if key not in known:
-                close = get_close_matches(key, known, 1)
-                hint = f"did you mean '{close[0]}'?" if close else f"one of {', '.join(known)}"
+                hint = near(key, known, f"one of {', '.join(known)}")
                 raise UserError(f"'{key}' is not an option", where=where, hint=hint)
-            if isinstance(value, bool) or not isinstance(value, int | float):
-                raise UserError(f"{value!r} is not a number", where=f"{where}.{key}")
-            if isinstance(known[key].default, float) and not 0 <= value <= 1:
-                raise UserError(f"{value} is not a fraction from 0 to 1", where=f"{where}.{key}")
-            if isinstance(known[key].default, int) and (value != int(value) or value < 1):
-                raise UserError(f"{value} is not a whole number of at least 1", where=f"{where}.{key}")
-        return self.options(**options)
+            if fault := _fault(value, known[key].default):
+                raise UserError(f"{value!r} is not {fault}", where=f"{where}.{key}")
+        values: dict[str, Any] = {key: tuple(v) if isinstance(v, list) else v for key, v in options.items()}
+        chosen = self.options(**values)
+        chosen.check(where)
+        return chosen
 
     def _clean(self, seed: int, split: str, options: Options) -> Iterator[Problem]:
         """The endless stream of a split without faults; no key comes twice."""
@@ -126,13 +130,14 @@ class Generator:
                 tests=draft.tests,
                 trace=worked(draft.careful if style == "careful" else draft.terse, draft.final),
                 source=self.name,
-                labels={"style": style},
+                verifier=draft.verifier,
+                labels={"style": style, **draft.labels},
             )
 
     def _fresh_draft(self, rng: random.Random, split: str, options: Options, seen: set[str]) -> Draft:
         for _ in range(_TRIES):
             draft = self.draw(rng, options)
-            if draft.key not in seen and bucket(draft.key) in SPLITS[split]:
+            if draft.key not in seen and bucket(draft.part or draft.key) in SPLITS[split]:
                 seen.add(draft.key)
                 return draft
         raise UserError(
@@ -140,6 +145,20 @@ class Generator:
             where=f"generator {self.name}",
             hint="ask for fewer rows or widen its options",
         )
+
+
+def _fault(value: Any, default: Any) -> str:
+    """Return what an option should be, and is not; "" where it fits. Its default tells its type."""
+    if isinstance(default, bool):
+        return "" if isinstance(value, bool) else "true or false"
+    if isinstance(default, tuple):
+        is_list = isinstance(value, list | tuple) and all(isinstance(each, str) for each in value)
+        return "" if is_list else "a list of names"
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return "a number"
+    if isinstance(default, float):
+        return "" if 0 <= value <= 1 else "a fraction from 0 to 1"
+    return "" if value == int(value) and value >= 1 else "a whole number of at least 1"
 
 
 def bucket(key: str) -> int:

@@ -42,7 +42,10 @@ def plant(
 
 def kinds_for(domain: str) -> list[str]:
     """The kinds of fault that make sense in a domain, copies first."""
-    return ["duplicate", "near_duplicate", "contamination", *_ANY, *(_CODE if writes_code(domain) else _BOXED)]
+    copies = ["duplicate", "near_duplicate", "contamination"]
+    if domain == "general":
+        return [*copies, *(kind for kind in _ANY if kind not in _COMPARED_ALONE), *_GENERAL]
+    return [*copies, *_ANY, *(_CODE if writes_code(domain) else _BOXED)]
 
 
 def _planted(
@@ -55,7 +58,7 @@ def _planted(
     elif kind == "contamination":
         problem = rng.choice(targets)
     else:
-        problem = (_ANY | _CODE | _BOXED)[kind](next(clean), rng)
+        problem = (_ANY | _CODE | _BOXED | _GENERAL)[kind](next(clean), rng)
     name = f"{problem.source}-fault-{rng.getrandbits(40):010x}"
     return replace(problem, id=name, labels={**problem.labels, "fault": kind})
 
@@ -143,6 +146,10 @@ def _truncated_trace(problem: Problem, rng: random.Random) -> Problem:
     return replace(problem, trace=problem.trace and problem.trace[: rng.randint(end // 2, end)])
 
 
+def _unknown_instruction(problem: Problem, rng: random.Random) -> Problem:
+    return replace(problem, answer=(problem.answer or "").replace(":", ":un", 2))
+
+
 _ANY: dict[str, _Fault] = {
     "invalid_characters": _invalid_characters,
     "multi_part": _multi_part,
@@ -151,6 +158,9 @@ _ANY: dict[str, _Fault] = {
     "no_final_answer": _no_final_answer,
     "truncated_trace": _truncated_trace,
 }
+_COMPARED_ALONE = ("multi_part",)
+"""Kinds that are no fault where no answer is compared."""
+_GENERAL: dict[str, _Fault] = {"unknown_instruction": _unknown_instruction}
 _CODE: dict[str, _Fault] = {"broken_tests": _broken_tests, "code_times_out": _code_times_out}
 _BOXED: dict[str, _Fault] = {
     "image_reference": _image_reference,  # a picture of a programming task illustrates what the words say

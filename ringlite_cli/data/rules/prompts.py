@@ -19,6 +19,12 @@ MIN_TOKENS = 3
 MAX_CHARACTERS = 12_000
 
 _INVALID = re.compile("[\x00-\x08\x0e-\x1f\x7f\ufffd\ufffe\uffff\ud800-\udfff\ue000-\uf8ff]")
+MAX_BARE = 120  # characters of a prompt that may be a bare formula
+_COMMANDS = re.compile(r"\\[a-zA-Z]+|\b(?:sin|cos|tan|cot|sec|csc|log|ln|exp|sqrt|abs)\b")
+_WORDS = re.compile(r"[^\W\d_]{3,}|[\u3040-\u30ff\u3400-\u9fff]")
+_TASKS = re.compile(r"\\(?:int|iint|oint|sum|prod|lim|frac\s*\{d\}|begin)|[∫∑∏?？]|\bd/d")
+_DEFINED = re.compile(r"[a-zA-Z]\s*\([a-zA-Z]\)\s*=[^=]*\Z")
+_VARIABLE = re.compile(r"[a-zA-Z]")
 
 
 @PROMPTS.rule
@@ -45,6 +51,18 @@ def length(problem: Problem) -> str | None:
     if len(problem.prompt) < 200 and len(tokens(problem.prompt)) < MIN_TOKENS:
         return "prompt_too_short"
     return None
+
+
+@PROMPTS.rule
+def nothing_asked(problem: Problem) -> str | None:
+    """A formula with variables and without a word, "=" or an integral: the source's heading said what to do."""
+    text = problem.prompt.strip()
+    if len(text) > MAX_BARE or writes_code(problem.domain) or _WORDS.search(_COMMANDS.sub(" ", text)):
+        return None
+    bare = text.strip("$ \\[](){}.")
+    asked = bare.endswith(("=", "?", "_", "…", "...")) or _TASKS.search(text)
+    equation = "=" in text and not _DEFINED.match(bare)
+    return None if asked or equation or not _VARIABLE.search(_COMMANDS.sub(" ", text)) else "nothing_asked"
 
 
 @PROMPTS.rule

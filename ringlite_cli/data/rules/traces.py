@@ -4,7 +4,7 @@ import re
 
 from ringlite_cli.boxes import last_boxed
 from ringlite_cli.data.rules.registry import Family
-from ringlite_cli.data.solutions import states_result
+from ringlite_cli.data.solutions import breaks_off, states_result
 from ringlite_cli.domains import writes_code
 from ringlite_cli.problems import Problem
 from ringlite_cli.thoughts import answer_part
@@ -56,15 +56,10 @@ def final_answer(problem: Problem) -> str | None:
     if problem.trace is None or _has_final(problem.domain, trace):
         return None
     opened = trace.count("<think>") > trace.count("</think>") or trace.count("```") % 2 == 1
-    broken = _breaks_off(trace) and (writes_code(problem.domain) or not states_result(trace))
+    broken = breaks_off(trace) and (writes_code(problem.domain) or not states_result(trace))
     return "trace_truncated" if opened or broken else "trace_no_final_answer"
 
 
 def _has_final(domain: str, trace: str) -> bool:
     after = answer_part(trace)
     return bool(_BLOCK.search(after)) if writes_code(domain) else last_boxed(after) is not None
-
-
-def _breaks_off(trace: str) -> bool:
-    """Ends in the middle of a word, formula or sentence."""
-    return not trace or trace.endswith(("...", ",")) or trace[-1] not in ".!?)]}$>`\"'"

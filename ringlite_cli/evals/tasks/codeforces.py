@@ -9,7 +9,7 @@ verifier: code, mode stdin: all tests must pass, under the sandbox's time limit 
 k:        4
 """
 
-from ringlite_cli.evals.tasks.base import Parts, Row, Task
+from ringlite_cli.evals.tasks.base import Parts, SourceRow, Task
 
 _ASK = """{title}
 
@@ -28,7 +28,7 @@ Time limit: {time_limit} s, memory limit: {memory_limit} MB.
 Write a Python program that reads standard input and prints the answer. Answer with one markdown code block."""
 
 
-def _problem(row: Row) -> Parts | None:
+def _problem(row: SourceRow) -> Parts | None:
     tests = row["official_tests"]
     if not tests or row.get("generated_checker") or not row.get("official_tests_complete", True):
         return None

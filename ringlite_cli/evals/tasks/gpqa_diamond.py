@@ -12,12 +12,12 @@ k:        8
 import hashlib
 import json
 
-from ringlite_cli.evals.tasks.base import Parts, Row, Task
+from ringlite_cli.evals.tasks.base import Parts, SourceRow, Task
 
 _CHOICES = ("Correct Answer", "Incorrect Answer 1", "Incorrect Answer 2", "Incorrect Answer 3")
 
 
-def _problem(row: Row) -> Parts:
+def _problem(row: SourceRow) -> Parts:
     question, choices = row["Question"].strip(), [row[name].strip() for name in _CHOICES]
     order = sorted(range(4), key=lambda i: hashlib.sha256(f"{question}\x1f{choices[i]}".encode()).digest())
     lines = [f"{letter}) {choices[i]}" for letter, i in zip("ABCD", order, strict=True)]

@@ -10,10 +10,10 @@ k:        1
 
 import json
 
-from ringlite_cli.evals.tasks.base import Parts, Row, Task
+from ringlite_cli.evals.tasks.base import Parts, SourceRow, Task
 
 
-def _problem(row: Row) -> Parts:
+def _problem(row: SourceRow) -> Parts:
     names = list(row["instruction_id_list"])
     return Parts(row["prompt"], json.dumps({"instruction_id_list": names, "kwargs": list(row["kwargs"])}))
 

@@ -16,7 +16,7 @@ import pickle
 import zlib
 from typing import Any
 
-from ringlite_cli.evals.tasks.base import Parts, Row, Task
+from ringlite_cli.evals.tasks.base import Parts, SourceRow, Task
 
 _STARTER = """{question}
 
@@ -37,7 +37,7 @@ class _PlainUnpickler(pickle.Unpickler):
         raise ValueError(f"tests that name {module}.{name}")
 
 
-def _problem(row: Row) -> Parts:
+def _problem(row: SourceRow) -> Parts:
     tests = [*_tests(row["public_test_cases"]), *_tests(row.get("private_test_cases") or "[]")]
     question, starter = row["question_content"].strip(), (row.get("starter_code") or "").strip()
     if tests[0]["testtype"] == "functional":

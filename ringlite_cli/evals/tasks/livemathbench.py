@@ -8,10 +8,10 @@ verifier: math
 k:        4
 """
 
-from ringlite_cli.evals.tasks.base import Parts, Row, Task, as_text
+from ringlite_cli.evals.tasks.base import Parts, SourceRow, Task, as_text
 
 
-def to_problem(row: Row) -> Parts:
+def to_problem(row: SourceRow) -> Parts:
     return Parts(row.get("question") or row["problem"], as_text(row["answer"]))
 
 

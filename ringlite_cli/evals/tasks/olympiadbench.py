@@ -8,10 +8,10 @@ verifier: math; several answers count as one list, all of which must be given
 k:        4
 """
 
-from ringlite_cli.evals.tasks.base import Parts, Row, Task, as_text
+from ringlite_cli.evals.tasks.base import Parts, SourceRow, Task, as_text
 
 
-def _problem(row: Row) -> Parts:
+def _problem(row: SourceRow) -> Parts:
     answers = row.get("final_answer", row.get("answer"))
     listed = answers if isinstance(answers, list) else [answers]
     question, unit = row.get("question") or row["problem"], row.get("unit")

@@ -8,7 +8,7 @@ verifier: science (numbers within a tolerance, lists item by item); True and Fal
 k:        4
 """
 
-from ringlite_cli.evals.tasks.base import Parts, Row, Task, as_text
+from ringlite_cli.evals.tasks.base import Parts, SourceRow, Task, as_text
 
 _KINDS = {
     "bool": "Answer with True or False.",
@@ -20,7 +20,7 @@ _KINDS = {
 }
 
 
-def _problem(row: Row) -> Parts | None:
+def _problem(row: SourceRow) -> Parts | None:
     if row.get("Picture"):
         return None
     kind = _KINDS.get(row.get("Answer_type", ""))

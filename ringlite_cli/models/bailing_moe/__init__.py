@@ -4,7 +4,7 @@ from ringlite_cli.models.bailing_moe.configuration import BailingMoeConfig
 
 
 def register_bailing_moe() -> None:
-    """Makes the architecture known to transformers' Auto classes, its relatives refused by name."""
+    """Make the architecture known to transformers' Auto classes, its relatives refused by name."""
     from transformers import (
         AutoConfig,
         AutoModel,

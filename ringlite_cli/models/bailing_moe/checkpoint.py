@@ -4,7 +4,7 @@ transformers fills what is missing with random numbers, leaves what is extra, an
 which it finds them: a folder is therefore compared with its config before anything is loaded.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Set
 from pathlib import Path
 from typing import Any
 
@@ -26,12 +26,13 @@ def published_shapes(config: BailingMoeConfig) -> Shapes:
         HEAD: (config.vocab_size, hidden),
     }
     for number in range(config.num_hidden_layers):
-        layer = dict(_layer(config, dense=number < config.first_k_dense_replace))
+        layer = dict(layer_shapes(config, dense=number < config.first_k_dense_replace))
         shapes |= {f"model.layers.{number}.{name}": shape for name, shape in layer.items()}
     return shapes
 
 
-def _layer(config: BailingMoeConfig, *, dense: bool) -> Iterator[tuple[str, tuple[int, ...]]]:
+def layer_shapes(config: Any, *, dense: bool) -> Iterator[tuple[str, tuple[int, ...]]]:
+    """Names and shapes of one layer's tensors, without the layer's own prefix."""
     hidden, head = config.hidden_size, config.head_dim or config.hidden_size // config.num_attention_heads
     queries = config.num_attention_heads * head
     rows = queries + 2 * config.num_key_value_heads * head
@@ -61,27 +62,36 @@ def _feed_forward(prefix: str, hidden: int, width: int) -> Iterator[tuple[str, t
 
 
 def check_folder(folder: Path, config: BailingMoeConfig) -> None:
-    """Raises UserError unless the safetensors in the folder hold exactly what the config says, by name and shape.
+    """Raise UserError unless the safetensors in the folder hold exactly what the config says, by name and shape.
 
     A folder without safetensors is left to transformers.
     """
-    found = _stored_shapes(folder)
-    if not found:
-        return
-    wanted = published_shapes(config)
-    optional = {HEAD} if config.tie_word_embeddings else set()
-    check_names(wanted.keys() - found.keys() - optional, found.keys() - wanted.keys(), str(folder))
+    found = stored_shapes(folder)
+    if found:
+        compare_shapes(found, published_shapes(config), {HEAD} if config.tie_word_embeddings else set(), str(folder))
+
+
+def compare_shapes(found: Mapping[str, tuple[int, ...]], wanted: Shapes, optional: Set[str], where: str) -> None:
+    """Raise UserError unless `found` is `wanted`, of which `optional` may be left out."""
+    check_names(wanted.keys() - found.keys() - optional, found.keys() - wanted.keys(), where)
     for name, shape in found.items():
         if shape != wanted[name]:
             raise UserError(
                 f"{name} has the shape {list(shape)}, where config.json makes it {list(wanted[name])}",
-                where=str(folder),
+                where=where,
                 hint="config.json and weights are of two models, or the config was changed by hand",
             )
 
 
+def local_folder(name: Any, options: Mapping[str, Any]) -> Path | None:
+    """The folder that a call of `from_pretrained` names; None for a hub id, a state dict, or a folder inside one."""
+    if not isinstance(name, str | Path) or options.get("subfolder") or not Path(name).is_dir():
+        return None
+    return Path(name)
+
+
 def check_names(missing: Iterable[str], extra: Iterable[str], where: str) -> None:
-    """Raises UserError that names what a checkpoint lacks, or holds too much."""
+    """Raise UserError that names what a checkpoint lacks, or holds too much."""
     missing, extra = sorted(missing), sorted(extra)
     if missing == [HEAD] and not extra:
         raise UserError(
@@ -100,8 +110,8 @@ def check_names(missing: Iterable[str], extra: Iterable[str], where: str) -> Non
 
 
 def check_tied(model: Any, where: str) -> None:
-    """Raises UserError where the config ties head and embeddings, and the checkpoint holds a head of its own."""
-    if model.config.tie_word_embeddings and model.lm_head.weight is not model.model.word_embeddings.weight:
+    """Raise UserError where the config ties head and embeddings, and the checkpoint holds a head of its own."""
+    if model.config.tie_word_embeddings and model.lm_head.weight is not model.get_input_embeddings().weight:
         raise UserError(
             f"config.json says tie_word_embeddings: true, but {HEAD} is not the embeddings' weight",
             where=where,
@@ -109,8 +119,8 @@ def check_tied(model: Any, where: str) -> None:
         )
 
 
-def _stored_shapes(folder: Path) -> Shapes:
-    """From the headers alone."""
+def stored_shapes(folder: Path) -> Shapes:
+    """Return the shapes of a folder's tensors by their names, from the headers alone; {} without safetensors."""
     from safetensors import SafetensorError, safe_open
 
     shapes: Shapes = {}

@@ -81,6 +81,15 @@ class BailingMoeConfig(PreTrainedConfig):
             self.head_dim = self.hidden_size // self.num_attention_heads
         super().__post_init__(**kwargs)
 
+    @classmethod
+    def from_dict(cls, config_dict: dict[str, Any], **kwargs: Any) -> Any:
+        """As transformers'; a config of Ling 2.0, published under the same `model_type`, becomes one of that model."""
+        from ringlite_cli.models.bailing_moe_v2.configuration import ARCHITECTURE, BailingMoeV2Config
+
+        if ARCHITECTURE in (config_dict.get("architectures") or ()):
+            return BailingMoeV2Config.from_dict(config_dict, **kwargs)
+        return super().from_dict(config_dict, **kwargs)
+
     def to_dict(self) -> dict[str, Any]:
         """With `rope_theta` as published, beside transformers' `rope_parameters`."""
         fields: dict[str, Any] = super().to_dict()
@@ -89,7 +98,7 @@ class BailingMoeConfig(PreTrainedConfig):
 
 
 def _refuse_variant(fields: dict[str, Any]) -> None:
-    """Raises UserError for another architecture under the same model_type (Ling 2.0 was published so)."""
+    """Raise UserError for another architecture under the same model_type (Ling 2.0 was published so)."""
     for name in fields.get("architectures") or ():
         if name not in ARCHITECTURES:
             raise UserError(f"{name} is another architecture", where="config.json: architectures", hint=SUPPORTED)

@@ -19,7 +19,7 @@ from ringlite_cli.models.bailing_moe.configuration import BailingMoeConfig
 class BailingMoeAttention(nn.Module):
     """Causal attention; `query_key_value` holds the rows of all queries, then keys, then values."""
 
-    def __init__(self, config: BailingMoeConfig, layer_idx: int) -> None:
+    def __init__(self, config: Any, layer_idx: int) -> None:
         super().__init__()
         assert config.head_dim is not None
         self.config, self.layer_idx = config, layer_idx
@@ -38,13 +38,18 @@ class BailingMoeAttention(nn.Module):
         position_embeddings: tuple[Tensor, Tensor],
         attention_mask: Tensor | None = None,
         past_key_values: Any = None,
+        cache: Any = None,
         **kwargs: Any,
     ) -> tuple[Tensor, Tensor | None]:
-        """hidden_states: (B, T, H). Returns the output (B, T, H), and weights where the attention gives them."""
+        """hidden_states: (B, T, H). Returns the output (B, T, H), and weights where the attention gives them.
+
+        The keys and values before come as `past_key_values`, or from transformers 5.24 on as `cache`.
+        """
+        past_key_values = cache if past_key_values is None else past_key_values
         batch, length, _ = hidden_states.shape
         fused = self.query_key_value(hidden_states).view(batch, length, -1, self.head_dim).transpose(1, 2)
         query, key, value = fused.split((self.heads, self.kv_heads, self.kv_heads), dim=1)
-        query, key = apply_rotary_pos_emb(query, key, *position_embeddings)
+        query, key = self.rotate(query, key, position_embeddings)
         if past_key_values is not None:
             key, value = past_key_values.update(key, value, self.layer_idx)
         attend: Callable[..., Any] = ALL_ATTENTION_FUNCTIONS.get_interface(
@@ -61,6 +66,11 @@ class BailingMoeAttention(nn.Module):
             **kwargs,
         )
         return self.dense(out.reshape(batch, length, -1)), weights
+
+    def rotate(self, query: Tensor, key: Tensor, rotary: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
+        """query, key: (B, heads, T, D). rotary: cosines and sines (B, T, D)."""
+        rotated: tuple[Tensor, Tensor] = apply_rotary_pos_emb(query, key, *rotary)
+        return rotated
 
 
 class BailingMoeRouter(Qwen2MoeTopKRouter):

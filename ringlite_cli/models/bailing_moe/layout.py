@@ -5,7 +5,7 @@ All other tensors carry the same names in both. transformers' own conversion rea
 
 
 def register_layout() -> None:
-    """Tells transformers how the experts of a bailing_moe checkpoint are stacked, and taken apart when it is saved."""
+    """Tell transformers how the experts of a bailing_moe checkpoint are stacked, and taken apart when it is saved."""
     from transformers.conversion_mapping import register_checkpoint_conversion_mapping
     from transformers.core_model_loading import Concatenate, MergeModulelist, WeightConverter
 

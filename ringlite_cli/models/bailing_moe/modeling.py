@@ -2,7 +2,7 @@
 
 from contextlib import AbstractContextManager, nullcontext
 from importlib import import_module
-from pathlib import Path
+from inspect import signature
 from typing import Any, ClassVar
 
 import torch
@@ -16,9 +16,12 @@ from transformers.utils import can_return_tuple
 from transformers.utils.generic import merge_with_config_defaults
 from transformers.utils.output_capturing import OutputRecorder, capture_outputs
 
-from ringlite_cli.models.bailing_moe.checkpoint import check_folder, check_names, check_tied
+from ringlite_cli.models.bailing_moe.checkpoint import check_folder, check_names, check_tied, local_folder
 from ringlite_cli.models.bailing_moe.configuration import BailingMoeConfig
 from ringlite_cli.models.bailing_moe.layers import BailingMoeAttention, BailingMoeDecoderLayer, BailingMoeRouter
+
+CACHE = "cache" if "cache" in signature(create_causal_mask).parameters else "past_key_values"
+"""What this version of transformers calls the keys and values of the tokens before; the name changed in 5.24."""
 
 
 class BailingMoePreTrainedModel(PreTrainedModel):
@@ -81,11 +84,13 @@ class BailingMoeModel(BailingMoePreTrainedModel):
         past_key_values: Any = None,
         inputs_embeds: Tensor | None = None,
         use_cache: bool | None = None,
+        cache: Any = None,
         **kwargs: Any,
     ) -> MoeModelOutputWithPast:
         """input_ids, position_ids: (B, T). Router logits are (B x T, Ne) a layer, where they are asked for."""
         if (input_ids is None) == (inputs_embeds is None):
             raise ValueError("give exactly one of input_ids and inputs_embeds")
+        past_key_values = cache if past_key_values is None else past_key_values
         hidden = self.word_embeddings(input_ids) if inputs_embeds is None else inputs_embeds
         if use_cache and past_key_values is None:
             past_key_values = DynamicCache(config=self.config)
@@ -96,8 +101,8 @@ class BailingMoeModel(BailingMoePreTrainedModel):
             config=self.config,
             inputs_embeds=hidden,
             attention_mask=attention_mask,
-            past_key_values=past_key_values,
             position_ids=position_ids,
+            **{CACHE: past_key_values},
         )
         rotary = self.rotary_emb(hidden, position_ids)
         for layer in self.layers:
@@ -109,9 +114,8 @@ class BailingMoeModel(BailingMoePreTrainedModel):
                 position_embeddings=rotary,
                 **kwargs,
             )
-        return MoeModelOutputWithPast(
-            last_hidden_state=self.norm(hidden), past_key_values=past_key_values if use_cache else None
-        )
+        kept = {CACHE: past_key_values if use_cache else None}
+        return MoeModelOutputWithPast(last_hidden_state=self.norm(hidden), **kept)
 
 
 class BailingMoeForCausalLM(BailingMoePreTrainedModel, GenerationMixin):
@@ -136,8 +140,8 @@ class BailingMoeForCausalLM(BailingMoePreTrainedModel, GenerationMixin):
     @classmethod
     def from_pretrained(cls, name: Any, *args: Any, output_loading_info: bool = False, **kwargs: Any) -> Any:
         """As transformers', but raises UserError for weights that are not exactly those of the config."""
-        folder = Path(name) if isinstance(name, str | Path) and not kwargs.get("subfolder") else None
-        if folder is not None and folder.is_dir() and isinstance(kwargs.get("config"), BailingMoeConfig | None):
+        folder = local_folder(name, kwargs)
+        if folder is not None and isinstance(kwargs.get("config"), BailingMoeConfig | None):
             check_folder(folder, kwargs.get("config") or BailingMoeConfig.from_pretrained(folder))
         model, info = super().from_pretrained(name, *args, output_loading_info=True, **kwargs)
         check_names(info["missing_keys"], info["unexpected_keys"], str(name))
@@ -168,6 +172,7 @@ class BailingMoeForCausalLM(BailingMoePreTrainedModel, GenerationMixin):
         use_cache: bool | None = None,
         output_router_logits: bool | None = None,
         logits_to_keep: int | Tensor = 0,
+        cache: Any = None,
         **kwargs: Any,
     ) -> MoeCausalLMOutputWithPast:
         """labels: (B, T), -100 where there is none. logits_to_keep: the last so many positions' logits, 0 for all."""
@@ -177,7 +182,7 @@ class BailingMoeForCausalLM(BailingMoePreTrainedModel, GenerationMixin):
             input_ids=input_ids,
             attention_mask=attention_mask,
             position_ids=position_ids,
-            past_key_values=past_key_values,
+            past_key_values=cache if past_key_values is None else past_key_values,
             inputs_embeds=inputs_embeds,
             use_cache=use_cache,
             output_router_logits=output_router_logits,
@@ -197,10 +202,10 @@ class BailingMoeForCausalLM(BailingMoePreTrainedModel, GenerationMixin):
             loss=loss,
             aux_loss=aux_loss,
             logits=logits,
-            past_key_values=outputs.past_key_values,
             hidden_states=outputs.hidden_states,
             attentions=outputs.attentions,
             router_logits=outputs.router_logits,
+            **{CACHE: getattr(outputs, CACHE)},
         )
 
 

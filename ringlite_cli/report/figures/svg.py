@@ -56,7 +56,7 @@ class Sheet:
         height: int = HEIGHT,
         width: int = WIDTH,
     ) -> Figure:
-        """Closes a panel. `describe` is read out in place of the drawing; the title labels it from the caption."""
+        """Close a panel. `describe` is read out in place of the drawing; the title labels it from the caption."""
         self._given += 1
         name = f"fig-{self._given}"
         svg = el(

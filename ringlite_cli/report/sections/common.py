@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from ringlite_cli.report.blocks import Block, Heading, Text
 from ringlite_cli.report.figures import Figure, Series, lines
 from ringlite_cli.report.figures.thin import Point
-from ringlite_cli.report.files import Row, mapping, num, number
+from ringlite_cli.report.files import JsonRow, mapping, num, number
 from ringlite_cli.report.load import Stage
 from ringlite_cli.report.pens import Pens
 from ringlite_cli.report.words import count
@@ -39,7 +39,7 @@ def standing(stage: Stage) -> list[Block]:
 
 
 def _changes(stage: Stage) -> Iterator[str]:
-    """What the stage went on with at some step: other values of keys, or other code."""
+    """Yield what the stage went on with at some step: other values of keys, or other code."""
     entries = stage.manifest.get("changes")
     for entry in entries if isinstance(entries, list) else ():
         if not isinstance(entry, dict):
@@ -58,7 +58,7 @@ def opening(stage: Stage, siblings: list[Stage]) -> list[Block]:
     return named + standing(stage)
 
 
-def points(rows: list[Row], key: str, x: str = "step") -> list[Point]:
+def points(rows: list[JsonRow], key: str, x: str = "step") -> list[Point]:
     """(x, value) of the rows that have both."""
     found = ((num(row, x), number(value_of(row, key))) for row in rows)
     return [(a, b) for a, b in found if a is not None and b is not None]
@@ -74,5 +74,5 @@ def panel(stage: Stage, drawn: Panel, pens: Pens, style: str = "") -> Figure | N
     return lines(pens.sheet, drawn.title, "step", drawn.unit, curves, zero=drawn.zero, log=drawn.log)
 
 
-def curve(rows: list[Row], key: str, name: str, style: str, kind: str = "line") -> Series:
+def curve(rows: list[JsonRow], key: str, name: str, style: str, kind: str = "line") -> Series:
     return Series(name, style, points(rows, key), kind)

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from ringlite_cli.report.blocks import Cell, Column, Section, Table
 from ringlite_cli.report.figures import Bar, bars
-from ringlite_cli.report.files import Row, mapping, num, numbers
+from ringlite_cli.report.files import JsonRow, mapping, num, numbers
 from ringlite_cli.report.pens import Pens
 from ringlite_cli.report.words import clipped, count, label, percent
 
@@ -13,8 +13,8 @@ PAIRS_SHOWN = 3  # of a reason
 _WIDTH = 240  # characters of a text in a table
 
 
-def add(page: Section, funnel: Row, pens: Pens) -> None:
-    """Adds what the funnel holds of it; a funnel of another version adds nothing."""
+def add(page: Section, funnel: JsonRow, pens: Pens) -> None:
+    """Add what the funnel holds of it; a funnel of another version adds nothing."""
     tables = [_solutions(funnel), _doubtful(funnel), _mended(funnel), *_distillation(funnel)]
     page.blocks += [table for table in tables if table]
     rates = [
@@ -31,7 +31,7 @@ def add(page: Section, funnel: Row, pens: Pens) -> None:
     page.blocks += [table for table in (*_rates(funnel), _makers(funnel), _pairs(funnel)) if table]
 
 
-def _rates(funnel: Row) -> Iterator[Table]:
+def _rates(funnel: JsonRow) -> Iterator[Table]:
     """A table per label of what share of responses solves the problems of each value, the hardest first."""
     for name in mapping(funnel, "pass_rates_by_label"):
         values = mapping(mapping(funnel, "pass_rates_by_label"), name)
@@ -54,7 +54,7 @@ def _by_rate(counts: object) -> list[tuple[str, float]]:
     return sorted(numbers(counts).items())
 
 
-def _solutions(funnel: Row) -> Table | None:
+def _solutions(funnel: JsonRow) -> Table | None:
     """Accepted solutions that were run in the sandbox, by source."""
     rows = []
     for source, told in mapping(funnel, "solutions").items():
@@ -66,7 +66,7 @@ def _solutions(funnel: Row) -> Table | None:
     return Table("Accepted solutions run against their tests", columns, rows) if rows else None
 
 
-def _doubtful(funnel: Row) -> Table | None:
+def _doubtful(funnel: JsonRow) -> Table | None:
     """Held-out rows that the verifier would not reward for what their source gives."""
     rows = [
         [Cell(source), Cell(label(reason)), Cell(count(n), n)]
@@ -79,7 +79,7 @@ def _doubtful(funnel: Row) -> Table | None:
     )
 
 
-def _mended(funnel: Row) -> Table | None:
+def _mended(funnel: JsonRow) -> Table | None:
     mended = numbers(mapping(funnel, "tests_mended"))
     rows = [[Cell(label(reason)), Cell(count(n), n)] for reason, n in mended.items()]
     return (
@@ -89,7 +89,7 @@ def _mended(funnel: Row) -> Table | None:
     )
 
 
-def _distillation(funnel: Row) -> Iterator[Table]:
+def _distillation(funnel: JsonRow) -> Iterator[Table]:
     """The teacher's rounds, and why responses were rejected."""
     told = mapping(funnel, "distill")
     rounds = told.get("rounds")
@@ -110,8 +110,8 @@ def _distillation(funnel: Row) -> Iterator[Table]:
         )
 
 
-def _makers(funnel: Row) -> Table | None:
-    """How each label was made, by rows."""
+def _makers(funnel: JsonRow) -> Table | None:
+    """Return how each label was made, by rows."""
     rows = []
     for name, counts in mapping(funnel, "labelled_by").items():
         how = ", ".join(f"{maker} {count(n)}" for maker, n in numbers(counts).items())
@@ -121,7 +121,7 @@ def _makers(funnel: Row) -> Table | None:
     )
 
 
-def _pairs(funnel: Row) -> Table | None:
+def _pairs(funnel: JsonRow) -> Table | None:
     """A few dropped rows of each reason, with the row that each repeats where it repeats one."""
     rows = []
     for reason, examples in mapping(funnel, "examples").items():

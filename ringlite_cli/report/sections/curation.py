@@ -2,7 +2,7 @@
 
 from ringlite_cli.report.blocks import Cell, Column, Section, Table
 from ringlite_cli.report.figures import Bar, Figure, Key, bars
-from ringlite_cli.report.files import Row, mapping, num, numbers
+from ringlite_cli.report.files import JsonRow, mapping, num, numbers
 from ringlite_cli.report.load import Run, Stage
 from ringlite_cli.report.pens import Pens
 from ringlite_cli.report.sections import curated
@@ -32,7 +32,7 @@ def section(run: Run, pens: Pens) -> Section:
     return page
 
 
-def funnel_of(stage: Stage) -> Row:
+def funnel_of(stage: Stage) -> JsonRow:
     """The funnel, from its file or from the manifest's metrics; {} where neither has one."""
     for found in (stage.load("funnel.json"), stage.manifest.get("metrics")):
         if isinstance(found, dict) and num(found, "rows_in") is not None:
@@ -40,7 +40,7 @@ def funnel_of(stage: Stage) -> Row:
     return {}
 
 
-def sentence(funnel: Row) -> str:
+def sentence(funnel: JsonRow) -> str:
     """Rows in, rows out, and the reason that dropped most."""
     rows_in, out, dropped = num(funnel, "rows_in"), num(funnel, "out"), numbers(mapping(funnel, "dropped"))
     if not rows_in or out is None:
@@ -53,13 +53,13 @@ def sentence(funnel: Row) -> str:
     return words + "."
 
 
-def _tally(funnel: Row, key: str, what: str) -> str:
+def _tally(funnel: JsonRow, key: str, what: str) -> str:
     """One line of counts by name; "" where there are none."""
     counts = numbers(mapping(funnel, key))
     return f"{what}: " + ", ".join(f"{label(name)} {count(n)}" for name, n in counts.items()) + "." if counts else ""
 
 
-def _draw(page: Section, funnel: Row, pens: Pens) -> None:
+def _draw(page: Section, funnel: JsonRow, pens: Pens) -> None:
     kept_dropped = [Key("kept", "c-kept", "area"), Key("dropped", "c-dropped", "area")]
     domains = [_split(name, row) for name, row in mapping(funnel, "by_domain").items()]
     sources = [_split(name, row) for name, row in mapping(funnel, "by_source").items()]
@@ -78,7 +78,7 @@ def _draw(page: Section, funnel: Row, pens: Pens) -> None:
     )
 
 
-def _waterfall(funnel: Row, pens: Pens) -> Figure | None:
+def _waterfall(funnel: JsonRow, pens: Pens) -> Figure | None:
     """Every reason takes its rows off the end of the bar above."""
     left = num(funnel, "rows_in") or 0.0
     rows = [Bar("rows in", [("c-all", left)], count(left))]
@@ -95,7 +95,7 @@ def _split(name: str, row: object) -> Bar:
     return Bar(name or "(none)", [("c-kept", out), ("c-dropped", max(rows_in - out, 0.0))], shown)
 
 
-def _groups(funnel: Row, key: str) -> Table | None:
+def _groups(funnel: JsonRow, key: str) -> Table | None:
     """Rows in, each reason, out and the share kept, a row per domain or source."""
     groups = mapping(funnel, key)
     if not groups:
@@ -120,7 +120,7 @@ def _groups(funnel: Row, key: str) -> Table | None:
     return Table(f"Rows by {what}: in, dropped by reason, out", columns, rows)
 
 
-def _sets(funnel: Row) -> Table | None:
+def _sets(funnel: JsonRow) -> Table | None:
     sets = mapping(funnel, "sets")
     if not sets:
         return None

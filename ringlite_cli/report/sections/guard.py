@@ -2,7 +2,7 @@
 
 from ringlite_cli.report.blocks import Block, Cell, Column, Figures, Table, Text
 from ringlite_cli.report.figures import Figure, lines
-from ringlite_cli.report.files import Row, load_rows, num, text
+from ringlite_cli.report.files import JsonRow, load_rows, num, text
 from ringlite_cli.report.load import Stage
 from ringlite_cli.report.pens import Pens
 from ringlite_cli.report.sections.common import curve
@@ -10,7 +10,7 @@ from ringlite_cli.report.words import count, decimal
 
 
 def blocks(stage: Stage, pens: Pens) -> list[Block]:
-    """What the guard saw and did in an RL stage; nothing where it had nothing to say."""
+    """Return what the guard saw and did in an RL stage; nothing where it had nothing to say."""
     events = load_rows(stage.folder / "guard.jsonl").rows
     if not events:
         return []
@@ -22,8 +22,8 @@ def blocks(stage: Stage, pens: Pens) -> list[Block]:
     ]
 
 
-def sentence(events: list[Row]) -> str:
-    """How often which action was taken."""
+def sentence(events: list[JsonRow]) -> str:
+    """Return how often which action was taken."""
     backs = [event for event in events if num(event, "to") is not None]
     paused = [event for event in events if text(event, "action") == "pause"]
     words = f"{count(len(events))} alarms"
@@ -36,7 +36,7 @@ def sentence(events: list[Row]) -> str:
     return words + "."
 
 
-def _table(stage: Stage, events: list[Row]) -> Table:
+def _table(stage: Stage, events: list[JsonRow]) -> Table:
     columns = [Column("step"), *(Column(label, False) for label in ("rule", "what was seen", "action"))]
     columns += [Column("back to step"), Column("rollouts left out"), Column("learning rate ×")]
     rows = [
@@ -54,7 +54,7 @@ def _table(stage: Stage, events: list[Row]) -> Table:
     return Table(f"{stage.name}: broken rules, in the order in which they were seen", columns, rows)
 
 
-def _number(event: Row, key: str) -> Cell:
+def _number(event: JsonRow, key: str) -> Cell:
     value = num(event, key)
     if value is None:
         return Cell("–", tone="quiet")
@@ -66,7 +66,7 @@ def _reward(stage: Stage, pens: Pens) -> Figure | None:
     back = load_rows(stage.folder / "rolled_back.jsonl").rows
     if not back:
         return None
-    attempts: dict[float, list[Row]] = {}
+    attempts: dict[float, list[JsonRow]] = {}
     for row in back:
         attempts.setdefault(num(row, "attempt") or 0.0, []).append(row)
     taken = [

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 
 from ringlite_cli.report.blocks import Cell, Column, Figures, Heading, Table, Text
 from ringlite_cli.report.figures import Series, Sheet, lines
-from ringlite_cli.report.files import Row, listing, load_json, num, objects, text
+from ringlite_cli.report.files import JsonRow, listing, load_json, num, objects, text
 from ringlite_cli.report.load import Run
 from ringlite_cli.report.pens import Pens
 from ringlite_cli.report.words import decimal, fixed, percent, points, short
@@ -24,7 +24,7 @@ _NOTE = (
 
 
 def project_blocks(run: Run, pens: Pens) -> list[Text | Heading | Figures | Table]:
-    """This run among those of its folder that were scored on the same tasks; [] where it is the only one."""
+    """Return figures of this run among the runs of its folder with scores on the same tasks; [] where it is alone."""
     rows = objects(load_json(run.folder.resolve().parent / FILE))
     mine = next((row for row in rows if text(row, "run") == run.folder.resolve().name), None)
     if mine is None or len(rows) < 2:
@@ -43,7 +43,7 @@ def project_blocks(run: Run, pens: Pens) -> list[Text | Heading | Figures | Tabl
 
 
 def efficiency_figures(
-    sheet: Sheet, groups: Sequence[tuple[str, str, Sequence[Row], str]], mine: Row | None = None
+    sheet: Sheet, groups: Sequence[tuple[str, str, Sequence[JsonRow], str]], mine: JsonRow | None = None
 ) -> list[Figures]:
     """Scores over each axis that at least two runs differ in. groups: name, colour, rows and the score's key."""
     panels = []
@@ -68,7 +68,7 @@ def efficiency_figures(
     return [Figures(found)] if found else []
 
 
-def efficiency_table(rows: Sequence[Row], tone: Callable[[Row], str] = lambda row: "") -> Table:
+def efficiency_table(rows: Sequence[JsonRow], tone: Callable[[JsonRow], str] = lambda row: "") -> Table:
     labels = ["run", "pick", "SFT tokens", "RL tokens", "RL / SFT", "epoch", "entropy", "before", "after", "gain"]
     columns = [Column(label, numeric=k > 1) for k, label in enumerate(labels)]
     body = [
@@ -88,6 +88,6 @@ def efficiency_table(rows: Sequence[Row], tone: Callable[[Row], str] = lambda ro
     return Table("Token efficiency by run", columns, body, _NOTE + more)
 
 
-def _scatter(rows: Sequence[Row], x: str, y: str) -> list[tuple[float, float]]:
+def _scatter(rows: Sequence[JsonRow], x: str, y: str) -> list[tuple[float, float]]:
     found = [(a, 100 * b) for row in rows if (a := num(row, x)) is not None and (b := num(row, y)) is not None]
     return sorted(found)

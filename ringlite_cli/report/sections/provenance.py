@@ -1,13 +1,32 @@
-"""Where it came from: seeds, versions, devices, digests, and the resolved recipe of every stage."""
+"""Where it came from: seeds, versions, devices, digests, the resolved recipe, and what in it is not as shipped."""
 
-import json
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from ringlite_cli.report.blocks import Cell, Column, Details, Section, Table
-from ringlite_cli.report.files import Row, flatten, num, text
+from ringlite_cli.report.files import JsonRow, flatten, num, text
 from ringlite_cli.report.load import Run, Stage, parents
 from ringlite_cli.report.pens import Pens
+from ringlite_cli.report.recipe_diff import as_yaml, difference, shipped_of
 from ringlite_cli.report.words import clipped, count, duration, joined, size
+
+_LETTERS = 60_000
+"""Characters shown of a recipe."""
+_SHOWN = (
+    "manifest.json",
+    "metrics.jsonl",
+    "funnel.json",
+    "CARD.md",
+    "dropped.jsonl",
+    "decision.json",
+    "rollouts.jsonl",
+    "guard.jsonl",
+    "scores.json",
+    "responses.jsonl",
+)
+"""Files of a stage that the page leads to."""
 
 
 def section(run: Run, pens: Pens) -> Section:
@@ -16,7 +35,8 @@ def section(run: Run, pens: Pens) -> Section:
     same, differing = versions(run)
     if same:
         rows = [[Cell(key), Cell(value or "–")] for key, value in same]
-        page.blocks.append(Table("Versions, the same in every stage that states them", _words("what", "value"), rows))
+        caption = "Versions, the same in every stage that states them"
+        page.blocks.append(Table(caption, _words("what", "value"), rows, folded=True))
     if differing:
         rows = [[Cell(key), *(Cell(said.get(s.name, "–")) for s in run.stages)] for key, said in differing]
         page.blocks.append(
@@ -24,11 +44,11 @@ def section(run: Run, pens: Pens) -> Section:
         )
     if not same and not differing:
         page.say("No manifest of this run states versions.", "missing")
-    files = [row for stage in run.stages for key in ("inputs", "outputs") for row in _files(stage, key)]
+    files = [row for stage in run.stages for key in ("inputs", "outputs") for row in _files(run, stage, key)]
     if files:
         columns = [*_words("stage", "", "name", "path", "digest"), Column("rows"), Column("bytes")]
-        page.blocks.append(Table("Inputs and outputs", columns, files))
-    page.blocks += [d for stage in run.stages if (d := _recipe(stage))]
+        page.blocks.append(Table("Inputs and outputs", columns, files, folded=True))
+    page.blocks += _recipes(run, pens)
     return page
 
 
@@ -47,7 +67,7 @@ def _words(*labels: str) -> list[Column]:
 
 
 def _stages(run: Run) -> Table:
-    columns = [*_words("stage", "kind", "status", "after", "started"), Column("took"), Column("seed")]
+    columns = [*_words("stage", "kind", "status", "after", "started"), Column("took"), Column("seed"), *_words("files")]
     rows = []
     for s in run.stages:
         started = s.started.strftime("%Y-%m-%d %H:%M:%S %Z") if s.started else "–"
@@ -60,12 +80,16 @@ def _stages(run: Run) -> Table:
                 Cell(started),
                 Cell(duration(s.seconds), s.seconds),
                 Cell(text(s.manifest, "seed", "–"), num(s.manifest, "seed")),
+                Cell(
+                    "",
+                    links=tuple((name, link) for name in _SHOWN if (link := link_to(run.folder, f"{s.name}/{name}"))),
+                ),
             ]
         )
     return Table("Stages", columns, rows)
 
 
-def _files(stage: Stage, key: str) -> list[list[Cell]]:
+def _files(run: Run, stage: Stage, key: str) -> list[list[Cell]]:
     value = stage.manifest.get(key)
     if isinstance(value, dict):
         named = [(str(name), v if isinstance(v, dict) else {}) for name, v in value.items()]
@@ -73,29 +97,45 @@ def _files(stage: Stage, key: str) -> list[list[Cell]]:
     else:
         entries = value if isinstance(value, list) else []
     found = [entry if isinstance(entry, dict) else {"path": str(entry)} for entry in entries]
-    return [_file(stage, key, entry) for entry in found]
+    return [_file(run, stage, key, entry) for entry in found]
 
 
-def _file(stage: Stage, key: str, entry: Row) -> list[Cell]:
+def _file(run: Run, stage: Stage, key: str, entry: JsonRow) -> list[Cell]:
     return [
         Cell(stage.name),
         Cell(key.removesuffix("s"), tone="quiet"),
         Cell(text(entry, "name", "–")),
-        Cell(text(entry, "path", "?")),
+        _path(run, text(entry, "path", "?")),
         Cell(clipped(text(entry, "digest", "–"), 32), tone="code"),
         Cell(count(num(entry, "rows")), num(entry, "rows")),
         Cell(size(num(entry, "bytes")), num(entry, "bytes")),
     ]
 
 
-def _recipe(stage: Stage) -> Details | None:
-    recipe = stage.manifest.get("recipe")
-    if not isinstance(recipe, dict) or not recipe:
-        return None
-    import yaml
+def _recipes(run: Run, pens: Pens) -> Iterator[Details]:
+    """The resolved recipe as YAML, and what differs from the shipped one of its name, or from what the user named."""
+    recipe = run.recipe or {stage.name: stage.manifest.get("recipe") for stage in run.stages}
+    if words := as_yaml(recipe):
+        yield Details("Resolved recipe", clipped(words, _LETTERS))
+    beside = pens.beside or shipped_of(run.recipe)
+    if beside and run.recipe:
+        what, theirs = beside
+        changed = difference(run.recipe, theirs)
+        words = f"- {what}\n+ this run\n\n{changed}" if changed else f"Key by key the same as {what}."
+        yield Details(f"Recipe against {what}", clipped(words, _LETTERS))
 
+
+def _path(run: Run, name: str) -> Cell:
+    """The path as it is recorded, which leads to the file where that lies in the run's folder."""
+    link = link_to(run.folder, name)
+    return Cell("", links=((name, link),)) if link else Cell(name)
+
+
+def link_to(run: Path, name: str) -> str:
+    """Return the link from a run's page to a file of the run's folder; "" for what is not there, or outside."""
     try:
-        words = yaml.safe_dump(recipe, sort_keys=False, allow_unicode=True, width=100)
-    except yaml.YAMLError:
-        words = json.dumps(recipe, indent=2, ensure_ascii=False, default=str)
-    return Details(f"Resolved recipe of {stage.name}", clipped(words, 60_000))
+        file, inside = (run / name).resolve(), run.resolve()
+        found = file.is_relative_to(inside) and file.is_file()
+    except (OSError, ValueError):
+        return ""
+    return "./" + quote(file.relative_to(inside).as_posix()) if found else ""

@@ -2,8 +2,9 @@
 
 from dataclasses import dataclass
 
+from ringlite_cli.recipe.renamed import with_new_names
 from ringlite_cli.report.blocks import Cell, Column, Table, Text
-from ringlite_cli.report.files import Row, mapping, num
+from ringlite_cli.report.files import JsonRow, mapping, num
 from ringlite_cli.report.load import Stage
 from ringlite_cli.report.sections.score import Score
 from ringlite_cli.report.words import count, fixed, joined, percent, percent_interval
@@ -29,7 +30,7 @@ TABLE = {
 }
 """arXiv 2506.14731, Table 1. LiveCodeBench, Codeforces and OlympiadBench are left out: which problems is not said."""
 
-_SETTINGS = {"temperature": 1.0, "top_p": 0.95, "max_new_tokens": 32_768}
+_SETTINGS = {"temperature": 1.0, "top_p": 0.95, "max_completion_length": 32_768}
 """§4.1; zero-shot, as every task here is."""
 
 
@@ -49,11 +50,12 @@ def published(stage: Stage, scores: list[Score]) -> list[Table | Text]:
     return ([_table(shown)] if shown else []) + notes
 
 
-def _differences(section: Row, score: Score, theirs: Published) -> list[str]:
-    """In what our evaluation differs from the published one."""
+def _differences(section: JsonRow, score: Score, theirs: Published) -> list[str]:
+    """Return in what our evaluation differs from the published one."""
     found = []
+    ours_by_name = with_new_names(section)
     for key, value in _SETTINGS.items():
-        ours = num(section, key)
+        ours = num(ours_by_name, key)
         if ours != value:
             found.append(f"{key} is {'not known' if ours is None else f'{ours:,g}'} here and {value:,g} there")
     if score.n != theirs.n:

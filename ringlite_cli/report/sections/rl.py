@@ -1,24 +1,27 @@
-"""C3PO: the curves of every RL stage, and where each began and ended."""
+"""C3PO: one timeline over all RL stages, and where each began and ended."""
 
 from ringlite_cli.report.blocks import Cell, Column, Heading, Section, Table
-from ringlite_cli.report.figures import Figure, Series, lines, stack
 from ringlite_cli.report.figures.thin import smoothing_window
-from ringlite_cli.report.files import Row, mapping, num, number
-from ringlite_cli.report.load import Run, Stage
+from ringlite_cli.report.load import Run, Stage, ends
 from ringlite_cli.report.pens import Pens
 from ringlite_cli.report.sections import guard
-from ringlite_cli.report.sections.common import panel, points, standing
-from ringlite_cli.report.words import count, decimal, duration, percent, short
+from ringlite_cli.report.sections.common import standing
+from ringlite_cli.report.sections.timeline import Timeline, figures, timeline
+from ringlite_cli.report.words import count, decimal, duration, joined, percent, short
 from ringlite_cli.runs.catalogue import of_stage
-from ringlite_cli.runs.catalogue.own import own_panels, read_own
-from ringlite_cli.runs.catalogue.panels import PHASES, RL_BUDGET, RL_HEALTH, RL_LEARNING
 
 
 def section(run: Run, pens: Pens) -> Section:
-    page = Section("rl", "Reinforcement learning with C3PO")
+    page = Section("rl", "Reinforcement learning with C3PO", short="RL")
     stages = run.of("rl")
     if not stages:
         page.say("No RL stage in this run.", "missing")
+    if on := timeline(run, pens):
+        page.say(_reading(on), "note")
+        learning, health = figures(run, on, pens)
+        page.figures(*learning)
+        page.blocks.append(Heading("Health and time"))
+        page.figures(*health)
     for stage in stages:
         page.blocks.append(Heading(stage.name))
         page.blocks += standing(stage)
@@ -26,17 +29,27 @@ def section(run: Run, pens: Pens) -> Section:
             page.say(f"{stage.name}/metrics.jsonl is missing or has no rows yet.", "missing")
             continue
         page.say(sentence(stage), "lead")
-        if (window := smoothing_window(len(stage.metrics))) > 1:
-            page.say(f"Thin: every step. Thick: moving mean over {window} steps (median on a log scale).", "note")
-        page.figures(*_learning(stage, pens), *_budget(stage, pens), *_health(stage, pens), *_own(stage, pens))
         page.blocks.append(_table(stage))
         page.blocks += guard.blocks(stage, pens)
     return page
 
 
+def _reading(on: Timeline) -> str:
+    """How the figures are read: the axis, and what is thin and what is thick."""
+    words = ""
+    if len(on) > 1:
+        where = joined([f"{part.name} from {part.offset + 1}" for _, part in on])
+        words = f"One axis over all RL stages: {where}. "
+    windows = {window for stage, _ in on if (window := smoothing_window(len(stage.metrics))) > 1}
+    if windows:
+        over = joined([f"{window}" for window in sorted(windows)])
+        words += f"Thin: every step. Thick: moving mean over {over} steps of a stage (median on a log scale). "
+    return words + "A pointer over a curve reads the step's own values."
+
+
 def sentence(stage: Stage) -> str:
     """Steps, tokens, and the reward at both ends, each as the mean over a tenth of the steps."""
-    begin, end = ends(stage.metrics, "reward")
+    begin, end = ends(stage.values("reward"))
     words = f"{count(len(stage.metrics))} steps"
     if stage.seconds:
         words += f" in {duration(stage.seconds)}"
@@ -47,64 +60,6 @@ def sentence(stage: Stage) -> str:
     return words + "."
 
 
-def ends(rows: list[Row], key: str) -> tuple[float | None, float | None]:
-    """Means over the first and the last tenth of the rows that have the metric (at least one row each)."""
-    values = [v for row in rows if (v := num(row, key)) is not None]
-    if not values:
-        return None, None
-    part = max(1, len(values) // 10)
-    return sum(values[:part]) / part, sum(values[-part:]) / part
-
-
-def _learning(stage: Stage, pens: Pens) -> list[Figure | None]:
-    reward, *others = RL_LEARNING
-    by_domain = lines(
-        pens.sheet, "Reward by domain", "step", "mean over responses", _by_domain(stage.metrics, pens), zero=True
-    )
-    return [panel(stage, reward, pens), by_domain, *(panel(stage, each, pens) for each in others)]
-
-
-def _by_domain(rows: list[Row], pens: Pens) -> list[Series]:
-    """A curve per domain; none for a single domain, whose reward is the reward."""
-    found: dict[str, list[tuple[float, float]]] = {}
-    for row in rows:
-        step = num(row, "step")
-        for domain, value in mapping(row, "reward_by_domain").items():
-            reward = number(value)
-            if step is not None and reward is not None:
-                found.setdefault(domain, []).append((step, reward))
-    return (
-        [Series(name, pens.palette.domain(name), found[name], "mean") for name in sorted(found)]
-        if len(found) > 1
-        else []
-    )
-
-
-def _budget(stage: Stage, pens: Pens) -> list[Figure | None]:
-    panels = [panel(stage, each, pens) for each in RL_BUDGET]
-    return [*panels, stack(pens.sheet, "Step time", "step", "s per step", _times(stage.metrics))]
-
-
-def _times(rows: list[Row]) -> list[Series]:
-    """Rollout, reward, update, and what is left of the step; rows that lack one of them are left out."""
-    whole = [r for r in rows if num(r, "step") is not None and all(num(r, f"{n}_seconds") is not None for n in PHASES)]
-    parts = [Series(n, f"c-{n}", points(whole, f"{n}_seconds")) for n in PHASES]
-    rest = []
-    for k, row in enumerate(whole):
-        total = num(row, "step_seconds")
-        used = sum(part.points[k][1] for part in parts)
-        rest.append((num(row, "step") or 0.0, max((total or used) - used, 0.0)))
-    return [*parts, Series("other", "c-other", rest)]
-
-
-def _health(stage: Stage, pens: Pens) -> list[Figure | None]:
-    return [panel(stage, each, pens) for each in RL_HEALTH]
-
-
-def _own(stage: Stage, pens: Pens) -> list[Figure | None]:
-    return [panel(stage, each, pens) for each in own_panels(read_own(stage.folder))]
-
-
 def _table(stage: Stage) -> Table:
     columns = [
         Column("metric", False),
@@ -113,11 +68,14 @@ def _table(stage: Stage) -> Table:
     ]
     rows = []
     for metric in (m for m in of_stage("rl", stage.folder) if m.table):
-        values = [v for row in stage.metrics if (v := num(row, metric.key)) is not None]
+        values = stage.values(metric.key)
         if values:
-            shown = [*ends(stage.metrics, metric.key), min(values), max(values)]
+            shown = [*ends(values), min(values), max(values)]
             text = percent if metric.unit.startswith("share") else decimal
             rows.append([Cell(metric.name), Cell(metric.unit, tone="quiet"), *(Cell(text(v), v) for v in shown)])
     return Table(
-        f"{stage.name} in numbers: means over the first and last tenth of the steps, and the range", columns, rows
+        f"{stage.name} in numbers: means over the first and last tenth of the steps, and the range",
+        columns,
+        rows,
+        folded=True,
     )

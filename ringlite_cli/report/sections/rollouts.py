@@ -1,73 +1,117 @@
-"""Some rollouts to read: per RL stage and domain, right and wrong, from its first and its last steps."""
+"""Responses to read: all rollouts of RL and all evaluated responses, to filter and to put side by side."""
 
-from typing import Any
+from collections.abc import Iterable, Iterator
 
-from ringlite_cli.report.blocks import Heading, Rollout, Rollouts, Section
-from ringlite_cli.report.files import Row, load_rows, num, objects, text
+from ringlite_cli.problems import is_right
+from ringlite_cli.report.blocks import Browser, Heading, Rollout, Rollouts, Section
+from ringlite_cli.report.files import JsonRow, mapping, num, text
 from ringlite_cli.report.load import Run, Stage
 from ringlite_cli.report.pens import Pens
+from ringlite_cli.report.reading.golds import golds
+from ringlite_cli.report.reading.groups import LETTERS, Group, parts_in_words, plain, response_groups, rollout_groups
+from ringlite_cli.report.reading.pack import pack
+from ringlite_cli.report.reading.sample import Sample
+from ringlite_cli.report.reading.stream import response_rows, rollout_rows
+from ringlite_cli.report.reading.tallies import Tallies, middle_of
 from ringlite_cli.report.sections.verdicts import of_rollouts, rewards_by_label
 from ringlite_cli.report.words import count, fixed
-from ringlite_cli.runs.rollouts import FILE, old_parts
 
-MOST = 40
-"""Rollouts on one page."""
-LETTERS = 3000
-"""Characters shown of a prompt or a response."""
-END_BYTES = 12 << 20
-"""Bytes read from either end of a long rollouts.jsonl."""
+EXAMPLES = 12
+"""Rollouts of a stage that stand on the page for readers without a script, and on paper."""
+PAGE_BYTES = 4 << 20
+"""Text of RL's rollouts that the page holds before compression, and as much of evaluated responses."""
 
 
 def section(run: Run, pens: Pens) -> Section:
-    page = Section("rollouts", "Rollouts to read")
+    page = Section("rollouts", "Rollouts to read", short="Rollouts")
     stages = run.of("rl")
     if not stages:
         page.say("No RL stage in this run, so no rollouts.", "missing")
+    drawn, scored = Sample(PAGE_BYTES), Sample(PAGE_BYTES)
+    tallies = {stage.name: _read(stage, drawn) for stage in stages}
+    for stage in run.of("eval"):
+        for group in response_groups(response_rows(stage.folder)):
+            scored.add(
+                f"{stage.name}/{group.task}/{group.problem}", group, len(group.rows) + group.left_out, group.size()
+            )
+    if browser := _browser(run, drawn, scored, pens):
+        page.blocks.append(browser)
     for stage in stages:
         page.blocks.append(Heading(stage.name))
-        found = load_rows(stage.folder / FILE, end_bytes=END_BYTES, before=old_parts(stage.folder))
-        chosen = choose(found.rows, max(4, MOST // len(stages)))
-        if not chosen:
+        told = tallies[stage.name]
+        if not told.rows:
             page.say(f"{stage.name}/rollouts.jsonl is missing or has no rows yet.", "missing")
             continue
-        if verdicts := of_rollouts(stage, found.rows, pens, cut=found.cut):
+        if verdicts := of_rollouts(stage, told, pens):
             page.blocks.append(verdicts)
-        page.blocks += rewards_by_label(found.rows, cut=found.cut)
-        page.say("The first and the last of each kind in the file; nothing else decided what is shown.", "note")
-        page.blocks.append(Rollouts([_view(row, stage, pens) for row in chosen]))
+        page.blocks += rewards_by_label(told)
+        examples = [_view(row, stage, pens) for row in told.examples(EXAMPLES)]
+        page.blocks.append(Rollouts(examples, f"The first and the last rollout of each kind in {stage.name}"))
     return page
 
 
-def choose(rows: list[Row], most: int) -> list[Row]:
-    """The first right and wrong and the last right and wrong rollout of each domain, in order of domain and step."""
-    kinds: dict[tuple[str, bool | None], list[int]] = {}
-    for place, row in enumerate(rows):
-        if text(row, "response") or text(row, "verdict"):
-            kinds.setdefault((text(row, "domain", "?"), _right(row)), []).append(place)
-    firsts = [places[0] for places in kinds.values()]
-    lasts = [places[-1] for places in kinds.values()]
-    kept = sorted({*firsts, *lasts}, key=lambda place: (text(rows[place], "domain", "?"), place))
-    return [rows[place] for place in kept[:most]]
+def _read(stage: Stage, sample: Sample) -> Tallies:
+    """Stream a stage's rollouts once: into its tallies, and group by group into the sample."""
+    told = Tallies(middle_of(stage.values("step")))
+    size = num(mapping(mapping(stage.manifest, "recipe"), "trl"), "num_generations")
+    for group in rollout_groups(stage.name, _counted(rollout_rows(stage.folder), told), int(size) if size else None):
+        key = f"{stage.name}/{group.step}/{group.problem}"
+        sample.add(key, group, len(group.rows) + group.left_out, group.size())
+    return told
 
 
-def _right(row: Row) -> bool | None:
-    """Whether the response earned a reward; None where it got no verdict."""
+def _counted(rows: Iterable[JsonRow], told: Tallies) -> Iterator[JsonRow]:
+    for row in rows:
+        told.add(row)
+        yield row
+
+
+def _browser(run: Run, drawn: Sample, scored: Sample, pens: Pens) -> Browser | None:
+    groups: list[Group] = [*drawn.kept(), *scored.kept()]
+    if not groups:
+        return None
+    wanted = {group.problem for group in groups}
+    right = golds(run, [*run.of("rl"), *run.of("eval")], wanted)
+    colours = {group.domain: pens.palette.domain(group.domain) for group in groups}
+    told = [_told(drawn, "rollouts of RL"), _told(scored, "evaluated responses")]
+    note = " ".join(words for words in told if words)
+    note += " Verdicts are those of the run; `ringlite rescore` stands beside them and is not read here."
+    return Browser(pack(groups, right, colours), note)
+
+
+def _told(sample: Sample, what: str) -> str:
+    """Say how many responses the page holds, and how they were chosen where it does not hold all."""
+    kept = sample.kept()
+    if not sample.rows:
+        return ""
+    rows = sum(len(group.rows) for group in kept)
+    if rows == sample.rows:
+        return f"All {count(rows)} {what} are on this page."
+    return (
+        f"{count(rows)} of {count(sample.rows)} {what} are on this page: {count(len(kept))} of {count(sample.groups)} "
+        "groups, a sample by a hash of the problem, which knows no verdict. The files have all."
+    )
+
+
+def _right(row: JsonRow) -> bool | None:
+    """Return whether the response counts as right; None where it got no verdict."""
     reward = num(row, "reward")
-    return None if reward is None else reward > 0
+    return None if reward is None else is_right(text(row, "verdict"), reward)
 
 
-def _view(row: Row, stage: Stage, pens: Pens) -> Rollout:
+def _view(row: JsonRow, stage: Stage, pens: Pens) -> Rollout:
     domain = text(row, "domain", "?")
     tokens, kept = num(row, "tokens"), num(row, "tokens_kept")
     facts = [
         ("verdict", text(row, "verdict", "–")),
         ("reward", text(row, "reward", "–")),
+        *([("made of", parts)] if (parts := parts_in_words(row)) else []),
         ("advantage", _signed(num(row, "advantage"))),
         ("tokens", _tokens(tokens, kept)),
         *([("cut at", "the length limit")] if row.get("truncated") is True else []),
         ("prompt id", text(row, "prompt_id", "–")),
     ]
-    response = _plain(row.get("response"))
+    response = plain(row.get("response"))
     cut = (
         f"{count(len(response) - LETTERS)} more characters in {stage.name}/rollouts.jsonl"
         if len(response) > LETTERS
@@ -78,7 +122,7 @@ def _view(row: Row, stage: Stage, pens: Pens) -> Rollout:
         style=pens.palette.domain(domain),
         right=_right(row),
         facts=facts,
-        prompt=_plain(row.get("prompt"))[:LETTERS],
+        prompt=plain(row.get("prompt"))[:LETTERS],
         response=response[:LETTERS],
         cut=cut,
     )
@@ -92,10 +136,3 @@ def _tokens(tokens: float | None, kept: float | None) -> str:
     if kept is None or tokens is None or kept == tokens:
         return count(tokens) + ("" if kept is None else ", all kept")
     return f"{count(tokens)}, {count(kept)} kept" if kept else f"{count(tokens)}, none kept (beyond the budget)"
-
-
-def _plain(value: Any) -> str:
-    """Text, or the messages of a conversation one below the other."""
-    if isinstance(value, str):
-        return value
-    return "\n\n".join(f"[{text(m, 'role', '?')}]\n{text(m, 'content')}" for m in objects(value))

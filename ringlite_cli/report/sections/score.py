@@ -1,15 +1,19 @@
 """One policy's score on one task, read from an eval stage."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
-from ringlite_cli.report.files import Interval, interval, listing, mapping, num
+from ringlite_cli.report.files import Interval, interval, listing, mapping, num, numbers
 from ringlite_cli.report.load import Stage
 from ringlite_cli.report.palette import scores_of
 
 
 @dataclass(frozen=True, slots=True)
 class Score:
-    """One policy on one task. Shares in [0, 1]; `before` is the score of the previous policy on the same task."""
+    """One policy on one task. Shares in [0, 1]; `before` is the score of the previous policy on the same task.
+
+    contaminated: problems that stand in training sets too. verdicts: responses of each verdict.
+    """
 
     policy: str
     task: str
@@ -23,6 +27,8 @@ class Score:
     majority: float | None = None
     notes: tuple[str, ...] = ()
     before: "Score | None" = None
+    contaminated: float | None = None
+    verdicts: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def change(self) -> float | None:
@@ -30,7 +36,7 @@ class Score:
 
     @property
     def apart(self) -> bool | None:
-        """Whether the two intervals do not touch; None where one is missing."""
+        """Return whether the two intervals do not touch; None where one is missing."""
         if not self.before or not self.ends or not self.before.ends:
             return None
         return self.ends[0] > self.before.ends[1] or self.ends[1] < self.before.ends[0]
@@ -67,4 +73,6 @@ def _score(policy: str, task: str, row: object, before: Score | None) -> Score |
         majority=num(row, "maj@k"),
         notes=tuple(note for note in listing(row, "notes") if isinstance(note, str)),
         before=before,
+        contaminated=num(row, "contaminated"),
+        verdicts=numbers(mapping(row, "verdicts")),
     )

@@ -17,7 +17,7 @@ CAVEAT = (
 
 
 def section(run: Run, pens: Pens) -> Section:
-    page = Section("scores", "Scores on held-out problems")
+    page = Section("scores", "Scores on held-out problems", short="Scores")
     stages = run.of("eval")
     if not stages:
         page.say("No eval stage in this run: no scores on held-out problems yet.", "missing")
@@ -40,7 +40,7 @@ def section(run: Run, pens: Pens) -> Section:
 
 
 def _notes(scores: list[Score]) -> list[str]:
-    """One sentence per kind of note: those that differ in their leading percentage alone are told together."""
+    """Return one sentence per kind of note; notes that differ only in their leading percentage share a sentence."""
     kinds: dict[str, list[str]] = {}
     for score in scores:
         for note in score.notes:

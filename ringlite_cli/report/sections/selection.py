@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 
 from ringlite_cli.report.blocks import Cell, Column, Section, Table
-from ringlite_cli.report.figures import Figure, Series, lines
+from ringlite_cli.report.figures import Figure, Series, Sheet, lines
 from ringlite_cli.report.figures.thin import Point
-from ringlite_cli.report.files import Interval, Row, interval, listing, num, objects, text
+from ringlite_cli.report.files import Interval, JsonRow, interval, listing, num, objects, text
 from ringlite_cli.report.load import Run, Stage
 from ringlite_cli.report.pens import Pens
 from ringlite_cli.report.sections.common import opening
@@ -16,19 +16,19 @@ from ringlite_cli.report.words import count, fixed, percent, percent_interval, s
 class Choice:
     """The candidates in order of training, and the decision: the picked name, the band, the names inside it."""
 
-    candidates: list[Row]
-    decision: Row
+    candidates: list[JsonRow]
+    decision: JsonRow
     picked: str
     band: Interval | None
     inside: list[str]
 
     @property
-    def pick(self) -> Row:
+    def pick(self) -> JsonRow:
         return next((c for c in self.candidates if text(c, "name") == self.picked), {}) if self.picked else {}
 
 
 def section(run: Run, pens: Pens) -> Section:
-    page = Section("select", "Choosing the SFT checkpoint by entropy")
+    page = Section("select", "Choosing the SFT checkpoint by entropy", short="Pick")
     stages = run.of("select")
     if not stages:
         page.say("No select stage in this run.", "missing")
@@ -42,7 +42,7 @@ def section(run: Run, pens: Pens) -> Section:
         else:
             page.say(f"No decision yet: {stage.name}/decision.json is missing or unreadable.", "missing")
         if choice.candidates:
-            page.figures(*_figures(choice, pens))
+            page.figures(*figures_of(choice, pens.sheet))
             page.blocks.append(_table(choice))
             for each in choice.candidates:
                 if error := text(each, "error"):
@@ -53,23 +53,28 @@ def section(run: Run, pens: Pens) -> Section:
 
 
 def choice_of(stage: Stage) -> Choice:
-    """What the stage measured and decided; candidates of an unfinished stage come from its metrics."""
+    """Return what the stage measured and decided; candidates of an unfinished stage come from its metrics."""
     found = stage.load("decision.json")
-    decision: Row = found if isinstance(found, dict) else {}
     candidates = objects(stage.load("candidates.json")) or [r for r in stage.metrics if text(r, "name")]
+    return choice_from(candidates, found if isinstance(found, dict) else {})
+
+
+def choice_from(candidates: list[JsonRow], decision: JsonRow) -> Choice:
+    """Return the choice that rows of candidates.json and decision.json tell of."""
     candidates = sorted(candidates, key=lambda c: (num(c, "step") or 0.0, text(c, "name")))
     inside = [name for name in listing(decision, "inside_band") if isinstance(name, str)]
     return Choice(candidates, decision, text(decision, "picked"), interval(decision, "entropy_band"), inside)
 
 
-def _figures(choice: Choice, pens: Pens) -> list[Figure | None]:
+def figures_of(choice: Choice, sheet: Sheet, pick_word: str = "pick") -> list[Figure | None]:
+    """Return the figures of a selection: entropy, scores, and one against the other."""
     x = "epoch" if all(num(c, "epoch") is not None for c in choice.candidates) else "step"
     k = text(next(iter(choice.candidates), {}), "k", "k")
     entropy = _over(choice, x, "entropy", "entropy", "p-sft")
     passed = _in_percent(_over(choice, x, "pass@1", "pass@1", "p-sft"))
     covered = _in_percent(_over(choice, x, "pass@k", f"pass@{k}", "p-quiet"))
     spread, names = _spread(choice)
-    sheet, pick = pens.sheet, choice.pick
+    pick = choice.pick
     return [
         lines(
             sheet,
@@ -81,6 +86,7 @@ def _figures(choice: Choice, pens: Pens) -> list[Figure | None]:
             even=False,
             band=choice.band,
             pick=_point(pick, x, "entropy"),
+            pick_word=pick_word,
         ),
         lines(
             sheet,
@@ -125,7 +131,7 @@ def _spread(choice: Choice) -> tuple[Series, list[str]]:
     return Series("by epoch", "p-sft", [p for p, _ in rows], "dots"), names
 
 
-def _point(row: Row, x: str, y: str, times: float = 1.0) -> Point | None:
+def _point(row: JsonRow, x: str, y: str, times: float = 1.0) -> Point | None:
     a, b = num(row, x), num(row, y)
     return None if a is None or b is None else (a, times * b)
 
@@ -138,7 +144,7 @@ def _table(choice: Choice) -> Table:
     return Table("Candidates", columns, [_row(c, choice) for c in choice.candidates], note)
 
 
-def _row(row: Row, choice: Choice) -> list[Cell]:
+def _row(row: JsonRow, choice: Choice) -> list[Cell]:
     name = text(row, "name", "?")
     place = "picked" if name == choice.picked else "in band" if name in choice.inside else ""
     place = "not measured" if text(row, "error") else place

@@ -13,7 +13,7 @@ _LETTERS = 6000
 
 
 def section(run: Run, pens: Pens) -> Section:
-    page = Section("sft", "Supervised fine-tuning")
+    page = Section("sft", "Supervised fine-tuning", short="SFT")
     stages = run.of("sft")
     if not stages:
         page.say("No sft stage in this run.", "missing")
@@ -36,7 +36,7 @@ def trained_tokens(stage: Stage) -> float | None:
 
 
 def _samples(stage: Stage) -> list[Block]:
-    """What was counted of the samples, and the first of them as it was trained."""
+    """Return what was counted of the samples, and the first of them as it was trained."""
     account = stage.load("samples.json")
     if not isinstance(account, dict):
         return []

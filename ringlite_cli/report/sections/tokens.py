@@ -1,11 +1,13 @@
 """The token account: what each stage trained on and generated, and RL's share of the training (§4.3.2)."""
 
 from dataclasses import dataclass
+from itertools import takewhile
 
 from ringlite_cli.report.blocks import Cell, Column, Section, Table
 from ringlite_cli.report.files import num, text
 from ringlite_cli.report.load import Run, Stage
 from ringlite_cli.report.pens import Pens
+from ringlite_cli.report.sections.cost import cost_table
 from ringlite_cli.report.sections.project import project_blocks
 from ringlite_cli.report.sections.selection import choice_of
 from ringlite_cli.report.sections.sft import trained_tokens
@@ -32,11 +34,13 @@ class Efficiency:
 
 
 def section(run: Run, pens: Pens) -> Section:
-    page = Section("tokens", "Token account")
+    page = Section("tokens", "Tokens, time and cost", short="Cost")
     accounts = [account(stage) for stage in run.stages]
     accounts = [a for a in accounts if any(v is not None for v in (a.trained, a.generated, a.dropped))]
+    cost = cost_table(run, pens)
     if not accounts:
         page.say("No stage of this run has counted tokens yet.", "missing")
+        page.blocks += [cost] if cost else []
         return page
     if found := efficiency(run):
         page.say(
@@ -47,6 +51,7 @@ def section(run: Run, pens: Pens) -> Section:
     else:
         page.say("Token efficiency needs both an SFT and an RL stage with trained tokens.", "note")
     page.blocks.append(_table(accounts))
+    page.blocks += [cost] if cost else []
     page.blocks += project_blocks(run, pens)
     return page
 
@@ -66,13 +71,14 @@ def account(stage: Stage) -> Account:
 
 
 def efficiency(run: Run) -> Efficiency | None:
-    """Over all RL stages; SFT tokens up to the picked checkpoint where there was a pick, else all of them."""
+    """Over all RL stages; SFT tokens up to the picked checkpoint where there was a pick, else all before RL."""
     rl = sum(account(stage).trained or 0.0 for stage in run.of("rl"))
     picks = [choice_of(stage).pick for stage in run.of("select")]
     for pick in picks:
         if rl and (sft := num(pick, "sft_tokens")):
             return Efficiency(rl, sft, f"up to the picked {text(pick, 'name')}")
-    sft = sum(trained_tokens(stage) or 0.0 for stage in run.of("sft"))
+    before = takewhile(lambda stage: stage.kind != "rl", run.stages)
+    sft = sum(trained_tokens(stage) or 0.0 for stage in before if stage.kind == "sft")
     return Efficiency(rl, sft, "of the whole SFT stage") if rl and sft else None
 
 

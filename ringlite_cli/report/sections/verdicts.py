@@ -3,23 +3,24 @@
 from collections import Counter
 
 from ringlite_cli.report.blocks import Cell, Column, Table
-from ringlite_cli.report.files import Row, mapping, num, numbers, text
+from ringlite_cli.report.files import mapping, numbers
 from ringlite_cli.report.load import Stage
 from ringlite_cli.report.palette import scores_of
 from ringlite_cli.report.pens import Pens
+from ringlite_cli.report.reading.tallies import Tallies
 from ringlite_cli.report.words import clipped, count, decimal, label, percent
 
 VALUES_SHOWN = 16
 """Values of a label in a table."""
 
-Tallies = dict[tuple[str, str], dict[str, float]]
+Found = dict[tuple[str, str], dict[str, float]]
 """(domain or task, policy or stretch of steps) -> verdict -> responses."""
 
 
 def of_scores(stage: Stage, pens: Pens) -> Table | None:
-    """Of an eval stage: a row per task and policy; None where no score counts its verdicts."""
+    """Return the table of an eval stage: a row per task and policy; None where no score counts its verdicts."""
     by_policy = mapping({"scores": scores_of(stage)}, "scores")
-    found: Tallies = {}
+    found: Found = {}
     for task in dict.fromkeys(task for policy in by_policy for task in mapping(by_policy, policy)):
         for policy in by_policy:
             row = mapping(by_policy, policy).get(task)
@@ -28,56 +29,37 @@ def of_scores(stage: Stage, pens: Pens) -> Table | None:
     return _table(f"Verdicts of {stage.name}: share of the responses", "policy", found, pens)
 
 
-def of_rollouts(stage: Stage, rows: list[Row], pens: Pens, *, cut: bool) -> Table | None:
-    """Of an RL stage: a row per domain, with the verdicts of the rollouts that were read."""
-    found: dict[tuple[str, str], Counter[str]] = {}
-    for row in rows:
-        if verdict := text(row, "verdict"):
-            found.setdefault((text(row, "domain", "?"), "those read" if cut else "all"), Counter())[verdict] += 1
-    tallies: Tallies = {key: dict(tally) for key, tally in sorted(found.items())}
+def of_rollouts(stage: Stage, told: Tallies, pens: Pens) -> Table | None:
+    """Return the table of an RL stage: a row per domain, with the verdicts of all its rollouts."""
+    tallies: Found = {(domain, "all"): dict(tally) for domain, tally in sorted(told.verdicts.items())}
     return _table(f"Verdicts of {stage.name}'s rollouts: share of the responses", "rollouts", tallies, pens)
 
 
-def rewards_by_label(rows: list[Row], *, cut: bool = False) -> list[Table]:
-    """A table per label: mean reward of each value's rollouts, over the first and the last half of the steps.
-
-    cut: the middle of the rollouts was not read, which the tables then say.
-    """
-    steps = sorted({step for row in rows if (step := num(row, "step")) is not None})
-    middle = steps[len(steps) // 2] if len(steps) > 1 else None
-    found: dict[str, dict[str, list[tuple[bool, float]]]] = {}
-    for row in rows:
-        reward, step = num(row, "reward"), num(row, "step")
-        if reward is None or step is None:
-            continue
-        for name, value in mapping(row, "labels").items():
-            late = middle is not None and step >= middle
-            found.setdefault(name, {}).setdefault(str(value), []).append((late, reward))
-    return [_reward_table(name, values, halves=middle is not None, cut=cut) for name, values in found.items()]
+def rewards_by_label(told: Tallies) -> list[Table]:
+    """A table per label: mean reward of each value's rollouts, over the first and the last half of the steps."""
+    return [_reward_table(name, values, halves=told.middle is not None) for name, values in told.labels.items()]
 
 
-def _reward_table(name: str, values: dict[str, list[tuple[bool, float]]], *, halves: bool, cut: bool) -> Table:
+def _reward_table(name: str, values: dict[str, tuple[list[float], list[float]]], *, halves: bool) -> Table:
     """The values with most rollouts, in their own order."""
-    drawn = sorted(sorted(values, key=lambda value: -len(values[value]))[:VALUES_SHOWN])
-    columns = [Column(label(name), False), Column("rollouts read" if cut else "rollouts"), Column("mean reward")]
+    counts = {value: early[0] + late[0] for value, (early, late) in values.items()}
+    drawn = sorted(sorted(values, key=lambda value: -counts[value])[:VALUES_SHOWN])
+    columns = [Column(label(name), False), Column("rollouts"), Column("mean reward")]
     if halves:
         columns += [Column("first half of the steps"), Column("last half")]
     rows = []
     for value in drawn:
-        pairs = values[value]
-        means = [_mean([reward for _, reward in pairs])]
-        if halves:
-            means += [_mean([reward for late, reward in pairs if late == half]) for half in (False, True)]
+        early, late = values[value]
+        both = [early[0] + late[0], early[1] + late[1]]
+        means = [
+            rewards / number if number else None for number, rewards in ([both, early, late] if halves else [both])
+        ]
         cells = [Cell("–" if mean is None else decimal(mean), mean) for mean in means]
-        rows.append([Cell(clipped(value, 60)), Cell(count(len(pairs)), len(pairs)), *cells])
-    return Table(f"Reward by {label(name)}" + (", of the first and last rollouts" if cut else ""), columns, rows)
+        rows.append([Cell(clipped(value, 60)), Cell(count(counts[value]), counts[value]), *cells])
+    return Table(f"Reward by {label(name)}", columns, rows)
 
 
-def _mean(rewards: list[float]) -> float | None:
-    return sum(rewards) / len(rewards) if rewards else None
-
-
-def _table(caption: str, second: str, found: Tallies, pens: Pens) -> Table | None:
+def _table(caption: str, second: str, found: Found, pens: Pens) -> Table | None:
     if not found:
         return None
     total: Counter[str] = Counter()

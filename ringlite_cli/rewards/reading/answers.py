@@ -20,39 +20,22 @@ from ringlite_cli.rewards.reading.forms import (
 from ringlite_cli.rewards.reading.spelling import MAX_CHARACTERS, spell
 from ringlite_cli.rewards.reading.tokens import Token, Unread, tokenise
 from ringlite_cli.rewards.reading.tree import Node, num
+from ringlite_cli.rewards.reading.trimming import (
+    CONDITIONAL,
+    MANY,
+    split,
+    without_comment,
+    without_lead,
+    without_quantifier,
+)
 
 RELATIONS = {"=", "<", ">", "<=", ">=", "!=", "in", "notin", "approx", "equiv", "to"}
-_LEADING = {
-    "the", "answer", "is", "exactly", "about", "approximately", "approx", "total", "of", "final", "result", "value",
-    "equals",
-    "equal", "to", "there", "are", "a", "an", "so", "thus", "therefore", "hence", "roughly", "around", "precisely",
-    "only",
-    "答", "案", "是", "为", "约", "共", "since", "solution", "solutions", "we", "get", "have", "sum",
-}  # fmt: skip
-_CONDITIONAL = {
-    "if", "when", "otherwise", "unless", "not", "except", "mod", "neither", "nor", "either", "than", "least", "most",
-    "less",
-    "more", "minus", "negative", "plus", "between", "no", "without", "never", "always", "but", "over", "under", "per",
-    "times", "squared", "cubed", "half", "hundred", "dozen", "involves", "cannot",
-    "isn",
-    "root", "不", "wrong", "incorrect", "false", "modulo", "factorial", "power",
-    "is", "are", "was", "to", "or", "and", "hundreds",
-    "pairs", "tens", "percentage", "larger", "smaller", "greater", "fewer", "up", "down", "until",
-    "minimum", "maximum", "about",
-}  # fmt: skip
-_QUANTIFIER = {"for", "where", "with"}
-_BINDING = {"all", "any", "some", "every", "each", "integer", "integers", "real", "positive", "natural", "number",
-    "numbers",
-            "is", "are", "an", "a", "arbitrary", "constant", "constants", "nonnegative", "non", "negative", "where",
-            "for",
-            "with", "rational", "complex", "n", "k", "m"}  # fmt: skip
 _EMPTY = {
     "no solution", "no solutions", "none", "empty set", "the empty set", "no real solution", "no real solutions",
     "there are no solutions", "no such numbers", "no real roots", "无解",
 }  # fmt: skip
 _REALS = {"all real numbers", "all reals", "real numbers", "the set of all real numbers", "all real", "any real number"}
 _MOST_WORDS = 5
-_WIDEST = 200
 
 
 def read(text: str) -> Form:
@@ -72,9 +55,9 @@ def statement(tokens: list[Token]) -> Form:
     """Read a whole statement: what it says, without lead-in and closing quantifier."""
     if (named := _named(tokens)) is not None:
         return named
-    tokens, bound = _without_quantifier(_without_lead(tokens))
-    tokens = _without_comment(tokens)
-    parts, joiners = _split(tokens, {",", ";", "and", "or"})
+    tokens, bound = without_quantifier(without_lead(tokens))
+    tokens = without_comment(tokens)
+    parts, joiners = split(tokens, {",", ";", "and", "or"})
     if len(parts) == 1:
         return replace(_item(parts[0]), quantified=bound)
     kept: list[Form] = []
@@ -123,88 +106,6 @@ def _named(tokens: list[Token]) -> Form | None:
     return Words(text)
 
 
-def _without_lead(tokens: list[Token]) -> list[Token]:
-    """Take off "The answer is", "exactly" and an opening sign of approximation."""
-    start = 0
-    while start < len(tokens) and tokens[start].kind == "word" and tokens[start].text.lower() in _LEADING:
-        start += 1
-    if start and start < len(tokens) and tokens[start].kind == ":":
-        start += 1
-    if start < len(tokens) and tokens[start].kind in ("approx", "~"):
-        start += 1
-    return tokens[start:] if start < len(tokens) else tokens
-
-
-def _without_quantifier(tokens: list[Token]) -> tuple[list[Token], frozenset[str]]:
-    """Take off "for all integers n", "where k is an integer", and return the names that are bound."""
-    depth = 0
-    for place, token in enumerate(tokens):
-        depth += {"open": 1, "close": -1}.get(token.kind, 0)
-        if place and depth == 0 and token.kind == "word" and token.text.lower() in _QUANTIFIER:
-            rest = [t for t in tokens[place:] if t.kind not in (",", ">", ">=", "num", "in", "numbers", "and", "+")]
-            symbols = [t.text for t in rest if t.kind == "sym"]
-            words = [t.text.lower() for t in rest if t.kind == "word"]
-            whole = len(symbols) + len(words) == len(rest) and all(w in _BINDING for w in words)
-            later = _split(tokens[place:], {",", ";", "and", "or"})
-            if not whole or not words:
-                return _cut_within(tokens, place, later)
-            return _trimmed(tokens[:place]), frozenset(symbols)
-    return tokens, frozenset()
-
-
-def _cut_within(
-    tokens: list[Token], place: int, later: tuple[list[list[Token]], list[str]]
-) -> tuple[list[Token], frozenset[str]]:
-    """A quantifier in the middle of a list: cut it out of its own item, and look at the rest again."""
-    clause = later[0][0]
-    words = [t.text.lower() for t in clause if t.kind == "word"]
-    if len(later[0]) < 2 or not all(w in _BINDING for w in words) or any(t.kind == "=" for t in clause):
-        return tokens, frozenset()
-    symbols = frozenset(t.text for t in clause if t.kind == "sym")
-    rest, more = _without_quantifier([*_trimmed(tokens[:place]), *tokens[place + len(clause) :]])
-    return rest, symbols | more
-
-
-def _trimmed(tokens: list[Token]) -> list[Token]:
-    while tokens and tokens[-1].kind in (",", ";"):
-        tokens = tokens[:-1]
-    return tokens
-
-
-def _without_comment(tokens: list[Token]) -> list[Token]:
-    """Take off a closing remark in brackets: False (no aliasing)."""
-    if len(tokens) < 4 or tokens[-1].text != ")" or tokens[-1].kind != "close":
-        return tokens
-    depth = 0
-    for place in range(len(tokens) - 1, 0, -1):
-        depth += {"close": 1, "open": -1}.get(tokens[place].kind, 0)
-        if depth == 0:
-            inside = tokens[place + 1 : -1]
-            if place and len(inside) == 1 and inside[0].kind == "word":  # 99 (screws)
-                return tokens if inside[0].text.lower() in _CONDITIONAL | set(_MANY) else tokens[:place]
-            remark = len(inside) > 1 and all(t.kind in ("word", "sym", "and", "or", "-") for t in inside)
-            wordy = sum(t.kind == "word" for t in inside) * 2 > len(inside)
-            return tokens[:place] if remark and wordy else tokens
-    return tokens
-
-
-def _split(tokens: list[Token], kinds: set[str]) -> tuple[list[list[Token]], list[str]]:
-    """Split at signs outside brackets and matrices."""
-    parts: list[list[Token]] = [[]]
-    signs: list[str] = []
-    depth = 0
-    for token in tokens:
-        depth += {"open": 1, "close": -1, "env": 1, "endenv": -1}.get(token.kind, 0)
-        if depth == 0 and token.kind in kinds:
-            parts.append([])
-            signs.append(token.kind)
-        else:
-            parts[-1].append(token)
-    if len(parts) > _WIDEST:
-        raise Unread("a long list")
-    return parts, signs
-
-
 def _item(tokens: list[Token]) -> Form:
     """Read one item of a list."""
     if not tokens:
@@ -224,7 +125,7 @@ def _item(tokens: list[Token]) -> Form:
 
 
 def _labelled(tokens: list[Token]) -> Form | None:
-    parts, _ = _split(tokens, {":"})
+    parts, _ = split(tokens, {":"})
     if len(parts) < 2:
         return None
     if all(t.kind in ("word", "sym") for t in parts[0]) and len(parts) == 2 and parts[0]:
@@ -233,7 +134,7 @@ def _labelled(tokens: list[Token]) -> Form | None:
 
 
 def _relation(tokens: list[Token]) -> Form | None:
-    parts, signs = _split(tokens, RELATIONS)
+    parts, signs = split(tokens, RELATIONS)
     if len(parts) < 2:
         return None
     if parts[0] and all(t.kind == "word" for t in parts[0]) and signs == ["="]:
@@ -242,7 +143,7 @@ def _relation(tokens: list[Token]) -> Form | None:
 
 
 def _set_operation(tokens: list[Token]) -> Form | None:
-    parts, signs = _split(tokens, {"cup", "cap", "minus"})
+    parts, signs = split(tokens, {"cup", "cap", "minus"})
     if len(parts) == 1:
         parts, signs = _difference(tokens)
     if len(parts) == 1:
@@ -255,7 +156,7 @@ def _set_operation(tokens: list[Token]) -> Form | None:
 
 def _difference(tokens: list[Token]) -> tuple[list[list[Token]], list[str]]:
     """A minus sign between sets in braces, or behind a set of numbers, takes the second from the first."""
-    parts, signs = _split(tokens, {"-"})
+    parts, signs = split(tokens, {"-"})
     sets = [bool(p) and ((p[0].kind == "open" and p[0].text in ("\\{", "{")) or p[0].kind == "numbers") for p in parts]
     return (parts, ["minus"] * len(signs)) if len(parts) > 1 and all(sets) else ([tokens], [])
 
@@ -265,7 +166,7 @@ def _reversed_interval(tokens: list[Token]) -> Form | None:
     first, last = tokens[0], tokens[-1]
     if len(tokens) < 5 or (first.text, last.text) not in (("]", "["), ("]", "]"), ("[", "[")):
         return None
-    parts, _ = _split(tokens[1:-1], {",", ";"})
+    parts, _ = split(tokens[1:-1], {",", ";"})
     if len(parts) != 2:
         return None
     brackets = ("(" if first.text == "]" else "[") + (")" if last.text == "[" else "]")
@@ -286,7 +187,7 @@ def _bracketed(tokens: list[Token]) -> Form | None:
         return built
     if not inside:
         return Numbers("") if opening == "{" else None
-    parts, _ = _split(inside, {",", ";"})
+    parts, _ = split(inside, {",", ";"})
     if len(parts) == 1 and (opening in "(" or (opening == "{" and tokens[0].text == "{")):
         return _item(inside) if closing in ")}" else None
     return Items(tuple(_item(part) for part in parts), opening + closing)
@@ -294,7 +195,7 @@ def _bracketed(tokens: list[Token]) -> Form | None:
 
 def _builder(inside: list[Token]) -> Form | None:
     for sign in ("|", ":"):
-        parts, _ = _split(inside, {sign})
+        parts, _ = split(inside, {sign})
         if len(parts) == 2 and all(parts):
             return Builder(_item(parts[0]), statement(parts[1]))
     return None
@@ -328,7 +229,7 @@ def _words_behind(tail: list[Token]) -> str:
     if any(t.kind == "num" and t.spaced and before.kind == "word" for before, t in pairwise(tail)):
         raise Unread("a number behind the words")
     words = [t.text.lower() for t in tail if t.kind == "word"]
-    if set(words) & _CONDITIONAL or len(words) > _MOST_WORDS:
+    if set(words) & CONDITIONAL or len(words) > _MOST_WORDS:
         raise Unread("a condition or a sentence")
     joined = ""
     for token in tail:
@@ -336,14 +237,11 @@ def _words_behind(tail: list[Token]) -> str:
     return joined
 
 
-_MANY = {"thousand": 3, "million": 6, "billion": 9, "trillion": 12}
-
-
 def _with_unit(node: Node, words: str) -> Form:
     lower = words.lower().strip()
     first, _, rest = lower.partition(" ")
-    if first in _MANY:
-        return _with_unit(Node("mul", (node, Node("pow", (num(10), num(_MANY[first]))))), rest)
+    if first in MANY:
+        return _with_unit(Node("mul", (node, Node("pow", (num(10), num(MANY[first]))))), rest)
     if lower in ("degree", "degrees", "deg"):
         return Value(Node("deg", (node,)))
     if lower in ("percent", "per cent", "％"):

@@ -55,7 +55,7 @@ def _difference(form: Form) -> Node | None:
 
 
 def same_equation(gold: Form, answer: Form) -> bool:
-    """Two equations whose differences of sides are in a constant ratio; or one, solved for a symbol by the other."""
+    """Return whether the sides of two equations differ by a constant ratio, or one is the other solved for a symbol."""
     one, two = _difference(gold), _difference(answer)
     if one is not None and two is not None:
         if not one.symbols() and not two.symbols():
@@ -75,7 +75,7 @@ def same_equation(gold: Form, answer: Form) -> bool:
 
 
 def _in_ratio(one: Node, two: Node) -> bool:
-    """Whether two expressions are the same up to a constant factor that is not 0, at many points."""
+    """Return whether two expressions are the same up to a constant factor that is not 0, at many points."""
     import mpmath
 
     from ringlite_cli.rewards.reading.values import number, points

@@ -5,7 +5,7 @@ from decimal import Decimal
 from fractions import Fraction
 from typing import Any
 
-from ringlite_cli.rewards.reading.expressions import BASED
+from ringlite_cli.rewards.reading.atoms import BASED
 from ringlite_cli.rewards.reading.forms import Value
 from ringlite_cli.rewards.reading.tree import Node, num
 from ringlite_cli.rewards.reading.values import exact, same_value
@@ -51,7 +51,7 @@ def same_expression(gold: Node, answer: Node, rules: Rules, bound: frozenset[str
 
 
 def _read_loosely(gold: Node, answer: Node) -> list[tuple[Node, Node]]:
-    """25 % is 25 and 0.25, and 45 degrees is 45 where the other side has no sign of its own."""
+    """Return every reading of a value: 25 % is 25 or 0.25, 45 degrees is 45 where the other side has no sign."""
     pairs = []
     for kind in ("pct", "deg"):
         if (gold.kind == kind) != (answer.kind == kind):
@@ -70,7 +70,7 @@ def _at_least_one(node: Node) -> bool:
 
 
 def _is_without_base(gold: Node, answer: Node) -> bool:
-    """Whether an answer gives the digits of a number in another base, and leaves out the base."""
+    """Return whether an answer gives the digits of a number in another base, and leaves out the base."""
     return gold.kind == "sym" and answer.kind == "num" and gold.name.startswith(f"{BASED}{answer.value}_")
 
 
@@ -122,7 +122,7 @@ def _digits(value: Decimal) -> int:
 
 
 def _slack(gold: Decimal | None, answer: Decimal | None) -> Fraction:
-    """How far an answer may be from a gold number, from how both were written. 0 for exact numbers."""
+    """Return how far an answer may be from a gold number, from how both were written. 0 for exact numbers."""
     slack = Fraction(0)
     if gold is not None:
         slack = min(_half_place(gold), abs(Fraction(gold)) * _CLOSE)

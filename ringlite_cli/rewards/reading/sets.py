@@ -210,7 +210,7 @@ def difference(a: Pieces, b: Pieces, mp: Any) -> Pieces:
 
 
 def same_set(a: Pieces, b: Pieces) -> bool:
-    """Whether two normal sets are equal."""
+    """Return whether two normal sets are equal."""
     return len(a) == len(b) and all(
         _same(p.low, q.low)
         and _same(p.high, q.high)

@@ -254,7 +254,7 @@ def _letters(run: str, spaced: bool, before: list[Token], words: bool) -> list[T
 
 
 def _looks_like_a_word(run: str) -> bool:
-    """Whether a run of letters is a word and no product: three letters or more, a vowel, not like abc or xyz."""
+    """Return whether a run of letters is a word and no product: three letters or more, a vowel, not like abc or xyz."""
     return len(run) > 2 and bool(re.search("[aeiouyAEIOUY]", run)) and not _in_a_row(run)
 
 

@@ -4,9 +4,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal, TypeVar
 
+PENALTY = "penalty/"
+"""What the names of penalties begin with among the parts of a reward, beside verifiers."""
+
 F = TypeVar("F", bound=Callable[..., Any])
 
-Reduced = Literal["tokens", "responses", "step", "sum", "max", "time", "rate", "state", "domains", "layers"]
+Reduced = Literal[
+    "tokens", "responses", "step", "sum", "max", "time", "rate", "state", "domains", "parts", "layers", "ages"
+]
 HOW: dict[Reduced, str] = {
     "tokens": "mean over the tokens that all ranks train",
     "responses": "mean over the responses or groups of the rollout, all ranks",
@@ -17,6 +22,8 @@ HOW: dict[Reduced, str] = {
     "rate": "tokens of all ranks per second of the first rank's clock",
     "state": "state of the run at the step",
     "domains": "one value per domain",
+    "parts": "one value per verifier and penalty, mean over the responses that have it",
+    "ages": "one value per age in rollouts, all ranks",
     "layers": "one value per layer, summed over rows and ranks first",
 }
 
@@ -27,6 +34,7 @@ class Metric:
 
     key: its name in the file. name: its name for readers. unit: "" where it has none. reduced: how it becomes one
     number. watched: the guard reads it. table: it stands in the report's table. status: `ringlite status` shows it.
+    was: its key in the files of earlier versions.
     """
 
     key: str
@@ -37,6 +45,7 @@ class Metric:
     watched: bool = False
     table: bool = False
     status: bool = False
+    was: str = ""
 
 
 def measures(*metrics: Metric) -> Callable[[F], F]:
@@ -57,6 +66,17 @@ class Curve:
     label: str
     style: str = ""
     kind: str = "line"
+
+
+@dataclass(frozen=True, slots=True)
+class ByName:
+    """A figure of a column that has a value per domain or verifier, a line each. least: fewer lines are not drawn."""
+
+    title: str
+    unit: str
+    key: str
+    kind: str = "mean"
+    least: int = 1
 
 
 @dataclass(frozen=True, slots=True)

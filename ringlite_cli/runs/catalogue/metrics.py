@@ -1,6 +1,7 @@
 """The columns of metrics.jsonl, in the order in which they are listed."""
 
 from ringlite_cli.runs.catalogue.columns import Metric
+from ringlite_cli.runs.catalogue.times import TIMES
 
 RL = (
     Metric("step", "step", "", "state", "Optimizer steps done, this one included."),
@@ -16,6 +17,20 @@ RL = (
         status=True,
     ),
     Metric("reward_by_domain", "reward by domain", "mean of 0 and 1", "domains", "The same for each domain."),
+    Metric(
+        "reward_parts",
+        "reward by verifier",
+        "mean over responses",
+        "parts",
+        "What each verifier gave before weights, and what each penalty took off (rewards.weights, rewards.*_penalty).",
+    ),
+    Metric(
+        "held_out_by_domain",
+        "held-out score",
+        "mean of 0 and 1",
+        "domains",
+        "Score of the guard's held-out problems, drawn greedily from the policy that the step left (guard.held_out).",
+    ),
     Metric("verdicts_by_domain", "verdicts by domain", "responses", "domains", "Responses of each verdict."),
     Metric(
         "responses_without_verdict",
@@ -70,11 +85,39 @@ RL = (
         table=True,
     ),
     Metric(
+        "mismatch_masked",
+        "masked tokens",
+        "share of tokens",
+        "tokens",
+        "Trained tokens that the mismatch rule leaves without weight.",
+        watched=True,
+        table=True,
+    ),
+    Metric("mismatch_p50", "mismatch, half of the tokens", "nats", "step", "Median of |ln k| over the trained tokens."),
+    Metric("mismatch_p90", "mismatch, 90 %", "nats", "step", "The |ln k| that 90 % of the tokens stay below."),
+    Metric("mismatch_p99", "mismatch, 99 %", "nats", "step", "The |ln k| that 99 % of the tokens stay below."),
+    Metric("mismatch_by_age", "mismatch by age", "nats", "ages", "Those three quantiles by the age of a token."),
+    Metric("mismatch_by_domain", "mismatch by domain", "nats", "domains", "Those three quantiles for each domain."),
+    Metric(
+        "tokens_effective",
+        "effective tokens",
+        "per step",
+        "step",
+        "Tokens of equal weight that tell as much: (sum of the rule's weights)² / sum of their squares.",
+    ),
+    Metric(
+        "tokens_by_age",
+        "tokens trained by age",
+        "tokens",
+        "ages",
+        "Trained tokens by rollouts since they were drawn.",
+    ),
+    Metric(
         "engine_drift",
         "engine drift",
         "nats per token",
         "max",
-        "Largest difference between engine and trainer on a probe after a weight sync.",
+        "Largest difference between engine and trainer on a few prompts after a weight sync.",
     ),
     Metric("algorithm", "algorithm", "", "state", "The loss and its divisor."),
     Metric("budget", "budget Φ", "tokens per step", "state", "Response tokens that the step may train, on all ranks."),
@@ -91,10 +134,45 @@ RL = (
     Metric("tokens_trained", "tokens trained", "per step", "sum", "Response tokens that carry loss.", table=True),
     Metric("tokens_dropped", "tokens dropped", "per step", "sum", "Response tokens that are not selected.", table=True),
     Metric(
-        "tokens_truncated", "tokens cut off", "per step", "sum", "Dropped tokens of responses that are kept in part."
+        "tokens_cut",
+        "tokens cut off by the budget",
+        "per step",
+        "sum",
+        "Dropped tokens of responses that are kept in part.",
+        was="tokens_truncated",
     ),
     Metric(
         "tokens_refilled", "tokens of refills", "per step", "sum", "Tokens of further prompts (undershoot: refill)."
+    ),
+    Metric(
+        "tokens_carried_in",
+        "tokens carried in",
+        "tokens",
+        "sum",
+        "Mode carry: response tokens that were in flight or waited when the rollout began.",
+    ),
+    Metric("tokens_carried_out", "tokens carried out", "tokens", "sum", "Mode carry: the same when the rollout ended."),
+    Metric("groups_in_flight", "groups in flight", "groups", "sum", "Mode carry: unfinished groups after the rollout."),
+    Metric(
+        "groups_by_retention", "groups by retention", "groups", "ages", "Mode carry: groups by rollouts carried over."
+    ),
+    Metric(
+        "groups_dropped_old",
+        "groups dropped as too old",
+        "groups",
+        "sum",
+        "Mode carry: groups that passed max_retention unfinished; their prompts are asked again.",
+        table=True,
+    ),
+    Metric(
+        "tokens_dropped_old", "tokens dropped as too old", "tokens", "sum", "Mode carry: the tokens of those groups."
+    ),
+    Metric(
+        "response_tokens_by_retention",
+        "response length by retention",
+        "tokens",
+        "ages",
+        "Mode carry: mean length of the responses taken, by rollouts that their group was carried over.",
     ),
     Metric("tokens_by_domain", "tokens by domain", "tokens", "domains", "The five counts above for each domain."),
     Metric("responses_trained", "responses trained", "responses", "sum", "Responses with at least one trained token."),
@@ -127,6 +205,13 @@ RL = (
         status=True,
     ),
     Metric(
+        "overlong_penalty",
+        "penalty of long responses",
+        "of a reward of 1",
+        "responses",
+        "Mean of what responses lost for their length (overlong: {rule: penalty}); `reward` is without it.",
+    ),
+    Metric(
         "informative_fraction",
         "groups with both right and wrong",
         "share",
@@ -143,6 +228,14 @@ RL = (
         "Tokens in the rows over the rows' size.",
         table=True,
     ),
+    Metric("tokens_forwarded", "tokens in rows", "per step", "sum", "Prompt and response tokens in the packed rows."),
+    Metric(
+        "ranks_halved",
+        "ranks with halved rows",
+        "ranks",
+        "sum",
+        "Ranks whose rows take two passes: too little memory.",
+    ),
     Metric("row_tokens_max", "longest row", "tokens", "max", "Tokens of the step's longest packed row."),
     Metric("router_balance", "router balance loss", "", "step", "Load-balance loss of the router, before its weight."),
     Metric("router_z", "router z", "", "step", "Router z-loss, before its weight."),
@@ -157,52 +250,7 @@ RL = (
     ),
     Metric("router_load_max", "load of the busiest expert", "even share = 1", "layers", "The busiest expert's load."),
     Metric("router_load_min", "load of the idlest expert", "even share = 1", "layers", "The idlest expert's load."),
-    Metric("rollout_seconds", "rollout", "s", "time", "Generation, with what waits for it."),
-    Metric("reward_seconds", "reward", "s", "time", "Waiting for verdicts after generation."),
-    Metric("update_seconds", "update", "s", "time", "The rest of the step: forward, backward, optimizer."),
-    Metric(
-        "step_seconds",
-        "step time",
-        "s",
-        "time",
-        "From the end of the last step to the end of this one.",
-        table=True,
-        status=True,
-    ),
-    Metric(
-        "reward_overlap",
-        "verified during generation",
-        "share",
-        "responses",
-        "Verdicts that were there before generation ended.",
-    ),
-    Metric("reward_seconds_by_domain", "verification by domain", "s", "domains", "Seconds of each domain's verifiers."),
-    Metric(
-        "rollout_tokens_per_second",
-        "rollout speed",
-        "tokens/s",
-        "rate",
-        "Tokens generated over rollout_seconds.",
-        table=True,
-        status=True,
-    ),
-    Metric("generation_seconds", "generation", "s", "time", "The engine's own time (vLLM)."),
-    Metric(
-        "generation_tokens_per_second",
-        "generation speed",
-        "tokens/s",
-        "rate",
-        "Tokens generated over generation_seconds.",
-    ),
-    Metric("sync_seconds", "weight sync", "s", "time", "Handing the new weights to the engine."),
-    Metric("engine_idle_share", "engine idle", "share", "time", "Share of the step in which the engine waits."),
-    Metric(
-        "rollout_tail_share",
-        "tail of the rollout",
-        "share",
-        "step",
-        "Share of decoding steps in which at most the longest 5 % of the responses run.",
-    ),
+    *TIMES,
 )
 
 SFT = (
@@ -222,6 +270,27 @@ SFT = (
         status=True,
     ),
     Metric("aux_loss", "router auxiliary loss", "", "step", "Load-balance loss of a mixture; null for a dense model."),
+    Metric(
+        "step_seconds", "step time", "s", "time", "From the end of the last step to the end of this one.", status=True
+    ),
+)
+
+REWARD_MODEL = (
+    Metric("step", "step", "", "state", "Optimizer steps done, this one included."),
+    Metric("epoch", "epoch", "", "state", "Passes over the pairs."),
+    Metric("loss", "loss", "nats per pair", "step", "Loss of Bradley and Terry's model of pairs.", status=True),
+    Metric(
+        "accuracy", "accuracy", "share of pairs", "step", "Trained pairs whose better text scores higher.", status=True
+    ),
+    Metric("margin", "margin", "", "step", "Score of the better text less that of the worse, mean over pairs."),
+    Metric("mean_reward", "mean score", "", "step", "Mean score of all texts, before the sigmoid."),
+    Metric("min_reward", "least score", "", "step", "Smallest score of a text, before the sigmoid."),
+    Metric("max_reward", "largest score", "", "step", "Largest score of a text, before the sigmoid."),
+    Metric("lr", "learning rate", "", "state", "Learning rate of the step."),
+    Metric("grad_norm", "gradient norm", "L2", "step", "Norm of the whole gradient before it is clipped."),
+    Metric(
+        "tokens_trained", "tokens trained", "so far", "sum", "Tokens of all texts with their prompts, from the start."
+    ),
     Metric(
         "step_seconds", "step time", "s", "time", "From the end of the last step to the end of this one.", status=True
     ),

@@ -1,6 +1,6 @@
 """The figures of the report, and which columns each of them draws."""
 
-from ringlite_cli.runs.catalogue.columns import Curve, Panel
+from ringlite_cli.runs.catalogue.columns import ByName, Curve, Panel
 
 _NORM = Panel("Gradient norm", "L2 norm", (Curve("grad_norm", "norm"),), zero=True, log=True)
 _RATE = Panel("Learning rate", "per step", (Curve("lr", "learning rate", kind="plain"),), zero=True)
@@ -10,6 +10,11 @@ RL_LEARNING = (
     Panel("Entropy", "nats per token", (Curve("entropy", "entropy"),)),
     Panel("Loss", "", (Curve("loss", "loss"),)),
     _RATE,
+)
+RL_BY_NAME = (
+    ByName("Reward by domain", "mean over responses", "reward_by_domain", least=2),  # that of one domain is the reward
+    ByName("Reward by verifier, before weights", "mean over responses", "reward_parts"),
+    ByName("Held-out score", "mean over problems", "held_out_by_domain", "dots"),
 )
 RL_BUDGET = (
     Panel(
@@ -26,6 +31,16 @@ RL_BUDGET = (
         "Response length",
         "tokens",
         (Curve("response_tokens_mean", "mean"), Curve("response_tokens_max", "longest", "p-quiet", "mean")),
+        zero=True,
+    ),
+    Panel(
+        "Carried responses",
+        "tokens",
+        (
+            Curve("tokens_carried_in", "carried in"),
+            Curve("tokens_carried_out", "carried out", "p-quiet", "mean"),
+            Curve("tokens_dropped_old", "dropped as too old", "c-dropped", "mean"),
+        ),
         zero=True,
     ),
     Panel("Budget fill", "share of the budget", (Curve("budget_fill", "filled"),), zero=True),
@@ -52,12 +67,46 @@ RL_HEALTH = (
         ),
         zero=True,
     ),
+    Panel("Model FLOPs utilization", "share of the peak", (Curve("mfu", "update"),), zero=True),
+    Panel(
+        "Speed of a GPU",
+        "tokens/s per GPU",
+        (
+            Curve("tokens_per_second_per_gpu", "trained, whole step"),
+            Curve("update_tokens_per_second_per_gpu", "update alone", "p-quiet", "mean"),
+        ),
+        zero=True,
+    ),
+    Panel(
+        "Phases of a step",
+        "share of the step",
+        (
+            Curve("generation_share", "generation", "c-rollout", "mean"),
+            Curve("sync_share", "sync", "c-budget", "mean"),
+            Curve("reward_share", "reward", "c-reward", "mean"),
+            Curve("reference_share", "reference", "c-dropped", "mean"),
+            Curve("update_share", "update", "c-update", "mean"),
+            Curve("idle_share", "idle", "c-other", "mean"),
+        ),
+        zero=True,
+    ),
     Panel(
         "Engine and trainer",
         "nats per token",
         (Curve("engine_mismatch", "mismatch"), Curve("engine_drift", "drift after a sync", "p-quiet", "mean")),
         zero=True,
     ),
+    Panel(
+        "Mismatch of single tokens",
+        "nats",
+        (
+            Curve("mismatch_p50", "half of the tokens below"),
+            Curve("mismatch_p90", "90 %", "c-budget", "dash"),
+            Curve("mismatch_p99", "99 %", "p-quiet", "mean"),
+        ),
+        zero=True,
+    ),
+    Panel("Masked tokens", "share of tokens", (Curve("mismatch_masked", "masked"),), zero=True),
     Panel(
         "Router load",
         "even share = 1",
@@ -89,3 +138,11 @@ ARM_PANELS = (
 """What a page that compares arms of an experiment draws, a curve per arm."""
 PHASES = ("rollout", "reward", "update")
 """Parts of a step: each has a column `<part>_seconds`, and the rest of step_seconds is `other`."""
+
+REWARD_MODEL_PANELS = (
+    Panel("Loss", "nats per pair", (Curve("loss", "loss"),)),
+    Panel("Accuracy in training", "share of pairs", (Curve("accuracy", "accuracy"),), zero=True),
+    Panel("Margin", "", (Curve("margin", "margin"), Curve("mean_reward", "mean score", "p-quiet", "mean"))),
+    _RATE,
+    _NORM,
+)

@@ -23,7 +23,8 @@ import types
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from . import lock, native, peer, scoring, testing, wire
+from . import link as links
+from . import lock, native, scoring, served, testing, wire
 
 EXIT_HARNESS, EXIT_GONE, EXIT_MEMORY, EXIT_RAISED = 70, 71, 97, 1
 EXIT_COMPILE, EXIT_NO_TOOL = native.EXIT_COMPILE, native.EXIT_NO_TOOL
@@ -113,7 +114,7 @@ def _flush(stream: Any) -> None:
 
 
 def _flush_all() -> None:
-    """Writes out what streams still hold: the process's first ones, those in their place, files left open."""
+    """Write out what streams still hold: the process's first ones, those in their place, files left open."""
     for stream in (sys.stdout, sys.__stdout__):
         _flush(stream)
     texts = [stream for stream in gc.get_objects() if type(stream) is io.TextIOWrapper]
@@ -132,7 +133,7 @@ def _read(file: int) -> bytes:
 
 
 def _finish(play: "_Role", payload: dict[str, Any], files: dict[str, int]) -> None:
-    """Runs a role to its end as an interpreter would: threads joined, exit handlers run, streams flushed."""
+    """Run a role to its end as an interpreter would: threads joined, exit handlers run, streams flushed."""
     code = 0
     try:
         try:
@@ -173,7 +174,7 @@ _MAIN = types.ModuleType("__main__")
 
 
 def load(source: str, *, prelude: bool) -> dict[str, Any]:
-    """Runs a program as `__main__`; returns its globals. Ends the process with EXIT_COMPILE for a syntax error.
+    """Run a program as `__main__`; return its globals. Ends the process with EXIT_COMPILE for a syntax error.
 
     prelude: it may use LeetCode's names. They lie below its globals, as built-in names do: they are not its own.
     """
@@ -195,7 +196,7 @@ _STARS = "typing collections math heapq bisect itertools functools string operat
 
 
 def _prelude(source: str = "") -> dict[str, Any]:
-    """What LeetCode's own runner imports for a `class Solution`, with its list and tree nodes."""
+    """Return what LeetCode's own runner imports for a `class Solution`, with its list and tree nodes."""
     space: dict[str, Any] = {}
     if "Sorted" in source:
         with contextlib.suppress(ImportError):
@@ -225,7 +226,7 @@ def _program(payload: dict[str, Any], files: dict[str, int]) -> None:
 
 
 def _forget() -> None:
-    """Ends what a program's globals hold, as an interpreter does at its end: finalizers may print."""
+    """End what a program's globals hold, as an interpreter does at its end: finalizers may print."""
     space = _MAIN.__dict__
     for name in [name for name in space if name != "__builtins__"]:
         space[name] = None
@@ -259,21 +260,21 @@ def _entry(space: dict[str, Any], name: str) -> Callable[..., Any]:
 
 
 def _check(payload: dict[str, Any], files: dict[str, int]) -> None:
-    """Calls the tests' `check(given, expected, actual)` on each answer; writes true or false."""
+    """Call the tests' `check(given, expected, actual)` on each answer; write true or false."""
     space = load(payload["checker"], prelude=False)
     for given, expected, actual in payload["answers"]:
         os.write(files["result"], _line(bool(space["check"](given, expected, wire.unpack(actual)))))
 
 
 def _serve(payload: dict[str, Any], files: dict[str, int]) -> None:
-    link = peer.Peer(files["link"])
+    link = links.Peer(files["link"])
     asked = link.receive()
     space = load(payload["program"], prelude=asked.get("leetcode") is True)
-    peer.serve(link, space, [str(name) for name in asked.get("used", [])])
+    served.serve(link, space, [str(name) for name in asked.get("used", [])])
 
 
 def _test(payload: dict[str, Any], files: dict[str, int]) -> None:
-    space, link = _MAIN.__dict__, peer.Peer(files["link"])  # where unittest.main looks for cases
+    space, link = _MAIN.__dict__, links.Peer(files["link"])  # where unittest.main looks for cases
     outcome = testing.run_tests(link, payload["tests"], space, payload["entry_point"], _prelude)
     os.write(files["result"], json.dumps(outcome).encode())
     if outcome["outcome"] == "gone":

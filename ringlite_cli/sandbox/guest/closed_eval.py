@@ -51,7 +51,7 @@ def exact(text: str) -> fractions.Fraction:
 
 
 def close_sympy() -> None:
-    """Lets sympy's parsers read expressions alone, in this process, for good. Costs an import of sympy.
+    """Let sympy's parsers read expressions alone, in this process, for good. Costs an import of sympy.
 
     Closing them again changes nothing.
     """
@@ -73,7 +73,7 @@ def close_sympy() -> None:
 
 
 def close_modules(package: str) -> None:
-    """Gives every loaded module of `package` the `eval` of this file, and an `exec` that refuses."""
+    """Give every loaded module of `package` the `eval` of this file, and an `exec` that refuses."""
     for name, module in list(sys.modules.items()):
         if module is not None and (name == package or name.startswith(f"{package}.")):
             vars(module).update(eval=literal, exec=_refuse)

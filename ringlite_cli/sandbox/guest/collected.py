@@ -42,7 +42,7 @@ class Watch:
 
 
 def run_defined(space: dict[str, Any], named: set[str], watch: Watch) -> None:
-    """Runs the tests in `space` that nobody has run; the first failure is raised.
+    """Run the tests in `space` that nobody has run; the first failure is raised.
 
     named: the names that the test code itself reads: a function among them has its caller.
     """

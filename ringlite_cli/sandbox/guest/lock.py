@@ -116,7 +116,7 @@ _FPROG = _Fprog(len(_FILTER) // 8, _FILTER) if _FILTER else None
 
 
 def has_filter() -> bool:
-    """Whether this kernel and machine take the system call filter (asked without installing it)."""
+    """Return whether this kernel and machine take the system call filter (asked without installing it)."""
     return _FPROG is not None and libc.prctl(21, 0, 0, 0, 0) >= 0  # PR_GET_SECCOMP
 
 
@@ -167,7 +167,7 @@ def set_limits(limits: Mapping[str, int]) -> None:
 
 
 def filter_calls() -> None:
-    """Installs the system call filter and no_new_privs, for good. Raises OSError where the kernel refuses them."""
+    """Install the system call filter and no_new_privs, for good. Raises OSError where the kernel refuses them."""
     if libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0:
         raise OSError(ctypes.get_errno(), "no_new_privs")
     if _FPROG is not None and libc.prctl(_PR_SET_SECCOMP, 2, ctypes.byref(_FPROG), 0, 0) != 0:
@@ -178,7 +178,7 @@ _MOUNT_FLAGS = {2: 2, 4: 4, 8: 8, 1024: 1024, 2048: 2048, 4096: 1 << 21}  # of s
 
 
 def make_read_only(path: str) -> bool:
-    """Makes a mount read-only, its other flags as they were. Devices stay writable, but their times can't be set."""
+    """Make a mount read-only, its other flags as they were. Devices stay writable, but their times can't be set."""
     held = os.statvfs(path).f_flag
     flags = sum(flag for bit, flag in _MOUNT_FLAGS.items() if held & bit) | 1 | 32 | 4096  # read-only, remount, bind
     return libc.mount(None, path.encode(), None, flags, None) == 0

@@ -13,7 +13,7 @@ INPUT_FILE = "/tmp/stdin"  # as long as /dev/stdin
 
 
 def name_input() -> None:
-    """Puts what standard input holds into a file, for programs that open it by a name."""
+    """Put what standard input holds into a file, for programs that open it by a name."""
     offset = 0
     with open(INPUT_FILE, "wb") as named:
         while part := os.pread(0, 1 << 20, offset):
@@ -22,7 +22,7 @@ def name_input() -> None:
 
 
 def compile_source(payload: dict[str, Any], files: dict[str, int]) -> None:
-    """Writes `payload["sources"]` by name, runs `payload["command"]`, copies its product to `artifact`.
+    """Write `payload["sources"]` by name, run `payload["command"]`, copy its product to `artifact`.
 
     The product is the file `payload["product"]`, or with the product "*.class" an archive of all classes that starts
     with the class `payload["start"]` ("": the one with a `main`).
@@ -73,7 +73,7 @@ def _archive(start: str, prefer: str) -> str:
 
 
 def run_native(payload: dict[str, Any], files: dict[str, int]) -> None:
-    """Writes the artifact as `payload["name"]` and becomes `payload["command"]`."""
+    """Write the artifact as `payload["name"]` and become `payload["command"]`."""
     number, offset = files["artifact"], 0
     with open(payload["name"], "wb") as program:
         while part := os.pread(number, 1 << 20, offset):

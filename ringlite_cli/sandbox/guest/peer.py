@@ -11,22 +11,13 @@ itself: what it computes from the tests' data never comes back as data.
 
 import builtins
 import collections
-import contextlib
-import io
-import json
-import socket
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any
 
 from . import wire
+from .link import Gone, Peer
 from .uses import Uses
-
-MAX_MESSAGE = 64 << 20
-
-
-class Gone(BaseException):
-    """The program's process ended or broke the protocol. No `except Exception` of the tests outlives it."""
 
 
 class Raised(Exception):
@@ -45,161 +36,6 @@ class _Named(type):
 
     def __call__(cls, *args: Any, **named: Any) -> Any:
         return cls.tests.do("call_name", cls.__name__, *args, **named)
-
-
-class Peer:
-    """One end of the link: JSON lines, a request answered by a reply, requests nested within requests."""
-
-    def __init__(self, number: int) -> None:
-        self._socket = socket.socket(fileno=number)
-        self._lines = self._socket.makefile("rb")
-        self.gone = False
-        self.handle: Callable[[dict[str, Any]], Any] = lambda message: None
-
-    def send(self, message: Any) -> None:
-        """Sends one message. Raises Gone when the other end has closed."""
-        try:
-            self._socket.sendall(json.dumps(message).encode() + b"\n")
-        except OSError:
-            self.gone = True
-            raise Gone("the program ended") from None
-
-    def receive(self) -> dict[str, Any]:
-        """The next message. Raises Gone at the end of the link or for what is not a message."""
-        try:
-            line = self._lines.readline(MAX_MESSAGE)
-            message = json.loads(line) if line.endswith(b"\n") else None
-        except (OSError, ValueError, RecursionError):
-            message = None
-        if not isinstance(message, dict):
-            self.gone = True
-            raise Gone("the program ended")
-        return message
-
-    def ask(self, **request: Any) -> dict[str, Any]:
-        """Sends a request and returns its reply, answering the other end's own requests meanwhile."""
-        self.send(request)
-        while True:
-            message = self.receive()
-            if "op" not in message:
-                return message
-            self.send(self.handle(message))
-
-
-def serve(link: Peer, space: dict[str, Any], used: list[str]) -> None:
-    """The program's end: answers operations on its globals and on the objects it has handed out.
-
-    used: the names of its globals that the tests ask for.
-    """
-    held: list[Any] = []
-    places: dict[int, int] = {}
-
-    def give(value: Any) -> dict[str, Any]:
-        if id(value) not in places:  # what is held stays, and so does its id
-            places[id(value)] = len(held)
-            held.append(value)
-        return {"~": "remote", "id": places[id(value)], "type": type(value).__name__}
-
-    def take(value: dict[str, Any]) -> Any:
-        if value["~"] == "remote":
-            return held[value["id"]]
-        if value["~"] == "name":
-            return space[value["id"]]
-        if value["~"] == "builtin":
-            return getattr(builtins, value["id"])
-        return lambda *args: _answer(link.ask(op="call", id=value["id"], args=wire.pack(list(args), give)), take)
-
-    def handle(message: dict[str, Any]) -> dict[str, Any]:
-        printed = io.StringIO() if message.get("capture") else None
-        reply: dict[str, Any] = {}
-        try:
-            args, named = wire.unpack(message["args"], take), wire.unpack(message.get("named", {}), take)
-            with contextlib.redirect_stdout(printed) if printed else contextlib.nullcontext():
-                value = _OPERATIONS[message["op"]](space, *args, **named)
-            reply = {"value": wire.pack(value, give), "args": _changed(enumerate(args), message["args"], give)}
-            reply["named"] = _changed(named.items(), message.get("named", {}), give)
-        except BaseException as error:
-            reply = {"error": _told(error, give)}
-        if printed:
-            reply["printed"] = printed.getvalue()
-        return reply
-
-    def name_kind(value: Any) -> str:
-        return "callable" if callable(value) else "value"
-
-    link.handle = handle
-    try:
-        link.send({"names": {name: name_kind(space[name]) for name in used if name in space}})
-        while True:
-            link.send(handle(link.receive()))
-    except Gone:
-        return
-
-
-_CHANGING = (list, dict, set, bytearray, collections.deque, wire.ListNode, wire.TreeNode)
-
-
-def _changed(args: Iterable[tuple[Any, Any]], sent: Any, give: Callable[[Any], dict[str, Any]]) -> dict[str, Any]:
-    """The arguments that the call changed in place, by position or name."""
-    after = {}
-    for place, arg in args:
-        if isinstance(arg, _CHANGING):
-            packed = wire.pack(arg, give)
-            if packed != sent[place]:
-                after[str(place)] = packed
-    return after
-
-
-def _told(error: BaseException, give: Callable[[Any], dict[str, Any]]) -> dict[str, Any]:
-    """What the tests learn of an exception: its classes, its text, its arguments and a handle on itself."""
-    kinds = [k.__name__ for k in type(error).__mro__]
-    try:
-        text = str(error)[:2000]
-    except BaseException:
-        text = kinds[0]
-    try:
-        args = wire.pack(list(error.args))
-    except BaseException:
-        args = [text]
-    return {"kinds": kinds, "text": text, "args": args, "self": give(error)}
-
-
-def _operate(space: dict[str, Any], method: str, value: Any, *args: Any) -> Any:
-    function = getattr(type(value), method, None)
-    if function is None:  # as Python itself says it; list() and others rely on the type of this error
-        raise TypeError(f"{type(value).__name__!r} object has no {method}")
-    return function(value, *args)
-
-
-# The parameters before the slash keep out of the way of arguments that are passed by name.
-def _call_name(space: dict[str, Any], name: str, /, *args: Any, **named: Any) -> Any:
-    return space[name](*args, **named)
-
-
-def _call(space: dict[str, Any], value: Any, /, *args: Any, **named: Any) -> Any:
-    return value(*args, **named)
-
-
-_OPERATIONS: dict[str, Callable[..., Any]] = {
-    "name": lambda space, name: space[name],
-    "call_name": _call_name,
-    "call": _call,
-    "attribute": lambda space, value, name: getattr(value, name),
-    "set_attribute": lambda space, value, name, new: setattr(value, name, new),
-    "operator": _operate,
-    "iterate": lambda space, value: iter(value),
-    "truth": lambda space, value: bool(value),
-    "hash": lambda space, value: hash(value),
-    "repr": lambda space, value: repr(value),
-    "isinstance": lambda space, value, kind: isinstance(value, kind),
-    "issubclass": lambda space, value, kind: issubclass(value, kind),
-}
-
-
-def _answer(reply: dict[str, Any], take: Callable[[dict[str, Any]], Any]) -> Any:
-    if "error" in reply:
-        raise RuntimeError(str(reply["error"]))
-    return wire.unpack(reply.get("value"), take)
 
 
 class Remote:
@@ -375,7 +211,7 @@ class Tests:
         return made
 
     def bind(self, name: str, kind: str) -> Any:
-        """What `name` of the program is to the tests: data by value, an exception class, or a Remote."""
+        """Return what `name` of the program is to the tests: data by value, an exception class, or a Remote."""
         if name in self.uses.exceptions:
             own: Any = _Named(name, (Raised,), {"tests": self})
             self.exceptions[name] = own
@@ -399,7 +235,7 @@ def _rebuilt(kind: type[Exception], text: str, packed: Any) -> Exception:
 
 
 def _restore(old: Any, new: Any) -> None:
-    """Makes `old` what a call has made of it, in place, and the lists within it too."""
+    """Make `old` what a call has made of it, in place, and the lists within it too."""
     if isinstance(old, list) and isinstance(new, list):
         for place, (one, other) in enumerate(zip(old, new, strict=False)):
             if type(one) is type(other) and isinstance(one, list | dict | set):

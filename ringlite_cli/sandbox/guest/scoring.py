@@ -38,7 +38,7 @@ class _Drawing(importlib.abc.MetaPathFinder, importlib.abc.Loader):
 
 
 def warm() -> None:
-    """Loads reasoning-gym, makes a scorer of every kind of task, and closes what evaluates text."""
+    """Load reasoning-gym, make a scorer of every kind of task, and close what evaluates text."""
     sys.meta_path.insert(0, _Drawing())
     from reasoning_gym import factory
 
@@ -64,7 +64,7 @@ def _warm_up_sympy() -> None:
 
 
 def score(payload: dict[str, Any], files: dict[str, int]) -> None:
-    """Writes {"score": 0 to 1} for `payload["answer"]` to the row `payload["entry"]`, or {"fault": why}."""
+    """Write {"score": 0 to 1} for `payload["answer"]` to the row `payload["entry"]`, or {"fault": why}."""
     os.write(files["result"], json.dumps(_outcome(payload["task"], payload["entry"], payload["answer"])).encode())
 
 
@@ -111,10 +111,17 @@ def _close(answer: str, gold: str) -> bool:
     return abs(got - want) <= abs(want) / 1000
 
 
+def _same_numbers(answer: str, gold: str) -> bool:
+    """Whether these are the numbers to sort: the scorer's own tolerance of 1 takes others for them."""
+    given, wanted = (json.loads(text.replace("'", '"')) for text in (answer, gold))
+    return bool(list(map(float, given)) == list(map(float, wanted)))
+
+
 _Condition = Callable[[str, dict[str, Any]], bool]
 CONDITIONS: dict[str, _Condition] = {
     "countdown": lambda answer, entry: _uses_numbers(answer, entry["metadata"], entry["metadata"]["target"]),
     "puzzle24": lambda answer, entry: _uses_numbers(answer, entry["metadata"], 24),
+    "number_sorting": lambda answer, entry: _same_numbers(answer, entry["answer"]),
     "coin_flip": lambda answer, entry: _close(answer, entry["answer"]),
     "complex_arithmetic": lambda answer, entry: "nan" not in answer.casefold(),  # whose distance counts as none
     # its scorer takes every text that is not empty for true, and the gold answer "False" too

@@ -5,14 +5,15 @@ from collections.abc import Callable
 from typing import Any
 
 from . import collected
-from .peer import Gone, Peer, Tests
+from .link import Gone, Peer
+from .peer import Tests
 from .uses import Uses, uses_of
 
 
 def run_tests(
     link: Peer, source: str, space: dict[str, Any], entry_point: str = "", leetcode: Callable[[], dict[str, Any]] = dict
 ) -> dict[str, str]:
-    """Runs the tests' source against the served program, and the tests that it defines and nobody ran.
+    """Run the tests' source against the served program, and the tests that it defines and nobody ran.
 
     entry_point: the one name that the tests take from the program, where they say it. leetcode: makes the names that
     tests for a `class Solution` have.
@@ -63,7 +64,7 @@ def run_tests(
 
 
 def _furnish(space: dict[str, Any], uses: Uses, offered: dict[str, Any]) -> None:
-    """Puts into the tests' globals what is theirs: modules, LeetCode's names, helpers of known benchmarks."""
+    """Put into the tests' globals what is theirs: modules, LeetCode's names, helpers of known benchmarks."""
     for name in uses.modules:
         space[name] = importlib.import_module(name)
     if uses.leetcode:

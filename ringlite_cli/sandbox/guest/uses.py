@@ -41,7 +41,7 @@ class Uses:
 
 
 def uses_of(source: str, entry_point: str = "", offered: frozenset[str] = frozenset()) -> Uses:
-    """Reads test code. Raises SyntaxError, ValueError, RecursionError or MemoryError for what is not Python.
+    """Read test code. Raises SyntaxError, ValueError, RecursionError or MemoryError for what is not Python.
 
     entry_point: the one name that the program may give, where the tests name it.
     offered: the names that come with LeetCode's `class Solution`.

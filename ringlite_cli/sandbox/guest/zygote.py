@@ -55,7 +55,7 @@ class Zygote:
         child.prepare()
 
     def serve(self) -> None:
-        """Answers requests until the control socket closes."""
+        """Answer requests until the control socket closes."""
         facts = {"pids": self.own_pids, "tmp": self.own_tmp, "filter": lock.has_filter(), "uid": self.uid}
         facts["devices"] = self.still
         self.control.send(json.dumps(facts).encode())
@@ -112,7 +112,7 @@ class Zygote:
         return pid
 
     def _wait(self, children: dict[int, int], deadline: float) -> dict[str, Any]:
-        """Waits for the last child of the run (the one that judges, or the only one); then ends them all."""
+        """Wait for the last child of the run (the one that judges, or the only one); then end them all."""
         waited = select.poll()
         last = list(children)[-1]
         waited.register(last, select.POLLIN)
@@ -172,7 +172,7 @@ class Zygote:
         self._reap()
 
     def _kill_user(self, uid: int) -> None:
-        """Ends every process of the user that runs are: nobody else is that user."""
+        """End every process of the user that runs are: nobody else is that user."""
         pid = os.fork()
         if pid == 0:
             try:
@@ -210,7 +210,7 @@ class Zygote:
         return lock.libc.mount(b"tmpfs", b"/tmp", b"tmpfs", lock.TMPFS_FLAGS, options) == 0
 
     def _renew_tmp(self) -> None:
-        """Gives the next run a /tmp that no run has seen, always in the same way: what differs would tell of this one.
+        """Give the next run a /tmp that no run has seen, always in the same way: what differs would tell of this one.
 
         Without mounts, a new folder of an unforeseeable name; what can't be removed stays in the old one.
         """
@@ -231,7 +231,7 @@ class Zygote:
 
 
 def _leads_name_space() -> bool:
-    """Whether a child can lead a PID name space while this process comes back to its own. Raises OSError."""
+    """Return whether a child can lead a PID name space while this process comes back to its own. Raises OSError."""
     myself = os.pidfd_open(os.getpid())
     if lock.libc.unshare(lock.CLONE_NEWPID) != 0:
         return False
@@ -251,7 +251,7 @@ def _children() -> list[int]:
 
 
 def _remove(folder: str) -> None:
-    """Removes a folder and what is in it, as far as this process may; opened first where its owner has closed it.
+    """Remove a folder and what is in it, as far as this process may; opened first where its owner has closed it.
 
     What lies too deep stays until the jail is closed; no run can list the folder that it lies in.
     """

@@ -9,28 +9,28 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from ringlite_cli.console import Console
-from ringlite_cli.engine import fault_of, vllm_version
+from ringlite_cli.engine import INSTALL, fault_of, vllm_version
 from ringlite_cli.problems import Problem
+from ringlite_cli.shipped.tested import outside
+from ringlite_cli.stages.commands.answers import answer
 from ringlite_cli.train.engine.own_server import free_port
 
 Finding = tuple[bool, str]
-_NEEDED = {
-    "trl": "1.16.",
-    "transformers": "5.",
-    "accelerate": "1.",
-    "datasets": "5.",
-    "peft": "0.",
-}
+_NEEDED = ("trl", "transformers", "accelerate", "datasets", "peft")
+_CURE = '`pip install -c "$(ringlite constraints)" ringlite` installs what was tested'
 
 
 def examine(console: Console) -> bool:
-    """Prints every finding; True where nothing stands in the way."""
-    good = True
-    for check in (_python, _packages, _torch, _vllm, _memory, _disk, _bubblewrap, _sandbox, _math, _ranks):
+    """Print every finding; return whether nothing stands in the way."""
+    rows = []
+    for check in CHECKS:
         for fine, text in _findings(check):
-            good &= fine
-            console.say(f"{'ok  ' if fine else 'BAD '} {text}")
-    console.say("nothing stands in the way" if good else "the lines marked BAD say what to do")
+            rows.append({"check": check.__name__.removeprefix("_"), "ok": fine, "text": text})
+            if not console.wants_json:
+                console.answer(f"{'ok  ' if fine else 'BAD '} {text}")
+    good = all(row["ok"] for row in rows)
+    said = "nothing stands in the way" if good else "the lines marked BAD say what to do"
+    answer(console, "doctor", {"ok": good, "findings": rows}, said)
     return good
 
 
@@ -48,13 +48,18 @@ def _python() -> Iterator[Finding]:
 
 
 def _packages() -> Iterator[Finding]:
-    for name, wanted in _NEEDED.items():
+    for name in _NEEDED:
         version = _version(name)
         if version is None:
-            yield False, f"{name} is missing: `make setup` installs it"
-            continue
-        fits = version.startswith(wanted)
-        yield fits, f"{name} {version}" + ("" if fits else f": ringlite needs {wanted}*; `make setup` installs it")
+            yield False, f"{name} is missing; {_CURE}"
+        else:
+            yield _tested(name, version)
+
+
+def _tested(name: str, version: str) -> Finding:
+    """Return a line about a package's version; one outside what was tested is no good one."""
+    text = outside({name: version}).get(name)
+    return (False, f"{name} {text}; {_CURE}") if text else (True, f"{name} {version}")
 
 
 def _version(name: str) -> str | None:
@@ -67,7 +72,8 @@ def _version(name: str) -> str | None:
 def _torch() -> Iterator[Finding]:
     import torch
 
-    yield True, f"torch {torch.__version__}, {torch.get_num_threads()} threads"
+    fine, text = _tested("torch", torch.__version__)
+    yield fine, text if not fine else f"{text}, {torch.get_num_threads()} threads"
     if not torch.cuda.is_available():
         built = torch.version.cuda
         yield True, "no GPU" + (f" (torch is built for CUDA {built}, and finds no driver or device)" if built else "")
@@ -85,23 +91,18 @@ def _vllm() -> Iterator[Finding]:
     if version is None:
         yield True, "no vLLM: transformers generates the rollouts, which is slower"
         return
-    fault = fault_of(version)
-    yield not fault, fault or f"vLLM {version}"
+    if fault := fault_of(version):
+        yield False, f"{fault}; {INSTALL}"
+        return
+    yield True, f"vLLM {outside({'vllm': version}).get('vllm', version)}"
 
 
 def _memory() -> Iterator[Finding]:
-    available = _available_memory() / 2**30
+    import psutil
+
+    available = psutil.virtual_memory().available / 2**30
     fine = available > 2
     yield fine, f"{available:,.1f} GiB of memory free" + ("" if fine else ": the demo needs 2 GiB")
-
-
-def _available_memory() -> float:
-    """Bytes that a process can still get (Linux's own estimate), or the machine's free pages."""
-    try:
-        rows = dict(line.split(":") for line in Path("/proc/meminfo").read_text().splitlines())
-        return int(rows["MemAvailable"].split()[0]) * 1024
-    except (OSError, KeyError, ValueError):
-        return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
 
 
 def _disk() -> Iterator[Finding]:
@@ -110,9 +111,9 @@ def _disk() -> Iterator[Finding]:
 
 
 def _bubblewrap() -> Iterator[Finding]:
-    from ringlite_cli.sandbox.ladder import probe
+    from ringlite_cli.sandbox.ladder import find_isolation
 
-    reached, why = probe()
+    reached, why = find_isolation()
     advice = f": {why or ', '.join(reached.missing)}; `rewards.isolation: {reached.level}` accepts it"
     yield reached.level == "full", f"isolation of code: {reached.level}" + ("" if reached.level == "full" else advice)
 
@@ -176,3 +177,6 @@ def _ranks() -> Iterator[Finding]:
     fine = all(rank.returncode == 0 for rank in ranks)
     last = next((text.strip().splitlines()[-1] for text in said if text.strip()), "no message")
     yield fine, "two ranks added up a tensor" if fine else f"two ranks could not work together ({last})"
+
+
+CHECKS = (_python, _packages, _torch, _vllm, _memory, _disk, _bubblewrap, _sandbox, _math, _ranks)

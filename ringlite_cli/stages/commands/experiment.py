@@ -7,13 +7,14 @@ may be run by several processes, on several machines: `compare_finished` makes t
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from ringlite_cli.console import Console
 from ringlite_cli.errors import RecipeErrors, UserError, WorkFailed
 from ringlite_cli.recipe.experiment import ExperimentFile, load_experiment, needed_stages
 from ringlite_cli.recipe.schema import Recipe
 from ringlite_cli.runs.deadline import stop_within
-from ringlite_cli.runs.files import write_json, write_text
+from ringlite_cli.runs.files import read_json, write_json, write_text
 from ringlite_cli.runs.manifest import read_manifest
 from ringlite_cli.stages.commands.check import load_checked
 from ringlite_cli.stages.walk.decide import Walk
@@ -31,7 +32,7 @@ def run_experiment(
     seeds: Sequence[int] = (),
     max_hours: float | None = None,
 ) -> Path:
-    """Runs an experiment and returns its comparison page, `runs_dir/<experiment>/comparison.html`.
+    """Run an experiment and return its comparison page, `runs_dir/<experiment>/comparison.html`.
 
     changes: KEY=VALUE of the recipe, for every arm. seeds: instead of the file's. An arm that fails loses the others
     nothing: they go on, the page says what failed, and WorkFailed comes at the end. What is done is not done again.
@@ -82,12 +83,17 @@ def compare_finished(
     return compare_experiment(file, folder, chosen, left_out)
 
 
+def comparison_data(page: Path) -> dict[str, Any]:
+    """Return what the page of an experiment shows, with its paths. page: as the functions above return it."""
+    return {"page": str(page), "tables": str(page.with_name(TABLES)), "comparison": read_json(page.with_name(JSON))}
+
+
 def _is_seed(folder: Path) -> bool:
     return folder.is_dir() and folder.name.removeprefix("seed-").isdecimal()
 
 
 def _unfinished(recipe: Recipe, run: Path) -> str:
-    """Why a run can't be compared as one of this recipe; "" where it can."""
+    """Return why a run can't be compared as one of this recipe; "" where it can."""
     for stage in needed_stages(recipe):
         manifest = read_manifest(run / stage)
         if manifest is None or manifest.status != "done":
@@ -106,7 +112,7 @@ def arm_folder(folder: Path, arm: str, seed: int) -> Path:
 def compare_experiment(
     file: ExperimentFile, folder: Path, seeds: Sequence[int], left_out: dict[tuple[str, int], str]
 ) -> Path:
-    """Writes comparison.json, .md and .html of all runs but those left out: (arm, seed) -> why."""
+    """Write comparison.json, .md and .html of all runs but those left out: (arm, seed) -> why."""
     from ringlite_cli.evals.account import token_efficiency
     from ringlite_cli.evals.arms import as_markdown, compare_arms
     from ringlite_cli.report.arms import render_comparison

@@ -11,9 +11,9 @@ from typing import Any
 
 from ringlite_cli.console import Console, Progress
 from ringlite_cli.errors import UserError
-from ringlite_cli.evals.overlong import TOO_LONG
 from ringlite_cli.evals.revisions import rescored_folder, revisions_of
-from ringlite_cli.problems import VERDICT_REVISION, Verify
+from ringlite_cli.json_rows import sound_line, whole_lines
+from ringlite_cli.problems import VERDICT_REVISION, Verdict, Verify, is_right
 from ringlite_cli.recipe.own_names import take_up_own_code
 from ringlite_cli.recipe.schema import Rewards
 from ringlite_cli.runs import rollouts
@@ -21,12 +21,15 @@ from ringlite_cli.runs.files import finite, read_json, read_jsonl, write_json, w
 from ringlite_cli.runs.folder import lock_run
 from ringlite_cli.runs.manifest import Manifest, read_manifest
 from ringlite_cli.runs.rollouts import rollout_lines
-from ringlite_cli.stages.base import open_verifiers
+from ringlite_cli.samples import TOO_LONG
+from ringlite_cli.stages.base import open_verifiers, with_trained_model
 from ringlite_cli.stages.parts.stored_problems import FindProblem, of_evaluation, of_pass_rates, of_set, of_tasks
+from ringlite_cli.terminal.run_log import LOG, title_of
+from ringlite_cli.terminal.screen import log_to
 from ringlite_cli.thoughts import with_thought
 from ringlite_cli.whole import whole
 
-Row = dict[str, Any]
+StoredRow = dict[str, Any]
 _BATCH = 256
 _OURS = ("error", "sandbox error", TOO_LONG)  # verdicts that say nothing of the response
 FILES = {"eval": "responses.jsonl", "select": "responses.jsonl", "rl": rollouts.FILE, "curate": "asked.jsonl"}
@@ -41,11 +44,12 @@ class Stored:
     file: Path
     find: FindProblem
     rewards: Rewards
+    partial_scores: bool = False
 
 
 @dataclass
 class Tally:
-    """What rescoring a file came to; rewards of 1 and more count as right."""
+    """What rescoring a file came to; right is what its verdict says so of."""
 
     rows: int = 0
     unknown: int = 0
@@ -75,10 +79,11 @@ def rescore_run(
     found = list(_stored(run, dict(data or {})))
     if not found:
         raise UserError("no stored responses in it", where=str(run), hint="run a stage that samples first")
-    with lock_run(run):
+    with lock_run(run), log_to(run / LOG, title_of("rescore")):
         for stored in found:
             rewards = stored.rewards if workers is None else stored.rewards.model_copy(update={"workers": workers})
-            with open_verifiers(rewards) as verify, console.progress(f"rescore {stored.name}", 1) as bar:
+            opened = open_verifiers(rewards, partial_scores=stored.partial_scores)
+            with opened as verify, console.progress(f"rescore {stored.name}", 1) as bar:
                 tally = Tally()
                 rows = _write_rows(stored, rescored_rows(stored, verify, tally, bar))
             console.say(f"{stored.name}: {tally.line()}")
@@ -89,7 +94,8 @@ def rescore_run(
 
 def _stored(run: Path, data: Mapping[str, Path]) -> Iterator[Stored]:
     if (run / "responses.jsonl").is_file():  # of `ringlite eval --model`
-        yield Stored(run.name, run / "responses.jsonl", of_tasks(read_jsonl(run / "responses.jsonl"), data), Rewards())
+        find = of_tasks(read_jsonl(run / "responses.jsonl"), data, run)
+        yield Stored(run.name, run / "responses.jsonl", find, Rewards())
         return
     for path in sorted(run.glob("*/manifest.json")):
         manifest = read_manifest(path.parent)
@@ -97,8 +103,9 @@ def _stored(run: Path, data: Mapping[str, Path]) -> Iterator[Stored]:
             continue
         file = path.parent / FILES[manifest.kind]
         if file.is_file() and file.stat().st_size:
-            rewards = Rewards.model_validate(manifest.recipe.get("rewards") or {})
-            yield Stored(manifest.stage, file, _finder(run, manifest, data), rewards)
+            rewards = with_trained_model(run, Rewards.model_validate(manifest.recipe.get("rewards") or {}))
+            partial = bool(manifest.recipe.get("partial_scores"))
+            yield Stored(manifest.stage, file, _finder(run, manifest, data), rewards, partial)
 
 
 def _finder(run: Path, manifest: Manifest, data: Mapping[str, Path]) -> FindProblem:
@@ -111,7 +118,7 @@ def _finder(run: Path, manifest: Manifest, data: Mapping[str, Path]) -> FindProb
     return makers[manifest.kind]()
 
 
-def rescored_rows(stored: Stored, verify: Verify, tally: Tally, bar: Progress) -> Iterator[Row]:
+def rescored_rows(stored: Stored, verify: Verify, tally: Tally, bar: Progress) -> Iterator[StoredRow]:
     """Give the rows of a file with today's verdicts, a batch in memory at a time; what changed goes into `tally`.
 
     Each row keeps its old verdict, reward and revision under `was`. Rows that can't be verified stay as they are.
@@ -129,21 +136,20 @@ def rescored_rows(stored: Stored, verify: Verify, tally: Tally, bar: Progress) -
             if verdict is None or verdict.verdict in _OURS:
                 yield row
                 continue
-            if move := _move(row.get("reward"), verdict.reward):
+            if move := _move(row, verdict):
                 tally.moves[move] += 1
             yield _changed(row, verdict.verdict, verdict.reward)
         bar.update(done, max(done, size), f"{tally.rows:,} responses")
 
 
-def _batches(file: Path) -> Iterator[tuple[list[Row], int]]:
+def _batches(file: Path) -> Iterator[tuple[list[StoredRow], int]]:
     """The rows of a JSONL file in batches, each with the bytes read so far; a torn last line is left out."""
-    batch, done = list[Row](), 0
+    batch, done = list[StoredRow](), 0
     opened: Any = nullcontext(rollout_lines(file.parent)) if file.name == rollouts.FILE else file.open("rb")
     with opened as lines:
-        for line in lines:
+        for number, line in enumerate(whole_lines(lines), 1):
             done += len(line)
-            if line.strip() and line.endswith(b"\n"):
-                batch.append(json.loads(line))
+            batch.append(sound_line(file, line, number))
             if len(batch) == _BATCH:
                 yield batch, done
                 batch = []
@@ -151,26 +157,28 @@ def _batches(file: Path) -> Iterator[tuple[list[Row], int]]:
         yield batch, done
 
 
-def _response(row: Row) -> str:
+def _response(row: StoredRow) -> str:
     return with_thought(str(row["response"]), row.get("thought_opened") or "")
 
 
-def _changed(row: Row, verdict: str, reward: float) -> Row:
+def _changed(row: StoredRow, verdict: str, reward: float) -> StoredRow:
     was = {name: row.get(name) for name in ("verdict", "reward")} | {"revision": revisions_of([row])[0]}
     return row | {"verdict": verdict, "reward": reward, "revision": VERDICT_REVISION, "was": row.get("was", was)}
 
 
-def _move(before: float | None, after: float) -> str:
+def _move(row: StoredRow, after: Verdict) -> str:
     names = {(False, True): "wrong before and right now", (True, False): "right before and wrong now"}
-    return names.get(((before or 0) >= 1, after >= 1), "" if _same(before, after) else "of another reward")
+    before = row.get("reward")
+    turned = is_right(row.get("verdict") or "", before), is_right(after.verdict, after.reward)
+    return names.get(turned, "" if _same(before, after.reward) else "of another reward")
 
 
 def _same(before: float | None, after: float) -> bool:
-    """Whether two rewards are equal; a rollout's has the precision of float32."""
+    """Return whether two rewards are equal; a rollout's has the precision of float32."""
     return before is not None and math.isclose(before, after, rel_tol=1e-6)
 
 
-def _write_rows(stored: Stored, rows: Iterator[Row]) -> list[Row]:
+def _write_rows(stored: Stored, rows: Iterator[StoredRow]) -> list[StoredRow]:
     """Write the rescored rows as they come; return of each what the summaries need."""
     kept = []
     with (
@@ -187,7 +195,7 @@ def _write_rows(stored: Stored, rows: Iterator[Row]) -> list[Row]:
 _SUMMED = ("domain", "model", "source", "index", "reward", "was")
 
 
-def _write_summary(stored: Stored, rows: Sequence[Row]) -> list[str]:
+def _write_summary(stored: Stored, rows: Sequence[StoredRow]) -> list[str]:
     """Write what follows from the rescored rows; return lines that say how scores moved."""
     folder = rescored_folder(stored.file.parent)
     if stored.file.name == "responses.jsonl":
@@ -200,7 +208,7 @@ def _write_summary(stored: Stored, rows: Sequence[Row]) -> list[str]:
     return lines
 
 
-def _write_scores(stored: Stored, folder: Path, rows: Sequence[Row]) -> list[str]:
+def _write_scores(stored: Stored, folder: Path, rows: Sequence[StoredRow]) -> list[str]:
     """scores.json as the evaluation wrote it, of the new verdicts; `data` and harness scores are taken over."""
     from ringlite_cli.evals.evaluate import score
 
@@ -221,7 +229,7 @@ def _write_scores(stored: Stored, folder: Path, rows: Sequence[Row]) -> list[str
     return lines
 
 
-def _write_pass_rates(folder: Path, rows: Sequence[Row]) -> list[str]:
+def _write_pass_rates(folder: Path, rows: Sequence[StoredRow]) -> list[str]:
     """pass_rates.jsonl: a row per problem and model, with its rate before and now."""
     groups = _by(rows, lambda row: (row["model"], row["source"], row["index"]))
     made = [
@@ -232,14 +240,14 @@ def _write_pass_rates(folder: Path, rows: Sequence[Row]) -> list[str]:
     return [f"{model}: {_shift(group)}" for model, group in _by(rows, lambda row: str(row["model"])).items()]
 
 
-def _by(rows: Sequence[Row], key: Callable[[Row], Any]) -> dict[Any, list[Row]]:
-    groups: dict[Any, list[Row]] = {}
+def _by(rows: Sequence[StoredRow], key: Callable[[StoredRow], Any]) -> dict[Any, list[StoredRow]]:
+    groups: dict[Any, list[StoredRow]] = {}
     for row in rows:
         groups.setdefault(key(row), []).append(row)
     return groups
 
 
-def _means(rows: Sequence[Row]) -> dict[str, Any]:
+def _means(rows: Sequence[StoredRow]) -> dict[str, Any]:
     """The mean reward before and now, over the responses that had one."""
     old = [row.get("was", row)["reward"] for row in rows]
     before = [reward for reward in old if reward is not None]
@@ -251,7 +259,7 @@ def _means(rows: Sequence[Row]) -> dict[str, Any]:
     }
 
 
-def _shift(rows: Sequence[Row]) -> str:
+def _shift(rows: Sequence[StoredRow]) -> str:
     means = _means(rows)
     before, now = (f"{100 * x:.1f} %" if x is not None else "none" for x in (means["before"], means["now"]))
     return f"{before} -> {now}"

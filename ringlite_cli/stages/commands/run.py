@@ -4,7 +4,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from ringlite_cli.console import Console
+from ringlite_cli.presence import entries, is_there
 from ringlite_cli.recipe.schema import Recipe
+from ringlite_cli.runs.sharding import launched_sharded, read_everywhere
 from ringlite_cli.stages.walk.decide import Walk
 
 
@@ -15,6 +17,8 @@ def run_stages(recipe: Recipe, walk: Walk, runs_dir: Path, console: Console) -> 
     from ringlite_cli.stages.walk.ranks import follow
 
     folder = runs_dir / recipe.name
+    launched_sharded()  # raises for a launcher's configuration that cannot work
+    read_everywhere()
     if is_follower():
         follow(recipe, folder)
         return folder
@@ -29,7 +33,7 @@ def run_stages(recipe: Recipe, walk: Walk, runs_dir: Path, console: Console) -> 
 
 def _siblings(folder: Path) -> list[Path]:
     """The other runs of a runs folder, whose finished stages may be the same work."""
-    return sorted(found.parent for found in folder.parent.glob("*/recipe.json") if found.parent != folder)
+    return [each for each in entries(folder.parent) if each != folder and is_there(each / "recipe.json")]
 
 
 def report_of(folder: Path) -> Path:

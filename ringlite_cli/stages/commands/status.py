@@ -1,35 +1,58 @@
 """`ringlite status RUN`: where a run is, how fast it goes, what is left, and what it last complained about."""
 
-import json
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from ringlite_cli.errors import UserError
+from ringlite_cli.json_rows import last_row
 from ringlite_cli.runs.catalogue import OF_STAGE, of_stage, value_of
 from ringlite_cli.runs.files import read_json
-from ringlite_cli.runs.folder import holder
-from ringlite_cli.runs.manifest import Manifest, read_manifest
+from ringlite_cli.runs.folder import holder, run_hint
+from ringlite_cli.runs.manifest import read_manifest
 from ringlite_cli.runs.pulse import FILE
+from ringlite_cli.stages.parts.costs import duration
+from ringlite_cli.stages.walk.forecast import Left
 
-_TAIL = 64_000
-"""Bytes at the end of metrics.jsonl that hold its last row."""
+_WORDS = {
+    "not started": "not started",
+    "unreadable": "its manifest can't be read",
+    "running": "running",
+    "stopped": "stopped without a word (killed, or out of memory); the same command goes on",
+}
 
 
 def status_text(run: Path) -> str:
     """A line per stage, and a paragraph on the one at work. Raises UserError where there is no run."""
+    data = status_data(run)
+    at_work = data["at_work"]
+    lines = [f"{run}: " + (f"process {at_work} is at work" if at_work else "no process is at work")]
+    for row in data["stages"]:
+        said = row["message"] or row["note"]
+        state = _WORDS.get(row["status"]) or row["status"] + (f": {said}" if said else "")
+        lines.append(f"  {row['name']:<12} {state}")
+        lines += _progress_lines(row)
+    return "\n".join(lines)
+
+
+def status_data(run: Path) -> dict[str, Any]:
+    """Return the same as data. Raises UserError where there is no run.
+
+    at_work: number and machine of the process that holds the run, or None. left: what is left of the whole run, None
+    where no process is at work or nothing is known. stages: one for each of the recipe's.
+    """
     if not run.is_dir():
-        raise UserError("no such run folder", where=str(run), hint="give the folder runs/<recipe name>")
+        raise UserError("no such run folder", where=str(run), hint=run_hint(run))
     names = _stages(run)
     if not names and (run / "manifest.json").exists():
         raise UserError("that is one stage of a run", where=str(run), hint=f"give the run, {run.resolve().parent}")
     if not names:
         raise UserError("not a run: no stage in it has a manifest", where=str(run), hint="give runs/<recipe name>")
     pid = holder(run)
-    lines = [f"{run}: " + (f"process {pid} is at work" if pid else "no process is at work")]
-    for name in names:
-        lines += _of_stage(run / name, read_manifest(run / name), at_work=pid is not None)
-    return "\n".join(lines)
+    stages = [_of_stage(run / name, at_work=pid is not None) for name in names]
+    left = next((row["run_left"] for row in stages if row["status"] == "running"), None)
+    return {"run": str(run), "at_work": pid, "left": left, "stages": stages}
 
 
 def _stages(run: Path) -> list[str]:
@@ -40,58 +63,67 @@ def _stages(run: Path) -> list[str]:
     return known + [name for name in found if name not in known]
 
 
-def _of_stage(folder: Path, manifest: Manifest | None, *, at_work: bool) -> list[str]:
+def _of_stage(folder: Path, *, at_work: bool) -> dict[str, Any]:
+    manifest = read_manifest(folder)
+    row: dict[str, Any] = {"name": folder.name, "kind": None, "seconds": None, "note": "", "message": ""}
+    row |= {"progress": None, "updated": None, "memory_mb": None, "warning": None, "step": None, "metrics": {}}
+    row["run_left"] = None
     if manifest is None:
-        broken = (folder / "manifest.json").exists()
-        return [f"  {folder.name:<12} " + ("its manifest can't be read" if broken else "not started")]
-    if manifest.status == "running" and at_work:
-        return [f"  {folder.name:<12} running", *_pulse_lines(folder), *_metric_lines(folder, manifest.kind)]
-    if manifest.status == "running":
-        lines = [f"  {folder.name:<12} stopped without a word (killed, or out of memory); the same command goes on"]
-        return lines + _pulse_lines(folder) + _metric_lines(folder, manifest.kind)
-    said = manifest.message if manifest.status != "done" else manifest.note
-    return [f"  {folder.name:<12} {manifest.status}" + (f": {said}" if said else "")]
+        return row | {"status": "unreadable" if (folder / "manifest.json").exists() else "not started"}
+    row |= {"kind": manifest.kind, "status": manifest.status, "seconds": manifest.seconds}
+    if manifest.status != "running":
+        return row | {"note": manifest.note if manifest.status == "done" else "", "message": _message(manifest)}
+    return row | {"status": "running" if at_work else "stopped"} | _of_pulse(folder) | _last(folder, manifest.kind)
 
 
-def _pulse_lines(folder: Path) -> list[str]:
+def _message(manifest: Any) -> str:
+    return str(manifest.message) if manifest.status != "done" else ""
+
+
+def _of_pulse(folder: Path) -> dict[str, Any]:
     pulse = _read(folder / FILE)
     done, total, rate = (_number(pulse.get(name)) for name in ("done", "total", "rate"))
-    lines = []
+    progress = None
     if done is not None and total:
-        line = f"    {pulse.get('title', folder.name)}: {done:g} of {total:g} ({100 * done / total:.0f} %)"
-        if rate:
-            line += f", {_rate(rate)}, {duration((total - done) / rate)} left of this"
-        lines.append(line + (f"; {pulse['note']}" if pulse.get("note") else ""))
-    if pulse.get("updated"):
-        memory = _number(pulse.get("memory_mb"))
-        lines.append(f"    last sign {_ago(str(pulse['updated']))}" + (f", {memory:,.0f} MiB" if memory else ""))
-    if pulse.get("warning"):
-        lines.append(f"    last warning: {pulse['warning']}")
-    return lines
+        left = (total - done) / rate if rate else None
+        title, note = str(pulse.get("title", folder.name)), str(pulse.get("note") or "")
+        progress = {"title": title, "done": done, "total": total, "rate": rate, "left_seconds": left, "note": note}
+    texts = {name: str(pulse[name]) if pulse.get(name) else None for name in ("updated", "warning")}
+    run_left = Left.of_row(pulse.get("left"))
+    whole = {**run_left.row(), "text": run_left.words()} if run_left else None
+    return {"progress": progress, "memory_mb": _number(pulse.get("memory_mb")), **texts, "run_left": whole}
 
 
-def _metric_lines(folder: Path, kind: str) -> list[str]:
+def _last(folder: Path, kind: str) -> dict[str, Any]:
     """The last step's metrics that the catalogue shows in a status; none where the stage writes none."""
-    row = _last_row(folder / "metrics.jsonl") if kind in OF_STAGE else {}
+    row = last_row(folder / "metrics.jsonl") if kind in OF_STAGE else {}
     shown = [(m, value_of(row, m.key)) for m in (of_stage(kind, folder) if row else ()) if m.status]
-    words = [f"{m.name} {_short(value)} {m.unit}".rstrip() for m, value in shown if value is not None]
-    return [f"    step {row.get('step', '?')}: " + ", ".join(words)] if words else []
+    metrics = {m.key: {"name": m.name, "value": value, "unit": m.unit} for m, value in shown if value is not None}
+    return {"step": row.get("step"), "metrics": metrics}
+
+
+def _progress_lines(row: Mapping[str, Any]) -> Iterator[str]:
+    if progress := row["progress"]:
+        done, total, rate = progress["done"], progress["total"], progress["rate"]
+        line = f"    {progress['title']}: {done:g} of {total:g} ({100 * done / total:.0f} %)"
+        if rate:
+            line += f", {_rate(rate)}, {duration(progress['left_seconds'])} left of this"
+        yield line + (f"; {progress['note']}" if progress["note"] else "")
+    if row["run_left"]:
+        yield f"    {row['run_left']['text']}"
+    if row["updated"]:
+        memory = row["memory_mb"]
+        yield f"    last sign {_ago(row['updated'])}" + (f", {memory:,.0f} MiB" if memory else "")
+    if row["warning"]:
+        yield f"    last warning: {row['warning']}"
+    words = [f"{m['name']} {_short(m['value'])} {m['unit']}".rstrip() for m in row["metrics"].values()]
+    if words:
+        step = "?" if row["step"] is None else row["step"]
+        yield f"    step {step}: " + ", ".join(words)
 
 
 def _short(value: float) -> str:
     return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
-
-
-def _last_row(path: Path) -> dict[str, Any]:
-    """Return the last whole row of a JSONL file, read from its end; {} without one."""
-    try:
-        with path.open("rb") as file:
-            file.seek(max(0, path.stat().st_size - _TAIL))
-            lines = file.read().split(b"\n")
-        row = json.loads(lines[-2]) if len(lines) > 1 else {}
-    except (OSError, ValueError, RecursionError):
-        return {}
-    return row if isinstance(row, dict) else {}
 
 
 def _read(path: Path) -> dict[str, Any]:
@@ -108,15 +140,6 @@ def _number(value: Any) -> float | None:
 
 def _rate(per_second: float) -> str:
     return f"{per_second:.2g} a second" if per_second >= 1 else f"{1 / per_second:.1f} s each"
-
-
-def duration(seconds: float) -> str:
-    """90 -> `1 min 30 s`; hours with minutes, days with hours."""
-    whole = max(0, round(seconds))
-    for unit, name, part, small in ((86_400, "d", 3600, "h"), (3600, "h", 60, "min"), (60, "min", 1, "s")):
-        if whole >= unit:
-            return f"{whole // unit} {name} {whole % unit // part} {small}"
-    return f"{whole} s"
 
 
 def _ago(moment: str) -> str:

@@ -5,18 +5,19 @@ from pathlib import Path
 
 from ringlite_cli.console import Console
 from ringlite_cli.errors import UserError
+from ringlite_cli.limits import ISOLATION, LEVELS
 
 
 def verify_rows(
     file: Path, out: Path, console: Console, *, workers: int, isolation: str, trust_compiled_tests: bool = False
 ) -> None:
-    """Verifies a JSONL file of responses and prints what came out."""
-    from ringlite_cli.rewards.verifiers import VerifierSettings
+    """Verify a JSONL file of responses and print what came out."""
+    from ringlite_cli.rewards.settings import VerifierSettings
     from ringlite_cli.rewards.verify_file import slowest, verify_file
 
     if not file.is_file():
         raise UserError("no such file", where=str(file))
-    if isolation not in ("full", "partial", "none"):
+    if isolation not in LEVELS:
         raise UserError(f"{isolation!r} is not full, partial or none", where="--isolation")
     settings = VerifierSettings(workers=workers, isolation=isolation, trust_compiled_tests=trust_compiled_tests)
     with console.progress("verify", 1) as bar:
@@ -38,7 +39,7 @@ def explained(gold: str, answer: str, tolerance: float) -> str:
 
 
 def sandbox_bench_text(seconds: float, workers: int) -> str:
-    """What the sandbox reaches on this machine, a line per figure."""
+    """Return what the sandbox reaches on this machine, a line per figure."""
     from ringlite_cli.sandbox.bench import bench
     from ringlite_cli.sandbox.model import SandboxSettings
 
@@ -48,8 +49,8 @@ def sandbox_bench_text(seconds: float, workers: int) -> str:
     )
 
 
-def sandbox_run_text(file: Path, tests: Path, isolation: str = "full") -> str:
-    """The verdict of one program, as a line, with the end of what it wrote to its error stream."""
+def sandbox_run(file: Path, tests: Path, console: Console, isolation: str = ISOLATION) -> bool:
+    """Print the verdict of one program, with the end of what it wrote to its error stream; return whether it passed."""
     from ringlite_cli.sandbox import Sandbox, SandboxSettings, Submission
 
     for path in (file, tests):
@@ -68,7 +69,8 @@ def sandbox_run_text(file: Path, tests: Path, isolation: str = "full") -> str:
     case = f"case {verdict.failed_case}" if verdict.failed_case is not None else ""
     detail = "; ".join(part for part in (case, verdict.detail) if part)
     lines = [f"{verdict.verdict} in {verdict.seconds:.3f} s {detail}".rstrip(), f"isolation: {level}"]
-    return "\n".join(lines + ([verdict.stderr.rstrip()] if verdict.stderr.strip() else []))
+    console.say("\n".join(lines + ([verdict.stderr.rstrip()] if verdict.stderr.strip() else [])))
+    return verdict.accepted
 
 
 _LANGUAGES = {".cpp": "cpp", ".cc": "cpp", ".cxx": "cpp", ".java": "java"}

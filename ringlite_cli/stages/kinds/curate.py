@@ -1,22 +1,20 @@
 """curate: from raw sources to verified, disjoint sets with a funnel, the dropped rows and a data card."""
 
-import difflib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ringlite_cli.console import Progress
+from ringlite_cli.errors import UserError, near
 from ringlite_cli.own_code import is_own
 from ringlite_cli.problems import DOMAINS, Verify
-from ringlite_cli.recipe.engine import Engine
 from ringlite_cli.recipe.schema import CurateStage, Recipe, Responder
 from ringlite_cli.samples import Sampler, SamplingSettings
-from ringlite_cli.stages.base import Context, StageKind, StageResult
+from ringlite_cli.stages.base import Check, Context, StageKind, StageResult
+from ringlite_cli.stages.parts.local_models import asked_models
 from ringlite_cli.stages.parts.remembered import Remembered
-from ringlite_cli.stages.parts.samplers import open_sampler
-from ringlite_cli.stages.preflight.data import sources_can_be_read
-from ringlite_cli.stages.preflight.engine import engine_of_models_is_there
+from ringlite_cli.stages.parts.samplers import Draw, open_draw
 
 if TYPE_CHECKING:
     from ringlite_cli.data.curate import Models, Steps
@@ -30,9 +28,13 @@ def run(context: Context) -> StageResult:
     from ringlite_cli.data.generators import GENERATORS
 
     section: CurateStage = context.section
-    with context.verifiers() as fresh, context.console.progress("curate", 1) as bar:
+    with (
+        context.verifiers() as fresh,
+        open_draw(context.run, context.name, context.recipe.engine) as draw,
+        context.console.progress("curate", 1) as bar,
+    ):
         verify = Remembered(fresh, context.folder)
-        models = _models(context, verify, bar)
+        models = _models(context, verify, draw, bar)
         result = curate(
             section.sources,
             section.sets,
@@ -45,9 +47,12 @@ def run(context: Context) -> StageResult:
             models=models,
             progress=lambda step, done, total: bar.update(done, total, step),
         )
-    verify.forget()
-    if models:
-        models.asking.answers.forget()
+
+    def forget() -> None:
+        verify.forget()
+        if models:
+            models.asking.unverified.forget()
+
     rows_in, out = result.funnel["rows_in"], result.funnel["out"]
     return StageResult(
         outputs=result.sets | {name: context.folder / file for name, file in _others().items()},
@@ -55,6 +60,7 @@ def run(context: Context) -> StageResult:
         metrics=result.funnel,
         summary=f"{out:,} of {rows_in:,} rows kept",
         warning="; ".join(result.warnings),
+        when_done=forget,
     )
 
 
@@ -78,13 +84,12 @@ def _steps(section: CurateStage, suffix: Mapping[str, str]) -> "Steps":
         semantic_contamination=section.decontamination.semantic,
         require_solution=section.tests.require_solution,
         order_tests=section.tests.order,
-        mutants=section.tests.mutants,
         label_embeddings=section.labels.embeddings,
     )
 
 
-def _models(context: Context, verify: Verify, bar: Progress) -> "Models | None":
-    """What the recipe asks of models, with samplers that open when they are needed."""
+def _models(context: Context, verify: Verify, draw: Draw, bar: Progress) -> "Models | None":
+    """Return what the recipe asks of models, with samplers that open when they are needed."""
     from ringlite_cli.data.asking import Asking
     from ringlite_cli.data.curate import Models
 
@@ -92,37 +97,65 @@ def _models(context: Context, verify: Verify, bar: Progress) -> "Models | None":
     if not (section.difficulty or section.distill or section.labels.model):
         return None
     asking = Asking(
-        partial(_open_sampler, engine=context.recipe.engine, seed=context.recipe.seed),
+        partial(_open_sampler, draw=draw, context=context),
         verify,
         context.folder,
         context.recipe.prompt_suffix,
         report=lambda line: context.console.say(f"  {line}"),
         progress=lambda name, state: bar.update(state.done, state.total, f"{name}: {state}"),
     )
-    return Models(asking, section.difficulty, section.distill, section.labels.model)
+    known = partial(_made_here, context)
+    difficulty, distill = section.difficulty, section.distill
+    if difficulty:
+        difficulty = difficulty.model_copy(update={"models": [known(each) for each in difficulty.models]})
+    if distill:
+        distill = distill.model_copy(update={"teacher": known(distill.teacher)})
+    return Models(asking, difficulty, distill, known(section.labels.model) if section.labels.model else None)
 
 
-def _open_sampler(responder: Responder, *, engine: Engine, seed: int) -> Sampler:
+def _made_here(context: Context, responder: Responder) -> Responder:
+    """Return a responder; a policy of the run is named after its weights, so that others are asked anew."""
+    if not responder.policy:
+        return responder
+    digest = context.done(responder.policy).outputs["policy"]["digest"]
+    return responder.model_copy(update={"model": f"{responder.policy}@{digest.rpartition(':')[2][:12]}"})
+
+
+def _open_sampler(responder: Responder, *, draw: Draw, context: Context) -> Sampler:
     settings = SamplingSettings(
-        max_new_tokens=responder.max_new_tokens,
+        max_completion_length=responder.max_completion_length,
         temperature=responder.temperature,
         top_p=responder.top_p,
-        seed=seed,
+        seed=context.recipe.seed,
         batch_tokens=responder.batch_tokens,
     )
     if responder.endpoint:
         from ringlite_cli.sampling.endpoint import EndpointSampler
 
         return EndpointSampler(responder, settings)
-    return open_sampler(str(responder.path), settings, engine, responder.dtype)
+    if responder.policy:
+        dtype = context.recipe.model.dtype if responder.dtype == "auto" else responder.dtype
+        return draw(context.policy(responder.policy), settings, dtype)
+    return draw(str(responder.path), settings, responder.dtype)
 
 
-def files(context: Context) -> dict[str, Path]:
-    from ringlite_cli.data.sources import local_files
+def files(context: Context) -> dict[str, Path | None]:
+    from ringlite_cli.data.games.making import version_file
+    from ringlite_cli.data.sources import local_files, local_path
 
-    found: dict[str, Path] = {}
+    found: dict[str, Path | None] = {}
     for source in context.section.sources:
-        paths = local_files(source)
+        if source.is_made:
+            if source.gym is not None:
+                found[f"source/{source.name}"] = version_file()
+            continue
+        try:
+            paths = local_files(source)
+        except UserError:  # none there; the preflight says so where they are to be read
+            found[f"source/{source.name}"] = local_path(source)
+            continue
+        if not paths and source.local:
+            found[f"source/{source.name}"] = None
         for path in paths:
             found[
                 f"source/{source.name}" if len(paths) == 1 else f"source/{source.name}/{path.parent.name}/{path.name}"
@@ -131,7 +164,7 @@ def files(context: Context) -> dict[str, Path]:
 
 
 def faults(recipe: Recipe, name: str) -> list[str]:
-    """Names of generators, adapters and sets that can't be, and columns without a prompt or a domain."""
+    """Names of generators, games, adapters and sets that can't be, and columns without a prompt or a domain."""
     from ringlite_cli.data.adapters import ADAPTERS
     from ringlite_cli.data.generators import GENERATORS
 
@@ -142,15 +175,36 @@ def faults(recipe: Recipe, name: str) -> list[str]:
     for number, source in enumerate(section.sources):
         for key, value, known in (("generator", source.generator, GENERATORS), ("adapter", source.adapter, ADAPTERS)):
             if value is not None and value not in known and not (key == "adapter" and is_own(value)):
-                near = difflib.get_close_matches(value, known, 1)
-                hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(known)}"
+                hint = near(value, known, f"known: {', '.join(known)}")
                 found.append(f"sources.{number}.{key}: no {key} {value!r}; {hint}")
         if source.columns and not source.domain and "domain" not in source.columns:
             hint = f"give the source one, as in `domain: math` (of {', '.join(DOMAINS)}), or map a column to `domain`"
             found.append(f"sources.{number}.columns: they do not say the rows' domain; {hint}")
         if source.columns and "prompt" not in source.columns:
             found.append(f"sources.{number}.columns: nothing is mapped to `prompt`; write `prompt: <column>`")
-    return found
+    return found + list(_faults_of_games(section))
+
+
+def _faults_of_games(section: CurateStage) -> Iterator[str]:
+    """What is wrong with the sources of reasoning-gym, as far as it is installed."""
+    from ringlite_cli.data.games.asking import game_faults, option_faults
+    from ringlite_cli.data.games.making import Maker, is_installed
+
+    with Maker() as maker:
+        for number, source in enumerate(section.sources):
+            if source.gym is None:
+                continue
+            found = list(option_faults(source)) + (list(game_faults(source, maker)) if is_installed() else [])
+            yield from (f"sources.{number}.{fault}" for fault in found)
+
+
+def _preflight() -> tuple[Check, ...]:
+    from ringlite_cli.stages.preflight.asked_models import asked_models_are_there
+    from ringlite_cli.stages.preflight.data import sources_can_be_read
+    from ringlite_cli.stages.preflight.engine import engine_of_models_is_there
+    from ringlite_cli.stages.preflight.games import games_can_be_made
+
+    return (engine_of_models_is_there, asked_models_are_there, sources_can_be_read, games_can_be_made)
 
 
 STAGE = StageKind(
@@ -178,11 +232,9 @@ STAGE = StageKind(
     uses=("rewards", "prompt_suffix"),
     run=run,
     files=files,
+    models=lambda context: asked_models(context.section),
     faults=faults,
-    preflight=(
-        engine_of_models_is_there,
-        sources_can_be_read,
-    ),
+    preflight=_preflight,
     draws=lambda section: section.asks_local_models,
     revisions=("rows equal in words, though signs or answers differ, stay where duplicates.words is not set",),
 )

@@ -1,10 +1,11 @@
 """eval: every policy on held-out problems, avg@k with 95 % intervals, all responses kept."""
 
-import difflib
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 from ringlite_cli.console import Console
+from ringlite_cli.errors import near
 from ringlite_cli.own_code import declare, is_own
 from ringlite_cli.problems import Problem
 from ringlite_cli.recipe.engine import Engine
@@ -12,12 +13,12 @@ from ringlite_cli.recipe.evaluation import EvalSettings
 from ringlite_cli.recipe.graph import HARNESS, is_set
 from ringlite_cli.recipe.schema import EvalStage, Recipe, Rewards
 from ringlite_cli.runs.files import write_json
-from ringlite_cli.samples import Progress
-from ringlite_cli.stages.base import Context, StageKind, StageResult, open_verifiers
+from ringlite_cli.samples import SEED, Progress
+from ringlite_cli.stages.base import Check, Context, StageKind, StageResult, open_verifiers
 from ringlite_cli.stages.parts.contamination import find_contaminated, training_sets, write_flags
-from ringlite_cli.stages.parts.samplers import lms, open_samplers
-from ringlite_cli.stages.preflight.data import tasks_have_data
-from ringlite_cli.stages.preflight.engine import engine_is_there
+from ringlite_cli.stages.parts.judging import with_judge
+from ringlite_cli.stages.parts.progress import show_part
+from ringlite_cli.stages.parts.samplers import lms, open_samplers, stage_samplers
 
 FILES = {"scores": "scores.json", "responses": "responses.jsonl", "contamination": "contamination.json"}
 
@@ -31,7 +32,7 @@ def run(context: Context) -> StageResult:
     recipe, console = context.recipe, context.console
     with (
         context.verifiers() as verify,
-        open_samplers(recipe.engine, recipe.model.dtype) as make_sampler,
+        stage_samplers(context.run, context.name, recipe.engine, recipe.model.dtype) as make_sampler,
         console.progress(context.name, 1) as bar,
     ):
         theirs = [task for task in section.tasks if task.startswith(HARNESS)]
@@ -48,7 +49,7 @@ def run(context: Context) -> StageResult:
             section,
             seed=recipe.seed,
             prompt_suffix=recipe.prompt_suffix,
-            progress=lambda policy, state: bar.update(state.done, state.total, f"{policy}: {state}"),
+            progress=partial(show_part, bar, [] if theirs else list(policies)),
             report=lambda line: console.say(f"  {line}"),
         )
     if theirs:
@@ -62,12 +63,15 @@ def run(context: Context) -> StageResult:
     warning = write_flags(context.folder, flags, scores)
     write_json(context.run.parent / account.FILE, account.token_efficiency(context.run.parent))
     generated = sum(score["tokens"] for tasks in scores.values() for score in tasks.values())
-    return StageResult(
-        outputs={name: context.folder / file for name, file in FILES.items()},
-        tokens={"generated": generated},
-        metrics=scores,
-        summary=f"{len(scores)} policies scored on {len(next(iter(scores.values())))} tasks",
-        warning=warning,
+    return with_judge(
+        context,
+        StageResult(
+            outputs={name: context.folder / file for name, file in FILES.items()},
+            tokens={"generated": generated},
+            metrics=scores,
+            summary=f"{len(scores)} policies scored on {len(next(iter(scores.values())))} tasks",
+            warning=warning,
+        ),
     )
 
 
@@ -96,9 +100,15 @@ def evaluate_model(
     settings: EvalSettings,
     *,
     engine: Engine = Engine(),  # noqa: B008 (frozen)
-    seed: int = 17,
+    seed: int = SEED,
+    all_ranks: bool = False,
+    columns: str = "",
+    domain: str | None = None,
 ) -> None:
-    """`ringlite eval --model`: scores of one model on tasks of the table, without a recipe."""
+    """`ringlite eval --model`: scores of one model on tasks of the table, without a recipe.
+
+    all_ranks: the other ranks of the launch help to draw responses.
+    """
     from ringlite_cli.evals import standalone
 
     if own := [task for task in tasks if is_own(task)]:
@@ -106,7 +116,7 @@ def evaluate_model(
 
     with (
         open_verifiers(Rewards()) as verify,
-        open_samplers(engine, "auto") as make_sampler,
+        stage_samplers(out, ".", engine, "auto") if all_ranks else open_samplers(engine, "auto") as make_sampler,
         console.progress("eval", 1) as bar,
     ):
         standalone.evaluate_model(
@@ -117,6 +127,8 @@ def evaluate_model(
             out,
             settings,
             data={name: str(path) for name, path in data.items()},
+            columns=columns,
+            domain=domain,
             make_lm=lms(engine, "auto", seed),
             seed=seed,
             progress=lambda _, state: _show(bar.update, state),
@@ -138,15 +150,19 @@ def faults(recipe: Recipe, name: str) -> list[str]:
     found = []
     for task in section.tasks:
         if not is_set(task) and task not in TASKS and not task.startswith(HARNESS) and not is_own(task):
-            near = difflib.get_close_matches(task, TASKS, 1)
-            hint = (
-                f"did you mean {near[0]!r}?" if near else f"tasks are {', '.join(TASKS)}, or a set such as curate.eval"
-            )
+            hint = near(task, TASKS, f"tasks are {', '.join(TASKS)}, or a set such as curate.eval")
             found.append(f"tasks: no task {task!r}; {hint}")
     for task in section.revisions:
         if (task not in TASKS and not is_own(task)) or task not in section.tasks:
             found.append(f"revisions: {task!r} is no benchmark among this stage's tasks")
     return found
+
+
+def _preflight() -> tuple[Check, ...]:
+    from ringlite_cli.stages.preflight.data import tasks_have_data
+    from ringlite_cli.stages.preflight.engine import engine_is_there
+
+    return (engine_is_there, tasks_have_data)
 
 
 STAGE = StageKind(
@@ -172,9 +188,6 @@ STAGE = StageKind(
     uses=("model", "prompt_suffix", "rewards"),
     run=run,
     faults=faults,
-    preflight=(
-        engine_is_there,
-        tasks_have_data,
-    ),
+    preflight=_preflight,
     draws=lambda section: True,
 )

@@ -8,10 +8,11 @@ from typing import Any
 
 from ringlite_cli.recipe.schema import Recipe, SelectStage
 from ringlite_cli.runs.files import read_json
-from ringlite_cli.stages.base import Context, StageKind, StageResult
+from ringlite_cli.stages.base import Check, Context, StageKind, StageResult
+from ringlite_cli.stages.parts.judging import with_judge
+from ringlite_cli.stages.parts.progress import show_part
 from ringlite_cli.stages.parts.rl_probe import check_alone, probe_faults, run_probes
-from ringlite_cli.stages.parts.samplers import open_samplers
-from ringlite_cli.stages.preflight.engine import engine_is_there
+from ringlite_cli.stages.parts.samplers import stage_samplers
 
 
 def run(context: Context) -> StageResult:
@@ -21,10 +22,11 @@ def run(context: Context) -> StageResult:
     section: SelectStage = context.section
     recipe, console, folder = context.recipe, context.console, context.folder
     listing = context.output(section.candidates, "checkpoints")
+    rows = read_json(listing)
     check_alone(section)
     options = {
-        "k": section.samples,
-        "max_new_tokens": section.max_new_tokens,
+        "k": section.num_generations,
+        "max_completion_length": section.max_completion_length,
         "entropy_of": partial(sampled_entropy, row_tokens=section.row_tokens),
         "seed": recipe.seed,
         "prompt_suffix": recipe.prompt_suffix,
@@ -32,11 +34,13 @@ def run(context: Context) -> StageResult:
     }
     with context.verifiers() as verify:
         with (
-            open_samplers(recipe.engine, recipe.model.dtype) as make_sampler,
+            stage_samplers(
+                context.run, context.name, recipe.engine, recipe.model.dtype, section.row_tokens
+            ) as make_sampler,
             console.progress(context.name, 1) as bar,
         ):
             decision = select_checkpoint(
-                read_json(listing),
+                rows,
                 listing.parent,
                 context.problems(section.data),
                 make_sampler,
@@ -45,7 +49,7 @@ def run(context: Context) -> StageResult:
                 entropy_band=section.entropy_band,
                 rule=section.rule,
                 forced_of=partial(forced_scores, row_tokens=section.row_tokens, thinking=recipe.thinking),
-                progress=lambda name, state: bar.update(state.done, state.total, f"{name}: {state}"),
+                progress=partial(show_part, bar, [] if section.rl_probe else [entry["name"] for entry in rows]),
                 report=lambda line: console.say(f"  {line}"),
                 **options,
             )
@@ -57,15 +61,18 @@ def run(context: Context) -> StageResult:
         files |= {"probe": "probe.json", "probe_plot": "probe.svg"}
         for kind in ("trained", "generated"):
             tokens[f"probe_{kind}"] = sum(row.get(f"tokens_{kind}") or 0 for row in probed["candidates"])
-    return StageResult(
-        outputs={
-            "policy": Path(os.path.normpath(folder / decision.path)),
-            **{name: folder / file for name, file in files.items()},
-        },
-        tokens=tokens,
-        metrics=decision.row(),
-        summary=decision.reason,
-        warning="; ".join(filter(None, (decision.warning, _failed_probes(probed)))),
+    return with_judge(
+        context,
+        StageResult(
+            outputs={
+                "policy": Path(os.path.normpath(folder / decision.path)),
+                **{name: folder / file for name, file in files.items()},
+            },
+            tokens=tokens,
+            metrics=decision.row(),
+            summary=decision.reason,
+            warning="; ".join(filter(None, (decision.warning, _failed_probes(probed)))),
+        ),
     )
 
 
@@ -93,6 +100,15 @@ def faults(recipe: Recipe, name: str) -> list[str]:
 
 
 _PROBE_PARTS = ("stages/parts/rl_probe.py", "stages/parts/samplers.py")
+
+
+def _preflight() -> tuple[Check, ...]:
+    from ringlite_cli.stages.preflight.engine import engine_is_there
+    from ringlite_cli.stages.preflight.verifying import set_can_be_verified
+
+    return (engine_is_there, set_can_be_verified)
+
+
 STAGE = StageKind(
     kind="select",
     summary="pick the SFT checkpoint to start RL from by its entropy",
@@ -123,6 +139,6 @@ STAGE = StageKind(
     more_code=lambda section: (
         ("train", "stages/parts/rl_probe.py", "stages/parts/samplers.py") if section.rl_probe else ()
     ),
-    preflight=(engine_is_there,),
+    preflight=_preflight,
     draws=lambda section: True,
 )

@@ -1,6 +1,6 @@
 """sft: Long-CoT SFT on worked traces by TRL's SFTTrainer, with the checkpoints that `select` chooses from."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -9,16 +9,15 @@ from ringlite_cli.errors import Interrupted, UserError, WorkFailed
 from ringlite_cli.problems import Problem, write_problems
 from ringlite_cli.recipe.schema import Recipe, SftStage
 from ringlite_cli.recipe.tracking import tracker_faults
-from ringlite_cli.runs.files import MetricsWriter, cut_jsonl, read_json, write_json
-from ringlite_cli.stages.base import Context, StageKind, StageResult
+from ringlite_cli.runs.files import read_json, write_json
+from ringlite_cli.stages.base import Check, Context, StageKind, StageResult
 from ringlite_cli.stages.calls import call_ranks, is_follower
-from ringlite_cli.stages.parts.going_on import last_step, marked, marks, rate_note
+from ringlite_cli.stages.parts.going_on import StepRows, last_step, marks, rate_note
+from ringlite_cli.stages.parts.local_models import model_files
 from ringlite_cli.stages.parts.tracking import tracked
-from ringlite_cli.stages.preflight.model import model_is_sound
-from ringlite_cli.stages.preflight.room import room_is_enough
-from ringlite_cli.stages.preflight.trl_config import sft_config_is_accepted
 
 if TYPE_CHECKING:
+    from ringlite_cli.train.sft.run import SftResult
     from ringlite_cli.train.sft.samples import Limits
 
 SAMPLES = "samples.json"
@@ -26,34 +25,23 @@ TRACES = "traces"
 
 
 def run(context: Context) -> StageResult:
-    from ringlite_cli.train.base_model import prepare_model
     from ringlite_cli.train.resume.stop import StopFlag
     from ringlite_cli.train.sft.run import run_sft
 
     section: SftStage = context.section
     recipe, folder = context.recipe, context.folder
     problems, read = problems_of(context)
-    if section.policy:
-        base = context.policy(section.policy)
-    elif is_follower():
-        base = folder / "base"  # rank 0 has made it
-    else:
-        base = prepare_model(
-            recipe.model,
-            problems,
-            folder / "base",
-            recipe.seed,
-            prompt_suffix=recipe.prompt_suffix,
-            chat=chat_options(recipe),
-        )
+    base = _base(context, problems)
     call_ranks(context.run, context.name)
     epochs = section.trl_value("num_train_epochs")
     progress = context.console.progress(f"{context.name}: epoch", epochs)
     with progress as bar, StopFlag() as stop, tracked(context) as trl:
         changed = marks(folder)
-        rows = _Rows(
-            folder / "metrics.jsonl", changed, lambda row: bar.update(row["epoch"], epochs, f"loss {row['loss']:.3f}")
-        )
+
+        def tell(row: dict[str, Any]) -> None:
+            bar.update(row["epoch"], epochs, f"loss {row['loss']:.3f}", share=row["epoch"] / epochs)
+
+        rows = StepRows(folder / "metrics.jsonl", changed, tell)
         result = run_sft(
             base,
             problems,
@@ -76,6 +64,25 @@ def run(context: Context) -> StageResult:
         if stop.stopped:
             raise Interrupted(f"stopped after step {result.steps}; the same command goes on from there")
         raise WorkFailed(f"the training ended after step {result.steps}, before its last", where=str(folder))
+    return _left_by(context, base, result)
+
+
+def _base(context: Context, problems: Sequence[Problem]) -> Path:
+    """Return the folder of the model to train: an earlier stage's, or the recipe's, made ready by the first rank."""
+    from ringlite_cli.train.base_model import prepare_model
+
+    recipe, base = context.recipe, context.folder / "base"
+    if context.section.policy:
+        return context.policy(context.section.policy)
+    if is_follower():
+        return base
+    return prepare_model(
+        recipe.model, problems, base, recipe.seed, prompt_suffix=recipe.prompt_suffix, chat=chat_options(recipe)
+    )
+
+
+def _left_by(context: Context, base: Path, result: "SftResult") -> StageResult:
+    section, folder = context.section, context.folder
     checkpoints = read_json(folder / "checkpoints.json")
     last = folder / checkpoints[-1]["path"]
     return StageResult(
@@ -130,7 +137,7 @@ def problems_of(context: Context) -> tuple[list[Problem], dict[str, int]]:
 
 
 def _tell(context: Context, account: dict[str, Any], problems: Sequence[Problem]) -> None:
-    """Keeps what was counted of the samples, and says what a user has to know."""
+    """Keep what was counted of the samples, and say what a user has to know."""
     from ringlite_cli.train.sft.samples import said
 
     write_json(context.folder / SAMPLES, account)
@@ -144,31 +151,15 @@ def _counted(folder: Path) -> dict[str, Any]:
     return {name: value for name, value in read_json(folder / SAMPLES).items() if name != "shown"}
 
 
-class _Rows:
-    """metrics.jsonl of the stage; going on after a stop, rows of steps that are trained again are replaced."""
-
-    def __init__(
-        self, path: Path, changed: Mapping[int, Mapping[str, Any]], show: Callable[[dict[str, Any]], None]
-    ) -> None:
-        self._path, self._changed, self._show = path, changed, show
-        self._writer: MetricsWriter | None = None
-
-    def append(self, row: dict[str, Any]) -> None:
-        if self._writer is None:
-            cut_jsonl(self._path, lambda old: old["step"] < row["step"])
-            self._writer = MetricsWriter(self._path)
-        self._writer.append(marked(row, self._changed))
-        self._show(row)
-
-
 def faults(recipe: Recipe, name: str) -> list[str]:
     """Trackers that are not known or not installed; a chat template that can't be read."""
     section = recipe.stages[name]
     assert isinstance(section, SftStage)
-    return [*tracker_faults(section.trl), *_template_faults(recipe.chat_template)]
+    return [*tracker_faults(section.trl), *template_faults(recipe.chat_template)]
 
 
-def _template_faults(template: str) -> list[str]:
+def template_faults(template: str) -> list[str]:
+    """Return what is wrong with a recipe's chat template, each as `key: what; what next`."""
     try:
         fault = template_fault(template_text(template)) if template else ""
     except UserError as error:
@@ -176,16 +167,52 @@ def _template_faults(template: str) -> list[str]:
     return [f"chat_template: not a Jinja template ({fault})"] if fault else []
 
 
-def _files(context: Context) -> dict[str, Path]:
+def _files(context: Context) -> dict[str, Path | None]:
     """The files that a chat template and traces from outside are read from."""
     template, data = context.recipe.chat_template, context.section.data
-    files = {"chat_template": Path(template).expanduser()} if template and "{" not in template else {}
+    files: dict[str, Path | None] = {}
+    if template and "{" not in template:
+        files["chat_template"] = Path(template).expanduser()
     if not isinstance(data, str):
         from ringlite_cli.data.sources import local_files
         from ringlite_cli.data.traces import source_of
 
-        files |= {f"data/{path.name}": path for path in local_files(source_of(data))}
+        try:
+            files |= {f"data/{path.name}": path for path in local_files(source_of(data))}
+        except UserError:  # none there; the stage says so when it reads them
+            files["data"] = None
     return files
+
+
+def _models(context: Context) -> dict[str, Path]:
+    """Return what the model before SFT is taken from."""
+    return {} if context.section.policy else model_files(context.recipe.model)
+
+
+_C3PO = ("__init__", "attention", "packing", "router", "routing", "row_path", "shrunk", "unpacked")
+"""What SFT uses of the room of C3PO: how packed rows are run."""
+_TRAIN = (
+    *("base_model.py", "devices.py", "finite.py", "float32_head.py", "read_once.py", "resume", "sft", "sharded.py"),
+    "step_rows.py",
+)
+"""What SFT uses of the room of training."""
+
+
+def _preflight() -> tuple[Check, ...]:
+    from ringlite_cli.stages.preflight.attention import attention_is_installed
+    from ringlite_cli.stages.preflight.data import traces_can_be_read
+    from ringlite_cli.stages.preflight.model import model_is_sound
+    from ringlite_cli.stages.preflight.room import gpus_are_alike, room_is_enough
+    from ringlite_cli.stages.preflight.trl_config import sft_config_is_accepted
+
+    return (
+        model_is_sound,
+        traces_can_be_read,
+        sft_config_is_accepted,
+        attention_is_installed,
+        gpus_are_alike,
+        room_is_enough,
+    )
 
 
 STAGE = StageKind(
@@ -204,19 +231,18 @@ STAGE = StageKind(
         "problems.py",
         "chat",
         "models",
-        *(f"c3po/{name}.py" for name in ("__init__", "attention", "packing", "row_path", "shrunk", "unpacked")),
-        *(f"train/{name}" for name in ("base_model.py", "devices.py", "finite.py", "resume", "sft", "step_rows.py")),
+        *(f"c3po/{name}.py" for name in _C3PO),
+        *(f"train/{name}" for name in _TRAIN),
         "stages/kinds/sft.py",
     ),
     uses=("model", "prompt_suffix", "chat_template", "chat_template_kwargs", "end_token", "thinking"),
     files=_files,
+    models=_models,
     run=run,
     faults=faults,
-    preflight=(
-        model_is_sound,
-        sft_config_is_accepted,
-        room_is_enough,
-    ),
+    preflight=_preflight,
     step_of=lambda folder: last_step(folder / "trainer"),
+    steps_of=lambda section: steps if (steps := section.trl_value("max_steps")) > 0 else None,
     note_of=rate_note,
+    revisions=("plain general traces that mark no result stand behind an empty thought where the template thinks",),
 )

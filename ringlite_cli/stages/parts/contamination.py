@@ -33,13 +33,13 @@ def find_contaminated(tasks: Mapping[str, Sequence[Problem]], training: Mapping[
     Procedural sets differ in nothing but numbers, so generated problems count as copies only where they are the same.
     """
     from ringlite_cli.data.decontaminate import decontaminate
-    from ringlite_cli.data.rows import Row
+    from ringlite_cli.data.rows import CuratedRow
 
     flags: Flags = {task: {} for task in tasks}
     for name, trained in training.items():
-        held = [Row(p, "train", procedural=_is_made(p)) for p in trained]
+        held = [CuratedRow(p, "train", procedural=_is_made(p)) for p in trained]
         for task, problems in tasks.items():
-            rows = [Row(p, "eval", procedural=_is_made(p)) for p in problems]
+            rows = [CuratedRow(p, "eval", procedural=_is_made(p)) for p in problems]
             for drop in decontaminate(rows, held).drops:
                 copied, score = drop.other, drop.score
                 if copied is not None and score is not None:
@@ -49,7 +49,7 @@ def find_contaminated(tasks: Mapping[str, Sequence[Problem]], training: Mapping[
 
 
 def write_flags(folder: Path, flags: Flags, scores: Mapping[str, Mapping[str, dict[str, Any]]]) -> str:
-    """Writes contamination.json, adds `contaminated` and `avg@k_clean` to the scores; returns a warning or ""."""
+    """Write contamination.json, add `contaminated` and `avg@k_clean` to the scores; return a warning or ""."""
     write_json(folder / "contamination.json", flags)
     rewards: dict[tuple[str, str], dict[str, list[float]]] = {}
     for row in read_jsonl(folder / "responses.jsonl"):
@@ -71,10 +71,11 @@ def write_flags(folder: Path, flags: Flags, scores: Mapping[str, Mapping[str, di
 
 
 def _is_made(problem: Problem) -> bool:
-    """Whether a generator made it, by its source's name (`arithmetic`, `train/arithmetic`, `arithmetic#2`)."""
+    """Return whether it was made, by its source's name (`arithmetic`, `train/arithmetic`, `reasoning-gym#2`)."""
     from ringlite_cli.data.generators import GENERATORS
+    from ringlite_cli.recipe.curation import GYM
 
-    return problem.source.rpartition("/")[2].partition("#")[0] in GENERATORS
+    return problem.source.rpartition("/")[2].partition("#")[0] in (*GENERATORS, GYM)
 
 
 def _is_done(context: Context, reference: str) -> bool:

@@ -37,13 +37,13 @@ class Remembered:
         return [found[key] if key in found else self._known[key] for key in keys]
 
     def forget(self) -> None:
-        """Removes the memory, when the stage is done."""
+        """Remove the memory, when the stage is done."""
         self._log.close()
         self._path.unlink(missing_ok=True)
 
 
 def _key(problem: Problem, response: str) -> str:
-    """What a verdict depends on."""
+    """Return what a verdict depends on."""
     parts = [
         VERDICT_REVISION,
         problem.domain,

@@ -6,16 +6,18 @@ from pathlib import Path
 from typing import Any
 
 from ringlite_cli.errors import Interrupted, UserError
+from ringlite_cli.presence import is_there
 from ringlite_cli.problems import Problem, Verify
 from ringlite_cli.recipe.schema import RlProbe, SelectStage
 from ringlite_cli.runs.files import read_json, read_jsonl, write_json, write_text
+from ringlite_cli.runs.ranks import world_size
 from ringlite_cli.stages.base import Context
 from ringlite_cli.stages.parts.samplers import open_samplers
 
 
 def check_alone(section: SelectStage) -> None:
-    """Raises UserError where other ranks would have to train along, which wait for the rl stages."""
-    if section.rl_probe and int(os.environ.get("WORLD_SIZE", "1")) > 1:
+    """Raise UserError where other ranks would have to train along, which wait for the rl stages."""
+    if section.rl_probe and world_size() > 1:
         raise UserError(
             "the probe trains in one process",
             where="rl_probe",
@@ -25,11 +27,11 @@ def check_alone(section: SelectStage) -> None:
 
 def probe_faults(section: SelectStage) -> list[str]:
     """Return what is wrong with the probe's settings, found without a model."""
-    return section.rl_probe.settings(section.max_new_tokens).faults() if section.rl_probe else []
+    return section.rl_probe.settings(section.max_completion_length).faults() if section.rl_probe else []
 
 
 def run_probes(context: Context, verify: Verify, options: dict[str, Any]) -> dict[str, Any]:
-    """Probes every measured candidate of the selection in the stage's folder; writes probe.json, probe.svg, table.md.
+    """Probe every measured candidate of the selection in the stage's folder; write probe.json, probe.svg, table.md.
 
     options: of `measure_candidates`, as the selection measured. What a probe that was done came to is kept in
     probe/<candidate>/result.json, and its policy is removed; a stopped one goes on from its last checkpoint.
@@ -48,7 +50,7 @@ def run_probes(context: Context, verify: Verify, options: dict[str, Any]) -> dic
     rows = []
     for candidate in (c for c in candidates if c.error is None):
         kept = folder / "probe" / candidate.name / "result.json"
-        if not kept.exists():
+        if not is_there(kept):
             try:
                 row = _probe(context, wanted, candidate, problems, train, verify, options)
             except (Interrupted, OSError):
@@ -79,7 +81,8 @@ def _probe(
 ) -> dict[str, Any]:
     from ringlite_cli.evals.measure import measure_candidates
     from ringlite_cli.evals.probe import probe_row
-    from ringlite_cli.train.rl.run import Hooks, ModelOptions, run_rl
+    from ringlite_cli.train.rl.loop import Hooks
+    from ringlite_cli.train.rl.run import ModelOptions, run_rl
 
     recipe, name = context.recipe, candidate.name
     home = context.folder / "probe" / name
@@ -89,9 +92,10 @@ def _probe(
             train,
             verify,
             home,
-            wanted.settings(options["max_new_tokens"]),
+            wanted.settings(options["max_completion_length"]),
             seed=recipe.seed,
             model=ModelOptions(recipe.model.dtype, recipe.model.attn_implementation, recipe.prompt_suffix),
+            composition=recipe.rewards,
             hooks=Hooks(lambda row: bar.update(row["step"], wanted.steps, f"reward {row['reward']:.3f}")),
         )
         with open_samplers(recipe.engine, recipe.model.dtype) as make_sampler:

@@ -1,48 +1,59 @@
-"""The engine that a stage draws responses with, as the recipe's `engine` section and this machine decide."""
+"""What a stage draws responses with: the recipe's engine, on this process alone or on all ranks of a launch."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-from ringlite_cli.engine import fault_of, vllm_version
 from ringlite_cli.recipe.engine import Engine
+from ringlite_cli.runs.ranks import call_to_draw, world_size
 from ringlite_cli.samples import Sampler, SamplingSettings
+from ringlite_cli.sampling.opening import MakeSampler, chosen, open_sampler, open_samplers
 
-MakeSampler = Callable[[Path | str, SamplingSettings], Sampler]
+__all__ = ["Draw", "MakeSampler", "chosen", "lms", "open_draw", "open_sampler", "open_samplers", "stage_samplers"]
+
+Draw = Callable[[Path | str, SamplingSettings, str], Sampler]
+"""Opens a policy with a dtype."""
 
 
 @contextmanager
-def open_samplers(engine: Engine, dtype: str) -> Iterator[MakeSampler]:
-    """Loads policies one after the other, for the block; vLLM's engine ends with it."""
-    if chosen(engine) != "vllm":
-        yield lambda path, settings: open_sampler(path, settings, engine, dtype)
+def stage_samplers(
+    run: Path, stage: str, engine: Engine, dtype: str, row_tokens: int | None = None
+) -> Iterator[MakeSampler]:
+    """Load policies one after the other for a stage, on all ranks of the launch.
+
+    row_tokens: length of the packed rows by which ranks compute the entropy of what they draw; None: not asked for.
+    A server is asked by the first rank alone: it shares its own GPUs out.
+    """
+    if _is_shared(run / stage, engine):
+        with open_draw(run, stage, engine, row_tokens) as draw:
+            yield lambda path, settings: draw(path, settings, dtype)
         return
-    from ringlite_cli.sampling.vllm_engines import Engines
-    from ringlite_cli.sampling.vllm_sampler import VllmSampler
-
-    with Engines() as engines:
-        yield lambda path, settings: VllmSampler(path, dtype=dtype, settings=settings, engines=engines, engine=engine)
+    with open_samplers(engine, dtype) as make_sampler:
+        yield make_sampler
 
 
-def open_sampler(path: Path | str, settings: SamplingSettings, engine: Engine, dtype: str) -> Sampler:
-    """One policy; its `close` frees everything."""
-    if chosen(engine) == "server":
-        from ringlite_cli.sampling.server import ServerSampler
+@contextmanager
+def open_draw(run: Path, stage: str, engine: Engine, row_tokens: int | None = None) -> Iterator[Draw]:
+    """As stage_samplers, for policies that name their dtypes; without other ranks each is loaded by itself."""
+    if not _is_shared(run / stage, engine):
+        yield lambda path, settings, dtype: open_sampler(path, settings, engine, dtype)
+        return
+    from ringlite_cli.sampling.shared.session import open_session
 
-        return ServerSampler(path, dtype=dtype, settings=settings, engine=engine)
-    if chosen(engine) == "transformers":
-        from ringlite_cli.sampling.transformers_sampler import TransformersSampler
+    with open_session(run / stage, engine, lambda name: call_to_draw(run, stage, name)) as session:
+        yield lambda path, settings, dtype: session.open(path, settings, dtype, row_tokens)
 
-        return TransformersSampler(path, dtype=dtype, settings=settings)
-    from ringlite_cli.sampling.vllm_sampler import VllmSampler
 
-    return VllmSampler(path, dtype=dtype, settings=settings, engine=engine)
+def _is_shared(stage: Path, engine: Engine) -> bool:
+    from ringlite_cli.sampling.shared.session import has_drawn
+
+    return chosen(engine) != "server" and (world_size() > 1 or has_drawn(stage))
 
 
 def lms(engine: Engine, dtype: str, seed: int) -> Callable[[Path | str], Any]:
-    """Loads policies as lm-evaluation-harness takes them.
+    """Load policies as lm-evaluation-harness takes them.
 
     Some of its tasks score answers in this process, with sympy's parsers; from the first load on these read expressions
     and evaluate nothing else.
@@ -57,12 +68,3 @@ def lms(engine: Engine, dtype: str, seed: int) -> Callable[[Path | str], Any]:
         return open_harness_lm(path, engine, chosen(engine), dtype, seed=seed)
 
     return load
-
-
-def chosen(engine: Engine) -> Literal["transformers", "vllm", "server"]:
-    """The engine's name, with `auto` decided."""
-    if engine.name != "auto":
-        return engine.name
-    import torch
-
-    return "vllm" if torch.cuda.is_available() and not fault_of(vllm_version()) else "transformers"

@@ -9,8 +9,8 @@ from ringlite_cli.problems import Problem, read_problems
 from ringlite_cli.recipe.graph import HARNESS, is_set
 from ringlite_cli.runs.manifest import Manifest, read_manifest
 
-Row = dict[str, Any]
-FindProblem = Callable[[Row], Problem | None]
+StoredRow = dict[str, Any]
+FindProblem = Callable[[StoredRow], Problem | None]
 
 
 def of_set(run: Path, reference: str, field: str) -> FindProblem:
@@ -39,10 +39,19 @@ def of_evaluation(run: Path, manifest: Manifest, data: Mapping[str, Path]) -> Fi
     return _of(tasks)
 
 
-def of_tasks(rows: Sequence[Row], data: Mapping[str, Path]) -> FindProblem:
-    """Find the problems of the benchmark tasks that some rows name. Raises UserError as `of_evaluation` does."""
+def of_tasks(rows: Sequence[StoredRow], data: Mapping[str, Path], folder: Path | None = None) -> FindProblem:
+    """Find the problems of the benchmark tasks that some rows name. Raises UserError as `of_evaluation` does.
+
+    folder: where the rows lie; it may say how files of the user's own were read.
+    """
+    from ringlite_cli.evals.own_files import remembered
+    from ringlite_cli.evals.tasks import load_task
+
     names = dict.fromkeys(row["task"] for row in rows if not row["task"].startswith(HARNESS))
-    return _of({task: _load(task, data, {}) for task in names})
+    read = remembered(folder) if folder else {}
+    files = {name: Path(each["file"]) for name, each in read.items()} | dict(data)
+    how = {name: {"columns": each["columns"], "domain": each["domain"]} for name, each in read.items()}
+    return _of({task: load_task(task, files, **how.get(task, {})) for task in names})
 
 
 def _of(tasks: Mapping[str, Sequence[Problem]]) -> FindProblem:
@@ -50,7 +59,7 @@ def _of(tasks: Mapping[str, Sequence[Problem]]) -> FindProblem:
     return lambda row: _asked(known.get((row["task"], str(row["id"]))), row)
 
 
-def _asked(problem: Problem | None, row: Row) -> Problem | None:
+def _asked(problem: Problem | None, row: StoredRow) -> Problem | None:
     """The problem, if it is what the row's model was asked (a suffix may follow its prompt)."""
     return problem if problem is not None and str(row["prompt"]).startswith(problem.prompt) else None
 

@@ -3,11 +3,12 @@
 from collections.abc import Iterable, Iterator, Mapping
 
 from ringlite_cli.errors import UserError
-from ringlite_cli.problems import DOMAINS, Problem
+from ringlite_cli.problems import DOMAINS, route
 from ringlite_cli.recipe.graph import HARNESS, is_set
 from ringlite_cli.recipe.schema import CurateStage, EvalStage, RlStage, Source
-from ringlite_cli.runs.manifest import read_manifest
 from ringlite_cli.stages.base import Context, Finding
+from ringlite_cli.stages.preflight.made_sets import made_set
+from ringlite_cli.stages.preflight.verifying import routes_are_open, routes_of_domains
 
 _FIRST = 64
 """Rows of a source that are read at first."""
@@ -37,6 +38,8 @@ def sources_can_be_read(context: Context) -> Iterator[Finding]:
                 there = ", ".join(sorted(found[wanted.split] or ())) or "none"
                 key = f"stages.{context.name}.sets.{name}.{keyword}"
                 yield Finding(key, f"no source of split {wanted.split!r} has rows of {lacking}", f"domains are {there}")
+    named = {source.route for source in section.sources if source.route}
+    yield from routes_are_open(context, named | routes_of_domains(set().union(*(d for d in found.values() if d))))
 
 
 def _lacking(shares: Iterable[str], domains: set[str] | None) -> str:
@@ -53,6 +56,8 @@ def _domains_of(source: Source, max_unreadable: float) -> tuple[set[str] | None,
     """
     from ringlite_cli.data.generators import GENERATORS
 
+    if source.gym is not None:
+        return {source.domain or "logic"}, []
     if source.generator:
         generator = GENERATORS.get(source.generator)
         domain = source.domain or (generator.domain if generator else None)
@@ -72,7 +77,7 @@ def _domains_of(source: Source, max_unreadable: float) -> tuple[set[str] | None,
 
 
 def _is_here(source: Source) -> bool:
-    """Whether a source lies on this machine; one of the hub is asked for by the stage alone."""
+    """Return whether a source lies on this machine; one of the hub is asked for by the stage alone."""
     from ringlite_cli.data.sources import local_path
 
     return local_path(source) is not None
@@ -110,7 +115,7 @@ def mix_is_in_the_set(context: Context) -> Iterator[Finding]:
 
     section: RlStage = context.section
     key = f"stages.{context.name}"
-    problems = _made_set(context, section.data)
+    problems = made_set(context, section.data)
     if problems is None:
         yield from _mix_of_recipe(context, section)
         return
@@ -137,16 +142,6 @@ def _mix_of_recipe(context: Context, section: RlStage) -> Iterator[Finding]:
         yield Finding(key, f"the set {section.data} has no rows of {lacking}", f"its domains are {', '.join(parts)}")
 
 
-def _made_set(context: Context, reference: str) -> list[Problem] | None:
-    """The problems of a curated set whose stage is done and stays as it is; None where it is still to be made."""
-    stage, _, name = reference.partition(".")
-    manifest = read_manifest(context.run / stage)
-    if manifest is None or manifest.status != "done" or name not in manifest.outputs or stage in context.pending:
-        return None
-    path = context.run / manifest.outputs[name]["path"]
-    return context.problems(reference) if path.is_file() else None
-
-
 def tasks_have_data(context: Context) -> Iterator[Finding]:
     """Load the benchmarks of an evaluation, as the stage will."""
     from ringlite_cli.evals.harness import check_tasks
@@ -160,10 +155,39 @@ def tasks_have_data(context: Context) -> Iterator[Finding]:
             check_tasks(theirs)
         except UserError as error:
             yield Finding(key, str(error), of_machine=True)
+    routes: set[str] = set()
     for task in section.tasks:
-        if is_set(task) or task in theirs:
+        if task in theirs:
             continue
         try:
-            load_task(task, revision=section.revisions.get(task))
+            revision = section.revisions.get(task)
+            problems = (made_set(context, task) or []) if is_set(task) else load_task(task, revision=revision)
+            routes |= {route(problem) for problem in problems}
         except UserError as error:
             yield Finding(key, str(error), of_machine=True)
+    yield from routes_are_open(context, routes)
+
+
+def traces_can_be_read(context: Context) -> Iterator[Finding]:
+    """Read the first rows of traces from outside the run, as SFT will, and look for a response in them."""
+    from ringlite_cli.data.sources import local_path
+    from ringlite_cli.data.traces import first_traces, source_of
+
+    given = context.section.data
+    if isinstance(given, str):
+        return
+    key = f"stages.{context.name}.data"
+    try:
+        source = source_of(given)
+        if local_path(source) is None:
+            return  # one of the hub is asked for by the stage alone
+        found = first_traces(given, _FIRST)
+        if not found.problems:
+            found = first_traces(given, _MORE)
+    except UserError as error:
+        yield Finding(key, str(error))
+        return
+    if not found.problems:
+        why = f" ({found.why})" if found.why else ""
+        what = f"none of the first {found.rows:,} rows has a trace{why}"
+        yield Finding(key, what, "name the column of the responses: columns: {prompt: ..., trace: ...}")

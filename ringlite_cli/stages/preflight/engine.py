@@ -2,11 +2,10 @@
 
 from collections.abc import Iterator
 
-from ringlite_cli.engine import fault_of, vllm_version
-from ringlite_cli.recipe.c3po import RlSettings, starts_server
+from ringlite_cli.engine import INSTALL, fault_of, head_dtype_fault, vllm_version
+from ringlite_cli.recipe.rl_settings import RlSettings, starts_engine, starts_server
+from ringlite_cli.runs.ranks import world_size
 from ringlite_cli.stages.base import Context, Finding
-
-_INSTALL = "`make setup-vllm` installs a version that fits"
 
 
 def engine_is_there(context: Context) -> Iterator[Finding]:
@@ -15,10 +14,17 @@ def engine_is_there(context: Context) -> Iterator[Finding]:
     if engine.name != "vllm":
         return
     if fault := fault_of(vllm_version()):
-        yield Finding("engine.name", fault, f"{_INSTALL}, or use the engine transformers", of_machine=True)
+        yield Finding("engine.name", fault, f"{INSTALL}, or use the engine transformers", of_machine=True)
     elif (needed := engine.tensor_parallel_size) > max(1, gpus_here()):
         what = f"{needed} GPUs are asked for, and {gpus_here()} are here"
         yield Finding("engine.tensor_parallel_size", what, of_machine=True)
+    yield from _heads(context, engine.tensor_parallel_size, "engine.tensor_parallel_size")
+
+
+def engine_of_pairs_is_there(context: Context) -> Iterator[Finding]:
+    """Check the engine where pairs are made of responses."""
+    if context.section.pairs is not None:
+        yield from engine_is_there(context)
 
 
 def engine_of_models_is_there(context: Context) -> Iterator[Finding]:
@@ -34,8 +40,11 @@ def rollouts_can_be_drawn(context: Context) -> Iterator[Finding]:
         return
     key = f"stages.{context.name}"
     if fault := fault_of(vllm_version()):
-        yield Finding(f"{key}.trl.use_vllm", fault, f"{_INSTALL}, or set use_vllm: false", of_machine=True)
+        yield Finding(f"{key}.trl.use_vllm", fault, f"{INSTALL}, or set use_vllm: false", of_machine=True)
         return
+    if section.vllm_head_dtype != "auto" and starts_engine(section.trl) and (why := head_dtype_fault()):
+        hint = "leave it out and set vllm_dtype: float32, or install a later version"
+        yield Finding(f"{key}.vllm_head_dtype", why, hint, of_machine=True)
     if section.trl_value("vllm_mode") == "server" and not gpus_here():
         what = "weights reach a vLLM server over NCCL, between GPUs, and none is here"
         yield Finding(f"{key}.trl.vllm_mode", what, "set it to colocate", of_machine=True)
@@ -47,6 +56,30 @@ def rollouts_can_be_drawn(context: Context) -> Iterator[Finding]:
             choose_gpus(section.vllm_server, visible_gpus(), ranks_here())
         except UserError as error:
             yield Finding(key, str(error), of_machine=True)
+        yield from _heads(context, section.vllm_server.tensor_parallel_size, f"{key}.vllm_server.tensor_parallel_size")
+    elif (gpus := int(section.trl_value("vllm_tensor_parallel_size") or 1)) > 1:
+        where = f"{key}.trl.vllm_tensor_parallel_size"
+        ranks = world_size()
+        if ranks % gpus:
+            what = f"an engine spreads over {gpus} ranks of the trainer, and {ranks} cannot be shared out so"
+            hint = f"launch a multiple of {gpus} ranks (accelerate launch --num_processes), or lower it"
+            yield Finding(where, what, hint, of_machine=True)
+        yield from _heads(context, gpus, where)
+
+
+def _heads(context: Context, gpus: int, where: str) -> Iterator[Finding]:
+    """Check that the model's attention heads can be shared out over so many GPUs."""
+    if gpus == 1:
+        return
+    from ringlite_cli.memory.engine import heads_fault
+    from ringlite_cli.models.sizes import network_without_weights
+
+    try:
+        network = network_without_weights(context.recipe.model)
+    except (OSError, ValueError, TypeError, AttributeError, KeyError):
+        return  # what is wrong with the model itself is the SFT stage's to say
+    if network is not None and (fault := heads_fault(network.config.get_text_config(), gpus)):
+        yield Finding(where, fault, "take a number that divides them")
 
 
 def gpus_here() -> int:

@@ -1,17 +1,20 @@
 """The model that a run starts from: its folder, config, weights, tokenizer and chat template."""
 
-import difflib
 import os
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from ringlite_cli.chat.templates import ChatOptions, settle
-from ringlite_cli.errors import UserError, first_line
+from ringlite_cli.errors import UserError, first_line, near
+from ringlite_cli.models.embedding import check_tokens
 from ringlite_cli.models.loading import check_model_files
+from ringlite_cli.models.sizes import config_of
 from ringlite_cli.recipe.schema import Model
-from ringlite_cli.runs.files import read_json
 from ringlite_cli.stages.base import Context, Finding
+from ringlite_cli.stages.preflight.adapter import adapter_fits
+from ringlite_cli.stages.preflight.asked_models import is_local
 
 
 def model_is_sound(context: Context) -> Iterator[Finding]:
@@ -23,15 +26,10 @@ def model_is_sound(context: Context) -> Iterator[Finding]:
         yield from _new_model(model)
     elif model.gguf_file or not model.path:
         yield from _gguf(model)
-    elif _is_local(model.path):
+    elif is_local(model.path):
         yield from _local(context, Path(model.path).expanduser())
     else:
         yield from _on_hub(context)
-
-
-def _is_local(path: str) -> bool:
-    """Whether a path means a folder of this machine, be it there or not; `owner/name` means the hub."""
-    return Path(path).expanduser().exists() or path.startswith((".", "/", "~")) or path.count("/") != 1
 
 
 def _new_model(model: Model) -> Iterator[Finding]:
@@ -44,10 +42,15 @@ def _new_model(model: Model) -> Iterator[Finding]:
 
 
 def _gguf(model: Model) -> Iterator[Finding]:
+    from ringlite_cli.models.gguf_header import check_gguf
     from ringlite_cli.train.base_model import gguf_folder
 
+    if find_spec("gguf") is None:
+        what = "the package gguf, which reads the model, is not installed"
+        yield Finding("model.gguf_file", what, "pip install 'ringlite[gguf]'", of_machine=True)
+        return
     try:
-        gguf_folder(model.model_dump())
+        check_gguf(gguf_folder(model.model_dump()) / str(model.gguf_file))
     except UserError as error:
         yield Finding(error.where, error.what, error.hint)
 
@@ -55,39 +58,27 @@ def _gguf(model: Model) -> Iterator[Finding]:
 def _local(context: Context, folder: Path) -> Iterator[Finding]:
     model = context.recipe.model
     if not folder.is_dir():
-        yield Finding("model.path", f"no folder {str(folder)!r}", _near(folder))
+        yield Finding("model.path", f"no folder {str(folder)!r}", near_folder(folder))
     elif not (folder / "config.json").is_file():
-        yield _without_config(folder)
+        yield Finding("model.path", f"no model in {folder}: config.json is missing")
     else:
         try:
-            check_model_files(folder, trust=model.trust_remote_code, allow_pickle=model.allow_pickle)
+            check_model_files(folder, trust=model.trust_remote_code, allow_pickle=model.allow_pickle, quick=True)
         except UserError as error:
             yield Finding("model.path", str(error))
         else:
             yield from _tokenizer(context, folder)
-    if model.adapter and not (Path(model.adapter).expanduser() / "adapter_config.json").is_file():
-        yield Finding("model.adapter", f"no adapter in {model.adapter!r}: adapter_config.json is missing")
+    if model.adapter:
+        yield from adapter_fits(model)
 
 
-def _near(folder: Path) -> str:
+def near_folder(folder: Path) -> str:
+    """Return which folder may be meant by one that is not there."""
     try:
         beside = [path.name for path in folder.parent.iterdir() if path.is_dir()]
     except OSError:
         return f"nor is there a folder {str(folder.parent)!r}"
-    near = difflib.get_close_matches(folder.name, beside, 1)
-    return f"did you mean {str(folder.parent / near[0])!r}?" if near else "give the folder of a Hugging Face model"
-
-
-def _without_config(folder: Path) -> Finding:
-    adapter = folder / "adapter_config.json"
-    if not adapter.is_file():
-        return Finding("model.path", f"no model in {folder}: config.json is missing")
-    try:
-        base = str(read_json(adapter).get("base_model_name_or_path") or "its model")
-    except (OSError, ValueError, AttributeError):
-        base = "its model"
-    hint = f"write `path: {base}` and `adapter: {folder}`; the adapter is merged into the model"
-    return Finding("model.path", f"{folder} holds an adapter of {base}, not a model", hint)
+    return near(folder.name, beside, "give the folder of a Hugging Face model", prefix=f"{folder.parent}/")
 
 
 def _tokenizer(context: Context, folder: Path | str) -> Iterator[Finding]:
@@ -103,8 +94,17 @@ def _tokenizer(context: Context, folder: Path | str) -> Iterator[Finding]:
     chat = ChatOptions(recipe.chat_template, recipe.chat_template_kwargs, recipe.end_token, recipe.thinking)
     try:
         settle(tokenizer, "model.path", chat)
+        if (rows := _embedding_rows(recipe.model)) is not None:
+            check_tokens(rows, tokenizer, "model.path")
     except UserError as error:
         yield Finding(error.where, error.what, error.hint)
+
+
+def _embedding_rows(model: Model) -> int | None:
+    try:
+        return int(config_of(model).get_text_config().vocab_size)
+    except Exception:  # what is wrong with the config is said above
+        return None
 
 
 def _on_hub(context: Context) -> Iterator[Finding]:

@@ -7,16 +7,16 @@ from math import ceil
 from pathlib import Path
 from typing import Any
 
+from ringlite_cli.memory.asked import WHAT_FITS
 from ringlite_cli.models.sizes import model_sizes
-from ringlite_cli.recipe.schema import Model, Recipe, RlStage, SftStage
+from ringlite_cli.recipe.schema import Model, Recipe, RewardModelStage, RlStage, SftStage
+from ringlite_cli.runs.ranks import world_size
 from ringlite_cli.stages.base import Context, Finding
 
 _OPTIMIZER = 12
 """Bytes per parameter of a trainer's own checkpoint: weights and AdamW's two moments, in float32."""
 _KEPT = 2
 """Checkpoints of the trainer that are kept where `save_total_limit` does not say; one more lies there meanwhile."""
-_ADAMW = ("adamw_torch", "adamw_torch_fused", None)
-"""Optimizers that keep two moments in float32; of others, weights and gradients alone are counted."""
 _ROLLOUT_TOKEN = 5
 """Bytes of rollouts.jsonl per response token, roughly."""
 
@@ -32,10 +32,12 @@ def disk_bytes(recipe: Recipe, name: str, parameters: int | None, *, rollouts: b
     rollouts: count the log of an RL stage's responses too, as if each had its full length.
     """
     section = recipe.stages[name]
-    if parameters is None or not isinstance(section, SftStage | RlStage):
+    if parameters is None or not isinstance(section, SftStage | RewardModelStage | RlStage):
         return 0
     policy = parameters * weight_bytes(recipe.model)
     kept = int(section.trl.get("save_total_limit") or _KEPT) + 1
+    if isinstance(section, RewardModelStage):
+        return policy * (1 if section.policy else 2) + parameters * _OPTIMIZER * kept
     if isinstance(section, SftStage):
         handed_on = ceil(section.trl_value("num_train_epochs") * section.checkpoints_per_epoch) + 1
         return policy * handed_on + parameters * _OPTIMIZER * kept
@@ -43,16 +45,6 @@ def disk_bytes(recipe: Recipe, name: str, parameters: int | None, *, rollouts: b
     tokens = section.steps * section.prompts_per_step * section.num_generations * section.max_completion_length
     logs = tokens * _ROLLOUT_TOKEN if rollouts else 0
     return policy * 2 + (parameters * _OPTIMIZER if trained else policy) * kept + logs
-
-
-def training_memory(section: SftStage | RlStage, parameters: int) -> int:
-    """Return the bytes of weights, gradients, optimizer and reference, without activations, on all ranks together."""
-    if isinstance(section, RlStage) and section.lora is not None:
-        return 4 * parameters
-    if section.trl.get("optim") not in _ADAMW:
-        return 8 * parameters
-    reference = 4 if isinstance(section, RlStage) and section.trl.get("beta") else 0
-    return (16 + reference) * parameters
 
 
 def room_is_enough(context: Context) -> Iterator[Finding]:
@@ -65,37 +57,63 @@ def room_is_enough(context: Context) -> Iterator[Finding]:
     needed = sum(disk_bytes(context.recipe, name, parameters, rollouts=False) for name in stages)
     free = shutil.disk_usage(_existing(context.run)).free
     if needed > free:
-        what = f"the stages to come need about {_gib(needed)} of disk, and {_gib(free)} are free in {context.run}"
+        asked, there = size_in_words(needed), size_in_words(free)
+        what = f"the stages to come need about {asked} of disk, and {there} are free in {context.run}"
         yield Finding("disk", what, "free some, give another --runs-dir, or lower save_total_limit", of_machine=True)
+    yield from _memory(context)
+
+
+def gpus_are_alike(context: Context) -> Iterator[Finding]:
+    """Check that the ranks of this machine have GPUs of one kind; those of others are asked as training begins."""
+    if world_size() == 1:
+        return
+    from ringlite_cli.errors import UserError
+    from ringlite_cli.stages.preflight.engine import gpus_here
+    from ringlite_cli.train.devices import OF_ONE_KIND, gpu_name, refuse_other_gpus
+    from ringlite_cli.train.engine.own_server import ranks_here
+
+    try:
+        refuse_other_gpus([gpu_name(place) for place in range(min(ranks_here(), gpus_here()))])
+    except UserError as error:
+        yield Finding(f"stages.{context.name}", error.what, OF_ONE_KIND, of_machine=True)
+
+
+def _memory(context: Context) -> Iterator[Finding]:
+    """Say what of this stage does not fit a GPU here, or this machine without one."""
+    import torch
+
+    from ringlite_cli.stages.parts.memory import Machine, foreseen, scorer_bytes, shape_for
+    from ringlite_cli.train.devices import offloads, sharing_ranks
+
     section: Any = context.section
-    have, where = _memory_here()
-    wanted = training_memory(section, parameters) // _ranks_that_share()
-    if have and wanted > have:
-        what = f"weights, gradients and optimizer take {_gib(wanted)}, and {where} has {_gib(have)}"
-        hint = (
-            "shard them over GPUs (`ringlite plan` says what each holds), train an adapter (lora), or a smaller model"
-        )
-        yield Finding(f"stages.{context.name}", what, hint, of_machine=True)
+    shape = shape_for(context.recipe.model, section)
+    if shape is None:
+        return
+    ranks, where = world_size(), f"stages.{context.name}"
+    have = _memory_here()
+    if not have:
+        return
+    scorer = scorer_bytes(context.recipe, context.name)
+    machine = Machine(ranks, have, sharded=sharing_ranks() > 1, offload=offloads(), scorer=scorer)
+    fit = foreseen(context.recipe.model, section, shape, machine)[1]
+    if torch.cuda.is_available():
+        for fault in fit.faults():
+            yield Finding(where, fault, WHAT_FITS, of_machine=True)
+    elif sum(fit.held.values()) > have:
+        what = f"{fit.in_words()} are more than the {size_in_words(have)} that this machine has"
+        yield Finding(where, what, WHAT_FITS, of_machine=True)
 
 
-def _ranks_that_share() -> int:
-    """Ranks that a launcher with FSDP or DeepSpeed shards the training over; 1 without."""
-    shards = any(
-        os.environ.get(name, "").lower() == "true" for name in ("ACCELERATE_USE_FSDP", "ACCELERATE_USE_DEEPSPEED")
-    )
-    return int(os.environ.get("WORLD_SIZE", "1")) if shards else 1
-
-
-def _memory_here() -> tuple[int, str]:
-    """The memory that one rank trains in, and its name; 0 where it is not known."""
+def _memory_here() -> int:
+    """The bytes of memory that one rank trains in; 0 where it is not known."""
     import torch
 
     if torch.cuda.is_available():
-        return int(torch.cuda.get_device_properties(0).total_memory), "a GPU here"
+        return int(torch.cuda.get_device_properties(0).total_memory)
     try:
-        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"), "this machine"
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     except (ValueError, OSError):
-        return 0, ""
+        return 0
 
 
 def _existing(folder: Path) -> Path:
@@ -103,5 +121,6 @@ def _existing(folder: Path) -> Path:
     return next(path for path in (folder.absolute(), *folder.absolute().parents) if path.exists())
 
 
-def _gib(size: int) -> str:
+def size_in_words(size: float) -> str:
+    """Return bytes as GiB, or as MiB below one."""
     return f"{size / 2**30:,.1f} GiB" if size >= 2**30 else f"{size / 2**20:,.0f} MiB"

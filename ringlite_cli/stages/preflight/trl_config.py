@@ -1,12 +1,14 @@
 """Whether TRL's own config classes accept a stage's `trl:` fields: their constructors check more than types."""
 
-import os
 from collections.abc import Iterator
 from tempfile import TemporaryDirectory
 
-from ringlite_cli.errors import UserError
-from ringlite_cli.recipe.schema import RlStage, SftStage
+from ringlite_cli.errors import UserError, first_line
+from ringlite_cli.recipe.schema import RewardModelStage, RlStage, SftStage
+from ringlite_cli.runs.ranks import world_size
 from ringlite_cli.stages.base import Context, Finding
+from ringlite_cli.stages.preflight.optimizer import training_can_be_made
+from ringlite_cli.stages.preflight.sampling import sampling_is_known
 
 
 def sft_config_is_accepted(context: Context) -> Iterator[Finding]:
@@ -18,20 +20,43 @@ def sft_config_is_accepted(context: Context) -> Iterator[Finding]:
         return
     with TemporaryDirectory() as folder:
         try:
-            sft_config({**_precision(context), **section.trl}, folder, context.recipe.seed)
-        except UserError as error:
+            args = sft_config({**_precision(context), **section.trl}, folder, context.recipe.seed)
+        except Exception as error:  # packages that a config asks for raise what they like
             yield _refused(context, error)
+            return
+        yield from training_can_be_made(context, args)
+
+
+def reward_config_is_accepted(context: Context) -> Iterator[Finding]:
+    """Make the stage's RewardConfig, where the launch can train a reward model."""
+    from ringlite_cli.train.reward_model.run import refuse_sharding, reward_config
+
+    section: RewardModelStage = context.section
+    try:
+        refuse_sharding()
+    except UserError as error:
+        yield Finding(f"stages.{context.name}", error.what, error.hint, of_machine=True)
+        return
+    if _waits_for_ranks():
+        return
+    with TemporaryDirectory() as folder:
+        try:
+            args = reward_config({**_precision(context), **section.trl}, folder, context.recipe.seed)
+        except Exception as error:  # packages that a config asks for raise what they like
+            yield _refused(context, error)
+            return
+        yield from training_can_be_made(context, args)
 
 
 def rl_config_is_accepted(context: Context) -> Iterator[Finding]:
     """Make the stage's C3POConfig, with a batch for prompts of a plain length."""
-    from ringlite_cli.c3po.memory import RowLayout
+    from ringlite_cli.memory.layout import RowLayout
     from ringlite_cli.models.lora_targets import lora_config
     from ringlite_cli.train.rl.trl_config import rl_config
 
     section: RlStage = context.section
-    world_size = int(os.environ.get("WORLD_SIZE", "1"))
-    faults = section.faults(world_size=world_size)
+    ranks = world_size()
+    faults = section.faults(world_size=ranks)
     yield from (Finding(f"stages.{context.name}", fault) for fault in faults)
     if faults or _waits_for_ranks():
         return
@@ -40,9 +65,9 @@ def rl_config_is_accepted(context: Context) -> Iterator[Finding]:
         try:
             if section.lora:
                 lora_config(section.lora.model_dump())
-            rl_config(
+            args = rl_config(
                 section,
-                section.batch_plan(world_size=world_size),
+                section.batch_plan(world_size=ranks),
                 layout,
                 dtype="bfloat16" if _precision(context)["bf16"] else "float32",
                 attn_implementation=context.recipe.model.attn_implementation,
@@ -50,8 +75,11 @@ def rl_config_is_accepted(context: Context) -> Iterator[Finding]:
                 output_dir=folder,
                 seed=context.recipe.seed,
             )
-        except (TypeError, ValueError, ImportError, UserError) as error:
+        except Exception as error:  # packages that a config asks for raise what they like
             yield _refused(context, error)
+            return
+        yield from training_can_be_made(context, args)
+        yield from sampling_is_known(context)
 
 
 def _waits_for_ranks() -> bool:
@@ -59,7 +87,7 @@ def _waits_for_ranks() -> bool:
 
     transformers' TrainingArguments open the process group. `ringlite check --deep` makes the configs in one process.
     """
-    return int(os.environ.get("WORLD_SIZE", "1")) > 1
+    return world_size() > 1
 
 
 def _precision(context: Context) -> dict[str, bool]:
@@ -67,5 +95,6 @@ def _precision(context: Context) -> dict[str, bool]:
 
 
 def _refused(context: Context, error: Exception) -> Finding:
-    text = error.what if isinstance(error, UserError) else (str(error).strip().splitlines() or [repr(error)])[0]
-    return Finding(f"stages.{context.name}.trl", f"TRL refuses these settings ({text})")
+    if isinstance(error, UserError):
+        return Finding(f"stages.{context.name}.trl", error.what, error.hint)
+    return Finding(f"stages.{context.name}.trl", f"TRL refuses these settings ({first_line(error)})")

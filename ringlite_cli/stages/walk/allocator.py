@@ -8,7 +8,7 @@ VARIABLES = ("PYTORCH_ALLOC_CONF", "PYTORCH_CUDA_ALLOC_CONF")
 
 
 def use_expandable_segments(recipe: Recipe) -> None:
-    """Lets the allocator's blocks grow, unless the user has set it or a stage shares its process with vLLM.
+    """Let the allocator's blocks grow, unless the user has set it or a stage shares its process with vLLM.
 
     Rows differ in length from step to step, and with blocks of fixed size freed memory lies in pieces: on an H200 a
     step of 50K-token rows took 1.40 s with them and 1.23 s with growing ones. vLLM's sleep mode refuses them.

@@ -1,20 +1,22 @@
 """What is to be done about a stage: keep its result, take an old one back, go on, or start; nothing is moved here."""
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+import logging
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
 from ringlite_cli.errors import UserError
-from ringlite_cli.recipe.graph import parents
-from ringlite_cli.recipe.own_names import own_files
-from ringlite_cli.recipe.section import Section
-from ringlite_cli.runs.manifest import Manifest, describe, read_manifest
-from ringlite_cli.runs.previous import Kept, kept_results
+from ringlite_cli.presence import is_there
+from ringlite_cli.runs.manifest import FILE, Manifest, read_manifest
+from ringlite_cli.runs.previous import Kept, holds_work, kept_results
 from ringlite_cli.stages.base import Context, StageKind
 from ringlite_cli.stages.kinds import KINDS
-from ringlite_cli.stages.walk.identity import Changes, Identity, head_of, identity, identity_of, is_needed
-from ringlite_cli.stages.walk.makers import versions_of
+from ringlite_cli.stages.walk.identity import Changes, Identity
+from ringlite_cli.stages.walk.making import Comparison, new_manifest
+
+log = logging.getLogger(__name__)
 
 Action = Literal["keep", "bring back", "take over", "go on", "start"]
 
@@ -41,6 +43,7 @@ class Decision:
 
     manifest: the stage's new one. before: the one that lies in its place. fingerprint_before: of the work there.
     source: the folder of an old result. changes: what differs from the work that lies there, or that is gone on with.
+    elsewhere: of a stage that starts, the same work in another run, which was interrupted there.
     """
 
     action: Action
@@ -49,6 +52,7 @@ class Decision:
     fingerprint_before: str = "unknown"
     source: Kept | None = None
     changes: Changes | None = None
+    elsewhere: Kept | None = None
 
     @property
     def standing(self) -> Manifest | None:
@@ -65,50 +69,65 @@ def decide(context: Context, walk: Walk, made: Mapping[str, Manifest]) -> Decisi
     Raises UserError where an interrupted training stage would have to begin again, and nobody said that it may.
     """
     kind = KINDS[context.section.kind]
-    manifest, wanted = new_manifest(context, kind, made)
     before = read_manifest(context.folder)
-    head = head_of(context.recipe, kind.uses_of(context.section))
-    there = identity_of(before, context.section, head) if before else None
+    manifest, wanted = new_manifest(context, kind, made, before)
+    same = Comparison.of(context, kind, manifest)
+    there = same.identity_of(before) if before else None
     decision = Decision("start", manifest, before, there.fingerprint if there else "unknown")
     if walk.fresh:
         return decision
+    if before is None:
+        refuse_nameless(context)
     if before and there and there.fingerprint == wanted.fingerprint:
         done = before.status == "done" and outputs_present(context.folder, context.run, before)
         return replace(decision, action="keep" if done else "go on")
-    olds = [old for old in kept_results(context.run, context.name) if _is_same(old, wanted, context.section, head)]
+    olds = [old for old in kept_results(context.run, context.name) if same.is_as(wanted, old)]
     if old := next((old for old in olds if _is_done(old, context.run)), None):
         return replace(decision, action="bring back", source=old)
-    if donor := _donor(walk.donors, context, wanted, head):
+    if donor := _donor(walk.donors, context, wanted, same):
         return replace(decision, action="take over", source=donor)
     if olds:
         return replace(decision, action="bring back", source=olds[0])
     if before is None or there is None:
-        return decision
+        return replace(decision, elsewhere=_interrupted_in(walk.donors, context, kind, wanted, same))
     changes = there.changes_to(wanted)
-    if _is_at_work(kind, before, context.folder):
+    if is_at_work(kind, before, context.folder):
+        refuse_past_the_end(context, kind)
         if changes.only_length or (walk.go_on and not changes.fixed):
             return replace(decision, action="go on", changes=changes)
-        if changes.keys:
-            raise _refusal(context, kind, changes, walk)
+        if changes.keys or not are_of_parents(changes.inputs, manifest.parent):
+            raise refusal(context, kind, changes, walk)
     return replace(decision, changes=changes)
 
 
-def check_pending(context: Context, walk: Walk) -> None:
-    """Raise UserError as `decide` does for a stage whose inputs are still to be made, by its keys alone."""
-    kind, before = KINDS[context.section.kind], read_manifest(context.folder)
-    if before is None or walk.fresh or not _is_at_work(kind, before, context.folder):
-        return
-    head = head_of(context.recipe, kind.uses_of(context.section))
-    there = identity_of(before, context.section, head)
-    now = identity(kind.kind, context.section, head, context.recipe.seed, there.inputs)
-    changes = there.changes_to(now)
-    if changes.keys and not changes.only_length and not (walk.go_on and not changes.fixed):
-        if any(_is_same(old, now, context.section, head) for old in kept_results(context.run, context.name)):
-            return
-        raise _refusal(context, kind, changes, walk)
+def refuse_past_the_end(context: Context, kind: StageKind) -> None:
+    """Raise UserError where an interrupted stage has trained more steps than it is to train."""
+    done = (kind.step_of(context.folder) if kind.step_of else None) or 0
+    wanted = kind.steps_of(context.section)
+    if wanted is not None and done > wanted:
+        raise UserError(
+            f"it is at step {done} already, and {wanted} are asked for: nothing would be trained",
+            where=f"stages.{context.name}",
+            hint=f"give more steps, or begin it again with --from {context.name} --fresh (the checkpoints are kept)",
+        )
 
 
-def _refusal(context: Context, kind: StageKind, changes: Changes, walk: Walk) -> UserError:
+def are_of_parents(inputs: Iterable[str], parents: Collection[str]) -> bool:
+    """Return whether all these inputs are outputs of stages above, which this or an earlier walk was to make anew."""
+    return all(name.partition("/")[0] in parents for name in inputs)
+
+
+def refuse_nameless(context: Context) -> None:
+    """Raise UserError where a stage's folder holds work whose manifest is damaged: what it is of is not known."""
+    if is_there(context.folder / FILE) and holds_work(context.folder):
+        raise UserError(
+            "the stage's manifest can't be read, so its files can't be trusted",
+            where=str(context.folder / FILE),
+            hint=f"put it back, or give --from {context.name} --fresh to begin again (what is there is kept aside)",
+        )
+
+
+def refusal(context: Context, kind: StageKind, changes: Changes, walk: Walk) -> UserError:
     step = kind.step_of(context.folder) if kind.step_of else None
     what = f"it is interrupted after step {step}, and {changes.words()} changed since"
     begin = f"--from {context.name} --fresh begins it again (the checkpoints are kept aside)"
@@ -123,108 +142,59 @@ def _refusal(context: Context, kind: StageKind, changes: Changes, walk: Walk) ->
     )
 
 
-def _is_at_work(kind: StageKind, before: Manifest, folder: Path) -> bool:
-    """Whether a training stage was stopped after a checkpoint."""
+def is_at_work(kind: StageKind, before: Manifest, folder: Path) -> bool:
+    """Return whether a training stage was stopped after a checkpoint."""
     return kind.step_of is not None and before.status != "done" and bool(kind.step_of(folder))
-
-
-def _is_same(old: Kept, wanted: Identity, section: Section, head: Mapping[str, object]) -> bool:
-    manifest = old.manifest
-    return (
-        manifest is not None
-        and manifest.kind == wanted.kind
-        and identity_of(manifest, section, head).fingerprint == wanted.fingerprint
-    )
 
 
 def _is_done(old: Kept, run: Path) -> bool:
     return old.manifest is not None and old.manifest.status == "done" and outputs_present(old.folder, run, old.manifest)
 
 
-def _donor(donors: Iterable[Path], context: Context, wanted: Identity, head: Mapping[str, object]) -> Kept | None:
-    """A finished stage of the same name and identity in another run, or among its old results."""
+def _donor(donors: Iterable[Path], context: Context, wanted: Identity, same: Comparison) -> Kept | None:
+    """A finished stage of the same name and identity in another run, or among its old results.
+
+    A run that cannot be read, for want of permission say, gives nothing and stops nobody.
+    """
     for run in donors:
-        here = read_manifest(run / context.name)
-        lying = [Kept(context.name, run / context.name, here)] if here else []
-        for old in (*lying, *kept_results(run, context.name)):
-            plain = old.manifest is not None and not old.manifest.changes
-            if plain and _is_done(old, run) and _is_same(old, wanted, context.section, head):
+        try:
+            found = _given_by(run, context, wanted, same)
+        except OSError as error:
+            log.warning("nothing is taken over from %s: it can't be read (%s)", run, error.strerror or error)
+            continue
+        if found:
+            return found
+    return None
+
+
+def _given_by(run: Path, context: Context, wanted: Identity, same: Comparison) -> Kept | None:
+    here = read_manifest(run / context.name)
+    lying = [Kept(context.name, run / context.name, here)] if here else []
+    for old in (*lying, *kept_results(run, context.name)):
+        plain = old.manifest is not None and not old.manifest.changes
+        if plain and _is_done(old, run) and same.is_as(wanted, old):
+            return old
+    return None
+
+
+def _interrupted_in(
+    runs: Iterable[Path], context: Context, kind: StageKind, wanted: Identity, same: Comparison
+) -> Kept | None:
+    """The same training, stopped after a checkpoint, in another run: in one that was renamed or copied, say."""
+    for run in runs:
+        with suppress(OSError):
+            there = read_manifest(run / context.name)
+            old = Kept(context.name, run / context.name, there)
+            if there and is_at_work(kind, there, old.folder) and same.is_as(wanted, old):
                 return old
     return None
 
 
 def outputs_present(folder: Path, run: Path, manifest: Manifest) -> bool:
-    """Whether the outputs are there, those in the stage's own folder looked for in `folder`."""
-    return all(place_of(folder, run, manifest.stage, entry["path"]).exists() for entry in manifest.outputs.values())
+    """Return whether the outputs are there, those in the stage's own folder looked for in `folder`."""
+    return all(is_there(place_of(folder, run, manifest.stage, entry["path"])) for entry in manifest.outputs.values())
 
 
 def place_of(folder: Path, run: Path, stage: str, path: str) -> Path:
     """Return where an output lies: below the stage's folder, wherever that is kept, or elsewhere in the run."""
     return folder / path.removeprefix(f"{stage}/") if path.startswith(f"{stage}/") else run / path
-
-
-def new_manifest(context: Context, kind: StageKind, made: Mapping[str, Manifest]) -> tuple[Manifest, Identity]:
-    """Return the manifest of a stage that begins now, and its identity."""
-    recipe, section = context.recipe, context.section
-    head = head_of(recipe, kind.uses_of(section))
-    above = parents(recipe, context.name)
-    outputs = {f"{p}/{name}": entry for p in above for name, entry in made[p].outputs.items()}
-    inputs = {name: entry for name, entry in outputs.items() if is_needed(section, name)}
-    files = kind.files(context) | own_files(recipe, context.name, rewards="rewards" in kind.uses)
-    inputs |= {name: describe(path, context.run) for name, path in files.items()}
-    known = identity(kind.kind, section, head, recipe.seed, {name: e["digest"] for name, e in inputs.items()})
-    dumped = recipe.model_dump(mode="json")
-    resolved = {**section.model_dump(mode="json"), **{name: dumped[name] for name in head}}
-    manifest = Manifest(
-        stage=context.name,
-        kind=kind.kind,
-        status="running",
-        fingerprint=known.fingerprint,
-        seed=recipe.seed,
-        recipe=resolved | ({"note": recipe.note} if recipe.note else {}),
-        parent=above,
-        inputs=inputs,
-        versions=versions_of(recipe, kind, section),
-        revision=kind.revision,
-    )
-    return manifest, known
-
-
-@dataclass
-class Foreseen:
-    """What a walk is about to do.
-
-    at_work: the stages that have to work, as far as is known. refusals: of interrupted stages that can't go on.
-    """
-
-    at_work: list[str] = field(default_factory=list)
-    refusals: list[UserError] = field(default_factory=list)
-
-
-def foresee(context_of: Mapping[str, Context], walk: Walk) -> Foreseen:
-    """Decide about all stages of a walk as far as that is possible before any of them works.
-
-    A stage that reads one which has to work is at work too. Raises UserError where a stage reads one that is neither
-    done nor in the walk.
-    """
-    found, made = Foreseen(), dict[str, Manifest]()
-    for name in walk.stages:
-        context = context_of[name]
-        above = parents(context.recipe, name)
-        for parent in above:
-            if parent not in made and parent not in found.at_work:
-                made[parent] = context.done(parent)
-        try:
-            if any(parent in found.at_work for parent in above):
-                check_pending(context, walk)
-                standing = None
-            else:
-                standing = decide(context, walk, made).standing
-        except UserError as refusal:
-            found.refusals.append(refusal)
-            standing = None
-        if standing:
-            made[name] = standing
-        else:
-            found.at_work.append(name)
-    return found

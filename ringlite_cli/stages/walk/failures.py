@@ -1,12 +1,24 @@
 """What ended a stage, as a message that a user can act on: full disks, lost ranks, memory that ran out."""
 
 import errno
+import os
 import re
 import shutil
+import traceback
+from collections.abc import Iterator
 from pathlib import Path
 
-from ringlite_cli.errors import RingliteError, WorkFailed
+from ringlite_cli.errors import RingliteError, WorkFailed, first_line
+from ringlite_cli.overlooked import DISK_ERRORS
 
+_MOUNT = ("ETIMEDOUT", "ENOTCONN", "ESHUTDOWN", "EHOSTDOWN", "EHOSTUNREACH", "EBUSY", "EFBIG", "ENAMETOOLONG", "ELOOP")
+"""Names of errors that are of the file system where they name a file; of a connection they say something else."""
+_OF_MOUNT = frozenset(getattr(errno, name) for name in _MOUNT if hasattr(errno, name))
+_SAID_BY_DISK = re.compile(
+    "|".join(re.escape(os.strerror(number)) for number in sorted(DISK_ERRORS))
+    + rf"|os error (?:{'|'.join(map(str, sorted(DISK_ERRORS)))})\b"
+)
+_LIBRARIES = re.compile(r"[/\\\\](?:transformers|peft)[/\\\\]")
 _FULL = re.compile(r"os error 28|No space left|Disk quota|failed writing file|unexpected pos", re.IGNORECASE)
 _NO_MEMORY = re.compile(r"out of memory|can't allocate memory|Cannot allocate memory|std::bad_alloc", re.IGNORECASE)
 _ASKED_GPU = re.compile(r"Tried to allocate ([\d.]+ [KMG]iB)")
@@ -17,7 +29,8 @@ _LOST_RANK = re.compile(
     re.IGNORECASE,
 )
 SMALLER = (
-    "lower row_tokens, trl.max_completion_length or prompts_per_step (rl), trl.max_length (sft), batch_tokens (eval)"
+    "lower row_tokens, trl.max_completion_length (rl, with --go-on) or batch_tokens (select, eval), or set "
+    "trl.gradient_checkpointing: true (sft, rl)"
 )
 
 
@@ -30,7 +43,10 @@ def as_failure(error: BaseException, folder: Path) -> RingliteError | None:
         return _disk_full(folder)
     if isinstance(error, OSError) and error.errno in (errno.EACCES, errno.EROFS, errno.EPERM):
         where = str(error.filename or folder)
-        return WorkFailed(f"can't be written ({error.strerror})", where=where, hint="give another --runs-dir")
+        if error.errno == errno.EROFS:
+            return WorkFailed(f"can't be written ({error.strerror})", where=where, hint="give another --runs-dir")
+        hint = "see to its permissions; what is to be written can go to another --runs-dir"
+        return WorkFailed(f"can't be opened ({error.strerror})", where=where, hint=hint)
     if isinstance(error, MemoryError) or (isinstance(error, RuntimeError | OSError) and _NO_MEMORY.search(text)):
         return WorkFailed(_memory(text), where=str(folder), hint=f"{SMALLER}; the same command goes on")
     if isinstance(error, RuntimeError) and _LOST_RANK.search(text):
@@ -39,7 +55,51 @@ def as_failure(error: BaseException, folder: Path) -> RingliteError | None:
             where=str(folder),
             hint="the first rank to fail says why in its own output; the same launch goes on from the last checkpoint",
         )
+    return _disk_failed(error, folder) or _not_loaded(error)
+
+
+def _disk_failed(error: BaseException, folder: Path) -> WorkFailed | None:
+    """The failure of a file system that an error tells of, by itself or by what it came from.
+
+    Libraries that read weights and tables keep the words of such an error, and not its number.
+    """
+    for cause in _causes(error):
+        file = getattr(cause, "filename", None)
+        number = cause.errno if isinstance(cause, OSError) else None
+        found = _SAID_BY_DISK.search(str(cause))
+        if number in DISK_ERRORS or (file and number in _OF_MOUNT) or found:
+            said = found[0] if found else os.strerror(number or 0)
+            return WorkFailed(
+                f"the file system fails ({said})",
+                where=str(file or folder),
+                hint="nothing was removed; see to the disk or the mount, then give the same command again",
+            )
     return None
+
+
+def _not_loaded(error: BaseException) -> WorkFailed | None:
+    """The failure to load a model or a tokenizer, told by the call of transformers or peft that it passed through.
+
+    A folder that could not be looked at for a moment is taken there for a name on the hub, and what is raised then
+    says anything but that.
+    """
+    for frame, _ in traceback.walk_tb(error.__traceback__):
+        if frame.f_code.co_name == "from_pretrained" and _LIBRARIES.search(frame.f_code.co_filename):
+            named = (frame.f_locals.get(name) for name in ("pretrained_model_name_or_path", "model_id"))
+            where = next((str(name) for name in named if name), "")
+            hint = "where its files are there and whole, see to the disk or the mount; then the same command goes on"
+            return WorkFailed(f"it can't be loaded ({first_line(error)})", where=where, hint=hint)
+    return None
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    """An error and those that it came from."""
+    seen: set[int] = set()
+    cause: BaseException | None = error
+    while cause is not None and id(cause) not in seen:
+        seen.add(id(cause))
+        yield cause
+        cause = cause.__cause__ or cause.__context__
 
 
 def _disk_full(folder: Path) -> WorkFailed:
@@ -50,7 +110,7 @@ def _disk_full(folder: Path) -> WorkFailed:
 
 
 def _memory(text: str) -> str:
-    """What was asked for and what was held, as far as the error and the counters of torch tell."""
+    """Return how much memory was asked for and how much was in use, as far as the error and torch tell."""
     on_gpu = "CUDA" in text or "GPU" in text
     if found := _ASKED_GPU.search(text):
         asked = found[1]

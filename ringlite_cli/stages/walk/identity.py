@@ -8,18 +8,28 @@ import hashlib
 import json
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
+from math import prod
 from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
+from pydantic.fields import FieldInfo
 
+from ringlite_cli.recipe.composition import COMPOSED, COMPOSING
 from ringlite_cli.recipe.graph import needed_outputs
 from ringlite_cli.recipe.key_classes import TRL_LENGTH, TRL_TUNABLE, earlier_default, is_tunable
 from ringlite_cli.recipe.schema import STAGE_SECTIONS, Recipe, RecipeHead, Stage
 from ringlite_cli.recipe.section import Section
+from ringlite_cli.recipe.trl_defaults import usual_value
 from ringlite_cli.runs.manifest import Manifest
+from ringlite_cli.stages.parts.local_models import ADAPTER_FILES, MODEL_FILES
 
 SEED = "seed"
+_ORIGIN = ("path", "revision", "adapter", "package", "gguf_file", "new")
+"""Keys of `model` that say where the weights come from, and nothing else."""
 _ABSENT = "nothing"
+_SPLIT = ("trl.per_device_train_batch_size", "trl.gradient_accumulation_steps")
+"""Keys of SFT whose product is the number of samples of a step on a rank."""
+_COMPOSED = tuple(f"rewards.{name}" for name in COMPOSED)
 _UNRECORDED = ("engine",)
 """Parts of the head that manifests of ringlite 0.1.0 did not keep, though the recipe had them."""
 
@@ -65,13 +75,28 @@ class Changes:
 
     @property
     def only_length(self) -> bool:
-        """Whether nothing but the number of steps differs."""
+        """Return whether nothing but the number of steps differs."""
         return not self.inputs and all(_trl_field(name) in TRL_LENGTH for name in self.keys)
 
     @property
     def fixed(self) -> list[str]:
         """The changed keys and inputs with which a training that began without them can't go on."""
-        return [name for name in self.keys if not _is_tunable(self.kind, name)] + list(self.inputs)
+        kept = _SPLIT if self.kind == "sft" and self._has_same_batch() else ()
+        fixed = [name for name in self.keys if name not in kept and not _is_tunable(self.kind, name)]
+        return fixed + list(self.inputs)
+
+    def _has_same_batch(self) -> bool:
+        """Whether a step of SFT sees as many samples as before, in more or fewer parts: it then sees the same ones."""
+        values = [self.keys[name] for name in _SPLIT if name in self.keys]
+        defaults = [usual_value("SFTConfig", _trl_field(name)) for name in _SPLIT if name in self.keys]
+        old, new = (
+            prod(
+                default if value[when] == _ABSENT else value[when]
+                for value, default in zip(values, defaults, strict=True)
+            )
+            for when in (0, 1)
+        )
+        return bool(old == new)
 
     def words(self) -> str:
         """Return what changed, in a few words: `trl.beta (0 -> 0.1), curate/math`."""
@@ -88,22 +113,46 @@ def identity(kind: str, section: Section, head: Mapping[str, Any], seed: int, in
     keys = dict(_flat("", section.objective()))
     for name, part in head.items():
         keys |= _flat(name, part.objective() if isinstance(part, Section) else part)
-    return Identity(kind, keys, dict(inputs), seed)
+    if kind not in COMPOSING:
+        keys = {key: value for key, value in keys.items() if not key.startswith(_COMPOSED)}
+    told_otherwise = {key for key in keys if key.startswith("model.") and _is_told_by_files(key, section, inputs)}
+    return Identity(kind, {key: value for key, value in keys.items() if key not in told_otherwise}, dict(inputs), seed)
 
 
-def identity_of(manifest: Manifest, section_now: Section, head: Mapping[str, Any]) -> Identity:
+def _is_told_by_files(key: str, section: Any, inputs: Mapping[str, str]) -> bool:
+    """Whether what a key of `model` names is an input, here or of a stage above: then its name alone says nothing."""
+    name = key.split(".")[1]
+    if name not in _ORIGIN:
+        return False
+    if section.kind != "sft" or section.policy:
+        return True
+    return (ADAPTER_FILES if name == "adapter" else MODEL_FILES) in inputs and name != "new"
+
+
+def identity_of(
+    manifest: Manifest, section_now: Section, head: Mapping[str, Any], models: Mapping[str, str] | None = None
+) -> Identity:
     """Return the identity of the stage that a manifest tells of.
 
     section_now, head: as they are now, for what the manifest lacks and for keys whose defaults have changed.
+    models: digests of the models of now. Early manifests tell none: where the model has the same name, it is the same.
     """
     given = {key: value for key, value in manifest.recipe.items() if key not in RecipeHead.model_fields}
     kept = {name: _typed_head(name, manifest.recipe.get(name), part) for name, part in head.items()}
     kept = {name: _with_new_defaults(part, head[name], manifest.revision) for name, part in kept.items()}
     section = _with_new_defaults(_typed(STAGE_SECTIONS.get(manifest.kind), given), section_now, manifest.revision)
     inputs = {name: entry["digest"] for name, entry in manifest.inputs.items()}
+    inputs = _of_models(models or {}, inputs, kept.get("model"), head.get("model")) | inputs
     if section is None:
         return Identity(manifest.kind, dict(_flat("", given)), inputs, manifest.seed)
     return identity(manifest.kind, section, kept, manifest.seed, needed_inputs(section, inputs, manifest.parent))
+
+
+def _of_models(models: Mapping[str, str], inputs: Mapping[str, str], then: Any, now: Any) -> dict[str, str]:
+    """Digests of models that a manifest does not tell of, though this version would."""
+    lacking = models.keys() - inputs.keys()
+    same_name = all(getattr(then, name, None) == getattr(now, name, None) for name in _ORIGIN)
+    return {name: models[name] if same_name else "not recorded" for name in lacking}
 
 
 def needed_inputs(section: Section, inputs: Mapping[str, str], above: Collection[str]) -> dict[str, str]:
@@ -113,7 +162,7 @@ def needed_inputs(section: Section, inputs: Mapping[str, str], above: Collection
 
 
 def is_needed(section: Any, name: str) -> bool:
-    """Whether a section reads an output `<stage>/<artifact>` of another stage."""
+    """Return whether a section reads an output `<stage>/<artifact>` of another stage."""
     stage, _, artifact = name.partition("/")
     return any(needed.is_met_by(stage, artifact) for needed in needed_outputs(section))
 
@@ -176,10 +225,18 @@ def _trl_field(name: str) -> str:
 
 
 def _is_tunable(kind: str, name: str) -> bool:
-    """Whether an interrupted training stage can go on with another value of a dotted key."""
+    """Return whether an interrupted training stage can go on with another value of a dotted key."""
     if field := _trl_field(name):
         return field in TRL_TUNABLE
-    key = STAGE_SECTIONS[kind].model_fields.get(name.partition(".")[0]) if kind in STAGE_SECTIONS else None
+    first, _, rest = name.partition(".")
+    if isinstance(part := RecipeHead.model_fields.get(first), FieldInfo) and rest:
+        return _is_tunable_in(part.annotation, rest)
+    return kind in STAGE_SECTIONS and _is_tunable_in(STAGE_SECTIONS[kind], name)
+
+
+def _is_tunable_in(section: Any, name: str) -> bool:
+    fields = section.model_fields if isinstance(section, type) and issubclass(section, Section) else {}
+    key = fields.get(name.partition(".")[0])
     return key is not None and is_tunable(key)
 
 

@@ -4,12 +4,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ringlite_cli.errors import UserError
+from ringlite_cli.presence import is_there
 from ringlite_cli.runs.files import digest
 from ringlite_cli.runs.manifest import Manifest
 
 
 def check_inputs(run: Path, parents: Sequence[Manifest]) -> None:
-    """Raises UserError, naming the file, where an output of an earlier stage is gone or not as it was written.
+    """Raise UserError, naming the file, where an output of an earlier stage is gone or not as it was written.
 
     Results made from it would stand under a manifest that names other data.
     """
@@ -20,8 +21,9 @@ def check_inputs(run: Path, parents: Sequence[Manifest]) -> None:
             if entry["path"] in seen:
                 continue
             seen.add(entry["path"])
-            if not path.exists() or digest(path) != entry["digest"]:
-                state = "changed since" if path.exists() else "is gone that"
+            there = is_there(path)
+            if not there or digest(path) != entry["digest"]:
+                state = "changed since" if there else "is gone that"
                 raise UserError(
                     f"{name} {state} stage {parent.stage!r} wrote it",
                     where=str(path),

@@ -16,19 +16,23 @@ from ringlite_cli.recipe.own_names import use_own_code
 from ringlite_cli.recipe.schema import Recipe
 from ringlite_cli.runs.deadline import is_over, stop_within
 from ringlite_cli.runs.files import write_json
-from ringlite_cli.runs.folder import lock_run, make_stage_folder, take_over
+from ringlite_cli.runs.folder import lock_run, make_stage_folder, refuse_held, take_over
 from ringlite_cli.runs.manifest import Manifest, describe, now, read_manifest
 from ringlite_cli.runs.previous import bring_back, put_aside
+from ringlite_cli.runs.ranks import call_ranks, others_end_too, signs_for_others
 from ringlite_cli.stages.base import Context, StageKind, StageResult
-from ringlite_cli.stages.calls import ENDED, call_ranks
 from ringlite_cli.stages.kinds import KINDS
 from ringlite_cli.stages.walk.allocator import use_expandable_segments
-from ringlite_cli.stages.walk.decide import Decision, Walk, decide, foresee
+from ringlite_cli.stages.walk.decide import Decision, Walk, decide
 from ringlite_cli.stages.walk.failures import as_failure
+from ringlite_cli.stages.walk.forecast import Forecast
+from ringlite_cli.stages.walk.foresight import foresee
 from ringlite_cli.stages.walk.inputs import check_inputs
 from ringlite_cli.stages.walk.makers import other_maker, revision_words, versions_of
 from ringlite_cli.stages.walk.preflight import check_before
 from ringlite_cli.stages.walk.watch import WatchedConsole
+from ringlite_cli.terminal.run_log import LOG, title_of
+from ringlite_cli.terminal.screen import log_to, screen
 
 
 def choose_stages(recipe: Recipe, first: str | None = None, last: str | None = None) -> list[str]:
@@ -45,41 +49,41 @@ def choose_stages(recipe: Recipe, first: str | None = None, last: str | None = N
 
 
 def run_pipeline(recipe: Recipe, run: Path, walk: Walk, console: Console) -> None:
-    """Runs stages in order inside the run folder. Raises what the failing stage raised; its manifest says the same.
+    """Run stages in order inside the run folder. Raises what the failing stage raised; its manifest says the same.
 
     What would fail later is looked for first: UserError is raised then, and nothing on disk has moved.
     """
+    console.doing(f"{recipe.name}: {', '.join(walk.stages)}; first a look at the model, the data and this machine")
     use_expandable_segments(recipe)
     use_own_code(recipe)
-    with _others_end_too(run):
+    with others_end_too(run), _told_of_the_disk(run), screen().life("looking at model, data and machine"):
+        refuse_held(run)
         foreseen = foresee({name: Context(recipe, name, run, console) for name in walk.stages}, walk)
         check_before(recipe, run, foreseen.at_work, console, foreseen.refusals)
-    with lock_run(run), stop_within(walk.max_hours):
-        try:
+    with lock_run(run), signs_for_others(run), stop_within(walk.max_hours), log_to(run / LOG, title_of(recipe.name)):
+        with _told_of_the_disk(run):
             write_json(run / "recipe.json", recipe.model_dump(mode="json"))
-        except OSError as error:
-            raise as_failure(error, run) or error from None
-        with _others_end_too(run):
+        with others_end_too(run), _told_of_the_disk(run):
+            console.doing(f"log: {run / LOG}")
+            forecast = Forecast(recipe, run, foreseen.at_work)
             for number, name in enumerate(walk.stages, 1):
                 if is_over():
                     raise Interrupted(f"the time limit came before {name}; the same command goes on")
                 context = Context(recipe, name, run, console)
-                _run_stage(context, walk, f"[{number}/{len(walk.stages)}] {name}")
+                _run_stage(context, walk, f"[{number}/{len(walk.stages)}] {name}", forecast)
         call_ranks(run, None)
 
 
 @contextmanager
-def _others_end_too(run: Path) -> Iterator[None]:
-    """Tell the launcher's other ranks where this one fails: they would wait for its call."""
+def _told_of_the_disk(run: Path) -> Iterator[None]:
+    """Raise a message in place of an error of the file system."""
     try:
         yield
-    except BaseException:
-        with suppress(OSError):
-            call_ranks(run, ENDED)
-        raise
+    except OSError as error:
+        raise as_failure(error, run) or error from None
 
 
-def _run_stage(context: Context, walk: Walk, title: str) -> None:
+def _run_stage(context: Context, walk: Walk, title: str, forecast: Forecast) -> None:
     kind = KINDS[context.section.kind]
     made = {parent: context.done(parent) for parent in parents(context.recipe, context.name)}
     decision = decide(context, walk, made)
@@ -97,9 +101,20 @@ def _run_stage(context: Context, walk: Walk, title: str) -> None:
         changes = decision.changes.words() if decision.changes else ""
         again = f" again, as {changes} changed" if changes else ""
         context.console.head(f"{title}: {kind.summary}{again}")
+        _tell_of_elsewhere(context, kind, decision)
         _put_aside(context, decision)
         make_stage_folder(context.run, context.name)
-    _work(context, kind, manifest)
+    forecast.begin(context.name)
+    with screen().life(context.name):
+        _work(context, kind, manifest, WatchedConsole(context.folder, forecast))
+
+
+def _tell_of_elsewhere(context: Context, kind: StageKind, decision: Decision) -> None:
+    """Warn where the training that starts from its first step is under way in another run."""
+    if decision.elsewhere and kind.step_of:
+        run, step = decision.elsewhere.folder.parent, kind.step_of(decision.elsewhere.folder)
+        what = f"{run} holds the same training, interrupted after step {step}, and this one starts from the first step"
+        context.console.warn(f"{what}; to go on there instead, stop this and add --set name={run.name}")
 
 
 def _say_kept(context: Context, kind: StageKind, decision: Decision, title: str) -> None:
@@ -113,7 +128,7 @@ def _say_kept(context: Context, kind: StageKind, decision: Decision, title: str)
 
 
 def _fetch(context: Context, decision: Decision, title: str) -> Decision:
-    """Puts an old result, or another run's, into the stage's place; one that was not finished is then gone on with."""
+    """Put an old result, or that of another run, in the stage's place; an unfinished one is continued."""
     source = decision.source
     assert source is not None
     _put_aside(context, decision)
@@ -135,12 +150,13 @@ def _put_aside(context: Context, decision: Decision) -> None:
 
 
 def _go_on(context: Context, kind: StageKind, decision: Decision, title: str) -> None:
-    """Says that a stage goes on, and writes into its new manifest what changes with which step."""
+    """Report that a stage resumes, and write into its new manifest which keys change from which step on."""
     manifest, before, console = decision.manifest, decision.before, context.console
     assert before is not None
     console.head(f"{title}: goes on in {context.folder}")
     if before.status == "running":
-        console.warn("the last process there ended without a word: it was killed, or the machine went down")
+        said = f"; {context.run / LOG} ends with what it said last"
+        console.warn(f"the last process there ended without a word: it was killed, or the machine went down{said}")
     manifest.started, manifest.seconds, manifest.changes = before.started, before.seconds, list(before.changes)
     step = (kind.step_of(context.folder) if kind.step_of else None) or 0
     entry: dict[str, Any] = {}
@@ -156,13 +172,12 @@ def _go_on(context: Context, kind: StageKind, decision: Decision, title: str) ->
         manifest.changes.append({"step": step, **entry})
 
 
-def _work(context: Context, kind: StageKind, manifest: Manifest) -> None:
-    """Runs a stage between two manifests; whatever ends it is written down before it goes on to the caller."""
+def _work(context: Context, kind: StageKind, manifest: Manifest, watched: WatchedConsole) -> None:
+    """Run a stage, with a manifest written before and after; a failure is written down before it is raised again."""
     started, spent = time.monotonic(), manifest.seconds
     manifest.started = manifest.started or now()
     try:
         manifest.write(context.folder)
-        watched = WatchedConsole(context.folder)
         with watched.hearing():
             check_inputs(context.run, [m for p in manifest.parent if (m := read_manifest(context.run / p))])
             result = kind.run(replace(context, console=watched))
@@ -179,8 +194,9 @@ def _work(context: Context, kind: StageKind, manifest: Manifest) -> None:
         manifest.status = "failed"
         failure = as_failure(error, context.folder)
         manifest.message = str(failure or error)
-        if failure is None:
+        if failure is not error:
             _write_traceback(context.folder)
+        if failure is None:
             raise
         raise failure from (None if isinstance(error, RingliteError) else error)
     finally:
@@ -188,6 +204,8 @@ def _work(context: Context, kind: StageKind, manifest: Manifest) -> None:
         manifest.seconds = round(spent + time.monotonic() - started, 2)
         manifest.finished = now()
         _write_last(manifest, context.folder)
+    with suppress(OSError):
+        result.when_done()
     if result.warning:
         context.console.warn(result.warning)
     context.console.say(f"  {result.summary} ({manifest.seconds:.0f} s) -> {context.folder}")

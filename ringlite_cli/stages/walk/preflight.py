@@ -7,8 +7,10 @@ from pathlib import Path
 from ringlite_cli.console import Console
 from ringlite_cli.errors import RecipeErrors, UserError, WorkFailed
 from ringlite_cli.recipe.schema import Recipe
+from ringlite_cli.runs.provenance import untested
 from ringlite_cli.stages.base import Check, Context, Finding
 from ringlite_cli.stages.kinds import KINDS
+from ringlite_cli.stages.walk.failures import as_failure
 
 log = logging.getLogger(__name__)
 
@@ -21,7 +23,7 @@ def findings(recipe: Recipe, run: Path, stages: Collection[str], console: Consol
     found: dict[str, Finding] = {}
     for stage in stages:
         context = Context(recipe, stage, run, console, frozenset(stages))
-        for check in KINDS[context.section.kind].preflight:
+        for check in KINDS[context.section.kind].preflight():
             for finding in _made(check, context):
                 found.setdefault(str(finding), finding)
     return list(found.values())
@@ -34,6 +36,8 @@ def check_before(
 
     refusals: what is known already to stop them.
     """
+    for package, text in untested().items():
+        console.warn(f"{package} {text} was never run with this ringlite; `ringlite doctor` says what to do")
     found = findings(recipe, run, stages, console)
     for finding in found:
         if not finding.fatal:
@@ -51,7 +55,7 @@ def _made(check: Check, context: Context) -> Iterator[Finding]:
     except (UserError, WorkFailed) as error:
         yield Finding(where, str(error))
     except OSError as error:
-        yield Finding(where, str(error), of_machine=True)
+        yield Finding(where, str(as_failure(error, context.run) or error), of_machine=True)
     except Exception as error:
         log.debug("%s failed", check.__name__, exc_info=True)
         what = f"the check {check.__name__} could not be made ({type(error).__name__}: {error})"

@@ -7,14 +7,16 @@ from pathlib import Path
 
 from ringlite_cli.console import Console, Progress
 from ringlite_cli.runs.pulse import Pulse
+from ringlite_cli.stages.walk.forecast import Forecast
+from ringlite_cli.terminal.screen import screen
 
 
 class WatchedConsole(Console):
-    """The console of one stage."""
+    """The console of one stage. forecast: of the whole run; None where nobody asks."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, forecast: Forecast | None = None) -> None:
         super().__init__()
-        self._pulse = Pulse(folder)
+        self._pulse, self._forecast = Pulse(folder), forecast
 
     def warn(self, text: str) -> None:
         super().warn(text)
@@ -23,27 +25,33 @@ class WatchedConsole(Console):
     @contextmanager
     def progress(self, title: str, total: float) -> Iterator[Progress]:
         with super().progress(title, total) as bar:
-            yield _Watched(bar, self._pulse, title, total)
+            yield _Watched(bar, self._pulse, title, total, self._forecast)
 
     @contextmanager
     def hearing(self) -> Iterator[None]:
-        """Shows what the rooms below log as warnings."""
-        logger, handler = logging.getLogger("ringlite_cli"), _ToConsole(self)
-        logger.addHandler(handler)
+        """Show warnings that the packages below log on the console."""
+        logger = logging.getLogger("ringlite_cli")
+        before, logger.handlers = logger.handlers, [_ToConsole(self)]
         try:
             yield
         finally:
-            logger.removeHandler(handler)
+            logger.handlers = before
 
 
 class _Watched:
-    def __init__(self, bar: Progress, pulse: Pulse, title: str, total: float) -> None:
-        self._bar, self._pulse, self._title, self._total = bar, pulse, title, total
+    def __init__(self, bar: Progress, pulse: Pulse, title: str, total: float, forecast: Forecast | None) -> None:
+        self._bar, self._pulse, self._title, self._total, self._forecast = bar, pulse, title, total, forecast
 
-    def update(self, done: float, total: float | None = None, note: str = "") -> None:
+    def update(self, done: float, total: float | None = None, note: str = "", share: float | None = None) -> None:
         self._total = self._total if total is None else total
+        left = None
+        if self._forecast:
+            self._forecast.progress(share)
+            found = self._forecast.left()
+            screen().tell_whole(found.words(), in_lines=found.seconds is not None)
+            left = found.row()
         self._bar.update(done, total, note)
-        self._pulse.update(self._title, done, self._total, note)
+        self._pulse.update(self._title, done, self._total, note, left)
 
 
 class _ToConsole(logging.Handler):

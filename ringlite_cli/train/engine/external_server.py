@@ -17,7 +17,7 @@ COMMAND = (
 
 
 def check_server(args: Any, policy: Path) -> None:
-    """Waits for the server, at most args.vllm_server_timeout seconds.
+    """Wait for the server, at most args.vllm_server_timeout seconds.
 
     Raises UserError where there is none by then, or where it serves a model that the policy's weights do not fit.
     """

@@ -38,7 +38,7 @@ def main() -> int:
 
 
 def end_session(leader: int, grace: float) -> None:
-    """Ends every process of a session: workers may have left their parent, but not the session."""
+    """End every process of a session: workers may have left their parent, but not the session."""
     for number in (signal.SIGTERM, signal.SIGKILL):
         for process in _members(leader):
             with suppress(psutil.Error):

@@ -4,6 +4,7 @@ TRL's `vllm-serve` says how vLLM's server has to be started; its weights come ov
 server and trainer need different ones.
 """
 
+import json
 import os
 import socket
 import subprocess
@@ -13,9 +14,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from ringlite_cli.engine import engine_seed
 from ringlite_cli.errors import UserError, WorkFailed
 from ringlite_cli.http_client import answers
-from ringlite_cli.recipe.c3po import VllmServer
+from ringlite_cli.models.extra_layers import engine_folder
+from ringlite_cli.recipe.rl_settings import VllmServer
 
 _POLL, _TAIL = 0.5, 5
 _OF_THE_TRAINER = (
@@ -28,7 +31,7 @@ _OF_THE_TRAINER = (
 
 
 def choose_gpus(server: VllmServer, visible: list[str], ranks: int) -> list[str]:
-    """The server's GPUs, of those that are visible; the trainer's `ranks` on this machine have the first ones.
+    """Return the server's GPUs, of those that are visible; the trainer's `ranks` on this machine have the first ones.
 
     Raises UserError where there are too few, or where the recipe names some that the trainer holds.
     """
@@ -57,7 +60,7 @@ def choose_gpus(server: VllmServer, visible: list[str], ranks: int) -> list[str]
 
 
 def visible_gpus() -> list[str]:
-    """Names for CUDA_VISIBLE_DEVICES of the GPUs that this process sees."""
+    """Return names for CUDA_VISIBLE_DEVICES of the GPUs that this process sees."""
     import torch
 
     named = os.environ.get("CUDA_VISIBLE_DEVICES")
@@ -66,7 +69,7 @@ def visible_gpus() -> list[str]:
 
 
 def ranks_here() -> int:
-    """Ranks of the trainer on this machine; each has the GPU of its number."""
+    """Return how many ranks of the trainer are on this machine; each has the GPU of its number."""
     return int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
 
 
@@ -76,7 +79,7 @@ class ServerProcess:
     def __init__(
         self, command: list[str], environment: Mapping[str, str], port: int, log: Path, grace: float = 15.0
     ) -> None:
-        """Starts the command, whose server will answer on 127.0.0.1:port; what it says goes to `log`.
+        """Start the command, whose server will answer on 127.0.0.1:port; what it says goes to `log`.
 
         grace: seconds that it may take to end when it is told to.
         """
@@ -94,7 +97,7 @@ class ServerProcess:
             )
 
     def wait(self, seconds: float) -> None:
-        """Until it answers. Raises WorkFailed where it ends before, or takes longer."""
+        """Wait until the server answers. Raises WorkFailed where it ends before, or takes longer."""
         until = time.monotonic() + seconds
         while not self._answers():
             if self._process.poll() is not None or time.monotonic() > until:
@@ -108,7 +111,7 @@ class ServerProcess:
             time.sleep(_POLL)
 
     def end(self) -> None:
-        """Ends the server and its workers, and waits for that."""
+        """End the server and its workers, and wait for that."""
         if self._process.poll() is None:
             self._process.terminate()
         self._process.wait()
@@ -122,35 +125,48 @@ class ServerProcess:
         return " | ".join(line[-200:] for line in told) or "it said nothing"
 
 
-def serve(policy: Path, server: VllmServer, args: Any, log: Path) -> ServerProcess:
-    """Starts vLLM's server for a policy, as TRL's trainers expect it, and waits until it answers.
+def serve(
+    policy: Path, server: VllmServer, args: Any, log: Path, formats: Mapping[str, Any] | None = None
+) -> ServerProcess:
+    """Start vLLM's server for a policy, as TRL's trainers expect it, and wait until it answers.
 
-    args: a GRPOConfig, for the lengths and the time-out. Raises UserError, WorkFailed.
+    args: a GRPOConfig, for the lengths and the time-out. formats: number formats, as vLLM's LLM takes them. Raises
+    UserError, WorkFailed.
     """
     from trl.scripts.vllm_serve import ScriptArguments, build_command
 
     gpus = choose_gpus(server, visible_gpus(), ranks_here())
     port = free_port()
-    arguments = ScriptArguments(
-        model=str(policy),
-        host="127.0.0.1",
-        port=port,
-        tensor_parallel_size=server.tensor_parallel_size,
-        data_parallel_size=server.data_parallel_size,
-        gpu_memory_utilization=server.gpu_memory_utilization,
-        enforce_eager=server.enforce_eager,
-        max_model_len=args.vllm_max_model_length,
-        vllm_model_impl=args.vllm_model_impl,
-        log_level="warning",
-    )
     environment = {"CUDA_VISIBLE_DEVICES": ",".join(gpus), "VLLM_SERVER_DEV_MODE": "1"}
-    process = ServerProcess(build_command(arguments), environment, port, log)
-    process.wait(args.vllm_server_timeout)
+    with engine_folder(policy) as folder:
+        arguments = ScriptArguments(
+            model=folder,
+            host="127.0.0.1",
+            port=port,
+            tensor_parallel_size=server.tensor_parallel_size,
+            data_parallel_size=server.data_parallel_size,
+            gpu_memory_utilization=server.gpu_memory_utilization,
+            enforce_eager=server.enforce_eager,
+            max_model_len=args.vllm_max_model_length,
+            vllm_model_impl=args.vllm_model_impl,
+            log_level="warning",
+        )
+        drawing = ["--seed", str(engine_seed(args.seed)), *_flags(formats or {})]
+        process = ServerProcess(build_command(arguments, drawing), environment, port, log)
+        process.wait(args.vllm_server_timeout)
     return process
 
 
+def _flags(formats: Mapping[str, Any]) -> list[str]:
+    """Return the server's flags; the last of two equal ones counts."""
+    found = []
+    for name, value in formats.items():
+        found += [f"--{name.replace('_', '-')}", value if isinstance(value, str) else json.dumps(value)]
+    return found
+
+
 def free_port() -> int:
-    """One that nobody listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """Return a port that nobody listens on now."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return int(free.getsockname()[1])

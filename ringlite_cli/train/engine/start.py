@@ -6,41 +6,53 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ringlite_cli.engine import check_vllm, prepare_environment
+from ringlite_cli.engine import check_vllm, head_dtype_fault, prepare_environment
 from ringlite_cli.errors import UserError
 from ringlite_cli.freeing import import_apart
-from ringlite_cli.recipe.c3po import VllmServer
-from ringlite_cli.recipe.trl_fields import trl_default
+from ringlite_cli.recipe.rl_settings import RlSettings, VllmServer
+from ringlite_cli.runs.row_types import MetricsRow
 from ringlite_cli.train.engine.external_server import check_server
 from ringlite_cli.train.engine.own_server import ServerProcess, choose_gpus, ranks_here, serve, visible_gpus
-
-Row = dict[str, Any]
 
 
 @dataclass(frozen=True)
 class Watch:
     """What stops a run, and what it starts.
 
-    sync_tolerance: mean |difference| of the probe's log-probabilities, nats per token. timeout: seconds of a rollout.
+    sync_tolerance: mean |difference| of log-probabilities after a sync, nats per token. timeout: seconds of a rollout.
     policy: what a server has to serve. server: how the run's own is started; None where there is none, or another's.
-    log: the file for what it says.
+    log: the file for what it says. router_bias: whether the routers' biases change, and have to be sent. dtype,
+    head_dtype: number formats of an engine that the run starts, "auto" for its own choice.
     """
 
-    sync_tolerance: float = 0.1
-    timeout: float = 1800.0
+    sync_tolerance: float = RlSettings.model_fields["sync_tolerance"].default
+    timeout: float = RlSettings.model_fields["engine_timeout"].default
     policy: Path | None = None
     server: VllmServer | None = None
     log: Path = Path("vllm-server.log")
+    router_bias: bool = False
+    dtype: str = "auto"
+    head_dtype: str = "auto"
+
+    def number_formats(self) -> dict[str, Any]:
+        """Return vLLM's arguments for the number formats. Raises UserError where its version has no such head."""
+        found: dict[str, Any] = {} if self.dtype == "auto" else {"dtype": self.dtype}
+        if self.head_dtype != "auto":
+            if why := head_dtype_fault():
+                hint = "leave it out and set vllm_dtype: float32, or install a later version"
+                raise UserError(why, where="vllm_head_dtype", hint=hint)
+            found["hf_overrides"] = {"head_dtype": self.head_dtype}
+        return found
 
     def start_server(self, args: Any) -> ServerProcess:
-        """The run's own server, once it answers. args: a GRPOConfig. Raises UserError, WorkFailed."""
+        """Start the run's own server and wait for it. args: a GRPOConfig. Raises UserError, WorkFailed."""
         assert self.policy is not None
         assert self.server is not None
-        return serve(self.policy, self.server, args, self.log)
+        return serve(self.policy, self.server, args, self.log, self.number_formats())
 
 
 def generation_for(args: Any, watch: Watch) -> AbstractContextManager[None]:
-    """In this block a trainer is made; with `use_vllm` it generates through a watched engine.
+    """Make a trainer in this block: with `use_vllm` it generates through a watched engine.
 
     Raises UserError where vLLM is missing or of a version that TRL does not drive, where a server is not there or
     serves another model, and where there is no GPU for the run's own.
@@ -71,36 +83,19 @@ def _check_server(args: Any, watch: Watch) -> None:
 
 
 def end_generation(trainer: Any) -> None:
-    """Frees the engine of a trainer that has one."""
+    """Free the engine of a trainer that has one."""
+    if (carried := getattr(trainer, "carried", None)) is not None:
+        carried.writer.end()
     generation = getattr(trainer, "vllm_generation", None)
     if generation is not None:
         generation.end()
 
 
-def check_memory(trl: Mapping[str, Any], training_bytes: int, free: int, total: int) -> None:
-    """Raises UserError where a colocated engine and the trainer's weights and optimizer exceed the free memory.
-
-    training_bytes: weights, gradients and optimizer (c3po/memory.py); activations come on top. free, total: of the GPU.
-    """
-    if not trl.get("use_vllm") or trl.get("vllm_mode", trl_default("GRPOConfig", "vllm_mode")) != "colocate":
-        return
-    share = trl.get("vllm_gpu_memory_utilization", trl_default("GRPOConfig", "vllm_gpu_memory_utilization"))
-    engine = int(share * total)
-    together = max(engine, training_bytes) if trl.get("vllm_enable_sleep_mode") else engine + training_bytes
-    if together > free:
-        raise UserError(
-            f"the engine takes {_gib(engine)} and the trainer at least {_gib(training_bytes)}, of {_gib(free)} free: "
-            f"{_gib(together - free)} are missing",
-            where="trl.vllm_gpu_memory_utilization",
-            hint=f"lower it from {share:g}, or set trl.vllm_enable_sleep_mode: true",
-        )
-
-
-def phase_stats(trainer: Any, stats: Mapping[str, Any], step_seconds: float) -> Row:
-    """What the rollout phase of a step was: tokens/s, and with vLLM its seconds, idle share and drift."""
+def phase_stats(trainer: Any, stats: Mapping[str, Any], step_seconds: float) -> MetricsRow:
+    """Return the numbers of a step's rollout phase: tokens/s, and with vLLM its seconds, idle share and drift."""
     if not stats.get("rollout_seconds"):
         return {}
-    row: Row = {"rollout_tokens_per_second": stats["tokens_generated"] / stats["rollout_seconds"]}
+    row: MetricsRow = {"rollout_tokens_per_second": stats["tokens_generated"] / stats["rollout_seconds"]}
     generation = getattr(trainer, "vllm_generation", None)
     if generation is not None:
         row |= generation.take_stats()
@@ -118,7 +113,3 @@ def tail_share(lengths: Sequence[int], longest: float = 0.05) -> float:
     ordered = sorted(lengths)
     others = ordered[: max(1, round(len(ordered) * (1 - longest)))]
     return (ordered[-1] - others[-1]) / ordered[-1] if ordered and ordered[-1] else 0.0
-
-
-def _gib(size: int) -> str:
-    return f"{size / 2**30:.1f} GiB"

@@ -2,10 +2,12 @@
 
 import ctypes
 import os
-import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+
+from ringlite_cli.beside import beside
+from ringlite_cli.terminal.screen import last_words
 
 GRACE = 60.0
 """Seconds for a hung call to take notice, after which the process ends: it hangs outside of Python."""
@@ -17,29 +19,21 @@ class EngineHung(Exception):
 
 @contextmanager
 def time_limit(seconds: float, wake: Callable[[], None] | None = None) -> Iterator[None]:
-    """Raises EngineHung in this thread when the block takes longer; a block that cannot be reached ends the process.
+    """Raise EngineHung in this thread when the block takes longer; end the process if the block cannot be reached.
 
     wake: called then, to end what a thread waits for outside of Python.
     """
-    thread, ended = threading.get_ident(), threading.Event()
+    thread = threading.get_ident()
 
-    def watch() -> None:
+    def watch(ended: threading.Event) -> None:
         if ended.wait(seconds):
             return
         ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread), ctypes.py_object(EngineHung))
         if wake is not None:
             wake()
         if not ended.wait(GRACE):
-            sys.stderr.write(
-                f"the engine hangs (no answer in {seconds + GRACE:g} s) and cannot be stopped; giving up\n"
-            )
-            sys.stderr.flush()
+            last_words(f"the engine hangs (no answer in {seconds + GRACE:g} s) and cannot be stopped; giving up")
             os._exit(1)
 
-    watcher = threading.Thread(target=watch, name="engine-watchdog", daemon=True)
-    watcher.start()
-    try:
+    with beside(watch, "engine-watchdog"):
         yield
-    finally:
-        ended.set()
-        watcher.join()

@@ -11,7 +11,7 @@ from torch import Tensor
 
 
 def published_weights(model: Any, weights: Iterable[tuple[str, Tensor]]) -> Iterator[tuple[str, Tensor]]:
-    """Each weight of a transformers model as `save_pretrained` would write it: renamed, and taken apart if stacked.
+    """Yield each weight of a model as `save_pretrained` would write it: renamed, and taken apart if stacked.
 
     weights: (name in the model, whole tensor), one at a time; so are the results, which may be views.
     """

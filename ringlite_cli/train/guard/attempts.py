@@ -18,7 +18,7 @@ Trained = TypeVar("Trained")
 def with_rollbacks(
     train: Callable[[History], Trained], folder: Path, guard: Guard, updates: int, state: Any
 ) -> Trained:
-    """What train(history) returns, called again after each rollback.
+    """Call train(history) until it returns, again after each rollback, and return its result.
 
     updates: optimizer steps of a rollout. state: accelerate's, which tells the ranks apart: one of them puts the
     folder back, the others wait. Raises what training raises, and WorkFailed when the guard's patience is over.

@@ -8,23 +8,32 @@ from transformers.trainer_callback import ExportableState
 
 from ringlite_cli.errors import Diverged
 from ringlite_cli.recipe.guard import Guard
+from ringlite_cli.runs.row_types import MetricsRow
+from ringlite_cli.train.guard.alarm import Alarm
+from ringlite_cli.train.guard.gap import Paired
 from ringlite_cli.train.guard.history import History, Paused, RollBack
-from ringlite_cli.train.guard.rules import Alarm, Watch
+from ringlite_cli.train.guard.rules import Watch
 
 log = logging.getLogger(__name__)
-Row = dict[str, Any]
 
 
-class Guarding(TrainerCallback, ExportableState):
+class GuardCallback(TrainerCallback, ExportableState):
     """Feeds the watch, logs, pauses or raises RollBack; keeps what it knows in the checkpoint.
 
     A checkpoint is good once a whole window of steps after it broke no rule that rolls back: only then is it certain
     that what the rule saw had not begun before it.
     """
 
-    def __init__(self, trainer: Any = None, guard: Guard | None = None, history: History | None = None) -> None:
+    def __init__(
+        self,
+        trainer: Any = None,
+        guard: Guard | None = None,
+        history: History | None = None,
+        paired: Paired | None = None,
+    ) -> None:
+        """paired: compares held-out scores; None where nothing is held out."""
         self._trainer, self._history = trainer, history
-        self._watch = Watch(guard or Guard())
+        self._watch = Watch(guard or Guard(), paired)
         self._saved: list[int] = []  # checkpoints that a window has not passed since
         self.good = 0
         self._paused: Alarm | None = None
@@ -53,12 +62,17 @@ class Guarding(TrainerCallback, ExportableState):
             prompts.draw(args.generation_batch_size // args.num_generations)
 
     def on_log(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, logs: Row | None = None, **_: Any
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        logs: MetricsRow | None = None,
+        **_: Any,
     ) -> TrainerControl:
         if not logs or "loss" not in logs:
             return control
         step, numbers = state.global_step, {"loss": logs["loss"], "grad_norm": logs.get("grad_norm")}
-        alarms = self._watch.see(step, self._trainer.step_stats | numbers)
+        alarms = self._watch.see(step, self._trainer.step_stats | numbers, self._trainer.held_out_scores)
         for alarm in alarms:
             if state.is_world_process_zero:
                 log.warning("step %d: %s (guard: %s)", step, alarm.words, alarm.action)
@@ -89,12 +103,12 @@ class Guarding(TrainerCallback, ExportableState):
         self._may_be_good(args, state.global_step)
 
     def _may_be_good(self, args: TrainingArguments, step: int) -> None:
-        """Checkpoints of a stop do not count: where a run goes back to must not depend on where it was interrupted."""
+        """Return whether a rollback may go to the checkpoint; one of a stop does not count, for stops are chance."""
         if step % args.save_steps == 0 and step not in self._saved:
             self._saved = [*self._saved, step]
 
     def rollback_for(self, error: Diverged) -> RollBack | None:
-        """The rollback that a diverged policy asks for; None where the run is to fail."""
+        """Return the rollback that a diverged policy asks for; None if the run is to fail."""
         action = self._watch.guard.not_finite.action
         if action != "rollback":
             return None
@@ -110,7 +124,7 @@ class Guarding(TrainerCallback, ExportableState):
 
 
 def _scale_lr(optimizer: Any, scheduler: Any, factor: float) -> None:
-    """Multiplies the learning rate that a checkpoint brought, or the first one."""
+    """Multiply the learning rate that a checkpoint brought, or the first one."""
     if factor == 1.0:
         return
     inner = getattr(scheduler, "scheduler", scheduler)

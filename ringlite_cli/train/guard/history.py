@@ -4,18 +4,19 @@ An attempt is the training between two rollbacks. A rollback goes back to the st
 from) and leaves out `skipped` rollouts: those between `at` and the alarm, one of which brought the run down.
 """
 
-import shutil
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
 from ringlite_cli.errors import Interrupted, WorkFailed
+from ringlite_cli.presence import is_there
 from ringlite_cli.recipe.guard import Guard
 from ringlite_cli.runs import rollouts
 from ringlite_cli.runs.files import MetricsWriter, cut_jsonl, read_json, read_jsonl, write_json
-from ringlite_cli.train.guard.rules import Alarm
+from ringlite_cli.train.guard.alarm import Alarm
 from ringlite_cli.train.resume.checkpoints import drop_after, go_back_to, last_checkpoint, start_afresh
+from ringlite_cli.whole import remove
 
 STATE, EVENTS, DISCARDED = "guard.json", "guard.jsonl", "rolled_back.jsonl"
 Item = TypeVar("Item")
@@ -48,7 +49,7 @@ class History:
     @classmethod
     def read(cls, folder: Path) -> "History":
         path = folder / STATE
-        rows = read_json(path)["rollbacks"] if path.exists() else []
+        rows = read_json(path)["rollbacks"] if is_there(path) else []
         return cls(folder, [Rollback(**row) for row in rows])
 
     @staticmethod
@@ -62,18 +63,18 @@ class History:
 
     @property
     def lr_scale(self) -> float:
-        """What the recipe's learning rate is multiplied by now."""
+        """Return what the recipe's learning rate is multiplied by now."""
         return self.rollbacks[-1].lr_scale if self.rollbacks else 1.0
 
     def place(self, rollout: int, updates: int) -> int:
-        """Where in the stream of prompts a rollout (from 0) stands, past all that was left out before it."""
+        """Return a rollout's place (from 0) in the stream of prompts, past all that was left out before it."""
         for back in reversed(self.rollbacks):
             if rollout >= back.at // updates:
                 rollout += back.skipped
         return rollout
 
     def kept(self, stream: Sequence[Item], per_rollout: int, rollouts: int, updates: int) -> list[Item]:
-        """The items of so many rollouts, out of a stream that has spare ones for those left out."""
+        """Return the items of `rollouts` rollouts, out of a stream that has spare ones for those left out."""
         places = [self.place(rollout, updates) for rollout in range(rollouts)]
         return [item for place in places for item in stream[place * per_rollout : (place + 1) * per_rollout]]
 
@@ -82,7 +83,7 @@ class History:
         return sum(back.skipped for back in self.rollbacks)
 
     def left_out_at(self, step: int) -> int:
-        """Rollouts left out at this very step, since the last time that it was reached."""
+        """Return the rollouts left out at this very step, since the last time that it was reached."""
         count = 0
         for back in reversed(self.rollbacks):
             if back.at < step:
@@ -91,16 +92,16 @@ class History:
         return count
 
     def note(self, alarm: Alarm, **more: Any) -> None:
-        """Adds a row to guard.jsonl."""
+        """Add a row to guard.jsonl."""
         with MetricsWriter(self.folder / EVENTS) as events:
             events.append({"attempt": self.attempt, **alarm.row(), **more})
 
     def go_on_from(self, step: int) -> None:
-        """Takes this attempt's events back to a step, as the metrics are: later ones will come again."""
+        """Take this attempt's events back to a step, as the metrics are: later ones will come again."""
         cut_jsonl(self.folder / EVENTS, lambda row: row["attempt"] < self.attempt or row["step"] <= step)
 
     def roll_back(self, back: RollBack, guard: Guard, updates: int) -> "History":
-        """Goes back to the last good checkpoint, and returns the history with this rollback in it.
+        """Go back to the last good checkpoint; return the history with this rollback in it.
 
         The rows that are taken back move to rolled_back.jsonl. Raises WorkFailed after guard.max_rollbacks.
         """
@@ -126,7 +127,7 @@ class History:
         if found is None:
             start_afresh(checkpoints, metrics)
             rollouts.forget(self.folder)
-            shutil.rmtree(self.folder / "policy", ignore_errors=True)
+            remove(self.folder / "policy")
         else:
             go_back_to(at, metrics)
             rollouts.go_back_to(self.folder, at)

@@ -2,60 +2,51 @@
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
 from statistics import mean, median
 from typing import Any
 
-from ringlite_cli.recipe.guard import Action, Guard
+from ringlite_cli.recipe.guard import Guard
 from ringlite_cli.runs.catalogue import keys
-from ringlite_cli.train.guard.signal import Facts, facts_of, in_words
-
-Row = Mapping[str, Any]
+from ringlite_cli.runs.row_types import MetricsRow
+from ringlite_cli.runs.signal import Facts, facts_of, in_words
+from ringlite_cli.train.guard.alarm import Alarm
+from ringlite_cli.train.guard.gap import Gap, Paired, Scores
 
 _WATCHED = keys("rl", watched=True)
-
-
-@dataclass(frozen=True, slots=True)
-class Alarm:
-    """A broken rule. words: the sentence for the user, with the value and the limit in it."""
-
-    step: int
-    rule: str
-    action: Action
-    value: float | None
-    limit: float | None
-    words: str
-
-    def row(self) -> dict[str, Any]:
-        return asdict(self)
 
 
 class Watch:
     """Sees a row per step; tells of a rule when it is first broken, and again only after it has held in between."""
 
-    def __init__(self, guard: Guard) -> None:
+    def __init__(self, guard: Guard, paired: Paired | None = None) -> None:
+        """paired: compares held-out scores; None where nothing is held out."""
         self.guard = guard
+        self._gap = Gap(guard, paired) if paired is not None else None
         self._recent: list[dict[str, float]] = []
         self._best: float | None = None  # mean reward of the best window
         self._first_length: float | None = None  # mean response length of the first window
         self._broken: list[str] = []
         self._barren: list[Facts] = []  # the last steps, as far as nothing could be learned from them
 
-    def see(self, step: int, row: Row) -> list[Alarm]:
-        """The rules that this row breaks anew."""
+    def see(self, step: int, row: MetricsRow, held_out: Scores | None = None) -> list[Alarm]:
+        """Return the rules that this row breaks anew. held_out: what was measured after this step, if anything was."""
         if alarm := self._not_finite(step, row):
             return [alarm]
         before = list(self._recent)
         self._recent = [*before, {name: float(row[name]) for name in _WATCHED if row.get(name) is not None}]
         self._recent = self._recent[-self.guard.window :]
         found = [*self._no_signal(step, row), *self._found(step, before)]
+        if self._gap is not None:
+            found += self._gap.see(step, row, held_out)
         new = [alarm for alarm in found if alarm.rule not in self._broken]
         self._broken = [alarm.rule for alarm in found]
         return new
 
     def forget(self) -> None:
-        """Empties the window, so that every rule needs a whole one again; the best reward stays known."""
+        """Empty the window, so that every rule needs a whole one again; the best reward stays known."""
         self._recent, self._broken, self._barren = [], [], []
+        if self._gap is not None:
+            self._gap.forget()
 
     def state(self) -> dict[str, Any]:
         return {
@@ -64,14 +55,16 @@ class Watch:
             "length": self._first_length,
             "broken": self._broken,
             "barren": self._barren,
-        }
+        } | ({"gap": self._gap.state()} if self._gap is not None else {})
 
     def restore(self, state: Mapping[str, Any]) -> None:
         self._recent, self._broken = [dict(row) for row in state["recent"]], list(state["broken"])
         self._best, self._first_length = state["best"], state["length"]
         self._barren = [dict(facts) for facts in state.get("barren", [])]
+        if self._gap is not None and "gap" in state:
+            self._gap.restore(state["gap"])
 
-    def _found(self, step: int, before: Sequence[Row]) -> Iterator[Alarm]:
+    def _found(self, step: int, before: Sequence[MetricsRow]) -> Iterator[Alarm]:
         if len(before) >= self.guard.window:
             yield from self._grad_norm(step, before)
         if len(self._recent) >= self.guard.window:
@@ -84,19 +77,19 @@ class Watch:
         values = [row[name] for row in self._recent if name in row]
         return mean(values) if values else None
 
-    def _not_finite(self, step: int, row: Row) -> Alarm | None:
+    def _not_finite(self, step: int, row: MetricsRow) -> Alarm | None:
         wrong = [name for name in ("loss", "grad_norm", *_WATCHED) if _is_no_number(row.get(name))]
         words = f"{wrong[0]} is {row[wrong[0]]}" if wrong else ""
         return Alarm(step, "not_finite", self.guard.not_finite.action, None, None, words) if wrong else None
 
-    def _no_signal(self, step: int, row: Row) -> Iterator[Alarm]:
+    def _no_signal(self, step: int, row: MetricsRow) -> Iterator[Alarm]:
         rule, facts = self.guard.no_signal, facts_of(row)
         self._barren = [*self._barren, facts] if facts is not None else []
         if rule and len(self._barren) >= rule.steps:
             self._barren = self._barren[-rule.steps :]
             yield Alarm(step, "no_signal", rule.action, 0.0, None, in_words(self._barren))
 
-    def _grad_norm(self, step: int, before: Sequence[Row]) -> Iterator[Alarm]:
+    def _grad_norm(self, step: int, before: Sequence[MetricsRow]) -> Iterator[Alarm]:
         rule, norm = self.guard.grad_norm, self._recent[-1].get("grad_norm")
         usual = [row["grad_norm"] for row in before if "grad_norm" in row]
         if rule and norm is not None and usual and norm > (limit := rule.times * median(usual)) > 0:
@@ -139,6 +132,11 @@ class Watch:
         if rule and value is not None and value > rule.above:
             words = f"engine and trainer differ by {value:.3f} nats per token, over {rule.above:g}"
             yield Alarm(step, "mismatch", rule.action, value, rule.above, words)
+            return
+        masked = self._mean("mismatch_masked")
+        if rule and masked is not None and masked > rule.masked:
+            words = f"the mismatch rule masks {masked:.0%} of the tokens, over {rule.masked:.0%}"
+            yield Alarm(step, "mismatch", rule.action, masked, rule.masked, words)
 
 
 def _is_no_number(value: Any) -> bool:

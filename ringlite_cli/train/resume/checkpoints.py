@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from ringlite_cli.errors import UserError, WorkFailed
+from ringlite_cli.presence import files_below, is_there
 from ringlite_cli.runs.files import cut_jsonl, write_json
 from ringlite_cli.whole import free_name
 
@@ -31,7 +32,7 @@ log = logging.getLogger(__name__)
 
 
 def seal(checkpoint: Path, ranks: int = 1) -> None:
-    """Makes sure that every file is on the disk, then writes the list of them: from here on the checkpoint counts.
+    """Write every file to the disk, then the list of them: from here on the checkpoint counts.
 
     ranks: how many processes it was saved by.
     """
@@ -49,7 +50,7 @@ def seal(checkpoint: Path, ranks: int = 1) -> None:
 
 
 def check_ranks(checkpoint: Path, ranks: int) -> None:
-    """Raises UserError where another number of ranks saved a checkpoint than is to go on from it.
+    """Raise UserError if the checkpoint was saved by another number of ranks than is to resume from it.
 
     Random numbers, shards of the optimizer, the rest of a rollout and a budget per rank belong to ranks: with another
     number of them the run would be another one, and part of what is saved would be dropped.
@@ -57,7 +58,8 @@ def check_ranks(checkpoint: Path, ranks: int) -> None:
     before = json.loads((checkpoint / SEAL).read_text(encoding="utf-8")).get("ranks", ranks)
     if before != ranks:
         raise UserError(
-            f"the checkpoint was saved by {before} rank{'s' if before != 1 else ''}, and {ranks} would go on from it",
+            f"the checkpoint was saved by {before} rank{'s' if before != 1 else ''}; training can't resume from it on "
+            f"{ranks}",
             where=str(checkpoint),
             hint=f"launch it on {before}, or begin the stage again (--fresh)",
         )
@@ -116,7 +118,7 @@ def set_unsound_aside(folder: Path) -> None:
 
 
 def drop_old(folder: Path, keep: int, protected: int | None = None) -> None:
-    """Removes all but the `keep` newest checkpoints by their steps; the one of the step `protected` stays too."""
+    """Remove all but the `keep` newest checkpoints by their steps; the one of the step `protected` stays too."""
     for step, path in list(_newest_first(folder))[keep:]:
         if step != protected:
             (path / SEAL).unlink(missing_ok=True)  # half removed, it must not count
@@ -124,7 +126,7 @@ def drop_old(folder: Path, keep: int, protected: int | None = None) -> None:
 
 
 def drop_after(folder: Path, step: int) -> None:
-    """Removes the checkpoints of later steps."""
+    """Remove the checkpoints of later steps."""
     for later, path in _newest_first(folder):
         if later > step:
             (path / SEAL).unlink(missing_ok=True)
@@ -132,7 +134,7 @@ def drop_after(folder: Path, step: int) -> None:
 
 
 def load_weights(model: Any, checkpoint: Path | str) -> None:
-    """Puts a checkpoint's weights into a model, all of them.
+    """Load all of a checkpoint's weights into a model.
 
     transformers 5 saves a mixture's experts one by one and holds them fused; its Trainer loads a checkpoint without
     that conversion and not strictly, so that the experts would silently stay as they were. `from_pretrained` converts.
@@ -142,7 +144,7 @@ def load_weights(model: Any, checkpoint: Path | str) -> None:
 
 
 def go_back_to(step: int, *logs: Path) -> None:
-    """Cuts JSONL logs back to the rows of steps up to this one, so that no row stands twice after a resume."""
+    """Cut JSONL logs back to the rows of steps up to this one, so that no row is there twice after a resume."""
     for path in logs:
         cut_jsonl(path, lambda row: row["step"] <= step)
 
@@ -154,10 +156,33 @@ def start_afresh(checkpoints: Path, *logs: Path) -> None:
             aside = free_name(checkpoints.with_name(checkpoints.name + BEFORE))
             log.warning("starting afresh: the checkpoints that are there are kept as %s", aside)
             checkpoints.rename(aside)
-        elif checkpoints.exists():
+        elif is_there(checkpoints):
             shutil.rmtree(checkpoints)
     for path in logs:
         path.unlink(missing_ok=True)
+
+
+def last_or_afresh(
+    checkpoints: Path, *logs: Path, resume: bool, ranks: int, steps: int, more: str
+) -> tuple[Path, int] | None:
+    """Return the last whole checkpoint with its step; None, with an earlier run set aside, where there is none.
+
+    resume: False takes none. more: what a recipe gives for more steps. Raises UserError where that checkpoint is past
+    the last step, for nothing would be trained, or of other ranks.
+    """
+    set_unsound_aside(checkpoints)
+    last = last_checkpoint(checkpoints) if resume else None
+    if last is None:
+        start_afresh(checkpoints, *logs)
+        return None
+    if last[1] > steps:
+        raise UserError(
+            f"the run there is at step {last[1]} already, and {steps} are asked for: nothing would be trained",
+            where=str(last[0]),
+            hint=f"give more {more}, or start afresh (--fresh)",
+        )
+    check_ranks(last[0], ranks)
+    return last
 
 
 def _holds_checkpoints(folder: Path) -> bool:
@@ -182,18 +207,11 @@ def _newest_first(folder: Path) -> Iterator[tuple[int, Path]]:
 
 
 def _files(checkpoint: Path) -> list[Path]:
-    found: list[Path] = []
-    for folder, _, names in os.walk(checkpoint, onerror=_raise):
-        found += [Path(folder, name) for name in names if name != SEAL]
-    return sorted(found)
-
-
-def _raise(error: OSError) -> None:
-    raise error
+    return sorted(file for file in files_below(checkpoint) if file.name != SEAL)
 
 
 def _digest(file: Path) -> str:
-    """SHA-256 of a file, or of the first and last bytes of one that is too large to be read twice."""
+    """Return the SHA-256 of a file, or of the first and last bytes of one that is too large to be read twice."""
     with file.open("rb") as handle:
         if file.stat().st_size <= _WHOLE:
             return hashlib.file_digest(handle, "sha256").hexdigest()[:16]

@@ -34,7 +34,7 @@ class Keeper(TrainerCallback):
             drop_old(Path(args.output_dir), self._keep, self._protected())
 
     def raise_if_idle(self, state: TrainerState, max_steps: int) -> None:
-        """Raises WorkFailed where the training ended before its last step though nobody stopped it.
+        """Raise WorkFailed if the training ended before its last step though nobody stopped it.
 
         A run that goes on and finds no data left, or that finds itself past its end, would otherwise look finished.
         """

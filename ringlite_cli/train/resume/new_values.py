@@ -1,9 +1,13 @@
 """Makes changed values hold after a resume: a checkpoint brings back the old ones of optimizer, schedule and loop."""
 
+import logging
+import math
 from typing import Any
 
 import torch
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+
+log = logging.getLogger(__name__)
 
 
 class NewValues(TrainerCallback):
@@ -25,6 +29,7 @@ class NewValues(TrainerCallback):
         state.compute_steps(args, state.max_steps)
         rate = args.learning_rate * self._scale
         optimizer, schedule = _plain(loop["optimizer"], "optimizer"), _plain(loop["lr_scheduler"], "scheduler")
+        before = optimizer.param_groups[0]["lr"]
         if isinstance(schedule, torch.optim.lr_scheduler.LambdaLR):
             _set_schedule(optimizer, schedule, rate)
         else:
@@ -35,10 +40,14 @@ class NewValues(TrainerCallback):
             _set(group, "initial_lr", rate)
             _set(group, "betas", (args.adam_beta1, args.adam_beta2))
             _set(group, "eps", args.adam_epsilon)
+        now = optimizer.param_groups[0]["lr"]
+        if state.is_world_process_zero and not math.isclose(before, now, rel_tol=1e-6):
+            step = state.global_step + 1
+            log.warning("the learning rate of step %d is %.4g; it would have been %.4g", step, now, before)
 
 
 def _plain(wrapped: Any, name: str) -> Any:
-    """What accelerate wraps."""
+    """Return what accelerate wraps."""
     return getattr(wrapped, name, wrapped)
 
 

@@ -76,7 +76,7 @@ class StopFlag(TrainerCallback):
         self.longest_save = max(self.longest_save, self._step_began - self._save_began)
 
     def _requested_anywhere(self, args: TrainingArguments) -> bool:
-        """A signal may reach one rank only, or reach ranks in different steps; they have to agree."""
+        """Return whether any rank was asked to stop: a signal may reach one alone, or each in another step."""
         left = seconds_left()
         if left is not None and left < 1.2 * self.longest_step + 2 * self.longest_save:
             self.requested = True
@@ -91,7 +91,7 @@ class StopFlag(TrainerCallback):
         return self._stopped_at is not None
 
     def raise_if_stopped(self, max_steps: int) -> None:
-        """Raises Interrupted if a signal or the time limit ended the training before its last step."""
+        """Raise Interrupted if a signal or the time limit ended the training before its last step."""
         if self._stopped_at is not None and self._stopped_at < max_steps:
             raise Interrupted(
                 f"stopped after step {self._stopped_at} of {max_steps}; the same command goes on from there"

@@ -1,23 +1,28 @@
 """GRPOConfig with C3PO's few keys, and with the TRL defaults that contradict Eq. 2 set right.
 
-The fields here are those of `recipe.c3po.C3POSettings`, written out so that editors and type checkers see them; a test
-holds that names, defaults and descriptions agree. Ranges and rules between keys are the settings'.
+The fields here are those of `recipe.c3po.C3POSettings`, written out so that editors and type checkers see them (by
+`python -m ringlite_cli.recipe.config_fields`). Ranges, descriptions and rules between keys are the settings'.
 """
 
-import os
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from trl import GRPOConfig
 
 from ringlite_cli.errors import RecipeErrors
 from ringlite_cli.recipe.algorithms import facts
-from ringlite_cli.recipe.batch_plan import BatchPlan, Scope
-from ringlite_cli.recipe.budget_schedule import BudgetSchedule, Kind
-from ringlite_cli.recipe.c3po import C3POSettings, Cut, Packing
+from ringlite_cli.recipe.batch_plan import BatchPlan
+from ringlite_cli.recipe.budget_schedule import BudgetSchedule
+from ringlite_cli.recipe.c3po import C3POSettings
+from ringlite_cli.recipe.mismatch import Mismatch
+from ringlite_cli.recipe.rollouts import Overlong, Rollouts, engine_faults
+from ringlite_cli.recipe.section import Section
 from ringlite_cli.recipe.trl_rules import fixed_faults
+from ringlite_cli.runs.ranks import world_size
 from ringlite_cli.train.devices import on_one_gpu
+
+_DEFAULTS = C3POSettings()
 
 
 @dataclass
@@ -36,25 +41,30 @@ class C3POConfig(GRPOConfig):
         num_generations: int = 8
         max_completion_length: int = 512
 
+    # begin of C3POSettings' fields (made)
     prompts_per_step: int = 512
     token_budget: int = 409_600
-    token_budget_scope: Scope = "rank"
-    cut: Cut = "exact"
+    token_budget_scope: Literal["rank", "global"] = "rank"
+    cut: Literal["exact", "whole"] = "exact"
     updates_per_rollout: int = 1
     row_tokens: int | None = None
     algorithm: str = "c3po"
-    packing: Packing = "auto"
-    budget_schedule: Kind = "constant"
+    packing: Literal["auto", "none"] = "auto"
+    budget_schedule: Literal["constant", "linear", "adaptive"] = "constant"
     token_budget_end: int | None = None
     budget_steps: int = 0
     budget_dead_band: float = 0.1
     undershoot: Literal["accept", "refill"] = "accept"
     refill_rounds: int = 2
-    importance_cap: float | None = None
+    mismatch: Mismatch = _DEFAULTS.mismatch
+    rollouts: Rollouts = _DEFAULTS.rollouts
+    overlong: Overlong = _DEFAULTS.overlong
     freeze_router: bool = False
     drop_uninformative: bool = False
     router_balance_coef: float = 0.0
     router_z_loss_coef: float = 0.0
+    router_bias_rate: float = 0.0
+    # end of C3POSettings' fields
 
     # TRL's defaults that would change the objective without a word
     use_bias_correction_kl: bool = field(default=False, metadata={"help": "Must stay False: Eq. 2 has the plain k3."})
@@ -78,8 +88,10 @@ class C3POConfig(GRPOConfig):
     bf16: bool | None = field(default=None, metadata={"help": "Compute in bfloat16; by default on a GPU only."})
 
     def __post_init__(self) -> None:
-        ranks = int(os.environ.get("WORLD_SIZE", "1"))
-        found = self.settings.c3po_faults(self.num_generations, self.max_completion_length, world_size=ranks)
+        settings = self.settings
+        self.mismatch, self.rollouts, self.overlong = settings.mismatch, settings.rollouts, settings.overlong
+        ranks = world_size()
+        found = settings.c3po_faults(self.num_generations, self.max_completion_length, world_size=ranks)
         given = bool(self.per_device_train_batch_size), bool(self.gradient_accumulation_steps)
         if any(given) and not all(given):
             found.append("gradient_accumulation_steps: give it together with per_device_train_batch_size, or neither")
@@ -98,6 +110,11 @@ class C3POConfig(GRPOConfig):
         super().__post_init__()
         on_one_gpu(self)
         self._check_finished()
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the fields as TRL's trackers take them; sections as mappings."""
+        found: dict[str, Any] = super().to_dict()
+        return {name: value.model_dump() if isinstance(value, Section) else value for name, value in found.items()}
 
     def _take_algorithm_defaults(self) -> None:
         """Fill TRL fields that are None with what the algorithm wants there, such as epsilon_high."""
@@ -121,22 +138,28 @@ class C3POConfig(GRPOConfig):
 
     @property
     def settings(self) -> C3POSettings:
-        """C3PO's own fields. Raises RecipeErrors for values out of their range."""
+        """Return C3PO's own fields. Raises RecipeErrors for values out of their range."""
         return C3POSettings.made(**{name: getattr(self, name) for name in C3POSettings.model_fields})
 
     @property
+    def carries(self) -> bool:
+        """Whether unfinished responses are carried into the next step."""
+        return self.settings.carries
+
+    @property
     def budget_step(self) -> int:
-        """Tokens that all ranks train together in one optimizer step."""
+        """Return the tokens that all ranks train together in one optimizer step."""
         return self.token_budget * (self.world_size if self.token_budget_scope == "rank" else 1)
 
     @property
     def schedule(self) -> BudgetSchedule:
-        """How the budget moves. Raises UserError for numbers that cannot work."""
+        """Return how the budget moves. Raises UserError for numbers that cannot work."""
         return self.settings.schedule
 
     def _check_finished(self) -> None:
         """Raise RecipeErrors for fields that C3PO would not obey, once TRL has filled in its own."""
         found = fixed_faults("GRPOConfig", {name: getattr(self, name) for name in self.__dataclass_fields__})
+        found += engine_faults(self.rollouts, vars(self), own_engine=True)  # which the trainer is given, not its config
         if self.steps_per_generation != self.gradient_accumulation_steps * self.updates_per_rollout:
             found.append(
                 f"steps_per_generation: {self.steps_per_generation} is not gradient_accumulation_steps x "

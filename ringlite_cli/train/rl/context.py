@@ -1,47 +1,70 @@
 """Whether prompts and the responses to them fit into the model, asked before RL starts."""
 
-from collections.abc import Mapping, Sequence
+import logging
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from ringlite_cli.chat.rendering import prompt_ids, prompt_text
 from ringlite_cli.errors import UserError
+from ringlite_cli.problems import Problem
+from ringlite_cli.recipe.rl_settings import RlSettings
+from ringlite_cli.runs.ranks import is_follower
 from ringlite_cli.train.base_model import context_of
 
+log = logging.getLogger(__name__)
+_SHOWN = 3
 
-def check_context(
+
+def with_room(
     policy: Path,
     tokenizer: Any,
-    prompts: Mapping[str, Sequence[Mapping[str, str]]],
-    trl: Mapping[str, Any],
-    longest: int,
-) -> None:
-    """Raise UserError where a prompt leaves less than `longest` tokens of the model's context to its responses.
+    problems: Sequence[Problem],
+    asked: Callable[[Problem], Sequence[Mapping[str, str]]],
+    settings: RlSettings,
+) -> list[Problem]:
+    """Return the problems whose prompts leave `max_completion_length` tokens of the context to a response.
 
-    prompts: problem id -> conversation. trl: GRPOConfig's fields, of which an engine's own bound counts too.
+    asked: makes a problem's conversation. The others are left out, with a warning that counts them. Raises UserError
+    where they are more than `max_left_out` of all, or all.
     """
+    bound = _bound(policy, settings.trl)
+    longest = settings.max_completion_length
+    if bound is None:
+        return list(problems)
+    name, size = bound
+    lengths = {problem.id: _tokens(tokenizer, asked(problem), size - longest) for problem in problems}
+    over = {key: tokens for key, tokens in lengths.items() if tokens + longest > size}
+    if not over:
+        return list(problems)
+    worst = max(over, key=lambda key: over[key])
+    what = (
+        f"{len(over)} of {len(problems)} prompts are too long: {worst!r} has {over[worst]:,} tokens, and with "
+        f"{longest:,} of max_completion_length that is beyond {name} of {size:,}"
+    )
+    if len(over) > settings.max_left_out * len(problems) or len(over) == len(problems):
+        raise UserError(
+            what,
+            where="trl.max_completion_length",
+            hint=(f"lower it to {size - over[worst]:,}, " if over[worst] < size else "")
+            + "take a model with a longer context, or raise max_left_out",
+        )
+    if not is_follower():
+        more = f" and {len(over) - _SHOWN:,} more" if len(over) > _SHOWN else ""
+        log.warning("%s; left out: %s%s", what, ", ".join(list(over)[:_SHOWN]), more)
+    return [problem for problem in problems if problem.id not in over]
+
+
+def _bound(policy: Path, trl: Mapping[str, Any]) -> tuple[str, int] | None:
+    """What bounds a prompt and its response, and the tokens that it has; None for nothing."""
     bounds = {"the model's context": context_of(policy)}
     if trl.get("use_vllm"):
         bounds["trl.vllm_max_model_length"] = trl.get("vllm_max_model_length")
-    name, bound = min(((name, n) for name, n in bounds.items() if n), key=lambda each: each[1], default=("", 0))
-    if not bound:
-        return
-    tokens = {key: _tokens(tokenizer, asked, bound - longest) for key, asked in prompts.items()}
-    over = {key: n for key, n in tokens.items() if n + longest > bound}
-    if not over:
-        return
-    worst = max(over, key=lambda key: over[key])
-    raise UserError(
-        f"{len(over)} of {len(prompts)} prompts are too long: {worst!r} has {over[worst]:,} tokens, and with "
-        f"{longest:,} of max_completion_length that is beyond {name} of {bound:,}",
-        where="trl.max_completion_length",
-        hint=(f"lower it to {bound - over[worst]:,}, " if over[worst] < bound else "")
-        + "leave such prompts out, or take a model with a longer context",
-    )
+    return min(((name, n) for name, n in bounds.items() if n), key=lambda each: each[1], default=None)
 
 
 def _tokens(tokenizer: Any, asked: Sequence[Mapping[str, str]], room: int) -> int:
-    """The tokens of a prompt; 0 where it fits for sure: a text has no more tokens than bytes."""
+    """Return the tokens of a prompt; 0 where it fits for sure: a text has no more tokens than bytes."""
     if len(prompt_text(tokenizer, asked).encode("utf-8", "replace")) <= room:
         return 0
     return len(prompt_ids(tokenizer, asked))

@@ -1,4 +1,4 @@
-"""What a model must be able to do before C3PO trains it, tried on a few tokens. All ranks probe alike."""
+"""What a model must be able to do before C3PO trains it, tried on a few tokens. All ranks check alike."""
 
 from typing import Any
 
@@ -6,46 +6,66 @@ import torch
 
 from ringlite_cli.c3po.packing import base_causal_lm, evaluating
 from ringlite_cli.c3po.router import (
+    RouterTap,
     check_router_is_trained,
     check_router_is_visible,
     check_router_learns,
     router_parameters,
 )
-from ringlite_cli.c3po.row_path import choose_path, take_path
+from ringlite_cli.c3po.row_path import choose_path, small_copy, take_path
 from ringlite_cli.errors import UserError
+from ringlite_cli.models.experts import name_experts
 
 FUSED_TOLERANCE = 0.05
 """Relative to the spread of log-probabilities: half precision is two digits, another head is far off."""
 
 
-def probe(trainer: Any, *, router_on: bool) -> bool:
-    """Chooses a C3POTrainer's attention and tells whether router logits can be read; refuses what cannot be trained.
+def check_model(trainer: Any, *, router_on: bool) -> bool:
+    """Choose a C3POTrainer's attention, refuse what cannot be trained; return whether router logits are read.
 
-    router_on: whether a router coefficient is set. Raises UserError.
+    router_on: whether a router coefficient is set. A model that will be shared out over ranks is not on its device yet:
+    a small copy of it is tried there instead. Raises UserError.
     """
-    sharded = trainer.is_fsdp_enabled or trainer.is_deepspeed_enabled
+    sharded = trainer.is_fsdp_enabled
+    stand_in = _small_copy(trainer) if sharded else None
+    tried = trainer.model if stand_in is None else stand_in
+    tap = trainer.tap if stand_in is None else RouterTap(stand_in)
     with trainer.accelerator.autocast():
         path = choose_path(
             trainer.model,
             packing=trainer.args.packing,
             keep_attention=bool((trainer.args.model_init_kwargs or {}).get("attn_implementation")),
             one_batch=sharded,
+            stand_in=stand_in,
         )
         trainer.row_path = path
         if trainer.ref_model is not None:
             take_path(trainer.accelerator.unwrap_model(trainer.ref_model), path, one_batch=sharded)
-        check_fused_head(trainer.model, trainer.temperature)
+        check_fused_head(tried, trainer.temperature)
         if router_on:
-            check_router_is_visible(trainer.model, trainer.tap)
-    if router_on and sharded:
+            check_router_is_visible(tried, tap)
+    if router_on:
+        check_router_learns(tried, tap)
+    if router_on and stand_in is not None:
         check_router_is_trained(trainer.model)
-    elif router_on:
-        check_router_learns(trainer.model, trainer.tap)
-    return router_on or (not sharded and _has_router(trainer))
+    seen = router_on or _has_router(tried, tap)
+    trainer.tap.routing = tap.routing
+    return seen
+
+
+def _small_copy(trainer: Any) -> Any:
+    """Make the architecture in small on this rank's device, with TRL's fused head; None if that cannot be done."""
+    from trl.trainer.utils import add_fused_lm_head
+
+    small = small_copy(trainer.model, trainer.accelerator.device)
+    if small is not None:
+        name_experts(small.config)
+        add_fused_lm_head(small, temperature=trainer.temperature, outputs=("log_probs", "entropy"))
+    return small
 
 
 def check_fused_head(model: Any, temperature: float) -> None:
-    """Raises UserError if the head in tiles gives other log-probabilities than the model's own logits.
+    """Raise UserError if the head in tiles gives other log-probabilities than the model's own logits.
 
     TRL's fused head multiplies hidden states by the head's weights (with the scales and soft caps that it knows); a
     model that does more, normalising its head for example, would be trained on another policy without an error.
@@ -73,12 +93,12 @@ def _no_fused_head(name: str, why: str) -> UserError:
     )
 
 
-def _has_router(trainer: Any) -> bool:
+def _has_router(model: Any, tap: RouterTap) -> bool:
     """Whether there are router logits to keep an eye on, though no coefficient is set."""
-    if not router_parameters(trainer.model):
+    if not router_parameters(model):
         return False
     try:
-        check_router_is_visible(trainer.model, trainer.tap)
+        check_router_is_visible(model, tap)
     except UserError:
         return False
     return True

@@ -14,6 +14,7 @@ from safetensors.torch import load_file, save_file
 from transformers import TrainerCallback
 
 from ringlite_cli.errors import UserError
+from ringlite_cli.presence import is_there
 from ringlite_cli.runs.files import read_json, write_json
 from ringlite_cli.train.resume.keeper import checkpoint_folder
 
@@ -41,15 +42,15 @@ class PendingUpdates(TrainerCallback):
         updates = load_updates(folder, accelerator.process_index, accelerator.device, Update)
         if state.global_step % args.updates_per_rollout and not updates:
             raise UserError(
-                "the checkpoint lies between two updates of a rollout, and the rest of the rollout is not in it",
+                "the checkpoint was saved between two updates of a rollout, and lacks the updates still to come",
                 where=str(folder),
-                hint="go on from another checkpoint",
+                hint="resume from another checkpoint",
             )
         self._trainer.go_on_from(state.global_step, updates)
 
 
 def save_updates(folder: Path, rank: int, updates: Sequence[Any]) -> None:
-    """Writes this rank's updates (dataclasses with `rows`: nested mappings of tensors and numbers) into a folder."""
+    """Write this rank's updates (dataclasses with `rows`: nested mappings of tensors and numbers) into a folder."""
     tensors: dict[str, torch.Tensor] = {}
     rest: list[dict[str, Any]] = []
     for number, update in enumerate(updates):
@@ -69,10 +70,10 @@ def save_updates(folder: Path, rank: int, updates: Sequence[Any]) -> None:
 
 
 def load_updates(folder: Path, rank: int, device: Any, make: Any) -> list[Any]:
-    """The updates that `save_updates` wrote, as make(rows=..., **fields); [] where there are none."""
-    if not _rest(folder, rank).exists():
+    """Read the updates that `save_updates` wrote, as make(rows=..., **fields); [] if there are none."""
+    if not is_there(_rest(folder, rank)):
         return []
-    tensors = load_file(_tensors(folder, rank), device=str(device))
+    tensors = {name: x.to(device) for name, x in load_file(_tensors(folder, rank)).items()}
     rest = read_json(_rest(folder, rank))
     rows: list[list[dict[str, Any]]] = [[dict(row) for row in update["rows"]] for update in rest]
     for name, tensor in tensors.items():

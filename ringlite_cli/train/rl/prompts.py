@@ -2,11 +2,13 @@
 
 import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import count, islice
 from typing import Any, Protocol
 
 from ringlite_cli.errors import UserError
-from ringlite_cli.own_code import load
+from ringlite_cli.own_code import is_own, load
 from ringlite_cli.problems import Problem
+from ringlite_cli.recipe.rl_settings import RlSettings
 from ringlite_cli.where import labels_there, parts
 
 FLOOR = 0.05
@@ -39,13 +41,70 @@ def own_source(name: str, **given: Any) -> PromptSource:
     lacking = [part for part in ("draw", "note", "state", "restore") if not callable(getattr(source, part, None))]
     if lacking:
         raise UserError(
-            f"what {name!r} makes has no {lacking[0]}()",
+            f"the object that {name!r} returns has no method {lacking[0]}()",
             where="sampling",
             hint="write the methods of ringlite_cli.train.rl.prompts.PromptSource",
         )
     if not hasattr(source, "draws_all"):
         source.draws_all = True
     return source
+
+
+class DatasetSource:
+    """Draws the rows of a data set in their order, pass after pass."""
+
+    draws_all = True
+
+    def __init__(self, rows: Any) -> None:
+        """rows: a data set with a length."""
+        self._rows, self._place = rows, 0
+
+    def draw(self, count: int) -> list[dict[str, Any]]:
+        places = [(self._place + i) % len(self._rows) for i in range(count)]
+        self._place += count
+        return [dict(self._rows[place]) for place in places]
+
+    def note(self, ids: Sequence[str], rewards: Sequence[Sequence[float | None]]) -> None:
+        """Learn nothing."""
+
+    def state(self) -> dict[str, Any]:
+        return {"place": self._place}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        self._place = int(state["place"])
+
+
+class EndlessSource:
+    """Draws what `draw_prompts` draws, rollout after rollout without an end."""
+
+    draws_all = True
+
+    def __init__(
+        self,
+        problems: Sequence[Problem],
+        row: Callable[[Problem], dict[str, Any]],
+        mix: Mapping[str, float] | None,
+        seed: int,
+        *,
+        per_rollout: int,
+    ) -> None:
+        self._stream = endless_prompts(problems, per_rollout, mix, seed)
+        self._row, self._place = row, 0
+
+    def draw(self, count: int) -> list[dict[str, Any]]:
+        self._place += count
+        return [self._row(problem) for problem in islice(self._stream, count)]
+
+    def note(self, ids: Sequence[str], rewards: Sequence[Sequence[float | None]]) -> None:
+        """Learn nothing."""
+
+    def state(self) -> dict[str, Any]:
+        return {"place": self._place}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go on from a place of an earlier source; this one must not have drawn yet."""
+        self._place = int(state["place"])
+        next(islice(self._stream, self._place, self._place), None)
 
 
 class DifficultySource:
@@ -77,7 +136,7 @@ class DifficultySource:
         self._draws = 0
 
     def draw(self, count: int) -> list[dict[str, Any]]:
-        """Rows of `count` prompts, no prompt twice while its domain has others."""
+        """Draw rows of `count` prompts, no prompt twice while its domain has others."""
         self._draws += 1
         rng = random.Random(f"{self._seed}-{self._draws}")
         owed = _owed(self._shares, self._given, sum(self._given.values()) + count, count)
@@ -90,7 +149,7 @@ class DifficultySource:
         return [self._row(problem) for problem in drawn]
 
     def _draw_from(self, pool: Sequence[Problem], count: int, rng: random.Random) -> list[Problem]:
-        """Weighted, without putting back until the pool is empty; resting prompts only when no other is left."""
+        """Draw by weight, without putting back until the pool is empty; resting prompts only if no other is left."""
         drawn: list[Problem] = []
         while len(drawn) < count:
             keys = {p.id: rng.random() ** (1 / self._weight(p.id)) for p in pool}
@@ -105,7 +164,7 @@ class DifficultySource:
         return max(FLOOR, 4 * rate * (1 - rate))
 
     def note(self, ids: Sequence[str], rewards: Sequence[Sequence[float | None]]) -> None:
-        """Learns from a rollout: the rewards of each prompt's group (None: no verdict)."""
+        """Learn from a rollout: the rewards of each prompt's group (None: no verdict)."""
         for name, group in zip(ids, rewards, strict=True):
             scored = [reward for reward in group if reward is not None]
             if not scored or name not in self._rates:
@@ -130,6 +189,22 @@ def _labelled_rate(problem: Problem) -> float:
     return min(1.0, max(0.0, float(rate))) if isinstance(rate, int | float) else 0.5
 
 
+def source_of(
+    settings: RlSettings, problems: Sequence[Problem], row: Callable[[Problem], dict[str, Any]], seed: int
+) -> PromptSource | None:
+    """Return the source of prompts that the trainer draws itself: by difficulty, the user's own, or to refill."""
+    mix = settings.domain_mix
+    if is_own(settings.sampling):
+        return own_source(settings.sampling, problems=problems, row=row, mix=mix, seed=seed)
+    draws_all = settings.sampling == "difficulty"
+    if settings.pools and not draws_all:
+        per_rollout = settings.prompts_per_step * settings.updates_per_rollout
+        return EndlessSource(problems, row, mix, seed, per_rollout=per_rollout)
+    if not draws_all and settings.undershoot != "refill":
+        return None
+    return DifficultySource(problems, row, mix, seed, draws_all=draws_all, rest=settings.rest_rollouts)
+
+
 def draw_prompts(
     problems: Sequence[Problem], per_rollout: int, rollouts: int, mix: Mapping[str, float] | None, seed: int
 ) -> list[Problem]:
@@ -139,19 +214,31 @@ def draw_prompts(
     carried over, so that the shares hold over any stretch of rollouts to within one prompt. A domain's problems are
     all used before one comes again. Raises UserError for a domain without problems.
     """
+    return list(islice(endless_prompts(problems, per_rollout, mix, seed), rollouts * per_rollout))
+
+
+def endless_prompts(
+    problems: Sequence[Problem], per_rollout: int, mix: Mapping[str, float] | None, seed: int
+) -> Iterator[Problem]:
+    """Yield what `draw_prompts` returns, without an end. Raises UserError at once for a domain without problems."""
+    check_mix(problems, mix)
+    return _endless_prompts(problems, per_rollout, mix, seed)
+
+
+def _endless_prompts(
+    problems: Sequence[Problem], per_rollout: int, mix: Mapping[str, float] | None, seed: int
+) -> Iterator[Problem]:
     shares, pools = _shares_and_pools(problems, mix)
     streams = {domain: _endless(pool, random.Random(f"{seed}-{domain}")) for domain, pool in pools.items()}
     order = random.Random(seed)
-    drawn: list[Problem] = []
     given = dict.fromkeys(shares, 0)
-    for rollout in range(1, rollouts + 1):
+    for rollout in count(1):
         batch: list[Problem] = []
         for domain in _owed(shares, given, rollout * per_rollout, per_rollout):
             batch.append(next(streams[domain]))
             given[domain] += 1
         order.shuffle(batch)
-        drawn += batch
-    return drawn
+        yield from batch
 
 
 def check_mix(problems: Sequence[Problem], mix: Mapping[str, float] | None) -> None:
@@ -183,7 +270,7 @@ def _shares_and_pools(
 
 
 def _owed(shares: Mapping[str, float], given: Mapping[str, int], total: int, count: int) -> list[str]:
-    """The domains of the next `count` prompts: each goes to the domain that is furthest behind its share of `total`."""
+    """Return the domains of the next `count` prompts: each the one furthest behind its share of `total`."""
     behind = {domain: share * total - given[domain] for domain, share in shares.items()}
     owed = []
     for _ in range(count):

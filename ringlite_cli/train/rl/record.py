@@ -1,13 +1,16 @@
 """What the trainer generates and scores, recorded where it is made: nothing is read back from a log."""
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
 from accelerate import Accelerator
 from accelerate.utils import gather_object
 from torch import Tensor
+from torch import distributed as dist
+from trl.trainer import grpo_trainer
 
 from ringlite_cli.runs.catalogue.own import means
 
@@ -29,7 +32,9 @@ class Measured:
 class Recorded:
     """One batch of all ranks, in rank order: lists with one item per response.
 
-    rewards: per reward function, NaN where it gave none. policy_step: optimizer steps of the policy that wrote it.
+    prompts, responses, details, parts: what the main rank alone writes; elsewhere empty. rewards: per reward function,
+    NaN where it gave none. parts: of a reward that was composed, by name. policy_step: optimizer steps of the policy
+    that wrote it.
     """
 
     prompts: list[Any]
@@ -37,6 +42,8 @@ class Recorded:
     rewards: list[list[float]]
     advantages: list[float]
     verdicts: list[str]
+    details: list[str]
+    parts: list[dict[str, float | None]]
     policy_step: int
 
 
@@ -50,8 +57,8 @@ class Recorder:
     def start(self, policy_step: int) -> None:
         """Begin a batch that the policy of this optimizer step writes."""
         self._policy_step = policy_step
-        self._prompts: list[Any] = []
-        self._responses: list[Any] = []
+        self._prompts: Sequence[Any] = []
+        self._responses: Sequence[Any] = []
         self._rewards: Tensor | None = None
         self._columns: dict[str, list[Any]] = {}
 
@@ -61,20 +68,54 @@ class Recorder:
 
     def scored(self, prompts: Sequence[Any], responses: Sequence[Any], rewards: Tensor) -> None:
         """Note this rank's prompts and responses, and the rewards (responses of all ranks, reward functions)."""
-        self._prompts, self._responses, self._rewards = list(prompts), list(responses), rewards
+        self._prompts, self._responses, self._rewards = prompts, responses, rewards
 
     def finish(self, advantages: Tensor) -> Recorded:
         """Return the batch of all ranks. advantages: (responses of this rank,). Every rank has to call it."""
         assert self._rewards is not None
-        missing = [""] * len(self._prompts)
         return Recorded(
-            prompts=gather_object(self._prompts),
-            responses=gather_object(self._responses),
+            prompts=gathered_on_main(self._accelerator, self._prompts),
+            responses=gathered_on_main(self._accelerator, self._responses),
             rewards=self._rewards.tolist(),
             advantages=self._accelerator.gather(advantages).tolist(),
-            verdicts=gather_object(self._columns.get("verdict", missing)),
+            verdicts=gather_object(self._told("verdict")),
+            details=gathered_on_main(self._accelerator, self._told("detail")),
+            parts=[parts or {} for parts in gathered_on_main(self._accelerator, self._told("reward_parts"))],
             policy_step=self._policy_step,
         )
+
+    @contextmanager
+    def texts_on_main(self, *, wanted: bool) -> Iterator[None]:
+        """Keep TRL, in this block, from gathering prompts and responses on every rank for its table of completions.
+
+        The main rank alone prints and saves that table. wanted: whether there is one (`log_completions`).
+        """
+        module: Any = grpo_trainer
+        plain = module.gather_object
+
+        def gather(items: Any) -> Any:
+            if items is not self._prompts and items is not self._responses:
+                return plain(items)
+            return gathered_on_main(self._accelerator, items) if wanted else []
+
+        module.gather_object = gather
+        try:
+            yield
+        finally:
+            module.gather_object = plain
+
+    def _told(self, column: str) -> list[Any]:
+        """Return what was told of each response; texts of no letters where nothing was."""
+        return list(self._columns.get(column, [""] * len(self._prompts)))
+
+
+def gathered_on_main(accelerator: Accelerator, items: Sequence[Any]) -> list[Any]:
+    """Return the items of all ranks in rank order on the main rank, [] on the others. Every rank has to call it."""
+    if accelerator.num_processes == 1:
+        return list(items)
+    found: list[Any] | None = [None] * accelerator.num_processes if accelerator.is_main_process else None
+    dist.gather_object(list(items), found)
+    return [item for of_rank in found or [] for item in of_rank]
 
 
 class Measures:
@@ -84,16 +125,26 @@ class Measures:
         self.seconds: defaultdict[str, float] = defaultdict(float)
         self._overlaps: list[float] = []
         self._numbers: list[dict[str, float]] = []  # of a rank and a batch each
+        self._penalties: list[float] = []
 
     @property
     def overlap(self) -> float:
-        """The mean of this rank's shares of verdicts that were there when generation ended; 0 without any."""
+        """Return the mean of this rank's shares of verdicts that were there when generation ended; 0 without any."""
         return sum(self._overlaps) / len(self._overlaps) if self._overlaps else 0.0
 
     @property
     def numbers(self) -> dict[str, float]:
-        """The means over ranks and batches of what rewards of the user's own measure."""
+        """Return the means over ranks and batches of what rewards of the user's own measure."""
         return means(self._numbers)
+
+    def penalty(self, mean: float) -> None:
+        """Add the mean penalty of a batch, over all ranks."""
+        self._penalties.append(mean)
+
+    @property
+    def mean_penalty(self) -> float:
+        """Return the mean over batches of what long responses lost of their rewards; 0 without any."""
+        return sum(self._penalties) / len(self._penalties) if self._penalties else 0.0
 
     def add(self, functions: Sequence[Any]) -> None:
         """Add what these reward functions keep as `measured` of their last call. Every rank has to call it.

@@ -1,15 +1,20 @@
 """One RL step on this machine: rows, their length and gradient checkpointing, from the memory there is."""
 
-import os
 from collections.abc import Mapping, Sequence
-from pathlib import Path
+from dataclasses import dataclass
+from importlib.util import find_spec
 from typing import Any
 
-from ringlite_cli.c3po.memory import RowLayout, choose_layout, training_bytes
 from ringlite_cli.chat.rendering import prompt_text
+from ringlite_cli.errors import UserError
+from ringlite_cli.memory.asked import WHAT_FITS, beside_of, has_fused_kernels, optimizer_name
+from ringlite_cli.memory.held import CONTEXT, Shape, Training
+from ringlite_cli.memory.layout import RowLayout, choose_layout
+from ringlite_cli.memory.shapes import shape_of
+from ringlite_cli.models.lora_targets import with_adapter
 from ringlite_cli.recipe.batch_plan import CPU_ROW_TOKENS
 from ringlite_cli.recipe.trl_fields import trl_default
-from ringlite_cli.train.engine.start import check_memory
+from ringlite_cli.train.devices import memory_here, offloads, sharing_ranks
 
 
 def mean_prompt_tokens(tokenizer: Any, prompts: Sequence[Any]) -> float:
@@ -27,65 +32,72 @@ def _as_texts(tokenizer: Any, conversations: Sequence[Any]) -> list[str]:
     return [prompt_text(tokenizer, conversation) for conversation in conversations]
 
 
-def row_layout(
-    policy: Any,
-    trl: Mapping[str, Any],
-    longest: int,
-    *,
-    row_tokens: int | None,
-    lora: bool = False,
-    world_size: int = 1,
-) -> RowLayout:
-    """Return the layout for training a policy; `row_tokens` and `trl.gradient_checkpointing` decide if given.
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What a run asks of the memory of a rank, beside TRL's fields.
 
-    policy: a model's folder, its hub id, or the model. longest: tokens of the longest sample with its prompt. lora:
-    whether an adapter is trained alone. On a CPU rows are short and nothing is recomputed.
+    longest: tokens of the longest sample with its prompt. responses: that a rank draws at a time. bf16: computed with
+    in bfloat16. lora: the adapter that is trained alone, a peft config; beside weights of `frozen` bytes each. scorer:
+    bytes of a reward model on the rank's GPU.
+    """
+
+    longest: int
+    responses: int
+    row_tokens: int | None = None
+    bf16: bool = True
+    lora: Any = None
+    frozen: int | None = None
+    scorer: int = 0
+
+
+def row_layout(policy: Any, trl: Mapping[str, Any], asked: Asked) -> tuple[RowLayout, float | None]:
+    """Return the layout for training a policy, and the share of memory for an engine beside it, None on a CPU.
+
+    policy: a model's folder, its hub id, or the model. `asked.row_tokens`, `trl.gradient_checkpointing` and
+    `trl.vllm_gpu_memory_utilization` decide if given. On a CPU rows are short and nothing is recomputed.
+    Raises UserError for what cannot fit, with its numbers.
     """
     import torch
 
     checkpointing = trl.get("gradient_checkpointing")
     if not torch.cuda.is_available():
-        return RowLayout(row_tokens or max(CPU_ROW_TOKENS, longest), bool(checkpointing))
-    config, parameters = _config_and_size(policy)
-    fixed = training_bytes(
-        parameters,
-        reference=bool(trl.get("beta")),
-        trained=parameters // 50 if lora else None,
-        shards=world_size if "ACCELERATE_USE_FSDP" in os.environ else 1,
+        return RowLayout(asked.row_tokens or max(CPU_ROW_TOKENS, asked.longest), bool(checkpointing)), None
+    shape = _shape(policy, asked.lora)
+    free, total = memory_here(float(trl.get("ddp_timeout") or trl_default("GRPOConfig", "ddp_timeout")))
+    layout, fit = choose_layout(
+        shape,
+        Training(
+            bf16=asked.bf16,
+            frozen=asked.frozen,
+            reference=bool(trl.get("beta")),
+            optimizer=optimizer_name(trl),
+            shards=sharing_ranks(),
+            offload=offloads(),
+            fused=bool(trl.get("use_liger_kernel", find_spec("liger_kernel") is not None))
+            and has_fused_kernels(shape.config),
+            scorer=asked.scorer,
+        ),
+        asked.longest,
+        free + CONTEXT,  # which is taken already
+        beside_of(trl, shape, responses=asked.responses, length=asked.longest, bf16=asked.bf16),
+        total=total,
+        row_tokens=asked.row_tokens,
+        checkpointing=checkpointing,
     )
-    check_memory(trl, fixed, *torch.cuda.mem_get_info())
-    return choose_layout(
-        config.get_text_config(), fixed, _free_memory(trl), longest, row_tokens=row_tokens, checkpointing=checkpointing
-    )
+    if found := fit.faults():
+        raise UserError("; ".join(found), where="memory of a GPU", hint=WHAT_FITS)
+    return layout, fit.share if fit.beside else None
 
 
-def _config_and_size(policy: Any) -> tuple[Any, int]:
-    """The config of a policy, and how many parameters it has."""
+def _shape(policy: Any, lora: Any) -> Shape:
+    """Return the shape of a model, with an adapter where one is to be trained; without its weights."""
     import torch
     from transformers import AutoConfig, AutoModelForCausalLM
 
-    if hasattr(policy, "num_parameters"):
-        return policy.config, policy.num_parameters()
-    config = AutoConfig.from_pretrained(policy)
-    if Path(policy).is_dir():
-        return config, _parameters(Path(policy), config.dtype == torch.float32)
-    with torch.device("meta"):
-        return config, AutoModelForCausalLM.from_config(config).num_parameters()
-
-
-def _parameters(policy: Path, in_float32: bool) -> int:
-    """Of a saved model; a folder without safetensors counts as empty."""
-    return sum(file.stat().st_size for file in policy.glob("*.safetensors")) // (4 if in_float32 else 2)
-
-
-def _free_memory(trl: Mapping[str, Any]) -> int:
-    """Bytes that are free on this rank's device, less what an engine beside the trainer keeps."""
-    import torch
-
-    free, total = torch.cuda.mem_get_info()
-    beside = trl.get("use_vllm") and trl.get("vllm_mode", trl_default("GRPOConfig", "vllm_mode")) == "colocate"
-    if beside and not trl.get("vllm_enable_sleep_mode"):
-        free -= int(
-            total * trl.get("vllm_gpu_memory_utilization", trl_default("GRPOConfig", "vllm_gpu_memory_utilization"))
-        )
-    return free
+    network = policy
+    if not hasattr(policy, "named_parameters"):
+        with torch.device("meta"):
+            network = AutoModelForCausalLM.from_config(AutoConfig.from_pretrained(policy))
+    if lora is not None and not hasattr(network, "peft_config"):
+        network = with_adapter(network, lora)
+    return shape_of(network)

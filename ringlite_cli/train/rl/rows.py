@@ -6,7 +6,7 @@ from typing import Any
 
 from ringlite_cli.errors import UserError
 from ringlite_cli.train.rl.config import C3POConfig
-from ringlite_cli.train.rl.row_layout import mean_prompt_tokens, row_layout
+from ringlite_cli.train.rl.row_layout import Asked, mean_prompt_tokens, row_layout
 
 
 def check_dataset(args: C3POConfig, dataset: Any) -> None:
@@ -30,13 +30,20 @@ def derive_rows(args: C3POConfig, model: Any, given: Mapping[str, Any]) -> None:
     tokenizer = _tokenizer(model, given.get("processing_class"))
     prompts = given["train_dataset"][:256]["prompt"]
     mean_prompt = mean_prompt_tokens(tokenizer, prompts)
-    layout = row_layout(
+    asked = args.model_init_kwargs
+    named = asked.get("dtype") if isinstance(asked, dict) else None
+    dtype = str(named or getattr(model, "dtype", "float32"))
+    layout, _ = row_layout(
         model,
         vars(args),
-        ceil(mean_prompt) + args.max_completion_length,
-        row_tokens=args.row_tokens,
-        lora=given.get("peft_config") is not None,
-        world_size=args.world_size,
+        Asked(
+            longest=ceil(mean_prompt) + args.max_completion_length,
+            responses=args.settings.responses(args.num_generations, args.world_size),
+            row_tokens=args.row_tokens,
+            bf16=bool(args.bf16),
+            lora=given.get("peft_config"),
+            frozen=2 if dtype.endswith("16") else 4,
+        ),
     )
     args.gradient_checkpointing = layout.gradient_checkpointing
     args.take_rows(

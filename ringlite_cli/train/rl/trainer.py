@@ -10,61 +10,73 @@ GRPOTrainer, except:
 6. a `prompts` source draws prompts by difficulty, and further ones where a budget is not filled (`undershoot`);
 7. a checkpoint is loaded whole (transformers' Trainer leaves out the experts of a mixture);
 8. the rows of a step follow from the prompts, and a checkpoint keeps the updates of a rollout that are yet to come;
-9. each optimizer step leaves a row of numbers (`step_stats`), each response a row for rollouts.jsonl (`on_rollout`).
+9. in mode carry (`rollouts`) responses come from a pool, and unfinished ones go on in the next step (`carry/`);
+10. a step that runs out of memory is done again with its rows in halves, once in a run (`halved_rows.py`);
+11. each optimizer step leaves a row of numbers (`step_stats`), each response a row for rollouts.jsonl (`on_rollout`).
 
-Dataloader, generation, rewards, advantages, optimizer, checkpoints and logging are TRL's.
+Dataloader, generation, rewards, advantages, optimizer, checkpoints and logging are TRL's. How a rollout is made (ask,
+draw, score, put together) is in rollout_trainer.py; what is trained on it is here.
 """
 
-import json
 import logging
-import math
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 import torch
-from accelerate.utils import gather_object
 from torch import Tensor
 from transformers import PreTrainedModel
-from trl import GRPOTrainer
 from trl.models.utils import disable_gradient_checkpointing
 from trl.trainer.utils import use_adapter
 
 from ringlite_cli.c3po.algorithms import algorithm_of
-from ringlite_cli.c3po.budget import Pick, informative_groups
+from ringlite_cli.c3po.budget import Pick
 from ringlite_cli.c3po.loss import token_losses
 from ringlite_cli.c3po.packing import IGNORED, base_causal_lm, forward_inputs, sample_of_token
 from ringlite_cli.c3po.router import RouterTap, router_parameters
 from ringlite_cli.c3po.row_path import RowPath
-from ringlite_cli.c3po.schedule import Budget
-from ringlite_cli.chat.rendering import prompt_ids
-from ringlite_cli.chat.responses import response_texts
-from ringlite_cli.errors import Diverged, UserError
+from ringlite_cli.errors import UserError
 from ringlite_cli.models import register
 from ringlite_cli.models.experts import name_experts
 from ringlite_cli.models.generation import only_ends
-from ringlite_cli.train.finite import FiniteGradients
+from ringlite_cli.runs.row_types import MetricsRow, PackedRow, RolloutRow
+from ringlite_cli.train.engine.stream import Stream
+from ringlite_cli.train.float32_head import float32_head
+from ringlite_cli.train.guard.gap import Scores
 from ringlite_cli.train.resume.checkpoints import load_weights
 from ringlite_cli.train.rl.config import C3POConfig
-from ringlite_cli.train.rl.model_checks import probe
-from ringlite_cli.train.rl.pending_updates import PendingUpdates
+from ringlite_cli.train.rl.halved_rows import HalvedRows
+from ringlite_cli.train.rl.model_checks import check_model
 from ringlite_cli.train.rl.prompts import PromptSource
-from ringlite_cli.train.rl.record import Measures, Recorded, Recorder
-from ringlite_cli.train.rl.rollout import Rollout, rollout_stats, selection_stats
+from ringlite_cli.train.rl.record import Measures
+from ringlite_cli.train.rl.responses import held_responses
+from ringlite_cli.train.rl.rollout import RolloutBatch, rollout_stats, selection_stats
+from ringlite_cli.train.rl.rollout_trainer import RolloutTrainer
+from ringlite_cli.train.rl.router_bias import RouterBias
 from ringlite_cli.train.rl.rows import check_dataset, derive_rows
-from ringlite_cli.train.rl.run_state import RunState, WhenSharded
 from ringlite_cli.train.rl.step_metrics import PER_TOKEN, StepNumbers
-from ringlite_cli.train.rl.updates import Planner, Update
-from ringlite_cli.train.rl.verify_ahead import verified_ahead
+from ringlite_cli.train.rl.updates import Update
+from ringlite_cli.train.sharded import references_in_blocks, settle
+from ringlite_cli.train.speed import training_flops
 
 log = logging.getLogger(__name__)
 
-Row = dict[str, Any]
+
+def check_arguments(args: Any, prompts: PromptSource | None) -> None:
+    """Raise UserError for what a trainer cannot work with, before anything is loaded."""
+    if not isinstance(args, C3POConfig):
+        raise UserError(
+            f"a {type(args).__name__} has no token budget",
+            where="args",
+            hint="make a ringlite.C3POConfig of its fields",
+        )
+    if prompts is None and args.undershoot == "refill":
+        raise UserError("refilling needs a source of further prompts", where="undershoot", hint="pass `prompts`")
 
 
-class C3POTrainer(FiniteGradients, GRPOTrainer):
+class C3POTrainer(HalvedRows, RolloutTrainer):
     """See the top of this file. `on_rollout(rows)` gets every response of a rollout, on the main rank."""
 
     _tag_names = ["trl", "c3po"]  # noqa: RUF012 - declared so by TRL
@@ -73,10 +85,6 @@ class C3POTrainer(FiniteGradients, GRPOTrainer):
         "title": "Ring-lite: Scalable Reasoning via C3PO-Stabilized Reinforcement Learning for LLMs",
         "id": "2506.14731",
     }
-    args: C3POConfig
-    beta: float
-    num_generations: int
-    _logs: dict[str, Any]
     mask_truncated_completions: bool
 
     def __init__(
@@ -85,27 +93,32 @@ class C3POTrainer(FiniteGradients, GRPOTrainer):
         reward_funcs: Any,
         args: C3POConfig,
         *,
-        on_rollout: Callable[[list[Row]], None] | None = None,
+        on_rollout: Callable[[list[RolloutRow]], None] | None = None,
         prompts: PromptSource | None = None,
+        streams: Callable[[Any], Stream] | None = None,
         **kwargs: Any,
     ) -> None:
-        if not isinstance(args, C3POConfig):
-            raise UserError(
-                f"a {type(args).__name__} has no token budget",
-                where="args",
-                hint="make a ringlite.C3POConfig of its fields",
-            )
-        if prompts is None and args.undershoot == "refill":
-            raise UserError("refilling needs a source of further prompts", where="undershoot", hint="pass `prompts`")
+        check_arguments(args, prompts)
         register()
         check_dataset(args, kwargs.get("train_dataset"))
         if not args.rows_are_given:
             derive_rows(args, model, kwargs)
-        super().__init__(model=model, reward_funcs=reward_funcs, args=args, **kwargs)
+        with references_in_blocks(), float32_head("trl.trainer.grpo_trainer"):
+            super().__init__(model=model, reward_funcs=reward_funcs, args=args, **kwargs)
+        settle(self.accelerator, self.model)
+        self._take_over_from_trl()
+        self.on_rollout = on_rollout
+        self.algorithm = algorithm_of(args.algorithm)
+        self._prepare_rollouts(prompts, streams, kwargs.get("train_dataset"))
+        self._prepare_updates()
+
+    def _take_over_from_trl(self) -> None:
+        """Switch off what TRL would do with a whole rollout, and what a model's own settings would do to drawing."""
         # TRL would compute reference log-probs of the whole rollout; here they come after the selection
         self.kl_coef, self.beta = self.beta, 0.0
         # TRL's masking would hide the length of truncated responses; here they are left out of the selection
-        self.skip_truncated, self.mask_truncated_completions = self.mask_truncated_completions, False
+        self.skip_truncated = self.mask_truncated_completions or self.args.overlong.rule == "mask"
+        self.mask_truncated_completions = False
         # `generate` crashes on router logits; the tap asks for them in the training forward alone
         if hasattr(self.model.config.get_text_config(), "output_router_logits"):
             self.model.config.get_text_config().output_router_logits = False
@@ -115,149 +128,52 @@ class C3POTrainer(FiniteGradients, GRPOTrainer):
         lm = base_causal_lm(self.model)
         lm.generation_config = only_ends(lm.generation_config)
 
-        self.on_rollout, self.prompts = on_rollout, prompts
-        self.budget = Budget(args.schedule)
-        self.algorithm = algorithm_of(args.algorithm)
-        self.add_callback(RunState(self.budget, prompts))
-        self.add_callback(PendingUpdates(self))
-        self.row_path: RowPath | None = None  # how packed rows are run, once the probe has found out
+    def _prepare_updates(self) -> None:
+        args = self.args
+        self.row_path: RowPath | None = None  # how packed rows are run, once the check has found out
         self.resumed_from: Path | None = None
-        self.step_stats: Row = {}
-        self._seconds = {"rollout": 0.0, "reward": 0.0}
-        self._measures = Measures()
-        self._recorder = Recorder(self.accelerator)
-        self._updates: list[Update] = []
+        self.step_stats: MetricsRow = {}
+        self.held_out_scores: Scores | None = None  # where they were measured after the step at hand
+        self.update_began = time.perf_counter()
+        """When the passes of the step at hand began."""
+        self.flops = training_flops(self.accelerator.unwrap_model(self.model))
         self._warned_of_short_step = False
-        self._planner = Planner(args, self.accelerator, self.num_generations, skip_truncated=self.skip_truncated)
         self.tap = RouterTap(self.model)
-        self._numbers = StepNumbers(self.accelerator, self.tap, tuple(m.key for m in self.algorithm.metrics))
+        self._numbers = StepNumbers(
+            self.accelerator, self.tap, self.remedy, tuple(m.key for m in self.algorithm.metrics)
+        )
         self._router_on = bool(args.router_balance_coef or args.router_z_loss_coef)
         self._router_seen = self._router_on
+        if args.router_bias_rate:
+            self.add_callback(RouterBias(self.model, self._numbers, args.router_bias_rate))
         if args.freeze_router:
             for parameter in router_parameters(self.model):
                 parameter.requires_grad_(False)
-        if self.is_fsdp_enabled or self.is_deepspeed_enabled:  # parameters are in pieces until train()
-            self.add_callback(WhenSharded(self._probe))
-        else:
-            self._probe()
-
-    def _probe(self) -> None:
-        self._router_seen = probe(self, router_on=self._router_on)
+        self._router_seen = check_model(self, router_on=self._router_on or bool(args.router_bias_rate))
 
     # What TRL calls
 
     def _prepare_inputs(self, generation_batch: Any) -> Any:
         if not self.model.training:
             return super()._prepare_inputs(generation_batch)
+        if "update" in generation_batch:  # it is prepared
+            return generation_batch
         position = self._step % self.args.steps_per_generation
         if position == 0 or not self._updates:
             started = time.perf_counter()
-            self._seconds = {"rollout": 0.0, "reward": 0.0}
+            self._seconds = {"rollout": 0.0, "reward": 0.0, "reference": 0.0}
             self._measures = Measures()
             batches, rollout = self._collect(generation_batch)
             self._seconds["rollout"] = time.perf_counter() - started - self._seconds["reward"]
             self._updates = self._plan(batches, rollout)
         rows = self.args.gradient_accumulation_steps
+        if position % rows == 0:
+            self.update_began = time.perf_counter()
         return {"update": position // rows, "row": position % rows}
-
-    def _collect(self, generation_batch: list[Row]) -> tuple[list[dict[str, Tensor]], Rollout]:
-        """Roll out this step's prompts, and more while the budget is not filled and may be refilled."""
-        asked = generation_batch
-        if self.prompts is not None and self.prompts.draws_all:
-            asked = self._draw(len(generation_batch) * self.accelerator.num_processes // self.num_generations)
-        batch, recorded = self._roll_out(asked)
-        batches, rollout = [batch], self._gather_rollout(asked, batch, recorded)
-        self._move_budget(rollout)
-        rounds = self.args.refill_rounds if self.args.undershoot == "refill" else 0
-        for _ in range(rounds):
-            missing = self._planner.missing(rollout, self.budget.tokens)
-            if not missing:
-                break
-            asked = self._draw(self._prompts_for(missing, rollout))
-            batch, recorded = self._roll_out(asked)
-            batches.append(batch)
-            rollout.extend(self._gather_rollout(asked, batch, recorded))
-        return batches, rollout
-
-    def _draw(self, prompts: int) -> list[Row]:
-        """Draw `prompts` more prompts and return this rank's share, each repeated `num_generations` times."""
-        assert self.prompts is not None
-        rows = [row for row in self.prompts.draw(prompts) for _ in range(self.num_generations)]
-        size = len(rows) // self.accelerator.num_processes
-        first = self.accelerator.process_index * size
-        return rows[first : first + size]
-
-    def _prompts_for(self, missing: int, rollout: Rollout) -> int:
-        """Return how many prompts should bring `missing` tokens, judged by those asked so far; at most a rollout's."""
-        asked = len(rollout.lengths) // self.num_generations
-        found = min(sum(rollout.lengths[i] for i in pool) for pool in self._planner.pools(rollout))
-        assert self.args.generation_batch_size is not None  # TRL has filled it in
-        most = self.args.generation_batch_size // self.num_generations
-        wanted = min(most, math.ceil(asked * missing / found)) if found else most
-        world = self.accelerator.num_processes
-        unit = world // math.gcd(world, self.num_generations)  # groups that all ranks can share
-        return min(most, math.ceil(wanted / unit) * unit)
-
-    def _move_budget(self, rollout: Rollout) -> None:
-        informative = informative_groups(rollout.rewards, self.num_generations)
-        lengths = [n for i, n in enumerate(rollout.lengths) if informative[i // self.num_generations]]
-        scored = [reward for reward in rollout.rewards if reward is not None]
-        self.budget.move(
-            self.state.global_step,
-            sum(lengths) / len(lengths) if lengths else None,
-            sum(scored) / len(scored) if scored else 0.0,
-        )
-
-    def _roll_out(self, generation_batch: Any) -> tuple[dict[str, Tensor], Recorded]:
-        """Generate and score responses; return TRL's batch of this rank, and the record of all ranks."""
-        self._recorder.start(self.state.global_step)
-        try:
-            with self._no_old_log_probs(), verified_ahead(self, generation_batch):
-                batch = self._generate_and_score_completions(generation_batch)
-        except RuntimeError as error:
-            if "probability tensor contains" not in str(error):
-                raise
-            raise Diverged(
-                f"the policy's probabilities are not finite in step {self.state.global_step + 1}: it has diverged",
-                self.state.global_step + 1,
-                hint="the last checkpoint may be sound; lower the learning rate",
-            ) from None
-        return batch, self._recorder.finish(batch["advantages"])
-
-    def _tokenize_prompts(self, prompts: list[Any]) -> Any:
-        """Conversations become tokens as in all other stages."""
-        if isinstance(prompts[0], str) or self.tools or self.environment_factories is not None or self._is_vlm:
-            return super()._tokenize_prompts(prompts)
-        known: dict[str, list[int]] = {}  # a prompt is asked several times
-        for each in prompts:
-            key = str(each)
-            if key not in known:
-                known[key] = prompt_ids(self.processing_class, each)
-        return [known[str(each)] for each in prompts], None, {}
-
-    def _generate(self, prompts: list[Any]) -> Any:
-        """TRL leaves special tokens out of a response; one that ends a thought has to stay for the reward to see."""
-        generated = list(super()._generate(prompts))
-        if not isinstance(prompts[0], str) and not self.tools:
-            texts = response_texts(self.processing_class, generated[1])
-            generated[3] = [[{"role": "assistant", "content": text}] for text in texts]
-        return tuple(generated)
-
-    def _calculate_rewards(self, inputs: Any, prompts: Any, completions: Any, completion_ids_list: Any) -> Tensor:
-        started = time.perf_counter()
-        rewards: Tensor = super()._calculate_rewards(inputs, prompts, completions, completion_ids_list)
-        self._seconds["reward"] += time.perf_counter() - started
-        self._recorder.scored(prompts, completions, rewards)
-        self._measures.add(self.reward_funcs)
-        return rewards
-
-    def _log_completion_extra(self, column: str, values: list[Any]) -> None:
-        self._recorder.column(column, values)
-        super()._log_completion_extra(column, values)
 
     @property
     def pending_updates(self) -> list[Update]:
-        """This rank's updates of the rollout at hand, trained ones included."""
+        """Return this rank's updates of the rollout at hand, trained ones included."""
         return self._updates
 
     def go_on_from(self, step: int, updates: list[Update]) -> None:
@@ -272,12 +188,12 @@ class C3POTrainer(FiniteGradients, GRPOTrainer):
         else:
             load_weights(self.model, resume_from_checkpoint)
 
-    def _compute_loss(self, model: Any, inputs: Row) -> Tensor:
+    def _compute_loss(self, model: Any, inputs: dict[str, Any]) -> Tensor:
         if "update" not in inputs:
             return super()._compute_loss(model, inputs)
         update = self._updates[inputs["update"]]
-        row = update.rows[inputs["row"]]
-        weight = update.row_sizes[inputs["row"]] / max(update.step_size, 1)
+        row, size = update.passes(inputs["row"], halved=self.halved)[inputs.get("part", 0)]
+        weight = size / max(update.step_size, 1)
         mask = row["shift_labels"] != IGNORED
         with self.tap.open() if self._router_seen else nullcontext():
             out = model(**self._model_inputs(row))
@@ -292,7 +208,7 @@ class C3POTrainer(FiniteGradients, GRPOTrainer):
             ref_log_probs=row.get("ref_log_probs"),
             sampling_log_probs=row.get("sampling_log_probs"),
             weights=row["weights"],
-            importance_cap=self.args.importance_cap,
+            remedy=self.remedy,
             epsilon_low=self.epsilon_low,
             epsilon_high=self.epsilon_high,
             kl_coef=self.kl_coef,
@@ -303,7 +219,7 @@ class C3POTrainer(FiniteGradients, GRPOTrainer):
         loss = sums.loss * world / update.divisor
         balance = z = sums.loss.new_zeros(())
         if self._router_seen:
-            self._numbers.add_health(update.row_sizes[inputs["row"]])
+            self._numbers.add_health(size)
         if self._router_on:
             balance, z = self.tap.losses()
             router = self.args.router_balance_coef * balance + self.args.router_z_loss_coef * z
@@ -311,28 +227,29 @@ class C3POTrainer(FiniteGradients, GRPOTrainer):
         elif self._router_seen:
             self.tap.forget()
         self._numbers.add(sums, weight * balance, weight * z)
-        if inputs["row"] == self.args.gradient_accumulation_steps - 1:
-            self._close_step(update)
+        self._numbers.add_drift(sums, row, update)
         return loss
 
     # The plan of a rollout's updates, and what it needs of the model
 
-    def _plan(self, batches: list[dict[str, Tensor]], rollout: Rollout) -> list[Update]:
-        """This rank's updates of one rollout."""
+    def _plan(self, batches: list[dict[str, Tensor]], rollout: RolloutBatch) -> list[Update]:
+        """Return this rank's updates of one rollout."""
         selections = self._planner.select(rollout, self.budget.tokens, self.state.global_step)
-        # Copied from the GPU once and whole, not response by response
-        read = [{name: x.cpu() for name, x in batch.items() if isinstance(x, Tensor)} for batch in batches]
+        held = [held_responses(batch) for batch in batches]
+        batches.clear()  # with their padding; the caller needs them no more
         updates = []
         for number, picks in enumerate(selections):
-            update = self._planner.update(read, rollout, picks, self._budget_step())
+            update = self._planner.update(held, rollout, picks, self._budget_step())
             update.stats |= self._stats(rollout, picks, selections if number == 0 else None)
+            update.stats["reference_seconds"] = 0.0
             self._add_log_probs(update, off_policy=number > 0)
             updates.append(update)
+        updates[0].stats["reference_seconds"] = self._seconds["reference"]
         self._report_rollout(rollout, selections)
         self._warn_of_short_step(min(updates, key=lambda update: update.stats["budget_fill"]).stats)
         return updates
 
-    def _warn_of_short_step(self, stats: Row) -> None:
+    def _warn_of_short_step(self, stats: MetricsRow) -> None:
         """Warn of the first step that does not fill its budget; `budget_fill` in metrics.jsonl has the others."""
         if stats["budget_fill"] < 1 and not self._warned_of_short_step and self.accelerator.is_main_process:
             self._warned_of_short_step = True
@@ -345,51 +262,14 @@ class C3POTrainer(FiniteGradients, GRPOTrainer):
             )
 
     def _budget_step(self) -> int:
-        """Tokens that all ranks train together in the step at hand."""
+        """Return the tokens that all ranks train together in the step at hand."""
         return self.budget.tokens * (self.accelerator.num_processes if self.args.token_budget_scope == "rank" else 1)
 
-    def _gather_rollout(self, asked: list[Row], batch: dict[str, Tensor], recorded: Recorded) -> Rollout:
-        loss_mask = batch["completion_mask"] * batch.get("tool_mask", torch.ones_like(batch["completion_mask"]))
-        sizes = batch["completion_mask"].sum(1)
-        last = batch["completion_ids"].gather(1, (sizes - 1).clamp(min=0)[:, None]).squeeze(1)
-        ends = torch.tensor([*self.eos_token_ids, self._tokenizer.pad_token_id], device=last.device)
-        local = torch.stack([loss_mask.sum(1), torch.isin(last, ends).long()], dim=1)
-        facts = self.accelerator.gather(local).tolist()
-        fields = ("problem_id", "domain", "known_labels")
-        names = gather_object([tuple(str(x.get(field, "")) for field in fields) for x in asked])
-        count = len(facts)
-        size = count // self.accelerator.num_processes
-        rollout = Rollout(
-            lengths=[length for length, _ in facts],
-            ended=[bool(ended) for _, ended in facts],
-            rewards=[self._total_reward(each) for each in recorded.rewards],
-            advantages=recorded.advantages,
-            domains=[domain for _, domain, _ in names],
-            prompt_ids=[name for name, *_ in names],
-            places=[(i // size, 0, i % size) for i in range(count)],
-            prompts=recorded.prompts,
-            responses=recorded.responses,
-            verdicts=recorded.verdicts,
-            labels=[json.loads(labels or "{}") for *_, labels in names],
-            policy_step=recorded.policy_step,
-        )
-        if self.prompts is not None:
-            group = self.num_generations
-            self.prompts.note(
-                rollout.prompt_ids[::group], [rollout.rewards[i : i + group] for i in range(0, count, group)]
-            )
-        return rollout
-
-    def _total_reward(self, rewards: Sequence[float]) -> float | None:
-        scored = [
-            reward * weight
-            for reward, weight in zip(rewards, self.reward_weights.tolist(), strict=True)
-            if not math.isnan(reward)
-        ]
-        return sum(scored) if scored else None
-
     def _add_log_probs(self, update: Update, *, off_policy: bool) -> None:
-        """Reference log-probs where there is a KL term; old ones for updates after a rollout's first."""
+        """Add reference log-probs if there is a KL term, and old ones to updates after a rollout's first."""
+        if not (self.kl_coef or off_policy):
+            return
+        started = time.perf_counter()
         with (
             torch.no_grad(),
             self.accelerator.autocast(),
@@ -400,47 +280,44 @@ class C3POTrainer(FiniteGradients, GRPOTrainer):
                     row["ref_log_probs"] = self._reference_log_probs(row)
                 if off_policy:
                     row["old_log_probs"] = self.model(**self._model_inputs(row)).log_probs
+        if self.accelerator.device.type == "cuda":
+            torch.cuda.synchronize()  # the passes are under way
+        self._seconds["reference"] += time.perf_counter() - started
 
-    def _model_inputs(self, row: Row) -> Row:
+    def _model_inputs(self, row: PackedRow) -> PackedRow:
         inputs = forward_inputs(self.accelerator.unwrap_model(self.model), row)
         return inputs | {"shift_labels": row["shift_labels"], "fused_lm_head": True}
 
-    def _reference_log_probs(self, row: Row) -> Tensor:
+    def _reference_log_probs(self, row: PackedRow) -> Tensor:
         if self.ref_model is not None:
             return self.ref_model(**self._model_inputs(row)).log_probs
         policy = self.accelerator.unwrap_model(self.model)
         with use_adapter(policy, adapter_name="ref" if "ref" in policy.peft_config else None):
             return self.model(**self._model_inputs(row)).log_probs
 
-    @contextmanager
-    def _no_old_log_probs(self) -> Iterator[None]:
-        """TRL would compute old log-probs of the whole padded rollout where it serves several updates."""
-        rows, self.args.gradient_accumulation_steps = (
-            self.args.gradient_accumulation_steps,
-            self.args.steps_per_generation,
-        )
-        try:
-            yield
-        finally:
-            self.args.gradient_accumulation_steps = rows
-
     # What a step leaves behind
 
-    def _stats(self, rollout: Rollout, picks: list[Pick], all_picks: list[list[Pick]] | None) -> Row:
-        """The selection's numbers. A rollout's tokens are counted once, in the first of its updates (all_picks)."""
+    def _stats(self, rollout: RolloutBatch, picks: list[Pick], all_picks: list[list[Pick]] | None) -> MetricsRow:
+        """Return the selection's numbers. A rollout's tokens count once, in the first of its updates (all_picks)."""
         trained = sum(pick.tokens for pick in picks)
         budget = self._budget_step() if self.algorithm.has_budget else trained
-        stats: Row = {"algorithm": self.args.algorithm} | selection_stats(rollout, picks, budget, all_picks)
-        stats |= {f"{name}_seconds": seconds if all_picks else 0.0 for name, seconds in self._seconds.items()}
+        stats: MetricsRow = {"algorithm": self.args.algorithm} | selection_stats(rollout, picks, budget, all_picks)
+        stats |= {f"{name}_seconds": self._seconds[name] if all_picks else 0.0 for name in ("rollout", "reward")}
         stats["reward_overlap"] = self._measures.overlap if all_picks else 0.0
+        if all_picks is not None and self.args.overlong.rule == "penalty":
+            stats["overlong_penalty"] = self._measures.mean_penalty
         stats["reward_seconds_by_domain"] = dict(sorted(self._measures.seconds.items())) if all_picks else {}
         if all_picks is not None:
             stats = self._measures.numbers | stats  # no number takes the place of a column
         if all_picks is not None and self.budget.change:
             stats["budget_change"] = self.budget.change
-        return stats | rollout_stats(rollout, self.num_generations)
+        stats |= rollout_stats(rollout, self.num_generations)
+        if self.carried is not None:
+            del stats["rollout_tail_share"]  # responses did not start together
+            stats |= self.carried.stats if all_picks is not None else {}
+        return stats
 
-    def _report_rollout(self, rollout: Rollout, selections: list[list[Pick]]) -> None:
+    def _report_rollout(self, rollout: RolloutBatch, selections: list[list[Pick]]) -> None:
         if self.on_rollout is not None and self.accelerator.is_main_process:
             first = rollout.policy_step + 1
             kept = {pick.index: (first + u, pick.tokens) for u, picks in enumerate(selections) for pick in picks}
@@ -448,7 +325,9 @@ class C3POTrainer(FiniteGradients, GRPOTrainer):
 
     def _close_step(self, update: Update) -> None:
         """Put the numbers of a finished step into `step_stats` and TRL's own log."""
-        self.step_stats = self._numbers.close(update, router_losses=self._router_on)
+        self.step_stats = self._numbers.close(update, router_losses=self._router_on, halved=self.halved)
+        self.step_stats["tokens_forwarded"] = update.step_size
+        self.step_flops = self.flops.of(update.step_size, self.step_stats["tokens_trained"], update.squares)
         logged = self._metrics["train"]
         for name, value in self.step_stats.items():
             if isinstance(value, int | float) and name != "reward":

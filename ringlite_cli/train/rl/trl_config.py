@@ -3,10 +3,13 @@
 from importlib.util import find_spec
 from typing import Any
 
-from ringlite_cli.c3po.memory import RowLayout
+from ringlite_cli.memory.layout import RowLayout
 from ringlite_cli.recipe.algorithms import facts
 from ringlite_cli.recipe.batch_plan import BatchPlan
-from ringlite_cli.recipe.c3po import C3POSettings, RlSettings
+from ringlite_cli.recipe.c3po import C3POSettings
+from ringlite_cli.recipe.rl_settings import RlSettings
+from ringlite_cli.recipe.trl_defaults import OURS
+from ringlite_cli.runs.ranks import world_size
 
 
 def rl_config(
@@ -19,10 +22,13 @@ def rl_config(
     mixture: bool,
     output_dir: str,
     seed: int,
+    frozen: str = "float32",
 ) -> Any:
     """Return the trainer's config: TRL's fields as given, ours, and defaults that suit a run that resumes.
 
-    mixture: whether the policy is one of experts.
+    dtype: the number format of the passes, "bfloat16" or "float32". mixture: whether the policy is one of experts.
+    frozen: the number format that weights beside an adapter are held in; weights that are trained, an adapter's too,
+    are float32.
     """
     import torch
 
@@ -30,7 +36,9 @@ def rl_config(
 
     trl = settings.trl
     # AdamW steps of 3e-6 round away in bfloat16: weights are trained in float32, and computed with under autocast
-    model_kwargs = {"dtype": "float32", **(trl.get("model_init_kwargs") or {})}
+    placed = {"device_map": None} if world_size() > 1 else {}  # else a rank spreads it
+    held = "float32" if settings.lora is None else frozen
+    model_kwargs = {"dtype": held, **placed, **(trl.get("model_init_kwargs") or {})}
     if attn_implementation:
         model_kwargs["attn_implementation"] = attn_implementation
     on_cpu = not torch.cuda.is_available()
@@ -39,12 +47,7 @@ def rl_config(
         "bf16": dtype == "bfloat16",
         "gradient_checkpointing": layout.gradient_checkpointing,
         "dataloader_pin_memory": not on_cpu,
-        "report_to": "none",
-        "disable_tqdm": True,
-        "save_strategy": "steps",
-        "save_steps": 50,
-        "save_total_limit": 2,
-        "lr_scheduler_type": "constant_with_warmup",
+        **OURS["GRPOConfig"],
     }
     defaults |= facts(settings.algorithm).trl_defaults
     if not on_cpu and find_spec("liger_kernel"):  # fused norms, rotary embedding and SwiGLU: 1.5 times the speed

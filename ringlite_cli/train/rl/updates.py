@@ -1,68 +1,77 @@
 """From a rollout to the packed rows of its optimizer steps: pick, cut, share among ranks, balance, pack."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 
 import torch
 from accelerate import Accelerator
-from accelerate.utils import gather_object
-from torch import Tensor
 
 from ringlite_cli.c3po.algorithms import algorithm_of
 from ringlite_cli.c3po.budget import Pick, informative_groups, pick_updates, seeded_order
 from ringlite_cli.c3po.loss import step_divisor, token_weights
-from ringlite_cli.c3po.packing import Sample, balance_rows, pack_row
+from ringlite_cli.c3po.packing import PackedSample, balance_rows, halves, pack_row
 from ringlite_cli.errors import WorkFailed
+from ringlite_cli.runs.row_types import MetricsRow, PackedRow
 from ringlite_cli.train.rl.config import C3POConfig
-from ringlite_cli.train.rl.rollout import Rollout
-
-Row = dict[str, Any]
-Batch = Mapping[str, Tensor]
+from ringlite_cli.train.rl.exchange import Exchange
+from ringlite_cli.train.rl.responses import prefix
+from ringlite_cli.train.rl.rollout import RolloutBatch
 
 
 @dataclass(slots=True)
 class Update:
     """One optimizer step of this rank: its packed rows, and the step's real forwarded tokens over all ranks.
 
-    divisor: of the loss, over all ranks (Phi, for C3PO).
+    squares: sum of the samples' squared lengths, over all ranks. divisor: of the loss, over all ranks (Phi, for C3PO).
+    domains: the rollout's, in the order of the numbers in rows.
     """
 
-    rows: list[Row]
+    rows: list[PackedRow]
     row_sizes: list[int]
     step_size: int
-    stats: Row
+    stats: MetricsRow
+    squares: int = 0
     divisor: float = 1.0
+    domains: list[str] = field(default_factory=list)
+
+    def passes(self, row: int, *, halved: bool) -> list[tuple[PackedRow, int]]:
+        """Return the passes that a row is trained in, each with its tokens (0: a filler). halved: two, if it can be."""
+        parts = halves(self.rows[row]) if halved else [self.rows[row]]
+        if len(parts) == 1:
+            return [(self.rows[row], self.row_sizes[row])]
+        return [(part, part["input_ids"].numel()) for part in parts]
 
 
 class Planner:
     """Plans the updates of a rollout. Selections are the same on all ranks; updates hold this rank's rows."""
 
-    def __init__(self, args: C3POConfig, accelerator: Accelerator, group: int, *, skip_truncated: bool) -> None:
-        self._args, self._accelerator, self._group = args, accelerator, group
+    def __init__(
+        self, args: C3POConfig, accelerator: Accelerator, num_generations: int, *, skip_truncated: bool
+    ) -> None:
+        self._args, self._accelerator, self._num_generations = args, accelerator, num_generations
         self._skip_truncated = skip_truncated
 
-    def pools(self, rollout: Rollout) -> list[list[int]]:
-        """The responses that may be trained: of all ranks together, or of each, by the budget's scope."""
-        informative = informative_groups(rollout.rewards, self._group)
+    def pools(self, rollout: RolloutBatch) -> list[list[int]]:
+        """Return the responses that may be trained: of all ranks together, or of each, by the budget's scope."""
+        informative = informative_groups(rollout.rewards, self._num_generations)
         allowed = [
             index
             for index, reward in enumerate(rollout.rewards)
             if reward is not None
-            and (informative[index // self._group] or not self._args.drop_uninformative)
+            and (informative[index // self._num_generations] or not self._args.drop_uninformative)
             and (rollout.ended[index] or not self._skip_truncated)
         ]
         if self._args.token_budget_scope == "global":
             return [allowed]
         return [[i for i in allowed if rollout.places[i][0] == r] for r in range(self._accelerator.num_processes)]
 
-    def missing(self, rollout: Rollout, budget: int) -> int:
-        """Tokens by which the rollout falls short of its updates' budgets: of the rank that lacks most, or of all."""
+    def missing(self, rollout: RolloutBatch, budget: int) -> int:
+        """Return the tokens by which the rollout falls short of its budgets: of the rank that lacks most, or of all."""
         wanted = budget * self._args.updates_per_rollout
         return max(max(0, wanted - sum(rollout.lengths[i] for i in pool)) for pool in self.pools(rollout))
 
-    def select(self, rollout: Rollout, budget: int, step: int) -> list[list[Pick]]:
-        """The picks of each update, in the seeded order of optimizer step `step` (from 0).
+    def select(self, rollout: RolloutBatch, budget: int, step: int) -> list[list[Pick]]:
+        """Return the picks of each update, in the seeded order of optimizer step `step` (from 0).
 
         Responses without a verdict have no advantage and are not picked. Raises WorkFailed where none has a verdict.
         """
@@ -84,75 +93,54 @@ class Planner:
                 selection += picks
         return selections
 
-    def update(self, batches: Sequence[Batch], rollout: Rollout, picks: Sequence[Pick], budget: int) -> Update:
-        """One selection as this rank's rows. batches: TRL's, of this rank, on the host. budget: Phi over all ranks."""
-        update = self._pack(self._share(self._local_samples(batches, rollout, picks)))
+    def update(
+        self, held: Sequence[Sequence[PackedSample]], rollout: RolloutBatch, picks: Sequence[Pick], budget: int
+    ) -> Update:
+        """Pack a selection into rows. held: this rank's responses, batch by batch. budget: Phi over all ranks."""
+        update = self._pack(self._local_samples(held, rollout, picks))
+        update.domains = sorted(set(rollout.domains))
         update.divisor = step_divisor(
             self._args.algorithm,
             budget=budget,
             tokens=sum(pick.tokens for pick in picks),
             responses=len(picks),
-            longest=int(self._args.max_completion_length or 0),
+            max_completion_length=int(self._args.max_completion_length or 0),
         )
         return update
 
-    def _local_samples(self, batches: Sequence[Batch], rollout: Rollout, picks: Sequence[Pick]) -> list[Sample]:
-        """The picked prefixes of this rank's own responses."""
-        samples = []
+    def _local_samples(
+        self, held: Sequence[Sequence[PackedSample]], rollout: RolloutBatch, picks: Sequence[Pick]
+    ) -> list[PackedSample]:
+        """Return the picked prefixes of this rank's own responses."""
+        samples, domains = [], sorted(set(rollout.domains))
+        numbers = {domain: number for number, domain in enumerate(domains)}
         for pick in sorted(picks):
-            rank, batch_index, i = rollout.places[pick.index]
+            rank, batch, i = rollout.places[pick.index]
             if rank == self._accelerator.process_index:
                 weight = token_weights(self._args.algorithm, [pick.tokens])[0]
-                samples.append(_sample(batches[batch_index], i, pick, weight))
+                samples.append(prefix(held[batch][i], pick, weight, numbers[rollout.domains[pick.index]]))
         return samples
 
-    def _share(self, samples: list[Sample]) -> list[Sample]:
-        """All ranks' samples where the budget is of the whole step; a rank keeps its own where it is its own."""
-        if self._args.token_budget_scope == "rank" or self._accelerator.num_processes == 1:
-            return samples
-        return sorted(gather_object(samples), key=lambda sample: sample.index)
-
-    def _pack(self, samples: list[Sample]) -> Update:
+    def _pack(self, samples: list[PackedSample]) -> Update:
+        """Balance samples over rows: those of all ranks if the budget is of the whole step, else this rank's."""
         rank, world = self._accelerator.process_index, self._accelerator.num_processes
-        shared = self._args.token_budget_scope == "global"
+        shared = self._args.token_budget_scope == "global" and world > 1
         rows = self._args.gradient_accumulation_steps * (world if shared else 1)
-        members = balance_rows([sample.size for sample in samples], rows)
+        exchange = Exchange(self._accelerator, samples) if shared else None
+        sizes = exchange.sizes if exchange else [sample.size for sample in samples]
+        members = balance_rows(sizes, rows)
         mine = members[rank::world] if shared else members
-        sizes = [sum(samples[i].size for i in row) for row in mine]
-        local = torch.tensor([sum(sizes), max(sizes)], device=self._accelerator.device)
-        both = self._accelerator.gather(local).view(-1, 2)
-        step_size, largest = int(both[:, 0].sum()), int(both[:, 1].max())
+        at_hand = exchange.swap([members[r::world] for r in range(world)]) if exchange else dict(enumerate(samples))
+        row_sizes = [sum(sizes[i] for i in row) for row in mine]
+        squares = sum(sizes[i] ** 2 for row in mine for i in row)
+        local = torch.tensor([sum(row_sizes), squares, max(row_sizes)], device=self._accelerator.device)
+        of_ranks = self._accelerator.gather(local).view(-1, 3)
+        (step_size, squares), largest = of_ranks[:, :2].sum(0).tolist(), int(of_ranks[:, 2].max())
         all_rows = self._args.gradient_accumulation_steps * world
         return Update(
-            rows=[pack_row([samples[i] for i in row], self._accelerator.device) for row in mine],
-            row_sizes=sizes,
+            rows=[pack_row([at_hand[i] for i in row], self._accelerator.device) for row in mine],
+            row_sizes=row_sizes,
             step_size=step_size,
+            squares=squares,
             stats={"row_fill": step_size / max(all_rows * largest, 1), "row_tokens_max": largest},
         )
-
-
-def _sample(batch: Batch, i: int, pick: Pick, weight: float) -> Sample:
-    """The picked prefix of row i of one of TRL's padded batches."""
-    response = batch["completion_ids"][i, : batch["completion_mask"][i].sum()].tolist()
-    trained = batch["tool_mask"][i, : len(response)].bool().tolist() if "tool_mask" in batch else None
-    end = pick.tokens if trained is None else _position_of(trained, pick.tokens)
-    sampled = batch.get("sampling_per_token_logps")
-    return Sample(
-        index=pick.index,
-        prompt=batch["prompt_ids"][i][batch["prompt_mask"][i].bool()].tolist(),
-        response=response[:end],
-        advantage=batch["advantages"][i].item(),
-        trained=None if trained is None else trained[:end],
-        sampled=None if sampled is None else sampled[i, :end].tolist(),
-        weight=weight,
-    )
-
-
-def _position_of(trained: list[bool], tokens: int) -> int:
-    """Length of the shortest prefix with that many trained tokens."""
-    seen = 0
-    for position, keep in enumerate(trained):
-        seen += keep
-        if seen == tokens:
-            return position + 1
-    return len(trained)

@@ -10,7 +10,7 @@ from ringlite_cli.train.rl.reward import VerifiedReward
 
 @contextmanager
 def verified_ahead(trainer: Any, asked: Sequence[Mapping[str, Any]]) -> Iterator[None]:
-    """In this block `trainer` rolls out the rows `asked`, one response each, and scores them.
+    """Have `trainer` roll out the rows `asked` in this block, one response each, and score them.
 
     Only an engine in the trainer's process hands responses on; elsewhere all are verified when generation is over.
     """

@@ -38,7 +38,7 @@ class Limits:
 
     @property
     def tokens(self) -> int | None:
-        """The longest sample that is trained; None without bound."""
+        """Return the longest sample that is trained; None without bound."""
         return min((n for n in (self.context, self.max_length) if n), default=None)
 
 
@@ -67,7 +67,7 @@ class Samples:
 
     @property
     def trained_tokens(self) -> int:
-        """Response tokens of one epoch."""
+        """Return the response tokens of one epoch."""
         return sum(len(ids) - n for ids, n in zip(self.ids, self.prompt_tokens, strict=True))
 
     def add(self, sample: TrainingSample) -> None:
@@ -129,7 +129,7 @@ def make_samples(
         if sample is not None and (fault := misread(maker.tokenizer, sample)):
             if not is_unwritable(maker.tokenizer, sample):
                 raise UserError(
-                    f"a sample is not trained as it was given: {fault}",
+                    f"the sample would be trained with another text than it has: {fault}",
                     where=f"problem {problem.id}",
                     hint="mend the tokenizer or the chat template (`ringlite show RECIPE --stage sft` prints samples)",
                 )
@@ -150,7 +150,7 @@ def _made(maker: SampleMaker, problem: Problem) -> TrainingSample:
 
 
 def _fitted(sample: TrainingSample, limits: Limits, made: Samples) -> TrainingSample | None:
-    """The sample where it fits, or what is left of it where it is to be cut; None, counted, where it is left out."""
+    """Return the sample if it fits, or what is left of it if it is to be cut; None, counted, if it is left out."""
     made.longest = max(made.longest, sample.tokens)
     limit = limits.tokens
     if limit is None or sample.tokens <= limit:
@@ -224,6 +224,7 @@ def said(account: Mapping[str, Any]) -> Iterator[str]:
     words = {
         "wrapped": "plain traces put between the model's thinking tags, the final answer behind them (thinking: as-is "
         "trains them as they are)",
+        "thoughtless": "plain traces of general rows behind an empty thought: answers without reasoning",
         "retagged": "traces whose thought was put between the model's own tags",
         "unthinking": "plain traces behind a prompt that opens a thought, which none of them ends",
         "thinking after all": "traces with a thought behind a prompt that says there is none (chat_template_kwargs: "

@@ -7,6 +7,7 @@ import json
 from pathlib import Path
 
 import pytest
+from command_line import ringlite
 
 from ringlite_cli.console import Console
 from ringlite_cli.errors import Interrupted, RecipeErrors, UserError, WorkFailed
@@ -194,6 +195,12 @@ def test_seeds_run_apart_are_compared_together_without_their_weights(work: Work,
     assert (found["seeds"], found["left_out"]) == ([3, 5, 6], [])
     assert list(found["differences"][0]["by_seed"]) == ["3", "5", "6"]
     assert read_json(compare_only(tmp_path, seeds=(5,)).with_name("comparison.json"))["seeds"] == [5]
+    file, runs = str(tmp_path / "losses.yaml"), str(tmp_path / "runs")
+    done = ringlite("experiment", file, "--runs-dir", runs, "--compare-only", "--json")
+    told = json.loads(done.stdout)
+    assert (told["command"], told["comparison"]) == ("experiment", found)
+    assert Path(told["page"]).is_file()
+    assert Path(told["tables"]).is_file()
     assert work.done == []
 
 
@@ -238,7 +245,7 @@ def test_arms_that_come_out_the_same_on_a_seed_count_as_no_difference_there(work
     [
         ("seeds: [3, 4, 5]", "seeds: [3, 3]", "seeds: a seed stands twice"),
         ("c3po: {}", "c3po: {seed: 4}", "arms.c3po changes 'seed', which the experiment decides"),
-        ("  c3po: {}\n", "", "arms: dictionary should have at least 2 items"),
+        ("  c3po: {}\n", "", "arms: at least 2 are needed, not 1"),
         ("question:", "qestion:", "'qestion' is not a key here; did you mean 'question'?"),
         ("algorithm: grpo", "algoritm: grpo", "arm grpo: .*'algoritm' is not a key here; did you mean 'algorithm'?"),
         ("recipe: small.yaml", "recipe: smal", "no such recipe file"),
@@ -264,7 +271,7 @@ def test_an_experiment_for_real(tmp_path: Path) -> None:
     (tmp_path / "tiny.yaml").write_text(
         "name: tiny\nrecipe: toy\nseeds: [17]\n"
         "set: {stages.eval.policies: [rl-math], stages.rl-math.trl.max_steps: 2, stages.sft.trl.num_train_epochs: 1,\n"
-        "      stages.eval.samples: 1, stages.eval.max_new_tokens: 8}\n"
+        "      stages.eval.num_generations: 1, stages.eval.max_completion_length: 8}\n"
         "arms: {grpo: {stages.rl-math.algorithm: grpo}, c3po: {}}\n"
     )
     page = run_experiment(str(tmp_path / "tiny.yaml"), tmp_path, Console())

@@ -15,13 +15,13 @@ from ringlite_cli.stages.commands.plan import count_parameters, print_plan
 class Lines:
     """A console that keeps its lines."""
 
+    wants_json = False
+
     def __init__(self) -> None:
         self.text = ""
 
-    def say(self, line: str) -> None:
+    def answer(self, line: str, style: str = "") -> None:
         self.text += line + "\n"
-
-    head = say
 
 
 def plan(name: str, runs: Path, *overrides: str) -> str:
@@ -30,9 +30,27 @@ def plan(name: str, runs: Path, *overrides: str) -> str:
     return console.text
 
 
+@pytest.fixture(autouse=True)
+def few_games(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have a look at the games of a recipe take no seconds."""
+    monkeypatch.setattr("ringlite_cli.stages.preflight.games._SECONDS", 0.1)
+
+
 @pytest.mark.parametrize("name", shipped_recipes())
 def test_every_shipped_recipe_has_a_plan(name: str, tmp_path: Path) -> None:
-    assert all(stage in plan(name, tmp_path) for stage in load_checked(name).stages)
+    text = plan(name, tmp_path)
+    assert all(stage in text for stage in load_checked(name).stages)
+
+
+def test_a_last_sft_after_rl_is_planned_as_what_it_is(tmp_path: Path) -> None:
+    """No stage chooses among its checkpoints, and its traces are the policy's own right responses."""
+    text = plan("ring-lite-2507", tmp_path)
+    assert text.count("checkpoints for select to choose from") == 1
+    assert (
+        "traces of the policy of rl-general: at most 4 responses a problem, the shortest that is right is kept" in text
+    )
+    assert "set last (train): general 70%, trace_round=1 30%" in text
+    assert text.index("rl-general: C3PO") < text.index("collect: clean") < text.index("general-sft: Long-CoT")
 
 
 def test_the_batch_plan_follows_the_recipes_numbers(tmp_path: Path) -> None:
@@ -85,12 +103,34 @@ def test_a_stage_that_ran_before_says_how_long_it_took(tmp_path: Path) -> None:
 
 
 def test_a_large_mixture_shows_its_active_parameters_and_what_many_gpus_hold(tmp_path: Path) -> None:
-    """16.8B and 2.75B are the paper's own figures (section 1); 20 bytes a parameter with its reference."""
+    """16.8B and 2.75B are the paper's own figures (section 1); 4 bytes a parameter and part, 8 of AdamW's moments."""
     text = plan("ring-lite", tmp_path)
     assert "inclusionAI/Ling-lite-1.5, 16.80B parameters (2.75B active), bfloat16" in text
     assert "480 steps: 196,608,000 tokens trained a rank, 3,932,160 rollouts" in text
-    assert "on 8 GPUs: 39.1 GiB a GPU, sharded, and activations on top; a step trains 3,276,800 tokens" in text
-    assert "on 256 GPUs: 1.2 GiB a GPU, sharded, and activations on top; a step trains 104,857,600 tokens" in text
+    assert "on 8 GPUs: a step trains 3,276,800 tokens, 1,024 responses a GPU" in text
+    assert "on 16 GPUs: a step trains 6,553,600 tokens, 512 responses a GPU" in text
+    assert "on 256 GPUs: a step trains 104,857,600 tokens, 32 responses a GPU" in text
+    parts = "held: weights 7.8 GiB, gradients 7.8 GiB, optimizer 15.6 GiB, reference 7.8 GiB, layers gathered whole"
+    assert parts in text
+    assert "weights 31.3 GiB, keys and values of 32 of 32 responses under way at full length (56 KiB a token" in text
+    assert "longest row of one sample: 23,680 tokens" in text
+    assert "does not fit" not in text
+
+
+def test_a_plan_is_made_for_the_gpus_that_are_asked_for_and_says_what_does_not_fit(tmp_path: Path) -> None:
+    console = Lines()
+    fp32 = ("stages.rl-math.trl.optim=adamw_torch", "stages.rl-mixed.trl.optim=paged_adamw_8bit")
+    print_plan(load_checked("ring-lite", fp32), console, tmp_path, gpus=[4], gpu_memory=79.2)
+    assert "on 8 GPUs" not in console.text
+    math, _, mixed = console.text.partition("rl-math:")[2].partition("rl-mixed:")
+    assert "does not fit: the engine needs" in math
+    assert "weights 15.6 GiB, optimizer 31.3 GiB, reference 15.6 GiB" in math
+    assert "in the host's memory: 7.8 GiB for each GPU" in mixed
+    assert "does not fit" not in mixed
+
+
+def test_a_small_model_is_planned_on_one_gpu(tmp_path: Path) -> None:
+    assert plan("toy", tmp_path).count("memory on 1 GPU, each of 79.2 GiB:") == 3
 
 
 def test_a_plan_says_how_rows_will_be_run(tmp_path: Path) -> None:

@@ -8,7 +8,8 @@ from typer.testing import CliRunner
 from ringlite_cli.cli import app
 from ringlite_cli.console import Console
 from ringlite_cli.errors import UserError
-from ringlite_cli.evals.compare import as_text, compare
+from ringlite_cli.evals.compare import compare
+from ringlite_cli.evals.compare_text import as_text
 from ringlite_cli.problems import VERDICT_REVISION, Problem, write_problems
 from ringlite_cli.runs.files import read_json, read_jsonl, write_json, write_jsonl
 from ringlite_cli.runs.manifest import Manifest
@@ -73,7 +74,11 @@ def run(tmp_path: Path) -> Path:
 
 
 def files(folder: Path) -> dict[Path, bytes]:
-    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file() and path.name != ".lock"}
+    return {
+        path: path.read_bytes()
+        for path in folder.rglob("*")
+        if path.is_file() and path.name not in (".lock", "run.log")
+    }
 
 
 def test_every_kind_of_stored_response_is_verified_again_and_nothing_old_is_touched(run):
@@ -106,6 +111,7 @@ def test_every_kind_of_stored_response_is_verified_again_and_nothing_old_is_touc
     ]
     assert "1 right before and wrong now, 1 wrong before and right now" in done.output
     assert "1 of problems that are not there any more" in done.output
+    assert "1 of problems that are not there any more" in (run / "run.log").read_text()
 
 
 def test_rescoring_twice_is_the_same_as_once(run):
@@ -121,7 +127,8 @@ def test_compare_takes_one_revision_of_both_and_marks_two(run, tmp_path):
     rows = read_jsonl(run / "eval" / "responses.jsonl")
     write_jsonl(other / "eval" / "responses.jsonl", [r | {"revision": VERDICT_REVISION} for r in rows])
     marked = compare(run, other)
-    assert "different revisions of the verdicts, 1 in run and 2 in other" in " ".join(marked["notes"])
+    told = f"different revisions of the verdicts, 1 in run and {VERDICT_REVISION} in other"
+    assert told in " ".join(marked["notes"])
     assert f"(verdicts of revision 1 / {VERDICT_REVISION})" in as_text(marked)
     rescore_run(run, QUIET)
     same = compare(run, other)

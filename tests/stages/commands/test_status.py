@@ -1,12 +1,14 @@
 """`ringlite status`: where a run is, while it runs, after it ended, and after it was killed."""
 
 import errno
+import fcntl
 import json
 import os
 import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -118,6 +120,17 @@ def test_a_lock_that_another_machine_left_is_free_and_named(tmp_path: Path, capl
     assert (tmp_path / LOCK).read_text() == ""
 
 
+def test_a_process_that_only_asks_who_holds_a_run_refuses_nobody(tmp_path: Path) -> None:
+    """`ringlite status` looks by a shared lock, for a moment; a run that starts in it waits for that moment."""
+    with (tmp_path / LOCK).open("w") as asking:
+        fcntl.flock(asking, fcntl.LOCK_SH)
+        ends = threading.Timer(0.2, fcntl.flock, (asking, fcntl.LOCK_UN))
+        ends.start()
+        with lock_run(tmp_path):
+            assert holder(tmp_path) == f"{os.getpid()} on {socket.gethostname()}"
+        ends.join()
+
+
 def _no_locks(*_: object) -> None:
     raise OSError(errno.ENOLCK, "No locks available")
 
@@ -151,3 +164,17 @@ def test_rates_do_not_know_the_time_of_day(tmp_path: Path, monkeypatch: pytest.M
     time.sleep(0.01)
     pulse.update("x", 2, 3, "")
     assert 0 < pulse.rate < 100
+
+
+def test_a_file_system_that_says_no_permission_for_a_held_lock_is_understood(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / LOCK).write_text("12 on node-3\n")
+
+    def held(*_: object) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr("fcntl.flock", held)
+    with pytest.raises(UserError, match="process 12 on node-3 is writing to this run; wait"), lock_run(tmp_path):
+        pass
+    assert holder(tmp_path) == "12 on node-3"

@@ -94,7 +94,7 @@ def test_every_candidate_is_probed_once_and_a_broken_one_loses_no_other(tmp_path
     names = ["early", "late", "broken"]
     for seed, name in enumerate(names):
         write_tiny_policy(run / "sft" / name, seed=seed, scale=0.3)
-    options = {"k": 2, "max_new_tokens": 10, "entropy_of": sampled_entropy, "seed": 17, "prompt_suffix": {}}
+    options = {"k": 2, "max_completion_length": 10, "entropy_of": sampled_entropy, "seed": 17, "prompt_suffix": {}}
     folder = run / "select"
     select_checkpoint(
         [{"name": name, "path": name, "step": i} for i, name in enumerate(names)],

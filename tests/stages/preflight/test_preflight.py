@@ -44,8 +44,29 @@ def test_a_folder_that_is_not_there_is_named_with_its_neighbour(tmp_path: Path) 
 
 def test_an_adapter_is_no_model(tmp_path: Path) -> None:
     (tmp_path / "adapter_config.json").write_text(json.dumps({"base_model_name_or_path": "some/base"}))
-    (found,) = of_model(tmp_path)
-    assert "holds an adapter of some/base" in found
+    with pytest.raises(
+        RecipeErrors, match=f"an adapter of some/base.*; write `path: some/base` and `adapter: {tmp_path}`"
+    ):
+        of_model(tmp_path)
+
+
+def test_a_gguf_file_needs_its_reader(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "m.gguf").touch()
+    asked = ("model.new=null", f"model.path={tmp_path}", "model.gguf_file=m.gguf")
+    (found,) = faults_of(*asked, stages=("sft",))
+    assert "no GGUF file, or damaged" in found
+    monkeypatch.setattr("ringlite_cli.stages.preflight.model.find_spec", lambda name: None)
+    (found,) = faults_of(*asked, stages=("sft",))
+    assert found.startswith("model.gguf_file: the package gguf")
+    assert found.endswith("pip install 'ringlite[gguf]'")
+
+
+def test_a_version_that_was_never_run_is_said_before_any_work(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("ringlite_cli.runs.provenance._installed", lambda: (("trl", "1.99.0"),))
+    check_before(load_checked("toy"), tmp_path, [], Console())
+    assert "trl 1.99.0 (tested: 1.16.0) was never run with this ringlite" in capsys.readouterr().err
 
 
 def safetensors(path: Path, short_by: int = 0) -> None:
@@ -113,3 +134,45 @@ def test_targets_of_an_adapter_are_tried_on_the_architecture() -> None:
     (found,) = faults_of(adapter % "lm_head", *router, stages=("rl-math",))
     assert "adapter of the language-model head" in found
     assert faults_of(adapter % "q_proj", *router, stages=("rl-math",)) == []
+
+
+def test_an_engine_over_ranks_and_heads_that_do_not_divide_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The toy model has 4 heads of queries and 2 of keys."""
+    monkeypatch.setattr("ringlite_cli.stages.preflight.engine.vllm_version", lambda: "0.25.1")
+    key = "stages.rl-math.trl."
+    told = faults_of(f"{key}use_vllm=true", f"{key}vllm_tensor_parallel_size=3", stages=("rl-math",))
+    assert any("an engine spreads over 3 ranks of the trainer, and 1 cannot be shared out so" in x for x in told)
+    assert any(f"{key}vllm_tensor_parallel_size: " in x and "cannot be shared evenly by 3 GPUs" in x for x in told)
+    monkeypatch.setenv("WORLD_SIZE", "4")
+    fine = faults_of(f"{key}use_vllm=true", f"{key}vllm_tensor_parallel_size=2", stages=("rl-math",))
+    assert not any("tensor_parallel" in x for x in fine)
+
+
+@pytest.mark.parametrize("stage", ["sft", "rl-math"])
+def test_gpus_of_two_kinds_for_the_ranks_of_this_machine_are_said(stage: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    names = ["NVIDIA H100", "NVIDIA H100", "NVIDIA A100"]
+    monkeypatch.setattr("ringlite_cli.train.devices.gpu_name", lambda place: names[place])
+    monkeypatch.setattr("ringlite_cli.stages.preflight.engine.gpus_here", lambda: 3)
+    monkeypatch.setenv("WORLD_SIZE", "3")
+    for ranks, known in ((3, 1), (2, 0)):
+        monkeypatch.setenv("LOCAL_WORLD_SIZE", str(ranks))
+        told = [x for x in faults_of(stages=(stage,)) if "trains on a" in x]
+        assert len(told) == known
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "3")
+    (said,) = (x for x in faults_of(stages=(stage,)) if "trains on a" in x)
+    assert said.startswith(f"stages.{stage}: rank 0 trains on a NVIDIA H100 and rank 2 on a NVIDIA A100; launch on")
+
+
+def test_a_reward_model_is_not_trained_on_gpus_of_two_kinds(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ringlite_cli.train.devices.gpu_name", lambda place: f"NVIDIA {('H100', 'A100')[place]}")
+    monkeypatch.setattr("ringlite_cli.stages.preflight.engine.gpus_here", lambda: 2)
+    for name in ("WORLD_SIZE", "LOCAL_WORLD_SIZE"):
+        monkeypatch.setenv(name, "2")
+    found = findings(load_checked("toy-2507"), Path("nowhere"), ("preference",), Console())
+    assert any("stages.preference: rank 0 trains on a NVIDIA H100 and rank 1" in str(each) for each in found)
+
+
+def test_what_a_machine_cannot_hold_is_said_with_its_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ringlite_cli.stages.preflight.room._memory_here", lambda: 2**20)
+    told = [x for x in faults_of(stages=("sft",)) if "GiB" in x or "MiB" in x]
+    assert any("weights" in x and "gradients" in x and "optimizer" in x and "this machine has" in x for x in told)

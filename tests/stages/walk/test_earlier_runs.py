@@ -41,7 +41,7 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         write_json(folder / stage / "manifest.json", json.loads(text))
     write_json(folder / "rl-math" / "checkpoints" / "checkpoint-6" / "ringlite_seal.json", {"ranks": 1, "files": {}})
     for name, kind in KINDS.items():
-        monkeypatch.setitem(KINDS, name, replace(kind, run=work, preflight=()))
+        monkeypatch.setitem(KINDS, name, replace(kind, run=work, preflight=tuple))
     return folder
 
 

@@ -1,15 +1,20 @@
 """What goes wrong on a real machine: each with a message that says what to do, and the run goes on afterwards."""
 
+import errno
+import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from command_line import ringlite
 
 from ringlite_cli.errors import UserError, WorkFailed
 from ringlite_cli.runs.manifest import Manifest, describe
 from ringlite_cli.sandbox.view import find_bwrap
+from ringlite_cli.stages.commands import doctor
 from ringlite_cli.stages.commands.doctor import _findings
 from ringlite_cli.stages.walk.failures import as_failure
 from ringlite_cli.stages.walk.inputs import check_inputs
@@ -47,7 +52,7 @@ def test_a_full_disk_is_named_and_nothing_is_lost(tmp_path: Path) -> None:
     )  # fmt: skip
     refused, rest = done.stdout.split("code 2\n")
     assert "[1/2]" not in refused
-    assert rest.startswith("ballast\n[1/2]")  # nothing was written
+    assert re.match(r"ballast\n[\d:]{8} \[1/2\]", rest)  # nothing was written
     assert "need about" in done.stderr
     first, second = rest.split("code 1\n")
     assert "sft: Long-CoT SFT" in first
@@ -111,6 +116,7 @@ def test_a_data_file_that_changed_since_its_manifest_is_refused(tmp_path: Path, 
 STARVES = """
 import resource, torch
 from pathlib import Path
+from ringlite_cli.stages.commands import doctor
 from ringlite_cli.stages.commands.doctor import _findings
 from ringlite_cli.stages.walk.failures import as_failure
 resource.setrlimit(resource.RLIMIT_AS, (4 << 30, 4 << 30))
@@ -164,6 +170,27 @@ def test_one_broken_thing_hides_no_other_from_the_doctor() -> None:
     assert list(_findings(broken)) == [(True, "first"), (False, "broken: CUDA driver initialization failed")]
 
 
+def test_the_doctor_answers_in_json_what_it_says_in_lines(monkeypatch: pytest.MonkeyPatch) -> None:
+    def _memory():
+        yield True, "enough"
+        yield False, "too little: buy some"
+
+    monkeypatch.setattr(doctor, "CHECKS", (_memory,))
+    done = ringlite("doctor", "--json")
+    assert done.returncode == 1
+    assert json.loads(done.stdout) == {
+        "format": 1,
+        "command": "doctor",
+        "ok": False,
+        "findings": [
+            {"check": "memory", "ok": True, "text": "enough"},
+            {"check": "memory", "ok": False, "text": "too little: buy some"},
+        ],
+    }
+    lines = ringlite("doctor").stdout.splitlines()
+    assert lines == ["ok   enough", "BAD  too little: buy some", "the lines marked BAD say what to do"]
+
+
 @pytest.mark.slow
 def test_the_doctor_finds_this_machine_fit() -> None:
     done = subprocess.run(
@@ -184,3 +211,37 @@ def test_the_doctor_finds_this_machine_fit() -> None:
         assert any(word in line for line in lines), word
     assert "ok   two ranks added up a tensor" in lines
     assert "ok   math verifier: 1/2 against 0.5, verdict correct" in lines
+
+
+def test_a_model_that_cannot_be_loaded_is_named_whatever_the_library_says(tmp_path: Path) -> None:
+    """A folder that vanishes for a moment is a hub id to transformers, whose message then speaks of repositories."""
+    from transformers import AutoConfig
+
+    gone = tmp_path / "policy" / "checkpoint-8"
+    with pytest.raises(Exception, match="epo") as caught:
+        AutoConfig.from_pretrained(str(gone))
+    message = str(as_failure(caught.value, tmp_path))
+    assert message.startswith(f"{gone}: it can't be loaded (")
+    assert "see to the disk or the mount" in message
+
+
+@pytest.mark.parametrize(
+    ("error", "says"),
+    [
+        (OSError(errno.ESTALE, "Stale file handle", "/x/y"), "/x/y: the file system fails (Stale file handle)"),
+        (OSError(errno.EIO, "Input/output error"), "runs/x: the file system fails (Input/output error)"),
+        (RuntimeError("SafetensorError: I/O error: Stale file handle (os error 116)"), "the file system fails"),
+        (OSError(errno.ENOTCONN, "Transport endpoint is not connected", "/x"), "/x: the file system fails"),
+        (OSError(errno.EACCES, "Permission denied", "/x"), "/x: can't be opened (Permission denied); see to its"),
+    ],
+)
+def test_errors_of_the_file_system_are_messages(error: Exception, says: str) -> None:
+    assert says in str(as_failure(error, Path("runs/x")))
+    wrapped = ValueError("no such tokenizer")
+    wrapped.__cause__ = error
+    if "opened" not in says:
+        assert says in str(as_failure(wrapped, Path("runs/x")))
+
+
+def test_a_connection_that_fails_is_no_fault_of_the_disk() -> None:
+    assert as_failure(OSError(errno.ETIMEDOUT, "Connection timed out"), Path("x")) is None

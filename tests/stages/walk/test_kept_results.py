@@ -4,10 +4,12 @@ The stages are real `StageKind`s with small runners that write a checkpoint, so 
 """
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from small_walks import RL, run_in_stages, small_recipe
 
 from ringlite_cli.console import Console
 from ringlite_cli.errors import Interrupted, UserError
@@ -21,18 +23,6 @@ from ringlite_cli.stages.kinds import KINDS
 from ringlite_cli.stages.walk import pipeline
 from ringlite_cli.stages.walk.decide import Walk
 
-RECIPE = """\
-name: keep
-model: {path: some/model}
-stages:
-  curate:
-    kind: curate
-    sources: [{generator: arithmetic, rows: 10}]
-    sets: {traces: {}, math: {}}
-  sft: {kind: sft, data: curate.traces}
-  rl: {kind: rl, policy: sft, data: curate.math, prompts_per_step: 2, token_budget: 64, row_tokens: 256,
-       trl: {max_steps: 12, num_generations: 4, max_completion_length: 32, learning_rate: 1e-5}}
-"""
 RATE, STEPS = "stages.rl.trl.learning_rate={}", "stages.rl.trl.max_steps={}"
 
 
@@ -44,7 +34,7 @@ class Lines(Console):
     def say(self, line: str) -> None:
         self.text += line + "\n"
 
-    head = say
+    head = warn = say
 
 
 class Walks:
@@ -53,7 +43,7 @@ class Walks:
     def __init__(self, folder: Path) -> None:
         self.worked: list[str] = []
         self.folder, self.stop_at = folder, 0
-        (folder / "r.yaml").write_text(RECIPE)
+        (folder / "r.yaml").write_text(small_recipe(RL, name="keep"))
 
     def __call__(self, *changes: str, name: str = "keep", **how) -> list[str]:
         self.worked.clear()
@@ -94,8 +84,7 @@ class Walks:
 @pytest.fixture
 def walk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Walks:
     walks = Walks(tmp_path)
-    for name, kind in KINDS.items():
-        monkeypatch.setitem(KINDS, name, replace(kind, run=walks.work, preflight=(), code=("errors.py",)))
+    run_in_stages(monkeypatch, walks.work)
     return walks
 
 
@@ -271,6 +260,34 @@ def test_cleaning_lists_sizes_and_frees_only_when_asked(walk: Walks) -> None:
     clean_run(walk.run, console, keep=0)
     assert kept_results(walk.run) == []
     assert walk(RATE.format(3e-5)) == [], "what stands is left alone"
+
+
+def test_a_run_that_was_moved_or_copied_goes_on(walk: Walks) -> None:
+    walk.interrupted()
+    assert not [path for path in walk.run.rglob("*.json") if str(walk.run) in path.read_text()]
+    shutil.copytree(walk.run, walk.folder / "elsewhere" / "keep")
+    (walk.folder / "runs").rename(walk.folder / "away")
+    (walk.folder / "elsewhere").rename(walk.folder / "runs")
+    assert walk() == ["rl"]
+    assert walk.began_at == 9
+
+
+def test_a_run_that_was_renamed_is_named_before_its_training_starts_again(walk: Walks) -> None:
+    walk.interrupted()
+    walk.run.rename(walk.run.with_name("renamed"))
+    assert walk() == ["rl"]
+    assert walk.began_at == 0
+    assert "renamed holds the same training, interrupted after step 9" in walk.console.text
+    assert "add --set name=renamed" in walk.console.text
+    assert walk(name="renamed") == ["rl"]
+    assert walk.began_at == 9
+
+
+def test_another_training_in_another_run_is_not_named(walk: Walks) -> None:
+    walk.interrupted(RATE.format(1e-4))
+    walk.run.rename(walk.run.with_name("renamed"))
+    assert walk() == ["rl"]
+    assert "holds the same training" not in walk.console.text
 
 
 def test_a_manifest_of_an_earlier_version_is_read(tmp_path: Path) -> None:

@@ -8,9 +8,11 @@ import errno
 import json
 import os
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
+from small_walks import SELECT, small_recipe
 
 from ringlite_cli.console import Console
 from ringlite_cli.errors import Interrupted, UserError, WorkFailed
@@ -21,24 +23,12 @@ from ringlite_cli.stages.base import Context, StageKind, StageResult
 from ringlite_cli.stages.kinds import KINDS
 from ringlite_cli.stages.walk import pipeline
 
-RECIPE = """\
-name: walk
-model: {path: some/model}
-stages:
-  curate:
-    kind: curate
-    sources: [{generator: arithmetic, rows: 10}]
-    sets: {traces: {}, math: {}}
-  sft: {kind: sft, data: curate.traces}
-  select: {kind: select, candidates: sft, data: curate.math}
-"""
-
 
 @pytest.fixture
 def walk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """Walks the recipe with runners that write one file each; returns the stages that did work."""
     worked: list[str] = []
-    (tmp_path / "r.yaml").write_text(RECIPE)
+    (tmp_path / "r.yaml").write_text(small_recipe(SELECT))
 
     def runner(context: Context) -> StageResult:
         worked.append(context.name)
@@ -163,6 +153,24 @@ def test_a_bug_keeps_its_traceback_in_a_file(walk) -> None:
         walk()
     assert "ZeroDivisionError" in (walk.run / "sft" / "error.txt").read_text()
     assert read_manifest(walk.run / "sft").status == "failed"
+
+
+def test_what_a_stage_remembers_stays_until_its_manifest_says_done(walk) -> None:
+    def remembers(context: Context, *, fails: bool) -> StageResult:
+        path, memory = context.folder / "out.txt", context.folder / "verdicts.jsonl"
+        memory.write_text("{}")
+        if not fails:
+            path.write_text("made")
+        return StageResult(outputs=dict.fromkeys(["traces", "math"], path), when_done=memory.unlink)
+
+    walk.use("curate", partial(remembers, fails=True))
+    with pytest.raises(FileNotFoundError):  # its outputs cannot be read for the manifest
+        walk()
+    assert (walk.run / "curate" / "verdicts.jsonl").is_file()
+    walk.use("curate", partial(remembers, fails=False))
+    walk()
+    assert read_manifest(walk.run / "curate").status == "done"
+    assert not (walk.run / "curate" / "verdicts.jsonl").exists()
 
 
 def test_a_second_process_is_refused_by_name_of_the_first(walk) -> None:

@@ -5,14 +5,20 @@ import os
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import psutil
 import pytest
+import warm
 
-from ringlite_cli.errors import WorkFailed
+from ringlite_cli.__main__ import run
+from ringlite_cli.errors import UserError, WorkFailed
+from ringlite_cli.runs import launcher
 from ringlite_cli.runs.files import read_jsonl, write_json
 from ringlite_cli.stages.calls import CALLS, ENDED, call_ranks, is_follower
+from ringlite_cli.stages.kinds import KINDS
+from ringlite_cli.stages.walk import ranks as walk_ranks
 from ringlite_cli.stages.walk.ranks import follow
 
 
@@ -21,6 +27,7 @@ def rank(monkeypatch):
     def become(number: int) -> None:
         monkeypatch.setenv("RANK", str(number))
         monkeypatch.setenv("WORLD_SIZE", "2")
+        monkeypatch.setattr(launcher, "LAST", 0.0)
 
     return become
 
@@ -48,6 +55,51 @@ def test_a_first_rank_that_gave_up_lets_the_others_go(tmp_path, rank):
     rank(1)
     with pytest.raises(WorkFailed, match="the first rank ended before this one was needed; it says why"):
         follow(None, tmp_path)
+
+
+@pytest.mark.parametrize("local", ["0", "1"])
+def test_a_rank_that_fails_where_the_first_one_does_not_says_so_itself(tmp_path, rank, local, monkeypatch, capsys):
+    monkeypatch.setattr(walk_ranks, "ALONE", 0.0)
+    monkeypatch.setenv("LOCAL_RANK", local)
+
+    def failing(context):
+        raise UserError("no such file", where="data")
+
+    monkeypatch.setitem(KINDS, "sft", replace(KINDS["sft"], run=failing))
+    rank(0)
+    call_ranks(tmp_path / "toy", "sft")
+    rank(1)
+    assert run(["run", "toy", "--runs-dir", str(tmp_path)]) == 1
+    assert "rank 1 failed where the first one did not: data: no such file" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("local", "told"), [("0", True), ("1", False), ("7", False)])
+def test_a_wrong_command_is_told_by_the_first_rank_of_a_machine(rank, local, told, monkeypatch, capsys):
+    rank(8)
+    monkeypatch.setenv("LOCAL_RANK", local)
+    assert run(["run", "no-such-recipe"]) == 2
+    assert ("no-such-recipe" in capsys.readouterr().err) == told
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["run", "no-such-recipe"], "no-such-recipe"),
+        (["run", "toy", "--set", "stages.rl-math.token_budget=1"], "token_budget"),
+    ],
+    ids=["command", "recipe"],
+)
+def test_a_rank_without_a_word_ends_after_the_one_that_speaks(words, message, tmp_path):
+    """torchrun ends all ranks as soon as one has ended: it would cut off what the first one is about to say."""
+    program = Path(__file__).parents[2] / "slow_to_speak.py"
+    command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node=2", "--standalone", str(program)]
+    done = warm.run(
+        [*command, *words, "--runs-dir", str(tmp_path)], timeout=300, env=os.environ | {"OMP_NUM_THREADS": "1"}
+    )
+    assert done.returncode != 0
+    assert done.stderr.count("error: ") == 1, done.stderr
+    assert message in done.stderr
 
 
 LAUNCHER = """
@@ -85,12 +137,18 @@ def test_two_ranks_walk_one_run(tmp_path):
     environment = os.environ | {"OMP_NUM_THREADS": "1", "TRL_EXPERIMENTAL_SILENCE": "1", "HF_HUB_OFFLINE": "1"}
 
     def launch() -> str:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=300, env=environment)
+        done = warm.run(command, timeout=300, env=environment)
         assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-3000:]
+        assert done.stdout.count("[1/4] curate") == 1
+        assert "UserWarning" not in done.stdout + done.stderr
+        assert done.stderr.count("ringlite ") == 1
         return done.stdout
 
     assert "skipped" not in launch()
     run = Path(tmp_path) / "toy"
+    other = (run / "run.rank-1.log").read_text()
+    assert other.startswith("---- ")
+    assert "[2/4] sft" not in other  # the first rank alone speaks; this log has what libraries printed on this rank
     assert json.loads((run / CALLS).read_text()) == ["sft", "rl-math", None]
     rows = read_jsonl(run / "rl-math" / "metrics.jsonl")
     assert [row["step"] for row in rows] == list(range(1, len(rows) + 1))

@@ -69,6 +69,40 @@ def test_the_runs_own_server_follows_every_sync_and_is_started_again_once(
     assert all(process._process.poll() is not None for process in started)
 
 
+CARRY = {"rollouts": {"mode": "carry", "in_flight": 10}, "sync_tolerance": 0.05}
+
+
+@on_a_gpu
+@with_vllm
+@pytest.mark.parametrize("asleep", [False, True], ids=["awake", "sleep mode"])
+def test_responses_are_carried_over_a_sync_and_a_sleep(asleep: bool, tmp_path: Path) -> None:
+    policy, more = _policy("llama", tmp_path / "policy"), {"vllm_enable_sleep_mode": asleep}
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as process:
+        rows = process.submit(train, policy, tmp_path / "run", steps=4, more=more, **CARRY).result()
+    assert [row["tokens_trained"] for row in rows] == [64] * 4
+    assert any(age != "0" for row in rows for age in row["tokens_by_age"])
+    assert any(row["tokens_carried_in"] for row in rows)
+
+
+@on_two
+@with_vllm
+@pytest.mark.parametrize("ahead", [0, 1])
+def test_a_server_s_responses_are_carried_over_and_drawn_ahead(ahead: int, tmp_path: Path) -> None:
+    keys = CARRY | {"rollouts": {"mode": "carry", "in_flight": 10, "ahead": ahead}}
+    rows = train(_policy("llama", tmp_path / "policy"), tmp_path / "run", steps=4, mode="server", **keys)
+    assert [row["tokens_trained"] for row in rows] == [64] * 4
+    assert any(row["tokens_carried_in"] for row in rows)
+    assert all(age != "0" for row in rows[1:] for age in row["tokens_by_age"]) or not ahead
+
+
+@on_two
+@with_vllm
+def test_a_server_draws_whole_rollouts_ahead(tmp_path: Path) -> None:
+    keys = {"rollouts": {"ahead": 1}, "sync_tolerance": 0.05}
+    rows = train(_policy("llama", tmp_path / "policy"), tmp_path / "run", steps=4, mode="server", **keys)
+    assert [set(row["tokens_by_age"]) for row in rows] == [{"0"}, {"1"}, {"1"}, {"1"}]
+
+
 def _policy(architecture: str, folder: Path) -> Path:
     """With heads of 32, which the kernels of GPUs take."""
     if architecture == "bailing_moe":

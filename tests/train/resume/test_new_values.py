@@ -10,7 +10,7 @@ import pytest
 import torch
 from rl_runs import train
 from tiny_lm import save_policy
-from transformers import TrainerControl, TrainerState, TrainingArguments, get_scheduler
+from transformers import SchedulerType, TrainerControl, TrainerState, TrainingArguments, get_scheduler
 
 from ringlite_cli.errors import Interrupted
 from ringlite_cli.problems import Problem, Verdict
@@ -20,12 +20,30 @@ from ringlite_cli.train.resume.new_values import NewValues
 PROBLEMS = [Problem(id=f"p{i}", domain="math", prompt=f"w{i} w{i + 1}") for i in range(12)]
 
 
+SCHEDULES: dict[str, dict] = {
+    **{key: {} for key in ("constant", "constant_with_warmup", "linear", "cosine", "cosine_with_restarts")},
+    **{key: {} for key in ("polynomial", "inverse_sqrt")},
+    "cosine_with_min_lr": {"min_lr": 5e-5},
+    "cosine_warmup_with_min_lr": {"min_lr_rate": 0.1, "warmup_lr_rate": 0.2},
+    "warmup_stable_decay": {"num_decay_steps": 4},
+}
+WITHOUT_LENGTH = ("reduce_lr_on_plateau", "greedy")
+"""Schedules that look at a metric: transformers refuses them without an evaluation, which no stage makes."""
+
+
+def test_every_schedule_of_transformers_is_here() -> None:
+    assert SCHEDULES.keys() == {kind.value for kind in SchedulerType} - set(WITHOUT_LENGTH)
+
+
 def trained(schedule: str, rate: float, steps: int, after: int):
     """An optimizer of two groups and its schedule, as transformers makes them, after some steps."""
+    more = SCHEDULES[schedule]
     weight, bias = torch.nn.Parameter(torch.ones(2)), torch.nn.Parameter(torch.ones(1))
     groups = [{"params": [weight], "weight_decay": 0.1}, {"params": [bias], "weight_decay": 0.0}]
     optimizer = torch.optim.AdamW(groups, lr=rate)
-    scheduler = get_scheduler(schedule, optimizer, num_warmup_steps=2, num_training_steps=steps)
+    scheduler = get_scheduler(
+        schedule, optimizer, num_warmup_steps=2, num_training_steps=steps, scheduler_specific_kwargs=dict(more)
+    )
     for _ in range(after):
         optimizer.step()
         scheduler.step()
@@ -43,8 +61,8 @@ def resumed(schedule: str, old: float, new: float, steps: int, after: int, scale
     return optimizer, scheduler, state
 
 
-@pytest.mark.parametrize("schedule", ["constant", "constant_with_warmup", "linear", "cosine"])
-@pytest.mark.parametrize("after", [1, 5])
+@pytest.mark.parametrize("schedule", SCHEDULES)
+@pytest.mark.parametrize("after", [1, 2, 5])
 def test_the_next_step_has_the_rate_of_a_run_that_always_had_it(schedule: str, after: int) -> None:
     optimizer, scheduler, _ = resumed(schedule, 1e-3, 2e-4, 10, after)
     wanted, at = trained(schedule, 2e-4, 10, after)
@@ -55,16 +73,20 @@ def test_the_next_step_has_the_rate_of_a_run_that_always_had_it(schedule: str, a
             one.step()
 
 
-def test_a_longer_run_has_the_schedule_of_its_new_length_at_once() -> None:
-    optimizer, *_ = resumed("linear", 1e-3, 1e-3, 10, 5, steps_now=20)
-    assert optimizer.param_groups[0]["lr"] == trained("linear", 1e-3, 20, 5)[0].param_groups[0]["lr"]
+@pytest.mark.parametrize("schedule", ["linear", "cosine", "polynomial"])
+def test_a_longer_run_has_the_schedule_of_its_new_length_at_once_and_says_so(schedule: str, caplog) -> None:
+    optimizer, *_ = resumed(schedule, 1e-3, 1e-3, 10, 5, steps_now=20)
+    before, now = (trained(schedule, 1e-3, steps, 5)[0].param_groups[0]["lr"] for steps in (10, 20))
+    assert optimizer.param_groups[0]["lr"] == now > before
+    assert f"the learning rate of step 6 is {now:.4g}; it would have been {before:.4g}" in caplog.text
 
 
-def test_unchanged_values_change_nothing_to_the_bit() -> None:
+def test_unchanged_values_change_nothing_to_the_bit_and_say_nothing(caplog) -> None:
     optimizer, scheduler, _ = resumed("cosine", 3e-4, 3e-4, 10, 4, weight_decay=0.1)
     before, at = trained("cosine", 3e-4, 10, 4)
     assert optimizer.state_dict()["param_groups"] == before.state_dict()["param_groups"]
     assert scheduler.get_last_lr() == at.get_last_lr()
+    assert not caplog.text
 
 
 def test_the_guards_factor_stays() -> None:

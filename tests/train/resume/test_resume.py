@@ -15,6 +15,7 @@ from transformers import TrainerState
 
 from ringlite_cli.errors import Interrupted, UserError, WorkFailed
 from ringlite_cli.problems import Problem, Verdict
+from ringlite_cli.runs.catalogue import timed
 from ringlite_cli.runs.deadline import stop_within
 from ringlite_cli.runs.files import read_jsonl
 from ringlite_cli.train.resume.checkpoints import SEAL, drop_old, last_checkpoint, seal
@@ -24,9 +25,7 @@ PROBLEMS = [
     Problem(id=f"p{i}", domain="math" if i % 3 else "code", prompt=f"w{i} w{i + 1}", labels={"pass_rate": i % 10 / 10})
     for i in range(30)
 ]
-TIMES = {"rollout_seconds", "reward_seconds", "reward_seconds_by_domain", "update_seconds", "step_seconds"} | {
-    "rollout_tokens_per_second"
-}
+TIMES = timed("rl")
 EVERYTHING = {
     "sampling": "difficulty",
     "undershoot": "refill",
@@ -118,7 +117,9 @@ def test_another_number_of_ranks_is_refused(policy, tmp_path):
     newest, _ = last_checkpoint(tmp_path / "checkpoints")
     seal(newest, ranks=2)
     rows = read_jsonl(tmp_path / "metrics.jsonl")
-    with pytest.raises(UserError, match=r"saved by 2 ranks, and 1 would go on from it; launch it on 2, or .*--fresh"):
+    with pytest.raises(
+        UserError, match=r"saved by 2 ranks; training can.t resume from it on 1; launch it on 2, or .*--fresh"
+    ):
         rl(policy, tmp_path, steps=4)
     assert read_jsonl(tmp_path / "metrics.jsonl") == rows
     seal(newest, ranks=1)

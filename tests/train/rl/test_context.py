@@ -8,6 +8,7 @@ from rl_runs import PROBLEMS, TRL, train, verify
 from tiny_lm import save_policy
 
 from ringlite_cli.errors import UserError
+from ringlite_cli.runs.rollouts import read_rollouts
 from ringlite_cli.train.base_model import context_of
 
 
@@ -16,20 +17,32 @@ def policy(tmp_path):
     return save_policy(tmp_path / "policy", "llama", max_position_embeddings=48)
 
 
-def start(policy, tmp_path, problems, completion):
-    keys = {"prompts_per_step": 4, "token_budget": 60, "row_tokens": 64, "prompt_suffix": {}, "steps": 1}
-    train(policy, problems, verify, tmp_path / "out", trl=TRL | {"max_completion_length": completion}, **keys)
+def start(policy, tmp_path, problems, completion, **keys):
+    keys = {"prompts_per_step": 4, "token_budget": 60, "row_tokens": 64, "prompt_suffix": {}, "steps": 1} | keys
+    return train(policy, problems, verify, tmp_path / "out", trl=TRL | {"max_completion_length": completion}, **keys)
 
 
-def test_a_prompt_that_leaves_too_little_room_is_named(policy, tmp_path):
-    long = replace(PROBLEMS[0], id="long", prompt=" ".join(["w1"] * 40))
-    with pytest.raises(
-        UserError, match=r"1 of 31 prompts are too long: 'long' has 42 tokens.*lower it to 6, leave such"
-    ):
-        start(policy, tmp_path, [*PROBLEMS, long], 12)
+def longer(number):
+    return [replace(PROBLEMS[0], id=f"long-{n}", prompt=" ".join(["w1"] * 40)) for n in range(number)]
+
+
+def test_prompts_that_leave_too_little_room_are_refused_where_they_are_many(policy, tmp_path):
+    said = r"4 of 34 prompts are too long: 'long-0' has 42 tokens.*lower it to 6, take a model"
+    with pytest.raises(UserError, match=said):
+        start(policy, tmp_path, [*PROBLEMS, *longer(4)], 12)
     with pytest.raises(UserError, match=r"30 of 30 prompts are too long.*of max_completion_length"):
-        start(policy, tmp_path, PROBLEMS, 48)
+        start(policy, tmp_path, PROBLEMS, 48, max_left_out=0.99)
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.slow
+def test_a_few_of_them_are_left_out_and_counted(policy, tmp_path, caplog):
+    result = start(policy, tmp_path, [*PROBLEMS, *longer(3)], 12, steps=9)
+    assert result.prompts_left_out == 3
+    asked = {row["prompt_id"] for row in read_rollouts(tmp_path / "out")}
+    assert asked == {problem.id for problem in PROBLEMS}
+    assert "3 of 33 prompts are too long" in caplog.text
+    assert "left out: long-0, long-1, long-2" in caplog.text
 
 
 def test_the_context_of_a_composite_config_is_that_of_its_text_part(policy):

@@ -16,7 +16,7 @@ import gc, json, sys
 from pathlib import Path
 from ringlite_cli.freeing import give_back
 from ringlite_cli.problems import Problem, Verdict
-from ringlite_cli.recipe.c3po import RlSettings
+from ringlite_cli.recipe.rl_settings import RlSettings
 from ringlite_cli.train.rl.run import run_rl
 from ringlite_cli.train.sft.run import run_sft
 

@@ -10,16 +10,17 @@ from accelerate import Accelerator
 from ringlite_cli.c3po.budget import Pick
 from ringlite_cli.errors import WorkFailed
 from ringlite_cli.train.rl.config import C3POConfig
-from ringlite_cli.train.rl.rollout import Rollout
+from ringlite_cli.train.rl.responses import held_responses
+from ringlite_cli.train.rl.rollout import RolloutBatch
 from ringlite_cli.train.rl.updates import Planner
 
 GROUP = 2
 
 
-def rollout(lengths: list[int], rewards: list[float | None], ended: list[bool] | None = None) -> Rollout:
+def rollout(lengths: list[int], rewards: list[float | None], ended: list[bool] | None = None) -> RolloutBatch:
     """Responses of one rank and batch, two a prompt."""
     count = len(lengths)
-    return Rollout(
+    return RolloutBatch(
         lengths=list(lengths),
         ended=ended or [True] * count,
         rewards=rewards,
@@ -108,7 +109,7 @@ def test_an_update_holds_the_picked_prefixes_and_divides_by_the_budget(tmp_path:
         "advantages": torch.tensor([0.5, -0.5]),
     }
     seen = rollout([3, 2], [1.0, 0.0])
-    update = planner(tmp_path).update([batch], seen, [Pick(1, 1), Pick(0, 3)], budget=12)
+    update = planner(tmp_path).update([held_responses(batch)], seen, [Pick(1, 1), Pick(0, 3)], budget=12)
     assert sorted(update.row_sizes) == [2 + 1, 1 + 3]  # prompt and kept tokens, a row each
     assert (update.step_size, update.divisor) == (7, 12)
     assert update.stats == {"row_fill": 7 / 8, "row_tokens_max": 4}

@@ -10,7 +10,7 @@ from tiny_lm import save_policy
 
 from ringlite_cli.train.rl.config import C3POConfig
 from ringlite_cli.train.rl.record import Measured, Measures, Recorder
-from ringlite_cli.train.rl.rollout import Rollout
+from ringlite_cli.train.rl.rollout import RolloutBatch
 from ringlite_cli.train.rl.trainer import C3POTrainer
 
 
@@ -18,12 +18,14 @@ def test_a_batch_is_what_was_scored() -> None:
     recorder = Recorder(Accelerator(cpu=True))
     recorder.start(7)
     recorder.column("verdict", ["wrong", "correct"])
+    recorder.column("detail", ["test 2", ""])
     recorder.scored(["p", "p"], ["a", "b"], torch.tensor([[0.0, float("nan")], [1.0, 0.5]]))
     recorded = recorder.finish(torch.tensor([-1.0, 1.0]))
     assert (recorded.prompts, recorded.responses, recorded.policy_step) == (["p", "p"], ["a", "b"], 7)
     assert recorded.rewards[1] == [1.0, 0.5]
     assert recorded.rewards[0][1] != recorded.rewards[0][1], "a missing reward stays missing"
     assert (recorded.advantages, recorded.verdicts) == ([-1.0, 1.0], ["wrong", "correct"])
+    assert recorded.details == ["test 2", ""]
 
 
 def test_no_column_of_an_earlier_batch_is_left() -> None:
@@ -31,7 +33,10 @@ def test_no_column_of_an_earlier_batch_is_left() -> None:
     recorder.column("verdict", ["wrong"])
     recorder.start(1)
     recorder.scored(["p"], ["a"], torch.tensor([[1.0]]))
-    assert recorder.finish(torch.tensor([0.0])).verdicts == [""]
+    recorded = recorder.finish(torch.tensor([0.0]))
+    assert recorded.verdicts == recorded.details == [""]
+    recorded.verdicts.append("one more, of a refill")
+    assert recorded.details == [""], "each column is a list of its own"
 
 
 class _Told:
@@ -48,10 +53,14 @@ def test_batches_add_up_and_functions_that_measure_nothing_are_passed_over() -> 
 
 
 def test_a_response_that_was_not_trained_is_of_the_step_after_its_policy() -> None:
-    rollout = Rollout([3, 2], [True, False], [1.0, None], [0.5, 0.0], ["math"] * 2, ["a"] * 2, [(0, 0, 0), (0, 0, 1)],
-                      ["p"] * 2, ["r", "s"], ["correct", "error"], policy_step=4)  # fmt: skip
+    rollout = RolloutBatch([3, 2], [True, False], [1.0, None], [0.5, 0.0], ["math"] * 2, ["a"] * 2,
+                           [(0, 0, 0), (0, 0, 1)],
+                           ["p"] * 2, ["r", "s"], ["correct", "error"], policy_step=4)  # fmt: skip
     rows = rollout.rows({0: (6, 2)})
     assert [(row["step"], row["tokens_kept"]) for row in rows] == [(6, 2), (5, 0)]
+    assert not any("detail" in row for row in rows)
+    rollout.details = ["", "test 2: wrong output"]
+    assert [row.get("detail") for row in rollout.rows({})] == [None, "test 2: wrong output"]
     rollout.extend(rollout.__class__([1], [True], [0.0], [0.0], ["math"], ["b"], [(0, 0, 0)], ["p"], ["t"], [""]))
     assert (rollout.places[-1], rollout.policy_step) == ((0, 1, 0), 4)
 

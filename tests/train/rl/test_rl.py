@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 from collections import Counter
 from pathlib import Path
@@ -15,14 +16,16 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from ringlite_cli.c3po.entropy import policy_entropy
 from ringlite_cli.errors import Interrupted, UserError, WorkFailed
 from ringlite_cli.problems import Verdict
-from ringlite_cli.runs.catalogue import keys
+from ringlite_cli.runs.catalogue import keys, timed
 from ringlite_cli.runs.files import read_jsonl
 
 ROW_FIELDS = {
     *("step", "loss", "reward", "reward_by_domain", "grad_norm", "entropy", "kl", "clip_fraction", "lr", "budget"),
     *("tokens_generated", "tokens_trained", "tokens_dropped", "response_tokens_mean", "response_tokens_max"),
     *("truncated_fraction", "informative_fraction", "row_fill", "rollout_seconds", "reward_seconds"),
-    *("update_seconds", "step_seconds", "router_balance", "router_z", "budget_fill"),
+    *("update_seconds", "step_seconds", "router_balance", "router_z", "budget_fill", "reference_seconds"),
+    *("tokens_forwarded", "tokens_per_second_per_gpu", "update_tokens_per_second_per_gpu"),
+    *(f"{phase}_share" for phase in ("generation", "sync", "reward", "reference", "update", "idle")),
 }
 
 
@@ -44,6 +47,13 @@ def finished(policy, tmp_path_factory):
     return out, rl(policy, out, Timed(), trl={"beta": 0.01, "entropy_coef": 1e-3})
 
 
+@pytest.fixture(scope="module")
+def plain(policy, tmp_path_factory):
+    """An undisturbed run, to compare with and to copy: its folder and its result."""
+    out = tmp_path_factory.mktemp("plain")
+    return out, rl(policy, out)
+
+
 @pytest.mark.slow
 def test_every_step_leaves_a_row_with_every_number(finished):
     out, result = finished
@@ -56,6 +66,9 @@ def test_every_step_leaves_a_row_with_every_number(finished):
         assert row["tokens_generated"] == row["tokens_trained"] + row["tokens_dropped"]
         assert 0 < row["row_fill"] <= 1
         assert row["step_seconds"] >= row["rollout_seconds"] + row["reward_seconds"] > 0
+        assert sum(row[name] for name in row if name.endswith("_share") and name != "rollout_tail_share") <= 1 + 1e-6
+        assert row["reference_share"] > 0 < row["update_share"]
+        assert "mfu" not in row, "a CPU has no peak to compare with"
         assert set(row["reward_by_domain"]) <= {"math", "code"}
         assert row["reward_seconds_by_domain"] == dict.fromkeys(row["reward_by_domain"], 0.5)
         drawn = [r for r in read_jsonl(out / "rollouts.jsonl") if r["step"] == row["step"]]
@@ -115,8 +128,8 @@ def test_the_logged_entropy_is_the_policy_s(policy, tmp_path):
 
 
 @pytest.mark.slow
-def test_a_run_that_lost_its_tail_goes_on_to_the_same_weights(policy, tmp_path):
-    whole = rl(policy, tmp_path / "whole")
+def test_a_run_that_lost_its_tail_goes_on_to_the_same_weights(policy, tmp_path, plain):
+    undisturbed, whole = plain
     broken = tmp_path / "broken"
 
     def dies(pairs):
@@ -134,8 +147,8 @@ def test_a_run_that_lost_its_tail_goes_on_to_the_same_weights(policy, tmp_path):
 
     assert (result.steps, result.tokens_trained) == (whole.steps, whole.tokens_trained)
     for name in ("metrics.jsonl", "rollouts.jsonl"):
-        again, once = (read_jsonl(folder / name) for folder in (broken, tmp_path / "whole"))
-        unlike = ("rollout_seconds", "reward_seconds", "update_seconds", "step_seconds", "rollout_tokens_per_second")
+        again, once = (read_jsonl(folder / name) for folder in (broken, undisturbed))
+        unlike = timed("rl")
         assert [{k: v for k, v in r.items() if k not in unlike} for r in again] == [
             {k: v for k, v in r.items() if k not in unlike} for r in once
         ]
@@ -144,8 +157,8 @@ def test_a_run_that_lost_its_tail_goes_on_to_the_same_weights(policy, tmp_path):
 
 
 @pytest.mark.slow
-def test_ctrl_c_finishes_the_step_saves_and_goes_on(policy, tmp_path):
-    whole = rl(policy, tmp_path / "whole", trl={"save_steps": 100})
+def test_ctrl_c_finishes_the_step_saves_and_goes_on(policy, tmp_path, plain):
+    _, whole = plain  # how often a run saves changes nothing of it
     steps = []
 
     def stop_in_step_2(row):
@@ -166,19 +179,19 @@ def test_ctrl_c_finishes_the_step_saves_and_goes_on(policy, tmp_path):
 
 
 @pytest.mark.slow
-def test_a_finished_run_is_not_trained_again(policy, tmp_path):
-    first = rl(policy, tmp_path)
+def test_a_finished_run_is_not_trained_again(policy, plain):
+    out, first = plain
     before = weights(first.policy)
-    second = rl(policy, tmp_path)
+    second = rl(policy, out, lambda pairs: pytest.fail("asked again"))
     assert second == first
     assert all(torch.equal(t, before[n]) for n, t in weights(second.policy).items())
 
 
 @pytest.mark.slow
-def test_a_fresh_run_forgets_the_earlier_one(policy, tmp_path):
-    rl(policy, tmp_path)
-    assert rl(policy, tmp_path, steps=2, resume=False).steps == 2
-    assert {r["step"] for r in read_jsonl(tmp_path / "rollouts.jsonl")} == {1, 2}
+def test_a_fresh_run_forgets_the_earlier_one(policy, tmp_path, plain):
+    out = Path(shutil.copytree(plain[0], tmp_path / "out"))
+    assert rl(policy, out, steps=2, resume=False).steps == 2
+    assert {r["step"] for r in read_jsonl(out / "rollouts.jsonl")} == {1, 2}
 
 
 @pytest.mark.slow
@@ -298,9 +311,9 @@ def test_whole_keeps_the_last_response(policy, tmp_path):
 
 @pytest.mark.slow
 def test_the_domain_mix_holds_in_every_step(policy, tmp_path):
-    rl(policy, tmp_path, domain_mix={"math": 0.75, "code": 0.25})
+    rl(policy, tmp_path, domain_mix={"math": 0.75, "code": 0.25}, steps=2)
     rollouts = read_jsonl(tmp_path / "rollouts.jsonl")
-    for step in range(1, 5):
+    for step in (1, 2):
         domains = [r["domain"] for r in rollouts if r["step"] == step]
         assert (domains.count("math"), domains.count("code")) == (12, 4)
 

@@ -14,6 +14,7 @@ from transformers import AutoModelForCausalLM
 
 from ringlite_cli.errors import UserError
 from ringlite_cli.problems import Verdict
+from ringlite_cli.runs.catalogue import timed
 from ringlite_cli.runs.files import read_jsonl
 
 
@@ -83,12 +84,12 @@ def test_a_budget_that_is_not_filled_is_refilled(policy, tmp_path):
         assert sum(r["tokens"] for r in rollouts) == row["tokens_generated"]
         by_domain = row["tokens_by_domain"].values()
         for name, total in (
-            ("generated", "generated"), ("kept", "trained"), ("dropped", "dropped"), ("truncated", "truncated"),
+            ("generated", "generated"), ("kept", "trained"), ("dropped", "dropped"), ("cut", "cut"),
             ("refilled", "refilled"),
         ):  # fmt: skip
             assert sum(d[name] for d in by_domain) == row[f"tokens_{total}"]
         cut = [r for r in rollouts if 0 < r["tokens_kept"] < r["tokens"]]
-        assert sum(r["tokens"] - r["tokens_kept"] for r in cut) == row["tokens_truncated"]
+        assert sum(r["tokens"] - r["tokens_kept"] for r in cut) == row["tokens_cut"]
 
 
 @pytest.mark.slow
@@ -108,7 +109,7 @@ def test_prompts_by_difficulty_and_an_adaptive_budget_resume_to_the_same_weights
         shutil.rmtree(out / "checkpoints" / name)
     resumed = rl(policy, out, **options)
     one, other = (
-        [{k: v for k, v in r.items() if "second" not in k} for r in rows_of(o)] for o in (tmp_path / "whole", out)
+        [{k: v for k, v in r.items() if k not in timed("rl")} for r in rows_of(o)] for o in (tmp_path / "whole", out)
     )
     assert one == other
     for name, tensor in weights(whole.policy).items():
@@ -224,7 +225,10 @@ def test_auto_is_the_policy_s_own_dtype_with_float32_weights_in_training(policy,
         ({"algorithm": "ppo"}, "algorithm: input should be .*, not 'ppo'"),
         ({"algorithm": "grpo", "undershoot": "refill"}, "undershoot, budget_schedule: grpo trains every response"),
         ({"budget_schedule": "linear"}, "token_budget_end: a linear budget needs an end"),
-        ({"importance_cap": -1.0}, "importance_cap: input should be greater than 0, not -1.0"),
+        ({"mismatch": {"cap": -1.0}}, "mismatch.cap: input should be greater than 0, not -1.0"),
+        ({"mismatch": {"rule": "icepopp"}}, "mismatch.rule: input should be .*; did you mean 'icepop'"),
+        ({"importance_cap": -1.0}, "mismatch.cap: input should be greater than 0, not -1.0"),
+        ({"importance_cap": 2.0, "mismatch": {}}, "importance_cap: 2.0 is mismatch: {rule: truncate, cap: 2.0}; give"),
         ({"undershoot": "wait"}, "undershoot: input should be 'accept' or 'refill', not 'wait'"),
         ({"undershoot": "refill", "refill_rounds": 0}, "refill_rounds: input should be greater than 0, not 0"),
         ({"lora": {"rank": 4}}, "lora: 'rank' is not a key here"),

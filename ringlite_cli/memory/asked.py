@@ -1,0 +1,52 @@
+"""What TRL's fields of a recipe ask of a GPU's memory. No torch."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from ringlite_cli.memory.engine import engine_needs
+from ringlite_cli.memory.fit import Beside
+from ringlite_cli.memory.held import Shape
+from ringlite_cli.recipe.trl_fields import trl_default
+
+WHAT_FITS = (
+    "share over more GPUs (`ringlite launcher fsdp2`), let an engine sleep (trl.vllm_enable_sleep_mode: true) or "
+    "spread it (trl.vllm_tensor_parallel_size), keep less for the optimizer (trl.optim: adamw_torch_8bit), recompute "
+    "(trl.gradient_checkpointing: true), train an adapter (lora), or shorten responses; `ringlite plan` shows each part"
+)
+"""What to do where something does not fit."""
+
+
+def beside_of(trl: Mapping[str, Any], shape: Shape, *, responses: int, length: int, bf16: bool) -> Beside | None:
+    """Return the engine on the trainer's own GPUs that GRPOConfig's fields ask for; None where there is none.
+
+    responses: that a rank draws at a time. length: tokens of the longest, with its prompt.
+    """
+    if not trl.get("use_vllm") or _value(trl, "vllm_mode") != "colocate":
+        return None
+    gpus = int(_value(trl, "vllm_tensor_parallel_size") or 1)
+    bound = trl.get("vllm_max_model_length") or getattr(shape.config, "max_position_embeddings", None)
+    needs = engine_needs(
+        shape.config,
+        shape.total,
+        in_flight=responses * gpus,
+        length=length,
+        bound=bound,
+        width=2 if bf16 else 4,
+        gpus=gpus,
+    )
+    return Beside(needs, bool(trl.get("vllm_enable_sleep_mode")), trl.get("vllm_gpu_memory_utilization"))
+
+
+def optimizer_name(trl: Mapping[str, Any]) -> str | None:
+    """Return the optimizer that `trl.optim` names, in a word; None for the default."""
+    named = trl.get("optim")
+    return None if named is None else str(getattr(named, "value", named))
+
+
+def has_fused_kernels(config: Any) -> bool:
+    """Return whether liger has kernels for a model: it knows transformers' own, not those that are built in here."""
+    return not type(config).__module__.startswith("ringlite_cli.")
+
+
+def _value(trl: Mapping[str, Any], name: str) -> Any:
+    return trl[name] if name in trl else trl_default("GRPOConfig", name)

@@ -1,0 +1,66 @@
+"""What a token of a packed row takes in a training pass. No torch."""
+
+from typing import Any
+
+from ringlite_cli.memory.config_numbers import attention, experts, number
+
+
+def activation_bytes(
+    config: Any, *, checkpointing: bool, fused: bool = False, wide: bool = False, adapter: int = 0
+) -> int:
+    """Return what a training pass keeps and works with for a token, at most, in bytes, computed in 16 bits.
+
+    Counted per layer, in numbers: hidden states (norms, residuals, projections), the query's width, a key's, and the
+    feed-forward's; in the backward pass, the gradients of the widest part. With checkpointing: one hidden state a
+    layer, and one layer in full.
+
+    fused: norms and the feed-forward's product by fused kernels. wide: hidden states between layers are float32, as
+    float32 weights make them under autocast. adapter: numbers that the adapted layers of the whole model keep of a
+    token (see `Shape.adapted`), beside frozen weights, which need no inputs for a gradient; 0 where all is trained.
+    """
+    hidden, layers = number(config, "hidden_size"), number(config, "num_hidden_layers")
+    heads, keys, head = attention(config)
+    states = (4 if fused else 8) // (2 if adapter else 1) + 5 * wide
+    kept = states * hidden + 4 * (heads + keys) * head + _feed_forward(config, fused, wide, bool(adapter))
+    layer = 2 * kept + (2 * adapter // layers if layers else 0)
+    working = 2 * _working(config, wide, bool(adapter))
+    if checkpointing:
+        return (4 if wide else 2) * hidden * layers + layer + working
+    return layer * layers + working
+
+
+def scoring_bytes(config: Any, width: int) -> int:
+    """Return what a forward pass without a backward takes of a token, by numbers of `width` bytes: one layer's work."""
+    return activation_bytes(config, checkpointing=True) * width // 2
+
+
+def _feed_forward(config: Any, fused: bool, wide: bool, frozen: bool) -> int:
+    """Numbers that a layer's feed-forward keeps of a token.
+
+    In a mixture these are of the experts that it is sent to, whose inputs and outputs are kept for each; its experts,
+    shared ones too, have no fused kernels, and float32 ones are computed with in float32 under autocast too. frozen:
+    what only the gradients of its weights need is not kept.
+    """
+    hidden = number(config, "hidden_size")
+    chosen, width, shared = experts(config)
+    if not chosen:
+        return (4 - fused - frozen) * _width(config)
+    if frozen:
+        return (1 + wide) * chosen * (3 * width + hidden) + 3 * shared
+    return (1 + wide) * chosen * (4 * width + 2 * hidden) + 4 * shared
+
+
+def _working(config: Any, wide: bool, adapter: bool) -> int:
+    """Numbers of a token that the backward pass of a layer works with, beside what the pass before it has kept.
+
+    Gradients of the feed-forward's product, of each expert's output, and for an adapter those of its input in float32
+    and in 16 bits beside the frozen layer's.
+    """
+    chosen, width, _ = experts(config)
+    if chosen:
+        return (1 + wide) * 2 * chosen * max(width, number(config, "hidden_size"))
+    return (4 if adapter else 1) * _width(config)
+
+
+def _width(config: Any) -> int:
+    return number(config, "intermediate_size") or 4 * number(config, "hidden_size")

@@ -1,0 +1,89 @@
+"""A new model with random weights: a Ring-lite in miniature.
+
+Any architecture that transformers ships (the demo's is a MoE with shared and fine-grained routed experts), and a small
+BPE tokenizer trained on the curated traces, digits apart, with a chat template.
+"""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from ringlite_cli.errors import UserError, first_line, near
+from ringlite_cli.models import register
+
+CHAT_TEMPLATE = (
+    "{% for message in messages %}{{ '<|' + message['role'] + '|>' + message['content'] }}"
+    "{% if message['role'] == 'assistant' %}{{ '<|end|>' }}{% endif %}{% endfor %}"
+    "{% if add_generation_prompt %}{{ '<|assistant|>' }}{% endif %}"
+)
+SPECIAL_TOKENS = ("<|pad|>", "<|end|>", "<|user|>", "<|assistant|>", "<|system|>")
+
+_PIECES = r"[0-9]|</?think>\n?|\\boxed\{|```[a-z]*\n?| ?[A-Za-z_]+|\n *|[^0-9A-Za-z\s] ?| +"
+"""How text is cut before BPE merges inside the pieces: every digit apart, words with the space before them."""
+
+
+def train_tokenizer(texts: Iterable[str], vocab_size: int) -> Any:
+    """Train a byte-level BPE tokenizer of at most `vocab_size` tokens, with chat template, end and pad token."""
+    from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
+    from transformers import PreTrainedTokenizerFast
+
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
+        [
+            pre_tokenizers.Split(Regex(_PIECES), "isolated"),
+            pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
+        ]
+    )
+    tokenizer.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=vocab_size,
+        special_tokens=list(SPECIAL_TOKENS),
+        initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
+        show_progress=False,
+    )
+    tokenizer.train_from_iterator(texts, trainer)
+    fast = PreTrainedTokenizerFast(tokenizer_object=tokenizer, pad_token="<|pad|>", eos_token="<|end|>")
+    fast.chat_template = CHAT_TEMPLATE
+    fast.padding_side = "left"
+    return fast
+
+
+def new_model(config: Mapping[str, Any], tokenizer: Any, seed: int) -> Any:
+    """Make a causal LM with random weights, drawn from `seed`, whose vocabulary is the tokenizer's.
+
+    config: fields of a transformers config, `model_type` among them. Raises UserError where transformers refuses them.
+    """
+    import torch
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    register()
+    fields = dict(config)
+    kind = fields.pop("model_type")
+    fields |= {"vocab_size": len(tokenizer), "pad_token_id": tokenizer.pad_token_id}
+    fields |= {"eos_token_id": tokenizer.eos_token_id, "bos_token_id": None}
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        try:
+            settings = AutoConfig.for_model(kind, **fields)
+            _refuse_unknown(settings, config)
+            network = AutoModelForCausalLM.from_config(settings, dtype=torch.float32)
+        except UserError:
+            raise
+        except Exception as error:  # transformers validates configs with many kinds of exception
+            raise UserError(
+                f"transformers refuses this config ({first_line(error)})", where="model.new.config"
+            ) from None
+    network.generation_config.eos_token_id = tokenizer.eos_token_id
+    network.generation_config.pad_token_id = tokenizer.pad_token_id
+    return network
+
+
+def _refuse_unknown(settings: Any, config: Mapping[str, Any]) -> None:
+    """A config class takes any keyword in silence; a misspelt one must not pass."""
+    known = type(settings)().to_dict()
+    unknown = [key for key in config if key not in known and not hasattr(type(settings), key)]
+    if unknown:
+        raise UserError(
+            f"'{unknown[0]}' is not a field of {type(settings).__name__}",
+            where="model.new.config",
+            hint=near(unknown[0], known, "see the architecture's page in the transformers documentation"),
+        )

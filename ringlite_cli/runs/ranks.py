@@ -1,0 +1,151 @@
+"""The ranks of a launch, and the calls by which rank 0 brings the others into a stage: a file of the run folder.
+
+A launcher (`accelerate launch`, torchrun, srun) starts the same command on every rank. A file is seen by ranks on other
+machines too, and ranks that wait for one wait for no collective: no time limit of NCCL's or gloo's runs meanwhile.
+"""
+
+import os
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from ringlite_cli.beside import beside
+from ringlite_cli.errors import WorkFailed
+from ringlite_cli.runs.files import read_json, write_json
+
+CALLS, DRAWS, BEAT = ".ranks.json", ".ranks.draws.json", ".ranks.beat"
+ENDED = {"ended": True}
+"""The call of a first rank that failed or was stopped: the others would wait for ever, where no launcher ends them."""
+BEATS = 5.0
+"""Seconds between two signs of life that a rank gives."""
+SILENCE = 900.0
+"""Seconds without a sign of life of the first rank after which the others give up."""
+
+Call = str | dict[str, bool] | None
+
+
+def world_size(environment: Mapping[str, str] = os.environ) -> int:
+    """Ranks of this launch, on all machines; 1 without a launcher."""
+    return int(environment.get("WORLD_SIZE", "1"))
+
+
+def rank() -> int:
+    """The number of this rank, from 0."""
+    return int(os.environ.get("RANK", "0"))
+
+
+def is_follower() -> bool:
+    """Return whether this process is a launcher's rank other than the first."""
+    return rank() > 0
+
+
+def speaks_for_its_machine() -> bool:
+    """Return whether this rank tells what is wrong with the command itself: the first of its machine, as all see it."""
+    return int(os.environ.get("LOCAL_RANK", "0")) == 0
+
+
+def call_ranks(run: Path, stage: Call) -> None:
+    """Rank 0 is about to train in `stage`, with its inputs in place; None: no more to join; ENDED: it gave up."""
+    if world_size() > 1 and not is_follower():
+        write_json(run / CALLS, [*calls_so_far(run), stage])
+
+
+def call_to_draw(run: Path, stage: str, session: str) -> None:
+    """Rank 0 deals responses out in a session of `stage`, which the others may join until it ends."""
+    if world_size() > 1 and not is_follower():
+        write_json(run / DRAWS, [*draws_so_far(run), [stage, session]])
+
+
+def calls_so_far(run: Path) -> list[Call]:
+    """Return the calls of this launch, in order: [] where rank 0 has made none."""
+    return list(read_json(run / CALLS)) if _is_of_this_launch(run / CALLS) else []
+
+
+def draws_so_far(run: Path) -> list[tuple[str, str]]:
+    """Return stage and name of this launch's sessions, in order."""
+    found = read_json(run / DRAWS) if _is_of_this_launch(run / DRAWS) else []
+    return [(stage, session) for stage, session in found]
+
+
+def _is_of_this_launch(file: Path) -> bool:
+    """Ranks start together, and the first call comes seconds later: an older file is an earlier launch's."""
+    import psutil
+
+    try:
+        return file.stat().st_mtime > psutil.Process().create_time()
+    except FileNotFoundError:
+        return False
+
+
+@contextmanager
+def others_end_too(run: Path) -> Iterator[None]:
+    """Tell the launcher's other ranks where the first one fails in this block: they would wait for its call."""
+    try:
+        yield
+    except BaseException:
+        with suppress(OSError):
+            call_ranks(run, ENDED)
+        raise
+
+
+@contextmanager
+def signs_of_life(file: Path, seconds: float = BEATS) -> Iterator[None]:
+    """Write a growing number into `file` during the block, from a thread; a missing folder is borne."""
+
+    def beat(over: threading.Event) -> None:
+        count = 0
+        while True:
+            with suppress(OSError):
+                file.write_text(str(count))
+            if over.wait(seconds):
+                return
+            count += 1
+
+    try:
+        with beside(beat, "signs-of-life"):
+            yield
+    finally:
+        with suppress(OSError):
+            file.unlink()
+
+
+@contextmanager
+def signs_for_others(run: Path) -> Iterator[None]:
+    """Show the other ranks during the block, by a file of the run folder, that the first one lives."""
+    if world_size() == 1 or is_follower():
+        yield
+        return
+    with signs_of_life(run / BEAT):
+        yield
+
+
+class Listener:
+    """Tells by a file of `signs_of_life` whether its writer still lives. Clocks of other machines do not matter."""
+
+    def __init__(self, file: Path, silence: float | None = None) -> None:
+        self.file, self.silence = file, SILENCE if silence is None else silence
+        self._last = ""
+        self._since = time.monotonic()
+
+    def is_silent(self) -> bool:
+        """Return whether the file is as it was for `silence` seconds, or was not there for as long."""
+        try:
+            now = self.file.read_text()
+        except OSError:
+            now = ""
+        if now != self._last:
+            self._last, self._since = now, time.monotonic()
+        return time.monotonic() - self._since > self.silence
+
+
+def check_first_rank(listener: Listener, run: Path) -> None:
+    """Raise WorkFailed where the first rank gives no sign of life: it is gone, or its run folder is not seen here."""
+    if listener.is_silent():
+        raise WorkFailed(
+            f"rank {rank()} has had no sign of the first rank for {listener.silence:,.0f} s",
+            where=str(run),
+            hint="the run folder must lie on a file system that all ranks share; if it does, the first rank is gone: "
+            "start the same launch again",
+        )

@@ -1,0 +1,56 @@
+"""What a launcher's configuration says of sharding: FSDP2, or nothing; other ways are refused by name."""
+
+import os
+from collections.abc import Mapping
+
+from ringlite_cli.errors import UserError
+
+READ_ONCE = "FSDP_CPU_RAM_EFFICIENT_LOADING"
+"""accelerate's switch, which transformers reads whenever it loads weights."""
+FSDP2 = '"$(ringlite launcher fsdp2)"'
+_WHERE = "the launcher's configuration"
+
+
+def launched_sharded(environment: Mapping[str, str] = os.environ) -> bool:
+    """Return whether the launcher of this process asks for FSDP2. Raises UserError where it asks for another way."""
+    if _on(environment, "ACCELERATE_USE_DEEPSPEED"):
+        raise UserError(
+            "DeepSpeed is not supported",
+            where=f"{_WHERE} (distributed_type)",
+            hint=f"shard by FSDP2 (accelerate launch --config_file {FSDP2} ...), or not at all (ringlite launcher ddp)",
+        )
+    if _on(environment, "ACCELERATE_USE_MEGATRON_LM"):
+        raise UserError(
+            "Megatron-LM is not supported",
+            where=f"{_WHERE} (distributed_type)",
+            hint=f"shard by FSDP2 (accelerate launch --config_file {FSDP2} ...)",
+        )
+    if not _on(environment, "ACCELERATE_USE_FSDP"):
+        return False
+    if environment.get("FSDP_VERSION", "1") != "2":
+        raise UserError(
+            "FSDP1 is not supported",
+            where=f"{_WHERE} (fsdp_config.fsdp_version)",
+            hint="set it to 2, as the file does that `ringlite launcher fsdp2` names",
+        )
+    if environment.get("FSDP_STATE_DICT_TYPE", "FULL_STATE_DICT") not in ("FULL_STATE_DICT", "SHARDED_STATE_DICT"):
+        raise UserError(
+            f"fsdp_state_dict_type: {environment['FSDP_STATE_DICT_TYPE']} is not one of FSDP2's types",
+            where=f"{_WHERE} (fsdp_config)",
+            hint="set it to FULL_STATE_DICT or SHARDED_STATE_DICT",
+        )
+    return True
+
+
+def read_everywhere() -> None:
+    """Have every rank read what it loads, whatever the launcher's configuration says.
+
+    transformers would give engines of later stages zeros in place of weights on all ranks but a machine's first. Where
+    weights will be shared out, training itself has one rank of a machine read them.
+    """
+    if READ_ONCE in os.environ:
+        os.environ[READ_ONCE] = "false"
+
+
+def _on(environment: Mapping[str, str], name: str) -> bool:
+    return environment.get(name, "").lower() in ("true", "1", "yes")

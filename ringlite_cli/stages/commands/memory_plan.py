@@ -1,0 +1,82 @@
+"""The lines of `ringlite plan` about memory: what each GPU holds, part by part, and what does not fit."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from math import ceil
+
+from ringlite_cli.memory.asked import optimizer_name
+from ringlite_cli.memory.engine import EngineNeeds
+from ringlite_cli.memory.fit import Fit
+from ringlite_cli.memory.held import Shape, update_parts
+from ringlite_cli.memory.layout import RowLayout
+from ringlite_cli.memory.optimizers import host_bytes
+from ringlite_cli.recipe.schema import Model, RewardModelStage, RlStage, SftStage
+from ringlite_cli.stages.parts.memory import Machine, foreseen, longest_sample, training_of
+
+GIB = 2**30
+SHARDED_FROM = 1_000_000_000
+"""Parameters from which a plan says what many GPUs share, where nothing else is asked."""
+
+
+def machines(gpus: Sequence[int], memory: float | None, parameters: int) -> list[Machine]:
+    """Return the machines that a plan is made for: those asked for, or one GPU, or several of a large model.
+
+    gpus: how many, each a machine of its own. memory: GiB of a GPU; default: 80 GB.
+    """
+    size = int((memory or 79.2) * GIB)
+    counts = list(gpus) or ([8, 16, 256] if parameters >= SHARDED_FROM else [1])
+    return [Machine(count, size) for count in counts]
+
+
+def memory_lines(
+    model: Model, section: SftStage | RewardModelStage | RlStage, shape: Shape, machine: Machine
+) -> Iterator[str]:
+    """Give what a stage takes of each GPU of a machine, part by part, and what does not fit."""
+    layout, fit = foreseen(model, section, shape, machine)
+    shared = f"{machine.gpus} GPUs, sharded" if machine.gpus > 1 else "1 GPU"
+    yield f"memory on {shared}, each of {_gib(machine.memory)}:"
+    yield f"  held: {_parts(fit.held)}"
+    yield f"  update: {_update(fit, layout)}"
+    yield f"  {_sample(model, section, shape, machine)}"
+    if fit.beside is not None:
+        yield f"  engine: {_engine(fit, fit.beside.needs)}"
+    together = f"{_gib(fit.in_rollout)} while responses are drawn, " if fit.beside else ""
+    yield f"  at most: {together}{_gib(fit.in_update)} in an update"
+    if host := ceil(host_bytes(optimizer_name(section.trl)) * shape.trained / machine.gpus):
+        yield f"  in the host's memory: {_gib(host)} for each GPU"
+    for fault in fit.faults():
+        yield f"  does not fit: {fault}"
+
+
+def _update(fit: Fit, layout: RowLayout) -> str:
+    how = "with" if layout.gradient_checkpointing else "without"
+    row = (
+        f"activations {_gib(fit.update['activations'])} of a row of {layout.row_tokens:,} tokens ({how} checkpointing)"
+    )
+    return f"{row}, head {_gib(fit.update['head'])}"
+
+
+def _sample(model: Model, section: SftStage | RewardModelStage | RlStage, shape: Shape, machine: Machine) -> str:
+    """Return what the longest sample needs, either way."""
+    tokens = longest_sample(section)
+    how = replace(training_of(model, section, shape, machine), row_tokens=tokens)
+    recomputed, plain = (update_parts(shape, replace(how, checkpointing=flag))["activations"] for flag in (True, False))
+    return f"longest row of one sample: {tokens:,} tokens, {_gib(plain)}; with checkpointing {_gib(recomputed)}"
+
+
+def _engine(fit: Fit, needs: EngineNeeds) -> str:
+    return (
+        f"{fit.share:.0%} of the GPU, {_gib(int(fit.share * fit.total))}: weights {_gib(needs.weights)}, keys and "
+        f"values of {fit.responses:,} of {needs.in_flight:,} responses under way at full length "
+        f"({needs.token / 1024:,.0f} KiB a token; all together {_gib(needs.cache)})"
+    )
+
+
+def _parts(parts: dict[str, int]) -> str:
+    named = {"gathered": "layers gathered whole"}
+    shown = [f"{named.get(name, name)} {_gib(size)}" for name, size in parts.items() if size]
+    return ", ".join(shown) or "nothing"
+
+
+def _gib(size: int) -> str:
+    return f"{size / GIB:,.1f} GiB" if size >= GIB / 10 else f"{size / 2**20:,.1f} MiB"

@@ -1,0 +1,41 @@
+"""From a trainer's last whole checkpoint to its last step: the way of SFT and of reward models."""
+
+import math
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from ringlite_cli.overlooked import Overlooked
+from ringlite_cli.train.resume.agreed import read_by_one
+
+
+def train_from_last(trainer: Any, prepare: Callable[[], tuple[Path, int] | None], callbacks: Sequence[Any]) -> None:
+    """Train from the last whole checkpoint, or from the start, until the last step or a callback's stop.
+
+    prepare: makes the folder ready and returns that checkpoint with its step; one rank calls it. Raises Diverged.
+    """
+    from transformers import PrinterCallback
+
+    from ringlite_cli.train.resume.keeper import Keeper
+    from ringlite_cli.train.resume.loading import WholeLoad
+    from ringlite_cli.train.resume.new_values import NewValues
+
+    trainer.remove_callback(PrinterCallback)
+    for callback in (*callbacks, NewValues(), Keeper(trainer)):
+        trainer.add_callback(callback)
+    last = read_by_one(prepare, trainer.accelerator.state)
+    with Overlooked(last[0] if last else None) as loading:
+        trainer.add_callback(WholeLoad(loading))
+        trainer.train(resume_from_checkpoint=str(last[0]) if last else None)
+    trainer.accelerator.wait_for_everyone()
+
+
+def steps_per_epoch(trainer: Any) -> int:
+    """Return the optimizer steps of one pass over a trainer's rows."""
+    return max(1, math.ceil(len(trainer.get_train_dataloader()) / trainer.args.gradient_accumulation_steps))
+
+
+def total_steps(trainer: Any) -> int:
+    """Return the optimizer steps of the whole training: max_steps, else those of its epochs."""
+    args = trainer.args
+    return int(args.max_steps) if args.max_steps > 0 else math.ceil(args.num_train_epochs * steps_per_epoch(trainer))

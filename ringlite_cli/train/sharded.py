@@ -1,0 +1,124 @@
+"""Weights, gradients and optimizer shared out over ranks by FSDP2: what is set before, and weights read whole.
+
+What a launcher's configuration says of it reaches accelerate; what decides whether the numbers are right is set here:
+
+- weights are computed with in the recipe's number format, gradients are reduced in float32, and what a block returns
+  is left as it is: accelerate would round losses, log-probabilities and KL to bfloat16;
+- gradients are shared out after every micro-batch, where accelerate would keep those of all weights on every rank;
+- a reference model is shared out block by block like the policy, where TRL would gather all of it at once.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+
+from ringlite_cli.c3po.router import BIAS
+from ringlite_cli.freeing import import_apart
+from ringlite_cli.train.read_once import is_read_once, send_pieces
+
+
+def settle(accelerator: Any, model: Any = None) -> None:
+    """Set what FSDP2 computes and reduces with, before anything is shared out; nothing without FSDP2.
+
+    It belongs into the block of `read_once` in which the model is loaded, if there is one.
+    model: the one that is trained. Its routers' biases for the choice of experts become buffers, which stay whole: they
+    get no gradient, and so no optimizer state, which a resume would look for in vain.
+    """
+    plugin = getattr(accelerator.state, "fsdp_plugin", None)
+    if plugin is None:
+        return
+    from accelerate.utils import fsdp_utils
+    from torch.distributed.fsdp import MixedPrecisionPolicy
+
+    fsdp_utils.fsdp2_load_full_state_dict = send_pieces
+    plugin.cpu_ram_efficient_loading = is_read_once()
+
+    formats = {"bf16": torch.bfloat16, "fp16": torch.float16}
+    plugin.mixed_precision_policy = MixedPrecisionPolicy(
+        param_dtype=formats.get(accelerator.mixed_precision), reduce_dtype=torch.float32, output_dtype=None
+    )
+    accelerator.gradient_state.plugin_kwargs["sync_each_batch"] = True
+    for module in model.modules() if model is not None else ():
+        bias = module._parameters.pop(BIAS, None)
+        if bias is not None:
+            module.register_buffer(BIAS, bias.detach())
+
+
+@contextmanager
+def references_in_blocks() -> Iterator[None]:
+    """Have TRL shard a reference model in this block as accelerate does a policy: block by block."""
+    module: Any = import_apart("trl.trainer.grpo_trainer")
+    plain = module.prepare_fsdp
+    module.prepare_fsdp = _in_blocks
+    try:
+        yield
+    finally:
+        module.prepare_fsdp = plain
+
+
+def _in_blocks(model: Any, accelerator: Any) -> Any:
+    from accelerate.utils.fsdp_utils import fsdp2_prepare_model
+
+    settle(accelerator)
+    return fsdp2_prepare_model(accelerator, model.requires_grad_(False)).eval()
+
+
+def whole_weights(trainer: Any, only: Callable[[str], bool] | None = None) -> dict[str, Any] | None:
+    """Return the trained model's weights, whole and on the CPU, on the main rank; None on the others.
+
+    All ranks have to call it: pieces are gathered one tensor at a time. only: leaves out the names it denies.
+    """
+    from torch.distributed.fsdp import FSDPModule
+    from torch.distributed.tensor import DTensor
+
+    main = trainer.accelerator.is_main_process
+    model = trainer.accelerator.unwrap_model(trainer.model)
+    for unit in model.modules():
+        if isinstance(unit, FSDPModule):
+            unit.reshard()  # a pass without a backward may have left a rounded copy in place of its pieces
+    kept = model.state_dict().keys()
+    found: dict[str, Any] = {}
+    for name, tensor in (*model.named_parameters(), *model.named_buffers()):  # shared weights once
+        if name not in kept or (only and not only(name)):
+            continue
+        whole = tensor.full_tensor() if isinstance(tensor, DTensor) else tensor
+        if main:
+            found[name] = whole.detach().cpu()
+        del whole
+    return found if main else None
+
+
+def weights_by_block(model: Any) -> Iterator[tuple[str, torch.Tensor]]:
+    """Give each weight of a model that FSDP2 has shared out, whole, in the number format that it is computed with.
+
+    All ranks have to go through all of it: a block is gathered, copies of its weights are given one at a time, and it
+    is given up again before the next one. A weight that is used in two places comes once.
+    """
+    from torch.distributed.fsdp import FSDPModule
+
+    names = {name for name, _ in model.named_parameters()}
+    for prefix, module in model.named_modules():
+        if not isinstance(module, FSDPModule):
+            continue
+        unit: Any = module
+        unit.unshard()
+        try:
+            for name, parameter in _own_parameters(unit, prefix):
+                if name in names:
+                    yield name, parameter.detach().clone()
+        finally:
+            unit.reshard()
+
+
+def _own_parameters(unit: torch.nn.Module, prefix: str) -> Iterator[tuple[str, torch.Tensor]]:
+    """Return the parameters of a unit that are in no unit within it."""
+    from torch.distributed.fsdp import FSDPModule
+
+    dot = f"{prefix}." if prefix else ""
+    for name, parameter in unit.named_parameters(recurse=False):
+        yield f"{dot}{name}", parameter
+    for name, child in unit.named_children():
+        if not isinstance(child, FSDPModule):
+            yield from _own_parameters(child, f"{dot}{name}")

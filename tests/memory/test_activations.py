@@ -1,0 +1,102 @@
+"""What the plan says of activations and of the head, beside the bytes that are alive in a real pass on a CPU.
+
+A CPU has neither flash attention nor fused norms: plain kernels are what is compared; those of a GPU keep less.
+"""
+
+import pytest
+import torch
+from live_bytes import Live
+from peft import LoraConfig, get_peft_model
+from tiny_lm import tiny_model
+from transformers import AutoConfig, AutoModelForCausalLM
+
+from ringlite_cli.memory.held import Shape, Training, held_parts, update_parts
+from ringlite_cli.memory.rows import activation_bytes
+from ringlite_cli.memory.shapes import shape_of
+from ringlite_cli.models import register
+from ringlite_cli.models.lora_targets import with_adapter
+
+SIZES = {"hidden_size": 128, "intermediate_size": 384, "num_attention_heads": 4, "num_key_value_heads": 2}
+MIXTURE = SIZES | {"moe_intermediate_size": 96, "num_experts": 8, "num_experts_per_tok": 4, "head_dim": 32}
+LAYERS = 6
+
+
+def model_of(architecture, *, wide, lora, checkpointing):
+    """A model as it is trained: in bfloat16 as FSDP2 computes with it, or in float32 under autocast."""
+    register()
+    model = tiny_model(architecture, num_hidden_layers=LAYERS, **(MIXTURE if "moe" in architecture else SIZES)).train()
+    if "moe" in architecture:
+        model.set_experts_implementation("grouped_mm")  # as on a GPU
+    if not wide:
+        model = model.to(torch.bfloat16)
+    if lora:
+        model = get_peft_model(model, LoraConfig(r=4, task_type="CAUSAL_LM", target_modules="all-linear"))
+    if checkpointing:
+        model.gradient_checkpointing_enable({"use_reentrant": False})
+        model.enable_input_require_grads()
+    return model
+
+
+def peak_of(model, tokens):
+    """Bytes alive at most in a pass and its backward, without weights; their gradients are dropped as they come."""
+    for parameter in model.parameters():
+        if parameter.requires_grad:
+            parameter.register_post_accumulate_grad_hook(lambda p: setattr(p, "grad", None))
+    decoder = getattr(model, "get_base_model", lambda: model)().model
+    ids = torch.arange(tokens)[None] % 50
+    with Live([*model.parameters(), *model.buffers()]) as live:
+        with torch.autocast("cpu", torch.bfloat16):
+            loss = decoder(input_ids=ids, use_cache=False).last_hidden_state.float().sum()
+        loss.backward()
+    return live.peak
+
+
+@pytest.mark.parametrize("checkpointing", [False, True])
+@pytest.mark.parametrize(
+    ("architecture", "how"),
+    [
+        *((name, "bf16") for name in ("llama", "qwen3", "qwen3_moe", "bailing_moe")),
+        *((name, how) for name in ("llama", "bailing_moe") for how in ("wide", "lora")),
+    ],
+)
+def test_activations_are_within_15_percent_of_what_is_alive_in_an_update(architecture, how, checkpointing):
+    model = model_of(architecture, wide=how == "wide", lora=how == "lora", checkpointing=checkpointing)
+    tokens = 512 if how == "wide" else 192  # enough to outweigh the casts of weights, which are counted apart
+    counted = (peak_of(model, tokens + 128) - peak_of(model, tokens)) / 128
+    shape = shape_of(model)
+    planned = activation_bytes(
+        shape.config, checkpointing=checkpointing, wide=how == "wide", adapter=shape.adapted if how == "lora" else 0
+    )
+    assert planned == pytest.approx(counted, rel=0.15)
+
+
+@pytest.mark.parametrize(("frozen", "narrow"), [(False, False), (False, True), (True, True)])
+def test_the_head_s_work_is_within_15_percent_of_what_is_alive_in_it(monkeypatch, frozen, narrow):
+    """TRL's fused head as the trainer has it, in float32; its kernels, which a GPU runs in place, do nothing here."""
+    from trl.kernels import chunked_logprob
+
+    for name in ("_forward_tile", "_backward_tile"):
+        monkeypatch.setattr(chunked_logprob, name, lambda *args, **kwargs: None)
+    tokens, words, hidden = 1000, 8000, 1024
+    weight = torch.zeros(words, hidden, dtype=torch.bfloat16 if narrow else torch.float32, requires_grad=not frozen)
+    states = torch.zeros(tokens, hidden, dtype=torch.bfloat16, requires_grad=True)
+    labels = torch.zeros(tokens, dtype=torch.long)
+    with Live([weight, states, labels]) as live:
+        out = chunked_logprob.ChunkedLogProbFunction.apply(states.float(), weight, None, labels, 1.0, 32_768)
+        out[0].sum().backward()
+    config = tiny_model("llama", vocab_size=words, hidden_size=hidden).config
+    shape = Shape(10**6, 10**3 if frozen else 10**6, words * hidden, 10**5, config)
+    how = Training(row_tokens=tokens, shards=2 if narrow else 1, frozen=2 if narrow else 4)
+    assert update_parts(shape, how)["head"] == pytest.approx(live.peak, rel=0.15)
+
+
+def test_what_an_adapter_s_update_takes_on_one_h200_is_foreseen_within_15_percent():
+    """A 7B shape with fused kernels (docs/memory.md has the measurement, in GiB)."""
+    config = {"vocab_size": 152_064, "hidden_size": 3584, "intermediate_size": 18_944, "num_hidden_layers": 28}
+    heads = {"num_attention_heads": 28, "num_key_value_heads": 4, "tie_word_embeddings": False}
+    with torch.device("meta"):
+        bare = AutoModelForCausalLM.from_config(AutoConfig.for_model("qwen2", **config, **heads))
+    shape = shape_of(with_adapter(bare, LoraConfig(r=32, task_type="CAUSAL_LM", target_modules="all-linear")))
+    how = Training(row_tokens=4096)
+    growth = held_parts(shape, how)["gradients"] + sum(update_parts(shape, how).values())
+    assert growth / 2**30 == pytest.approx(24.46, rel=0.15)

@@ -1,0 +1,125 @@
+"""The engine's share, what each phase takes, and what is said where that does not fit."""
+
+from types import SimpleNamespace
+
+import pytest
+
+from ringlite_cli.memory.asked import beside_of
+from ringlite_cli.memory.engine import GRAPHS, OWN, engine_needs, heads_fault
+from ringlite_cli.memory.fit import SPARE, Beside, fit
+from ringlite_cli.memory.held import CONTEXT, Shape, Training, held_parts, resident
+
+GIB = 2**30
+QWEN_7B = SimpleNamespace(
+    hidden_size=3584, num_attention_heads=28, num_key_value_heads=4, intermediate_size=18_944, num_hidden_layers=28,
+    vocab_size=152_064, max_position_embeddings=32_768,
+)  # fmt: skip
+TOTAL = 7_615_000_000
+FULL = Shape(TOTAL, TOTAL, 2 * 152_064 * 3584, 233_000_000, QWEN_7B)
+LORA = Shape(TOTAL, 80_700_000, FULL.embedding, FULL.block, QWEN_7B)
+TRL = {"use_vllm": True, "vllm_mode": "colocate", "vllm_enable_sleep_mode": True, "vllm_max_model_length": 4096}
+
+
+def needs_of(**changed):
+    return engine_needs(QWEN_7B, TOTAL, **({"in_flight": 64, "length": 4096} | changed))
+
+
+def test_an_engine_needs_its_weights_and_the_keys_and_values_of_responses_under_way():
+    needs = needs_of()
+    assert needs.token == 2 * 2 * 28 * 4 * 128
+    assert needs.weights == 2 * TOTAL
+    assert needs.cache == needs.token * 64 * 4096
+    assert needs.wanted == needs.weights + needs.cache + OWN
+    assert needs.least == needs.weights + needs.token * 4096 + OWN
+    assert needs_of(bound=32_768).least == needs.weights + needs.token * 32_768 + OWN
+
+
+def test_gpus_that_share_an_engine_hold_a_share_of_weights_and_heads():
+    two, eight = needs_of(gpus=2), needs_of(gpus=8)
+    assert (two.weights, two.token) == (TOTAL, needs_of().token // 2)
+    assert eight.token == needs_of().token // 4  # four heads of keys: each on two GPUs
+    assert [bool(heads_fault(QWEN_7B, gpus)) for gpus in (1, 2, 4, 7, 14, 8, 3)] == [0, 0, 0, 1, 1, 1, 1]
+    assert "28 attention heads cannot be shared evenly by 8 GPUs" in heads_fault(QWEN_7B, 8)
+
+
+def test_lora_on_a_7b_model_fits_one_gpu_of_80_gb_beside_an_engine_that_sleeps():
+    how = Training(bf16=True, reference=True, row_tokens=4224)
+    found = fit(LORA, how, int(79.2 * GIB), Beside(needs_of(), sleeps=True))
+    assert not found.faults()
+    assert found.in_rollout < 79.2 * GIB
+    assert found.responses == 64
+    assert held_parts(LORA, how)["weights"] == 2 * TOTAL + 4 * LORA.trained
+    assert any("weights 28.4 GiB" in fault for fault in fit(FULL, how, int(79.2 * GIB)).faults())
+
+
+def test_the_share_is_what_the_engine_needs_or_what_training_leaves():
+    how, memory = Training(row_tokens=4224), 80 * GIB
+    ample = fit(LORA, how, memory, Beside(needs_of(), sleeps=True))
+    assert ample.share == pytest.approx(needs_of().wanted / memory, abs=0.01)
+    assert ample.share * memory >= needs_of().wanted
+    many = needs_of(in_flight=10_000)
+    scarce = fit(LORA, how, memory, Beside(many, sleeps=True))
+    left = memory * (1 - SPARE) - CONTEXT - GRAPHS - resident(held_parts(LORA, how))
+    assert scarce.share == pytest.approx(left / memory, abs=0.01)
+    assert scarce.share * memory <= left
+    assert 0 < scarce.responses < 10_000
+    awake = fit(LORA, how, memory, Beside(many))
+    assert awake.share < scarce.share
+    assert awake.in_update < memory
+    assert fit(LORA, how, memory, Beside(many, share=0.35)).share == 0.35
+
+
+def test_what_does_not_fit_is_said_with_its_numbers():
+    how = Training(row_tokens=4224)
+    beside = Beside(needs_of(), sleeps=True, share=0.1)
+    (small,) = fit(LORA, how, 80 * GIB, beside).faults()
+    assert "the engine needs 16.4 GiB (14.2 GiB of weights, 0.2 GiB of keys and values for 4,096 tokens" in small
+    assert "its share is 8.0 GiB" in small
+    (large,) = fit(LORA, how, 80 * GIB, Beside(needs_of(), sleeps=True, share=0.9)).faults()
+    assert "drawing responses takes" in large
+    assert "weights 14.5 GiB, optimizer 0.6 GiB" in large
+    (row,) = fit(LORA, Training(row_tokens=100_000), 80 * GIB).faults()
+    assert "an update takes" in row
+    assert "activations" in row
+    (nothing_left,) = fit(FULL, Training(shards=2), 80 * GIB, Beside(needs_of())).faults()[:1]
+    assert "are left beside weights" in nothing_left
+
+
+@pytest.mark.parametrize(("sleeps", "fits"), [(True, True), (False, False)])
+def test_an_engine_that_sleeps_leaves_its_memory_to_updates(sleeps, fits):
+    """40 GiB of training beside an engine of 40 of 80: only if it sleeps, for gradients are gone while it draws."""
+    shape = Shape(10 * GIB // 4, 10 * GIB // 4, 10**6, 10**6, QWEN_7B)  # 10 GiB of weights, 40 of all
+    beside = Beside(engine_needs(QWEN_7B, 10**9, in_flight=1, length=64), sleeps=sleeps, share=0.5)
+    assert (not fit(shape, Training(bf16=False, row_tokens=1), 80 * GIB, beside).faults()) is fits
+
+
+def test_an_engine_is_what_trls_fields_ask_for():
+    ask = {"responses": 16, "length": 1000, "bf16": True}
+    beside = beside_of(TRL | {"vllm_tensor_parallel_size": 2}, LORA, **ask)
+    assert beside is not None
+    assert (beside.sleeps, beside.share) == (True, None)
+    assert beside.needs.in_flight == 32  # of both ranks
+    assert beside.needs.bound == 4096
+    plain = beside_of({"use_vllm": True, "vllm_gpu_memory_utilization": 0.4}, LORA, **ask)
+    assert plain is not None
+    assert (plain.sleeps, plain.share, plain.needs.bound) == (False, 0.4, 32_768)
+    assert beside_of(TRL | {"vllm_mode": "server"}, LORA, **ask) is None
+    assert beside_of({"use_vllm": False}, LORA, **ask) is None
+
+
+def test_models_without_attention_and_mixtures_of_other_names_are_counted_too():
+    mamba = SimpleNamespace(hidden_size=32, num_hidden_layers=2, vocab_size=64)
+    assert fit(Shape(1000, 1000, 10, 10, mamba), Training(row_tokens=10), GIB).in_update > 0
+    assert heads_fault(mamba, 2) == ""
+    mixtral = SimpleNamespace(**{**vars(QWEN_7B), "num_local_experts": 8, "num_experts_per_tok": 2})
+    sparse = fit(Shape(TOTAL, TOTAL, 1, 1, mixtral), Training(row_tokens=100), GIB).update["activations"]
+    assert sparse > fit(FULL, Training(row_tokens=100), GIB).update["activations"]
+
+
+def test_a_reward_model_on_the_same_gpu_is_counted_and_named():
+    memory, scorer = 80 * 2**30, 3 * 2**30
+    alone, beside = (fit(LORA, Training(bf16=True, row_tokens=4096, scorer=size), memory) for size in (0, scorer))
+    assert beside.in_update - alone.in_update == scorer
+    assert beside.in_rollout - alone.in_rollout == scorer  # it is there while responses are drawn, and scored
+    (said, *_) = fit(LORA, Training(bf16=True, row_tokens=4096, scorer=memory), memory).faults()
+    assert "reward model 80.0 GiB" in said

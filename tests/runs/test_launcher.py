@@ -1,0 +1,130 @@
+"""What a launcher's environment makes of a process."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from ringlite_cli.errors import UserError
+from ringlite_cli.runs.launcher import first_host, take_rank_from_slurm, without_rank
+
+STEP = {
+    "SLURM_JOB_ID": "4711",
+    "SLURM_STEP_ID": "0",
+    "SLURM_STEP_NUM_TASKS": "11",
+    "SLURM_PROCID": "9",
+    "SLURM_LOCALID": "1",
+    "SLURM_NODEID": "2",
+    "SLURM_STEP_TASKS_PER_NODE": "4(x2),3",
+    "SLURM_STEP_NODELIST": "gpu[007-008,020]",
+}
+
+
+@pytest.fixture
+def environment(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
+    for name in [*os.environ]:
+        if name not in without_rank({name: ""}):
+            monkeypatch.delenv(name)
+    for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT"):
+        monkeypatch.setenv(name, "")  # so that they are restored
+        monkeypatch.delenv(name)
+    return monkeypatch
+
+
+def put(environment: pytest.MonkeyPatch, values: dict[str, str]) -> None:
+    for name, value in values.items():
+        environment.setenv(name, value)
+
+
+def test_a_task_of_srun_is_a_rank(environment: pytest.MonkeyPatch) -> None:
+    put(environment, STEP)
+    take_rank_from_slurm()
+    names = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE", "MASTER_ADDR")
+    assert [os.environ[name] for name in names] == ["9", "11", "1", "3", "gpu007"]
+    port = int(os.environ["MASTER_PORT"])
+    assert 20_000 <= port < 30_000
+    put(environment, STEP | {"SLURM_STEP_ID": "1"})
+    for name in (*names, "MASTER_PORT"):
+        environment.delenv(name)
+    take_rank_from_slurm()
+    assert int(os.environ["MASTER_PORT"]) != port  # another step of the job meets elsewhere
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {},
+        {"SLURM_JOB_ID": "1", "SLURM_NTASKS": "8", "SLURM_PROCID": "0"},  # a batch script, before any srun
+        STEP | {"SLURM_STEP_NUM_TASKS": "1", "SLURM_PROCID": "0"},  # srun --pty bash
+    ],
+)
+def test_what_is_no_rank_stays_alone(environment: pytest.MonkeyPatch, values: dict[str, str]) -> None:
+    put(environment, values)
+    take_rank_from_slurm()
+    assert "RANK" not in os.environ
+    assert "WORLD_SIZE" not in os.environ
+
+
+def test_a_launcher_inside_srun_decides(environment: pytest.MonkeyPatch) -> None:
+    put(environment, STEP | {"RANK": "3", "WORLD_SIZE": "16"})
+    take_rank_from_slurm()
+    assert (os.environ["RANK"], os.environ["WORLD_SIZE"]) == ("3", "16")
+    assert "MASTER_ADDR" not in os.environ
+
+
+def test_an_address_that_the_user_gives_stays(environment: pytest.MonkeyPatch) -> None:
+    put(environment, STEP | {"MASTER_ADDR": "10.0.0.1", "MASTER_PORT": "29400"})
+    take_rank_from_slurm()
+    assert (os.environ["MASTER_ADDR"], os.environ["MASTER_PORT"]) == ("10.0.0.1", "29400")
+
+
+@pytest.mark.parametrize(
+    ("nodes", "first"),
+    [
+        ("gpu7", "gpu7"),
+        ("gpu[007-012,020]", "gpu007"),
+        ("gpu[3]", "gpu3"),
+        ("a-1,b-2", "a-1"),
+        ("rack1-n[01-02]-ib,x", "rack1-n01-ib"),
+        ("n[9,11-12],gpu[1-2]", "n9"),
+    ],
+)
+def test_the_first_host(nodes: str, first: str) -> None:
+    assert first_host(nodes) == first
+
+
+def test_no_host_is_told() -> None:
+    with pytest.raises(UserError, match="export MASTER_ADDR"):
+        first_host("")
+
+
+def test_an_exported_address_cures_a_list_without_a_node(environment: pytest.MonkeyPatch) -> None:
+    put(environment, STEP | {"SLURM_STEP_NODELIST": "", "MASTER_ADDR": "10.0.0.1"})
+    take_rank_from_slurm()
+    assert os.environ["MASTER_ADDR"] == "10.0.0.1"
+
+
+@pytest.mark.parametrize(("local", "told"), [("0", True), ("1", False)])
+def test_a_list_without_a_node_is_told_once_a_machine(local: str, told: bool) -> None:
+    program = (
+        "from ringlite_cli.runs import launcher; launcher.LAST = 0; from ringlite_cli.__main__ import main; main()"
+    )
+    values = STEP | {"SLURM_STEP_NODELIST": "", "SLURM_LOCALID": local}
+    done = subprocess.run(
+        [sys.executable, "-c", program], env=without_rank(os.environ) | values, capture_output=True, text=True
+    )
+    assert done.returncode == 2
+    assert ("Slurm names no node" in done.stderr) == told, done.stderr
+
+
+def test_a_process_that_is_no_rank_keeps_the_rest_of_the_environment() -> None:
+    ours = {"PATH": "/bin", "CUDA_VISIBLE_DEVICES": "3", "OMP_NUM_THREADS": "1", "HF_HOME": "/x"}
+    theirs = {
+        "RANK": "1",
+        "WORLD_SIZE": "2",
+        "MASTER_PORT": "1",
+        "TORCHELASTIC_RUN_ID": "a",
+        "ACCELERATE_USE_FSDP": "1",
+    }
+    assert without_rank(ours | theirs | STEP) == ours

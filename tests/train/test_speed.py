@@ -1,0 +1,89 @@
+"""FLOPs of training by hand-made shapes, the table of cards, and the shares of a step."""
+
+import pytest
+import torch
+from peft import LoraConfig, get_peft_model
+from tiny_lm import tiny_model
+from torch.utils.flop_counter import FlopCounterMode
+
+from ringlite_cli.train.rl.loop import speed
+from ringlite_cli.train.speed import peak_flops, phase_shares, training_flops
+
+
+def test_a_step_s_flops_are_those_that_torch_counts() -> None:
+    """A full forward and backward pass over one sample; torch counts attention's whole square."""
+    model = tiny_model("qwen3", attn_implementation="eager")
+    ids = torch.arange(1, 41)[None] % model.config.vocab_size
+    with FlopCounterMode(display=False) as counted:
+        model(input_ids=ids, use_cache=False).logits.sum().backward()
+    found = training_flops(model)
+    assert found.of(40, 40, 2 * 40**2) == pytest.approx(counted.get_total_flops(), rel=0.02)
+
+
+def test_experts_count_as_often_as_tokens_are_sent_to_them() -> None:
+    model = tiny_model("qwen3_moe")
+    config = model.config
+    experts = sum(p.numel() for n, p in model.named_parameters() if ".experts." in n)
+    others = sum(
+        p.numel() for n, p in model.named_parameters()
+        if p.dim() > 1 and ".experts." not in n and "embed_tokens" not in n and "lm_head" not in n
+    )  # fmt: skip
+    share = config.num_experts_per_tok / config.num_experts
+    assert 0 < share < 1
+    assert training_flops(model).token == pytest.approx(6 * (others + experts * share))
+
+
+def test_frozen_weights_count_four_and_adapters_six() -> None:
+    model = tiny_model("qwen3")
+    whole = training_flops(model)
+    adapted = get_peft_model(model, LoraConfig(r=4, target_modules=["q_proj", "v_proj"]))
+    adapter = sum(p.numel() for p in adapted.parameters() if p.requires_grad)
+    found = training_flops(adapted)
+    assert found.token == pytest.approx(whole.token * 4 / 6 + 6 * adapter)
+    assert (found.head, found.square) == (whole.head * 4 / 6, whole.square)
+
+
+@pytest.mark.parametrize(
+    ("device", "peak"),
+    [
+        ("NVIDIA H100 80GB HBM3", 989e12),
+        ("NVIDIA H100 NVL", 835e12),
+        ("NVIDIA H100 PCIe", 756e12),
+        ("NVIDIA H200", 989e12),
+        ("NVIDIA GH200 480GB", 989e12),
+        ("NVIDIA B200", 2250e12),
+        ("NVIDIA A100-SXM4-80GB", 312e12),
+        ("NVIDIA H100 80GB HBM3 MIG 1g.10gb", None),
+        ("NVIDIA RTX A6000", None),
+        ("cpu", None),
+    ],
+)
+def test_cards_are_known_by_torch_s_names(device: str, peak: float | None) -> None:
+    assert peak_flops(device) == peak
+
+
+def test_the_shares_of_a_step_are_its_seconds_and_one_together() -> None:
+    row = {"step_seconds": 20.0, "rollout_seconds": 8.0, "generation_seconds": 5.0, "sync_seconds": 1.0}
+    row |= {"reward_seconds": 2.0, "reference_seconds": 1.0, "update_seconds": 7.0}
+    assert phase_shares(row) == pytest.approx(
+        {
+            "generation_share": 0.25, "sync_share": 0.05, "reward_share": 0.1, "reference_share": 0.05,
+            "update_share": 0.35, "idle_share": 0.2,
+        }
+    )  # fmt: skip
+
+
+def test_an_engine_beside_the_trainer_takes_no_more_than_the_wait() -> None:
+    row = {"step_seconds": 10.0, "rollout_seconds": 1.0, "generation_seconds": 9.0, "sync_seconds": 0.5}
+    shares = phase_shares(row | {"reward_seconds": 0.0, "update_seconds": 9.0})
+    assert shares["generation_share"] == 0.05
+    assert sum(shares.values()) == pytest.approx(1)
+
+
+def test_mfu_is_of_the_update_and_absent_without_a_known_card() -> None:
+    row = {"step_seconds": 20.0, "rollout_seconds": 8.0, "reward_seconds": 2.0, "update_seconds": 10.0}
+    row |= {"tokens_trained": 400, "tokens_forwarded": 500}
+    found = speed(row, flops=2e13, ranks=2, peak=4e12)
+    assert found["mfu"] == 2e13 / 10 / 2 / 4e12
+    assert (found["tokens_per_second_per_gpu"], found["update_tokens_per_second_per_gpu"]) == (10.0, 25.0)
+    assert speed(row, 2e13, 2, None) == {name: value for name, value in found.items() if name != "mfu"}
