@@ -2,23 +2,22 @@
 
 One attention implementation, `NAME`, for SFT, RL and the entropy scorer. A row's sample borders (`packed_inputs`) are
 given once and reach every layer as transformers' flash attention keywords. With borders:
-- on CUDA in half precision, flash-attn's varlen kernel where it is installed, else torch's own;
+- on CUDA in half precision, the fastest of the installed kernels that is right (`kernel_choice`);
 - elsewhere, and in float32, samples of like length side by side in a padded batch, each causal within itself.
 Without borders it is transformers' sdpa with its usual masks, so that the same model generates and evaluates.
 """
 
-import inspect
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from importlib import import_module
-from importlib.util import find_spec
 from itertools import pairwise
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import scaled_dot_product_attention
+
+from ringlite_cli.c3po import kernel_choice
 
 NAME = "ringlite_packed"
 SLACK = 1.25
@@ -113,41 +112,11 @@ def _in_autocast_dtype(*tensors: Tensor) -> tuple[Tensor, ...]:
     return tuple(x.to(torch.get_autocast_dtype(kind)) for x in tensors)
 
 
-@lru_cache(maxsize=1)
-def varlen_kernel() -> str:
-    """The kernel that half-precision rows take on CUDA: "flash-attn" where it is installed, else "torch"."""
-    return "flash-attn" if find_spec("flash_attn") else "torch"
-
-
 def _varlen(
     query: Tensor, key: Tensor, value: Tensor, borders: Tensor, longest: int, scale: float | None, window: int | None
 ) -> Tensor:
     q, k, v = (x[0].transpose(0, 1).contiguous() for x in (query, key, value))  # (T, heads, head_dim)
-    sizes = (borders, borders, longest, longest)
-    reach = (window - 1, 0) if window else (-1, 0)
-    if varlen_kernel() == "flash-attn":
-        kernel = import_module("flash_attn").flash_attn_varlen_func
-        reach = reach if window else (-1, -1)
-        packed: Tensor = kernel(q, k, v, *sizes, softmax_scale=scale, causal=True, window_size=reach)
-        return packed[None]
-    from torch.nn.attention.varlen import varlen_attn
-
-    options: dict[str, Any] = {"scale": scale, "window_size": reach}
-    if q.shape[1] != k.shape[1]:
-        if "enable_gqa" in _varlen_options():
-            options["enable_gqa"] = True
-        else:
-            groups = q.shape[1] // k.shape[1]
-            k, v = k.repeat_interleave(groups, 1), v.repeat_interleave(groups, 1)
-    out: Tensor = varlen_attn(q, k, v, *sizes, **options)  # type: ignore[assignment]
-    return out[None]
-
-
-@lru_cache(maxsize=1)
-def _varlen_options() -> frozenset[str]:
-    from torch.nn.attention.varlen import varlen_attn
-
-    return frozenset(inspect.signature(varlen_attn).parameters)
+    return kernel_choice.attend(q, k, v, borders, longest, scale, window)[None]
 
 
 @dataclass(frozen=True)

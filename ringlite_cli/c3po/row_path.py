@@ -16,9 +16,11 @@ import torch
 from torch import Tensor, nn
 
 from ringlite_cli.c3po import attention as packed_kernel
+from ringlite_cli.c3po.kernel_choice import in_use
 from ringlite_cli.c3po.packing import backbone, base_causal_lm, evaluating
 from ringlite_cli.c3po.shrunk import shrunk
 from ringlite_cli.c3po.unpacked import Way, unpack
+from ringlite_cli.c3po.varlen_kernels import forced
 from ringlite_cli.errors import UserError
 
 log = logging.getLogger(__name__)
@@ -48,6 +50,12 @@ class RowPath:
         return f"packing: none, samples {how}, slower ({self.why})"
 
 
+def in_words(path: RowPath) -> str:
+    """Return how rows were run, with the attention kernels that this process used on CUDA."""
+    kernels = in_use()
+    return f"{path}, attention kernel {kernels}" if kernels and path.way == "packed" else str(path)
+
+
 def choose_path(
     model: nn.Module,
     *,
@@ -62,8 +70,10 @@ def choose_path(
 
     packing: "none" keeps samples apart whatever the check says. keep_attention: the user chose the implementation.
     one_batch: weights are sharded, and all ranks must make the same passes. Raises UserError for a model that sees
-    tokens ahead, or that can only run samples one by one where ranks must make the same passes.
+    tokens ahead, or that can only run samples one by one where ranks must make the same passes, and for an attention
+    kernel that the environment names and that is not there.
     """
+    forced()
     lm = base_causal_lm(model)
     if lm.base_model is lm and isinstance(getattr(lm, "model", None), nn.Module):
         lm.base_model_prefix = "model"  # some classes name a part that only their siblings with images have

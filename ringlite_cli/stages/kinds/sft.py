@@ -189,7 +189,10 @@ def _models(context: Context) -> dict[str, Path]:
     return {} if context.section.policy else model_files(context.recipe.model)
 
 
-_C3PO = ("__init__", "attention", "packing", "router", "routing", "row_path", "shrunk", "unpacked")
+_C3PO = (
+    *("__init__", "attention", "kernel_choice", "packing", "router", "routing", "row_path", "shrunk", "unpacked"),
+    "varlen_kernels",
+)
 """What SFT uses of the room of C3PO: how packed rows are run."""
 _TRAIN = (
     *("base_model.py", "devices.py", "finite.py", "float32_head.py", "read_once.py", "resume", "sft", "sharded.py"),

@@ -4,13 +4,18 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from ringlite_cli.errors import first_line
+from ringlite_cli.c3po.varlen_kernels import forced
+from ringlite_cli.errors import UserError, first_line
 from ringlite_cli.models.sizes import config_of
 from ringlite_cli.stages.base import Context, Finding
 
 
 def attention_is_installed(context: Context) -> Iterator[Finding]:
-    """Make the recipe's architecture, without weights, with the attention that the recipe names."""
+    """Make the architecture, without weights, with the attention that the recipe names; look for a named kernel."""
+    try:
+        forced()
+    except UserError as error:
+        yield Finding(error.where, error.what, error.hint, of_machine=True)
     of_trl = context.section.trl.get("model_init_kwargs") or {}
     of_stage = of_trl.get("attn_implementation") if isinstance(of_trl, dict) else None
     name = context.recipe.model.attn_implementation or of_stage

@@ -16,12 +16,13 @@ def train_from_last(trainer: Any, prepare: Callable[[], tuple[Path, int] | None]
     """
     from transformers import PrinterCallback
 
+    from ringlite_cli.train.resume.attention_kernels import AttentionKernels
     from ringlite_cli.train.resume.keeper import Keeper
     from ringlite_cli.train.resume.loading import WholeLoad
     from ringlite_cli.train.resume.new_values import NewValues
 
     trainer.remove_callback(PrinterCallback)
-    for callback in (*callbacks, NewValues(), Keeper(trainer)):
+    for callback in (*callbacks, AttentionKernels(), NewValues(), Keeper(trainer)):
         trainer.add_callback(callback)
     last = read_by_one(prepare, trainer.accelerator.state)
     with Overlooked(last[0] if last else None) as loading:

@@ -48,6 +48,7 @@ def train(
 
     metrics: None on ranks other than the first. Raises Diverged, the guard's RollBack or pause, Interrupted.
     """
+    from ringlite_cli.train.resume.attention_kernels import AttentionKernels
     from ringlite_cli.train.resume.keeper import Keeper
     from ringlite_cli.train.resume.loading import WholeLoad
     from ringlite_cli.train.resume.new_values import NewValues
@@ -82,8 +83,8 @@ def train(
     keeper = Keeper(trainer, protected=lambda: guard_callback.good if guard_callback else None)
     with StopFlag() as stop:
         loading = Overlooked(checkpoint)
-        callbacks = (StepRows(make_row, write), guard_callback, NewValues(lr_scale), WholeLoad(loading), keeper, stop)
-        for callback in callbacks:
+        before = (StepRows(make_row, write), AttentionKernels(), guard_callback)
+        for callback in (*before, NewValues(lr_scale), WholeLoad(loading), keeper, stop):
             if callback is not None:
                 trainer.add_callback(callback)
         try:

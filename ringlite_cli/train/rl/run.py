@@ -11,6 +11,7 @@ from math import ceil
 from pathlib import Path
 from typing import Any
 
+from ringlite_cli.c3po.row_path import in_words
 from ringlite_cli.errors import UserError
 from ringlite_cli.freeing import import_apart
 from ringlite_cli.models.lora_targets import lora_config
@@ -137,7 +138,7 @@ def run_rl(
     check_same(seen_here(policy, problems, settings), PartialState())
     trainer = with_rollbacks(partial(run.attempt, args), out, guard, updates, PartialState())
     save_policy(trainer, tokenizer, out / "policy", policy, written_dtype(policy, asked.dtype))
-    return _result(out, read_jsonl(run.metrics), str(trainer.row_path), left_out)
+    return _result(out, read_jsonl(run.metrics), in_words(trainer.row_path), left_out)
 
 
 @dataclass(frozen=True)
