@@ -96,6 +96,7 @@ def run_case(case: ResultRow) -> ResultRow:
     """Train the steps of a case; return tokens/s, both MFUs (None without a known card) and the peak memory."""
     import torch
 
+    from ringlite_cli.c3po.kernel_choice import in_use
     from ringlite_cli.train.speed import peak_here
 
     trainer = make_trainer(case)
@@ -113,6 +114,7 @@ def run_case(case: ResultRow) -> ResultRow:
         "mfu": {name: 100 * found / seconds / peak if peak else None for name, found in flops.items()},
         "gib": torch.cuda.max_memory_allocated() / 2**30 if gpu else None,
         "device": torch.cuda.get_device_name() if gpu else "CPU",
+        "kernel": in_use() or "sdpa",
     }
 
 
@@ -126,7 +128,7 @@ def line(case: ResultRow, result: ResultRow) -> str:
     """A row of the table."""
     kind = f"{case['shape']} {'LoRA r16' if case['lora'] else 'full'}"
     if "error" in result:
-        return f"| {kind} | {case['tokens']:,} | {result['error']} | | | | | |"
+        return f"| {kind} | – | {case['tokens']:,} | {result['error']} | | | | | | |"
     mfu, speed = PUBLISHED.get((case["shape"], case["tokens"]), (None, None))
     own, theirs = (result["mfu"][name] for name in ("ringlite", "prime-rl"))
     numbers = [
@@ -136,7 +138,8 @@ def line(case: ResultRow, result: ResultRow) -> str:
         _shown(speed, "k"),
         _shown(result["gib"], ""),
     ]
-    return f"| {kind} | {case['tokens']:,} | {result['tokens_per_second'] / 1000:.2f}k | {' | '.join(numbers)} |"
+    first = f"| {kind} | {result['kernel']} | {case['tokens']:,} | {result['tokens_per_second'] / 1000:.2f}k |"
+    return f"{first} {' | '.join(numbers)} |"
 
 
 def _shown(value: float | None, unit: str) -> str:
@@ -166,9 +169,10 @@ def main() -> None:
     if not options.quick:
         rows = [("0.6B", 16_384, False), ("0.6B", 65_536, False), ("4B", 16_384, True), ("4B", 65_536, True)]
     print(
-        "| shape | tokens a row | tokens/s | MFU | MFU as prime-rl counts | prime-rl's MFU | its tokens/s | peak GiB |"
+        "| shape | kernel | tokens a row | tokens/s | MFU | MFU as prime-rl counts | prime-rl's MFU | its tokens/s "
+        "| peak GiB |"
     )
-    print("|---|---|---|---|---|---|---|---|", flush=True)
+    print("|---|---|---|---|---|---|---|---|---|", flush=True)
     failed, device = False, ""
     for shape, tokens, lora in rows:
         with tempfile.TemporaryDirectory() as folder:

@@ -4,6 +4,7 @@
     python benchmarks/update_phase.py             the same, more steps
     python benchmarks/update_phase.py --gpu       a 0.6B model of Qwen3's shape, 64 responses of up to 8,192 tokens
     python benchmarks/update_phase.py --gpu --grid --results F    every layout; F keeps finished cases
+    python benchmarks/update_phase.py --gpu --kernels    ringlite alone, once with each attention kernel that is there
 
 Rollouts are handed in, rewards cost nothing, and what TRL does with a rollout before it is trained (padding, decoding,
 rewards) is left out of a step's time for both trainers, so a step is the update phase: selection, packing, loss,
@@ -11,7 +12,8 @@ gradients, optimizer. Each trainer runs in a process of its own (its peak memory
 `throughput`, where lengths are drawn alike in every step, and `swing`, where their mean swings by a factor of 4 from
 step to step. The first step of a series is not counted (on a GPU the first two). ringlite trains a budget that every
 step can fill, with the allocator's settings of a run; stock trains everything.
-The last line is `ratio R`: ringlite's trained tokens per second over stock's, in the throughput series.
+The last line is `ratio R`: ringlite's trained tokens per second over stock's, in the throughput series; with
+--kernels, that of the fastest kernel over torch's. The column `kernel` names what packed rows ran their attention by.
 """
 
 import argparse
@@ -96,13 +98,17 @@ def run_case(case: ResultRow) -> ResultRow:
     size = SIZES[case["size"]]
     if not torch.cuda.is_available():
         torch.set_num_threads(case["threads"])
-    result: ResultRow = {"name": case["name"]}
+    result: ResultRow = {"name": case["name"], "kernel": "own"}
     for series in ("throughput", "swing")[: 2 if case["swing"] else 1]:
         plan = lengths(size, series)
         result[series] = run_series(case, size, plan[: case["steps"] + 1] if case.get("steps") else plan)
         gc.collect()
         if torch.cuda.is_available():
             torch.cuda.empty_cache()  # the next series lays its rows out in the memory that is free
+    if case["kind"] != "stock":
+        from ringlite_cli.c3po.kernel_choice import in_use
+
+        result["kernel"] = in_use() or "sdpa"
     if torch.cuda.is_available():
         result["peak_gb"] = torch.cuda.max_memory_allocated() / 2**30
         result["device"] = torch.cuda.get_device_name()
@@ -129,7 +135,7 @@ def run_series(case: ResultRow, size: ResultRow, plan: list[list[int]]) -> Resul
 
     trainer._compute_loss = counting
     trainer.train()
-    warm = 2 if size is SIZES["gpu"] else 1
+    warm = warming(size)
     kept = [sum(x) if budget is None else budget for x in plan][warm:]
     seconds = clock.seconds[warm:]
     return {
@@ -140,6 +146,11 @@ def run_series(case: ResultRow, size: ResultRow, plan: list[list[int]]) -> Resul
         "waste": statistics.mean(waste),
         "flops": statistics.mean(useful_flops(trainer.model, x, size["prompt"], budget) for x in plan[warm:]),
     }
+
+
+def warming(size: ResultRow) -> int:
+    """Steps at the start of a series that are not counted."""
+    return 2 if size is SIZES["gpu"] else 1
 
 
 def make_trainer(case: ResultRow, size: ResultRow, plan: list[list[int]]) -> tuple[Any, int | None]:
@@ -303,6 +314,25 @@ def cases(size_name: str, gpu: bool, threads: int, liger: bool, grid: bool) -> l
     return made
 
 
+def kernel_cases(size_name: str, gpu: bool, threads: int, liger: bool, steps: int | None) -> list[ResultRow]:
+    """ringlite as a run lays it out by itself, once with each installed attention kernel, torch's first."""
+    from ringlite_cli.c3po.varlen_kernels import VARIABLE, installed
+
+    case: ResultRow = {"size": size_name, "threads": threads, "swing": True, "kind": "packed", "checkpointing": False}
+    if gpu:
+        case |= {"kind": "automatic", "liger": liger, "weights": "bfloat16"}
+    if steps:
+        case["steps"] = steps + warming(SIZES[size_name]) - 1
+    return [
+        {
+            **case,
+            "name": f"ringlite{', automatic, bfloat16 weights' * gpu}, {kernel.name}",
+            "environment": {VARIABLE: kernel.name},
+        }
+        for kernel in installed()
+    ]
+
+
 def layouts(liger: bool) -> list[tuple[int, bool, bool]]:
     """(rows, checkpointing, liger); those that do not fit say so in the table."""
     pairs = [(8, True), (4, True), (2, True), (8, False), (4, False), (2, False), (1, False)]
@@ -317,7 +347,7 @@ def in_own_process(case: ResultRow) -> ResultRow:
         capture_output=True,
         text=True,
         check=False,
-        env=os.environ | grows,
+        env=os.environ | grows | case.get("environment", {}),
     )
     if done.returncode:
         error = (done.stderr.strip().splitlines() or ["?"])[-1]
@@ -332,7 +362,7 @@ def speed(series: ResultRow) -> float:
 
 def line(result: ResultRow, base: float) -> str:
     if "error" in result:
-        return f"| {result['name']} | {result['error']} | | | | | | | |"
+        return f"| {result['name']} | {result['error']} | | | | | | | | |"
     steady, series = result["throughput"], result.get("swing")
     seconds = statistics.mean(steady["seconds"])
     mfu = steady["flops"] / seconds / result["peak_flops"] if result["peak_flops"] else math.nan
@@ -344,7 +374,8 @@ def line(result: ResultRow, base: float) -> str:
         )
     layout = f" ({steady['rows']} rows{', checkpointing' * steady['checkpointing']})" * ("automatic" in result["name"])
     return (
-        f"| {result['name']}{layout} | {speed(steady):,.0f} | {speed(steady) / base:.2f}x | {seconds:.2f} | "
+        f"| {result['name']}{layout} | {result.get('kernel', '?')} | "
+        f"{speed(steady):,.0f} | {speed(steady) / base:.2f}x | {seconds:.2f} | "
         f"{result['peak_gb']:.1f} | {steady['waste']:.1%} | {mfu:.1%} | {swing} | {cv} |"
     )
 
@@ -354,6 +385,8 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="under 3 minutes on a CPU")
     parser.add_argument("--gpu", action="store_true", help="the 0.6B model")
     parser.add_argument("--grid", action="store_true", help="on a GPU: every layout, not a few")
+    parser.add_argument("--kernels", action="store_true", help="ringlite alone, with each installed attention kernel")
+    parser.add_argument("--steps", type=int, help="with --kernels: counted steps of each series, where fewer do")
     parser.add_argument("--results", type=Path, help="a file that keeps finished cases, for a run in parts")
     parser.add_argument("--size", choices=SIZES, help="which rollouts; default by the other flags")
     parser.add_argument("--threads", type=int, default=os.cpu_count(), help="torch threads on a CPU")
@@ -365,11 +398,16 @@ def main() -> None:
     from importlib.metadata import version
     from importlib.util import find_spec
 
+    liger = find_spec("liger_kernel") is not None
     name = options.size or ("gpu" if options.gpu else "quick" if options.quick else "cpu")
     with tempfile.TemporaryDirectory() as folder:
         save_model(Path(folder), options.gpu, SIZES[name]["longest"])
         kept = json.loads(options.results.read_text()) if options.results and options.results.exists() else {}
-        for case in cases(name, options.gpu, options.threads, find_spec("liger_kernel") is not None, options.grid):
+        if options.kernels:
+            made = kernel_cases(name, options.gpu, options.threads, liger, options.steps)
+        else:
+            made = cases(name, options.gpu, options.threads, liger, options.grid)
+        for case in made:
             if case["name"] not in kept:
                 kept[case["name"]] = result = in_own_process(case | {"model": folder})
                 print(f"{case['name']}: {result.get('error', 'done')}", file=sys.stderr, flush=True)
@@ -382,14 +420,14 @@ def main() -> None:
     print(
         f"{device}; {packages}; {len(step)} responses a step, mean {statistics.mean(step):.0f}, max {max(step)} tokens"
     )
-    print("| trainer | tokens/s | ratio | s/step | peak GB | waste | MFU | swing tokens/s | swing step CV |")
-    print("|---|---|---|---|---|---|---|---|---|")
+    print("| trainer | kernel | tokens/s | ratio | s/step | peak GB | waste | MFU | swing tokens/s | swing step CV |")
+    print("|---|---|---|---|---|---|---|---|---|---|")
     if "error" in results[0]:
-        sys.exit(f"stock did not run: {results[0]['error']}")
+        sys.exit(f"{results[0]['name']} did not run: {results[0]['error']}")
     base = speed(results[0]["throughput"])
     for result in results:
         print(line(result, base))
-    best = max((speed(r["throughput"]) for r in results[1:] if "error" not in r), default=0.0)
+    best = max((speed(r["throughput"]) for r in results[1:] or results if "error" not in r), default=0.0)
     print(f"ratio {best / base:.2f}")
 
 

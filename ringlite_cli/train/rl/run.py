@@ -11,7 +11,6 @@ from math import ceil
 from pathlib import Path
 from typing import Any
 
-from ringlite_cli.c3po.row_path import in_words
 from ringlite_cli.errors import UserError
 from ringlite_cli.freeing import import_apart
 from ringlite_cli.models.lora_targets import lora_config
@@ -134,6 +133,8 @@ def run_rl(
         write_own(out, own)
     guard, updates = settings.guard or Guard(), settings.updates_per_rollout
     from accelerate import PartialState
+
+    from ringlite_cli.c3po.row_path import in_words
 
     check_same(seen_here(policy, problems, settings), PartialState())
     trainer = with_rollbacks(partial(run.attempt, args), out, guard, updates, PartialState())
