@@ -5,6 +5,7 @@ from contextlib import closing
 from typing import Any
 
 from ringlite_cli.engine import run_requests
+from ringlite_cli.train.engine.log_probs import ask_flat
 
 
 class CheckedEngine:
@@ -21,6 +22,7 @@ class CheckedEngine:
         self._check(self.engine)
         sampling_params.output_kind = RequestOutputKind.FINAL_ONLY
         sampling_params.detokenize = bool(sampling_params.stop)  # nobody reads the text; 20 us a token
+        ask_flat(sampling_params)
         outputs: dict[int, Any] = {}
         requests = {str(place): (prompts[place], sampling_params) for place in self._order(len(prompts))}
         with closing(run_requests(self.engine.llm_engine, requests)) as finished:

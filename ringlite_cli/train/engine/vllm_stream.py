@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from ringlite_cli.errors import UserError
+from ringlite_cli.train.engine.log_probs import ask_flat, sampled
 from ringlite_cli.train.engine.stream import Ask, Written
 
 
@@ -28,6 +29,7 @@ class VllmStream:
             params = SamplingParams(**(self._settings | {"max_tokens": ask.room, "n": 1} | seed))
             params.output_kind = RequestOutputKind.FINAL_ONLY
             params.detokenize = False
+            ask_flat(params)
             self._engine.add_request(ask.name, {"prompt_token_ids": ask.ids}, params)
             self._open.add(ask.name)
 
@@ -66,13 +68,6 @@ class VllmStream:
             self._open.clear()
         while self._engine.has_unfinished_requests():  # the abort itself takes a step of the engine
             self._engine.step()
-
-
-def sampled(entries: Any, tokens: Sequence[int]) -> list[float] | None:
-    """Return the log-probability of each drawn token from vLLM's entries; None where there are none."""
-    if entries is None:
-        return None
-    return [entry[token].logprob for entry, token in zip(entries, tokens, strict=True)]
 
 
 def _partly(state: Any) -> Written:

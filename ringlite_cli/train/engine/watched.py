@@ -10,7 +10,7 @@ VLLMGeneration, except:
    weights stop the run instead of spoiling it;
 5. an engine that fails or hangs is started again, once in a run;
 6. a response of an engine in this process is handed on as soon as it has ended (`on_response`), to be verified while
-   others are still written;
+   others are still written, and its log-probabilities are read from flat lists (log_probs.py);
 7. the seconds of generation and sync, the bytes of a sync, and the drift that was seen, are counted
    (`take_stats`);
 8. weights that FSDP2 shares out are gathered block by block, in the number format that they are computed with.
@@ -34,6 +34,7 @@ from ringlite_cli.freeing import give_back
 from ringlite_cli.models.extra_layers import engine_folder
 from ringlite_cli.train.engine.checked_engine import CheckedEngine
 from ringlite_cli.train.engine.ending import forget_groups, shut_down
+from ringlite_cli.train.engine.log_probs import read_flat
 from ringlite_cli.train.engine.own_server import ServerProcess, free_port
 from ringlite_cli.train.engine.publishing import PublishingGeneration
 from ringlite_cli.train.engine.server_stream import ServerStream
@@ -111,7 +112,8 @@ class WatchedGeneration(WeightCheck, PublishingGeneration):
             with self._in_time():
                 if self.mode == "server":
                     self._check_weights(None)
-                return super().generate(prompts, *args, **kwargs)
+                with read_flat():
+                    return super().generate(prompts, *args, **kwargs)
         except RingliteError:
             raise
         except Exception as error:

@@ -7,6 +7,7 @@ from accelerate.utils import broadcast_object_list
 from torch import Tensor
 
 from ringlite_cli.errors import WorkFailed
+from ringlite_cli.train.engine.log_probs import ask_flat
 from ringlite_cli.train.engine.start import Watch
 
 _CHECK_PROMPTS, _CHECK_TOKENS = 4, 128
@@ -92,11 +93,9 @@ def engine_log_probs(llm: Any, check_prompts: list[list[int]]) -> list[Tensor]:
     from vllm import SamplingParams
 
     params = SamplingParams(max_tokens=1, temperature=0.0, prompt_logprobs=0, detokenize=False)
+    ask_flat(params)
     outputs = llm.generate([{"prompt_token_ids": ids} for ids in check_prompts], params, use_tqdm=False)
-    return [
-        torch.tensor([entry[token].logprob for token, entry in zip(ids[1:], output.prompt_logprobs[1:], strict=True)])
-        for ids, output in zip(check_prompts, outputs, strict=True)
-    ]
+    return [torch.tensor(output.prompt_logprobs.logprobs) for output in outputs]
 
 
 def server_log_probs(client: Any, check_prompts: list[list[int]]) -> list[Tensor]:
