@@ -14,7 +14,8 @@ A row: mean |ln k| (`engine_mismatch`) and its quantiles, the share that icepop 
 72 % of the tokens lie (its default masks the rest), the mean difference after a weight sync (`engine_drift`), the
 entropy, tokens/s of generation, and the seconds in which vLLM started. Steps after the first count.
 
---minutes 6: a case is not begun when less time is left than its shape's last one took.
+--put-head: where this vLLM has no float32 head, its matrix product is replaced by the one that later versions make.
+--minutes 6: shared by the models; a case is not begun when less time is left than the model's longest one took.
 """
 
 import argparse
@@ -64,7 +65,8 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--tokens", type=int, default=256, help="length of every response")
     parser.add_argument("--steps", type=int, default=3)
     parser.add_argument("--memory", type=float, default=0.4, help="share of the GPU's memory that vLLM takes")
-    parser.add_argument("--minutes", type=float, default=6)
+    parser.add_argument("--put-head", action="store_true", help="stand in for a float32 head that this vLLM has not")
+    parser.add_argument("--minutes", type=float, default=6, help="shared by the models")
     parser.add_argument("--out", type=Path, help="a file for all results, as JSON lines")
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--make", nargs=2, help=argparse.SUPPRESS)
@@ -82,12 +84,14 @@ def compare(options: argparse.Namespace) -> None:
     from ringlite_cli.engine import check_vllm, vllm_version
 
     check_vllm("benchmarks/engine_formats.py", instead="measure nothing")
-    ends = time.monotonic() + 60 * options.minutes
+    names = [options.model] if options.model else options.shapes
+    started = time.monotonic()
     sizes = f"{options.prompts} x {options.samples} responses of {options.tokens} tokens, {options.steps} steps"
     print(f"vLLM {vllm_version()}; {sizes}, the first left out", flush=True)
     with tempfile.TemporaryDirectory() as scratch:
-        for name in [options.model] if options.model else options.shapes:
+        for number, name in enumerate(names, 1):
             folder, last = Path(name), 0.0
+            ends = started + 60 * options.minutes * number / len(names)  # what a model leaves, the next one has
             print(f"\n{name}\n\n| vllm_dtype | head | {' | '.join(COLUMNS.values())} |", flush=True)
             print(f"|---|---|{'---:|' * len(COLUMNS)}", flush=True)
             if not options.model:
@@ -106,13 +110,11 @@ def compare(options: argparse.Namespace) -> None:
                         file.write(json.dumps({"model": name, "dtype": dtype, "head": head} | found) + "\n")
 
 
-def _case(
-    folder: Path, dtype: str, head: str, options: argparse.Namespace, ends: float, last: float
-) -> ResultRow:
-    """Return what a case measured, or {"error": why not}. ends: time by which all is over. last: seconds it may take."""
+def _case(folder: Path, dtype: str, head: str, options: argparse.Namespace, ends: float, last: float) -> ResultRow:
+    """Return what a case measured, or {"error": why not}. ends: when all is over. last: seconds that it may take."""
     from ringlite_cli.engine import head_dtype_fault
 
-    if head != "auto" and (why := head_dtype_fault()):
+    if head != "auto" and not options.put_head and (why := head_dtype_fault()):
         return {"error": f"cannot run: {why}"}
     left = ends - time.monotonic()
     if left < last or left <= 0:
@@ -124,7 +126,8 @@ def _python(arguments: list[str], options: argparse.Namespace, seconds: float) -
     """Run this file in a process of its own; return what its last line says, or {"error": why it says nothing}."""
     names = ("prompts", "samples", "tokens", "steps", "memory")
     given = [text for name in names for text in (f"--{name}", str(getattr(options, name)))]
-    command = [sys.executable, __file__, *(["--quick"] if options.quick else []), *given, *arguments]
+    given += [flag for flag in ("--quick", "--put-head") if getattr(options, flag[2:].replace("-", "_"))]
+    command = [sys.executable, __file__, *given, *arguments]
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=max(1.0, seconds), check=False)
     except subprocess.TimeoutExpired:
@@ -146,7 +149,7 @@ def _row(dtype: str, head: str, found: ResultRow) -> str:
         value = found.get(name)
         whole = name in ("generation_tokens_per_second", "start_seconds")
         cells.append("–" if value is None else f"{value:,.0f}" if whole else f"{value:.3g}")
-    return f"| {dtype} | {head} | {' | '.join(cells)} |"
+    return f"| {dtype} | {head}{', put in' if found['put'] else ''} | {' | '.join(cells)} |"
 
 
 # a model, in a process of its own
@@ -201,11 +204,16 @@ def run_case(folder: str, dtype: str, head: str, options: argparse.Namespace) ->
     """Train some steps with an engine of these formats; return the means of the steps that count."""
     import torch
 
+    from ringlite_cli.engine import head_dtype_fault, prepare_environment
     from ringlite_cli.recipe.rl_settings import RlSettings
     from ringlite_cli.train.rl.run import Hooks, ModelOptions, run_rl
 
     rows: list[ResultRow] = []
+    prepare_environment(cuda=torch.cuda.is_available())
     seen = watch()
+    put = head != "auto" and options.put_head and bool(head_dtype_fault())
+    if put:
+        put_head()
     with tempfile.TemporaryDirectory() as scratch:
         settings = RlSettings.made(
             prompts_per_step=options.prompts,
@@ -214,7 +222,7 @@ def run_case(folder: str, dtype: str, head: str, options: argparse.Namespace) ->
             guard=None,
             mismatch={"rule": "icepop"},
             vllm_dtype=dtype,
-            vllm_head_dtype=head,
+            vllm_head_dtype="auto" if put else head,
             trl=_trl(options, cuda=torch.cuda.is_available()),
         )
         run_rl(
@@ -228,6 +236,7 @@ def run_case(folder: str, dtype: str, head: str, options: argparse.Namespace) ->
     return found | {
         "kpop_divergence": float(divergences.kthvalue(place).values),
         "start_seconds": seen["start_seconds"],
+        "put": put,
         "tokens": len(divergences),
         "device": torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu",
         "steps": [{name: row.get(name) for name in COLUMNS} for row in rows],
@@ -282,6 +291,21 @@ def watch() -> ResultRow:
 
     WatchedGeneration._init_vllm, Drift.add, Drift.close = timed, added, closed  # type: ignore[method-assign]
     return seen
+
+
+def put_head() -> None:
+    """Have vLLM compute logits in float32 from hidden states and head as they are: what a float32 head is."""
+    import torch
+    from vllm.model_executor.layers.logits_processor import LogitsProcessor
+
+    def get_logits(self: Any, hidden: torch.Tensor, lm_head: Any, bias: Any = None, **_: Any) -> Any:
+        if hidden.is_cuda:
+            logits = torch.mm(hidden, lm_head.weight.t(), out_dtype=torch.float32)
+        else:
+            logits = torch.nn.functional.linear(hidden.float(), lm_head.weight.float())
+        return (logits if bias is None else logits + bias.float())[..., : self.org_vocab_size]
+
+    LogitsProcessor._get_logits = get_logits
 
 
 def problems(options: argparse.Namespace) -> list[Any]:
