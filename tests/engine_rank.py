@@ -1,14 +1,17 @@
 """The program of one rank that trains through vLLM, sharded by FSDP2: a FILE of [{out, policy, dies_at_sync, options}].
 
 What engine and trainer say after each sync is written beside the run's folder. dies_at_sync: the second rank kills
-itself in the middle of that sync's weights, once. server_dies_after: the step after which the run's own server, by
-which it draws then, is killed.
+itself in the middle of that sync's weights, once. server_dies: [["sync" or "rollout", n], ...]: the run draws by a
+server of its own, which is killed in the middle of the n-th of these, counted with those that are made again.
 """
 
 import json
 import os
 import signal
 import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -24,7 +27,7 @@ import vllm_runs  # noqa: E402
 from ringlite_cli.engine import prepare_environment  # noqa: E402
 from ringlite_cli.errors import RingliteError  # noqa: E402
 from ringlite_cli.stages.walk.failures import as_failure  # noqa: E402
-from ringlite_cli.train.engine import publishing  # noqa: E402
+from ringlite_cli.train.engine import publishing, start  # noqa: E402
 from ringlite_cli.train.engine.watched import WatchedGeneration  # noqa: E402
 from ringlite_cli.train.rl.trainer import C3POTrainer  # noqa: E402
 
@@ -45,6 +48,7 @@ def watch(seen: fsdp_on_cpu.Seen) -> None:
             elif self.accelerator.is_main_process:
                 theirs = vllm_runs.greedy_of_server(self.vllm_client)
             seen.facts.setdefault("greedy", []).append([theirs, ours])
+            seen.facts.setdefault("server", []).append(seen.facts.get("servers"))
 
     def stepped(self: Any, model: Any, inputs: Any, *more: Any) -> Any:
         seen.model(model)
@@ -90,18 +94,47 @@ def share_memory_apart(name: str) -> None:
     kind._init_cpu_shm = joined
 
 
-def serving(job: dict[str, Any], policy: Path) -> dict[str, Any]:
-    """Options of a job whose run starts a server here, which is killed after a step."""
+@contextmanager
+def serving(job: dict[str, Any], seen: fsdp_on_cpu.Seen) -> Iterator[dict[str, Any]]:
+    """Let a job's run start a server here, which is killed as the job says. Yields options of the run."""
     import pytest
     import server_on_cpu
+    from trl.generation.vllm_client import VLLMClient
 
-    started = server_on_cpu.allow(pytest.MonkeyPatch(), policy.with_name("alias"), policy)
+    policy = Path(job["policy"])
+    with pytest.MonkeyPatch.context() as patch:
+        started = server_on_cpu.allow(patch, policy.with_name("alias"), policy)
+        serve, generate, update = start.serve, VLLMClient.generate, VLLMClient.update_named_params
+        done = {"sync": 0, "rollout": 0}
 
-    def on_step(row: dict[str, Any]) -> None:
-        if row["step"] == job["server_dies_after"]:
-            server_on_cpu.kill(started[0])
+        def is_due(what: str) -> bool:
+            done[what] += 1
+            return [what, done[what]] in job["server_dies"]
 
-    return {**job["options"], **server_on_cpu.OPTIONS, "on_step": on_step}
+        def served(*args: Any) -> Any:
+            server = serve(*args)
+            seen.facts["servers"] = len(started)
+            return server
+
+        def generated(client: Any, *args: Any, **kwargs: Any) -> Any:
+            if is_due("rollout"):
+                server_on_cpu.kill(started[-1], signal.SIGSTOP)  # the requests arrive, and nobody answers them
+                threading.Timer(1.0, server_on_cpu.kill, [started[-1]]).start()
+            return generate(client, *args, **kwargs)
+
+        def updated(client: Any, metadata: Any, named: Iterator[Any]) -> None:
+            update(client, metadata, dying_after(3, named) if is_due("sync") else named)
+
+        def dying_after(count: int, named: Iterator[Any]) -> Iterator[Any]:
+            for place, each in enumerate(named):
+                if place == count:
+                    server_on_cpu.kill(started[-1])
+                yield each
+
+        patch.setattr(start, "serve", served)
+        patch.setattr(VLLMClient, "generate", generated)
+        patch.setattr(VLLMClient, "update_named_params", updated)
+        yield server_on_cpu.OPTIONS
 
 
 def main() -> None:
@@ -113,12 +146,13 @@ def main() -> None:
         if job["dies_at_sync"]:
             die_in_sync(job["dies_at_sync"])
         try:
-            policy = Path(job["policy"])
-            vllm_runs.train(policy, out, **(serving(job, policy) if "server_dies_after" in job else job["options"]))
+            with serving(job, seen) if "server_dies" in job else nullcontext({}) as more:
+                vllm_runs.train(Path(job["policy"]), out, **{**job["options"], **more})
         except (RuntimeError, RingliteError) as error:
             told = as_failure(error, out)
             if told is None:
                 raise
+            seen.facts["told"] = str(told)
             print(f"told by rank {os.environ['RANK']}: {told}", file=sys.stderr, flush=True)
             raise SystemExit(1) from None
         finally:

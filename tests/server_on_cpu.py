@@ -1,7 +1,8 @@
 """A run's own vLLM server beside a trainer on CPUs: all of it is real but the way of the weights, which is NCCL's.
 
-TRL's client joins the server by NCCL and broadcasts tensors to it. Here what it would broadcast is written to a folder,
-and the server is told, by its own interface for that, to read it.
+TRL's client joins the server by NCCL and broadcasts one tensor after the other to it. Here what it would broadcast is
+written to a folder, and the server is told, by its own interface for that, to read it. As there, a tensor that finds
+the server gone is the last one.
 """
 
 import os
@@ -14,11 +15,11 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 from safetensors.torch import save_file
 from trl.generation.vllm_client import VLLMClient
 from trl.scripts import vllm_serve
-from urllib3.util import Retry
 from vllm_runs import session
 
 from ringlite_cli.train.engine import own_server, start
@@ -59,8 +60,12 @@ def allow(patch: pytest.MonkeyPatch, folder: Path, policy: Path) -> list[own_ser
         return [*words[:place], *words[place + 2 :]]
 
     def update_named_params(client: VLLMClient, _: Any, named: Iterator[tuple[str, Any]]) -> None:
+        tensors = {}
+        for name, tensor in named:
+            client.session.get(f"{client.base_url}/health").raise_for_status()
+            tensors[name] = tensor
         with tempfile.TemporaryDirectory() as sent:
-            save_file(dict(named), f"{sent}/model.safetensors", metadata={"format": "pt"})
+            save_file(tensors, f"{sent}/model.safetensors", metadata={"format": "pt"})
             shutil.copy(policy / "config.json", sent)
             asked: dict[str, Any] = {"method": "reload_weights", "kwargs": {"weights_path": sent}}
             client.session.post(f"{client.base_url}/collective_rpc", json=asked).raise_for_status()
@@ -74,13 +79,11 @@ def allow(patch: pytest.MonkeyPatch, folder: Path, policy: Path) -> list[own_ser
     patch.setattr(vllm_serve, "build_command", without_nccl)
     patch.setattr(VLLMClient, "init_communicator", lambda *_, **__: None)
     patch.setattr(VLLMClient, "update_named_params", update_named_params)
-    patch.setattr(Retry, "get_backoff_time", lambda _: 0.1)
     return started
 
 
-def kill(server: own_server.ServerProcess) -> None:
-    """Kill all that a server consists of, but the leash, which ends with it."""
-    leash = server._process.pid
-    (leader,) = Path(f"/proc/{leash}/task/{leash}/children").read_text().split()
-    for pid in session(int(leader)):
-        os.kill(pid, signal.SIGKILL)
+def kill(server: own_server.ServerProcess, number: signal.Signals = signal.SIGKILL) -> None:
+    """Send a signal to all that a server consists of, but the leash, which ends with it."""
+    (leader,) = psutil.Process(server._process.pid).children()
+    for pid in session(leader.pid):
+        os.kill(pid, number)

@@ -8,7 +8,8 @@ VLLMGeneration, except:
    one;
 4. after every sync log-probabilities of a few fixed prompts are compared with the trainer's: stale or corrupted
    weights stop the run instead of spoiling it;
-5. an engine that fails or hangs is started again, once in a run;
+5. an engine that fails or hangs is started again, once in a run: one in this process where it is the only rank, the
+   run's own server on any number of ranks;
 6. a response of an engine in this process is handed on as soon as it has ended (`on_response`), to be verified while
    others are still written, and its log-probabilities are read from flat lists (log_probs.py);
 7. the seconds of generation and sync, the bytes of a sync, and the drift that was seen, are counted
@@ -16,11 +17,10 @@ VLLMGeneration, except:
 8. weights that FSDP2 shares out are gathered block by block, in the number format that they are computed with.
 """
 
-import logging
 import os
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
@@ -35,16 +35,15 @@ from ringlite_cli.models.extra_layers import engine_folder
 from ringlite_cli.train.engine.checked_engine import CheckedEngine
 from ringlite_cli.train.engine.ending import forget_groups, shut_down
 from ringlite_cli.train.engine.log_probs import read_flat
-from ringlite_cli.train.engine.own_server import ServerProcess, free_port
+from ringlite_cli.train.engine.own_server import ServerProcess
 from ringlite_cli.train.engine.publishing import PublishingGeneration
+from ringlite_cli.train.engine.server_restart import ServerRestart
 from ringlite_cli.train.engine.server_stream import ServerStream
 from ringlite_cli.train.engine.start import Watch
 from ringlite_cli.train.engine.stream import Stream
-from ringlite_cli.train.engine.time_limit import EngineHung, time_limit
+from ringlite_cli.train.engine.time_limit import EngineHung
 from ringlite_cli.train.engine.vllm_stream import VllmStream
 from ringlite_cli.train.engine.weight_check import WeightCheck
-
-log = logging.getLogger(__name__)
 
 _RENDEZVOUS = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
 
@@ -61,7 +60,7 @@ def watched_generation(watch: Watch, args: Any) -> Iterator[None]:
         module.VLLMGeneration = plain
 
 
-class WatchedGeneration(WeightCheck, PublishingGeneration):
+class WatchedGeneration(ServerRestart, WeightCheck, PublishingGeneration):
     """See the top of this file."""
 
     max_num_seqs: int
@@ -88,20 +87,17 @@ class WatchedGeneration(WeightCheck, PublishingGeneration):
     def sync_weights(self) -> None:
         """Sync as TRL does; start the run's own server again if it is gone. Raises WorkFailed as generate does."""
         started = time.perf_counter()
-        try:
-            if self.mode == "server":
-                with self._in_time():
-                    super().sync_weights()
-            elif self._on_cpu:
-                self._reload()
-            else:
+        if self.mode != "server" and self._on_cpu:
+            self._reload()
+        else:
+            try:
                 super().sync_weights()
-        except Exception as error:
-            if self.mode != "server":
-                raise
-            self._start_again(error)
+            except EngineHung as error:  # while weights were gathered: this rank can't join the others any more
+                raise WorkFailed(f"weights were not gathered in {self.watch.timeout:g} s") from error
         self._check_due = True
         self._stats["sync_seconds"] += time.perf_counter() - started
+        if self.mode == "server":
+            self._started_again()
 
     def generate(self, prompts: list[list[int]], *args: Any, **kwargs: Any) -> tuple:
         """Generate as TRL does; start a failed engine again. Raises WorkFailed if it fails again or has drifted."""
@@ -109,18 +105,26 @@ class WatchedGeneration(WeightCheck, PublishingGeneration):
             self._check_prompts = self._choose_check_prompts(prompts)
         started = time.perf_counter()
         try:
-            with self._in_time():
-                if self.mode == "server":
-                    self._check_weights(None)
-                with read_flat():
-                    return super().generate(prompts, *args, **kwargs)
+            if self.mode == "server":
+                return self._generate_by_server(prompts, *args, **kwargs)
+            with self._in_time(), read_flat():
+                return super().generate(prompts, *args, **kwargs)
         except RingliteError:
             raise
         except Exception as error:
+            if self.mode == "server":
+                raise
             self._start_again(error)
         finally:
             self._stats["generation_seconds"] += time.perf_counter() - started
         return self.generate(prompts, *args, **kwargs)
+
+    def _generate_by_server(self, prompts: list[list[int]], *args: Any, **kwargs: Any) -> tuple:
+        while True:
+            self.check_sync(prompts)
+            found: tuple = super().generate(prompts, *args, **kwargs)
+            if not self._started_again():
+                return found
 
     @contextmanager
     def drawing(self, prompts: list[list[int]]) -> Iterator[Stream]:
@@ -177,7 +181,11 @@ class WatchedGeneration(WeightCheck, PublishingGeneration):
 
     def start_again(self, error: Exception) -> None:
         """Start a fresh engine with the trainer's weights. Raises WorkFailed where that cannot help."""
-        self._start_again(error)
+        if self.mode == "server":
+            self.vllm_client.note(error)
+            self._started_again()
+        else:
+            self._start_again(error)
 
     def count_seconds(self, seconds: float) -> None:
         """Count seconds of generation for `take_stats`."""
@@ -193,10 +201,6 @@ class WatchedGeneration(WeightCheck, PublishingGeneration):
             shut_down(llm.engine, ranks=self.accelerator.num_processes)
             del llm
             give_back()
-
-    def _in_time(self) -> AbstractContextManager[None]:
-        """Allow the block `engine_timeout` seconds; past them, end the run's own server."""
-        return time_limit(self.watch.timeout, wake=self.end if self.server else None)
 
     @property
     def _on_cpu(self) -> bool:
@@ -235,18 +239,6 @@ class WatchedGeneration(WeightCheck, PublishingGeneration):
                     os.environ[name] = value
         self.llm = CheckedEngine(self.llm, self._check_weights, self._hand_on, self._order)
 
-    def _init_client(self) -> None:
-        """Join the server that the recipe names, or start the run's own and join that."""
-        if self.watch.server is not None and self.accelerator.is_main_process:
-            os.environ.setdefault("VLLM_HOST_IP", "127.0.0.1")  # both ends of the weights' way are on this machine
-            self.server = self.watch.start_server(self.config)
-            self.server_base_url, self.group_port = self.server.url, free_port()
-        try:
-            super()._init_vllm()
-        except BaseException:
-            self.end()
-            raise
-
     def _order(self, responses: int) -> list[int]:
         """Return the places of `responses` responses in the order in which they are begun."""
         known = self.expected if self.expected is not None and len(self.expected) == responses else [0.0] * responses
@@ -257,19 +249,8 @@ class WatchedGeneration(WeightCheck, PublishingGeneration):
             self.on_response(place, tokens)
 
     def _start_again(self, error: Exception) -> None:
-        """Start a fresh engine with the trainer's weights. Raises WorkFailed where that cannot help."""
-        what = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
-        if isinstance(error, EngineHung):
-            what = f"no answer in {self.watch.timeout:g} s"
-        others = self.mode != "colocate" and self.watch.server is None
-        if self.restarts or others or self.accelerator.num_processes > 1:
-            again = "again, after it was started anew" if self.restarts else "in mid-step"
-            raise WorkFailed(
-                f"the vLLM engine failed {again} ({what})",
-                hint="the same command goes on from the last checkpoint; set use_vllm: false to go on without it",
-            ) from error
-        self.restarts += 1
-        log.warning("the vLLM engine failed (%s); it is started again", what)
+        """Start another engine in this process. Raises WorkFailed where that cannot help."""
+        self._count_restart(error)
         self.end()
         self._init_vllm()
         self.sync_weights()

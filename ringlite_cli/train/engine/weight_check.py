@@ -1,5 +1,6 @@
 """Whether an engine samples from the trainer's weights: log-probabilities of a few fixed prompts are compared."""
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -25,15 +26,19 @@ class WeightCheck:
     vllm_client: Any
     _dist: Any
     _stats: dict[str, float]
-    _in_time: Any
+    _started_again: Callable[[], bool]
     _check_prompts: list[list[int]] | None = None
     _check_due = False
 
     def check_sync(self, prompts: list[list[int]]) -> None:
-        """Compare a server's log-probabilities with the trainer's, where that is due. See `drawing`."""
+        """Compare a server's log-probabilities with the trainer's, where that is due; start a failed one again.
+
+        prompts: some of the run's; the check takes a few of them. All ranks have to call it.
+        """
         if self._check_prompts is None:
             self._check_prompts = self._choose_check_prompts(prompts)
-        with self._in_time():
+        self._check_weights(None)
+        while self._started_again():
             self._check_weights(None)
 
     def _choose_check_prompts(self, prompts: list[list[int]]) -> list[list[int]]:
@@ -70,7 +75,8 @@ class WeightCheck:
         if llm is not None:
             theirs = engine_log_probs(llm, check_prompts)
         elif self.accelerator.is_main_process:
-            theirs = server_log_probs(self.vllm_client, check_prompts)
+            client = self.vllm_client
+            theirs = client.attempt(lambda: server_log_probs(client, check_prompts), otherwise=ours)
         else:
             theirs = ours
         return float(torch.cat([(a - b).abs() for a, b in zip(ours, theirs, strict=True)]).mean())

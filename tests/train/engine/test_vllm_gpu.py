@@ -1,17 +1,16 @@
 """RL through vLLM where weights are synced on GPUs: mixtures in this process, and a server on a GPU of its own."""
 
-import os
 import shutil
-import signal
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
 import pytest
+import server_on_cpu
 import torch
 from tiny_lm import save_policy, tiny_tokenizer
-from vllm_runs import session, train, with_vllm
+from vllm_runs import train, with_vllm
 
 from ringlite_cli.train.engine import start as vllm_start
 
@@ -52,8 +51,7 @@ def test_the_runs_own_server_follows_every_sync_and_is_started_again_once(
 
     def kill_the_first(row: dict[str, Any]) -> None:
         if row["step"] == 2:
-            for pid in session(_server_of(started[0])):
-                os.kill(pid, signal.SIGKILL)
+            server_on_cpu.kill(started[0])
 
     monkeypatch.setattr(vllm_start, "serve", serve)
     rows = train(
@@ -63,6 +61,7 @@ def test_the_runs_own_server_follows_every_sync_and_is_started_again_once(
         mode="server",
         sync_tolerance=0.05,
         on_step=kill_the_first,
+        vllm_server={"enforce_eager": True},
     )
     assert [row["step"] for row in rows] == [1, 2, 3, 4]
     assert len(started) == 2
@@ -113,9 +112,3 @@ def _policy(architecture: str, folder: Path) -> Path:
         return folder
     heads = {"head_dim": 32} if architecture in ("llama", "qwen3_moe") else {}
     return save_policy(folder, architecture, hidden_size=128, **heads)
-
-
-def _server_of(process: Any) -> int:
-    leash = process._process.pid
-    (server,) = Path(f"/proc/{leash}/task/{leash}/children").read_text().split()
-    return int(server)

@@ -108,21 +108,3 @@ def test_an_engine_is_shared_by_two_ranks_after_one_that_was_not(in_turn: Path) 
 @pytest.mark.full
 def test_engines_have_the_adapter_of_a_model_in_pieces_merged_into_its_weights(in_turn: Path) -> None:
     assert_engines_followed(in_turn / "adapted", 1)
-
-
-@pytest.mark.full
-def test_the_runs_own_server_follows_two_ranks_and_its_death_ends_them(tmp_path: Path) -> None:
-    """It is started again for one rank alone: others are in the middle of a gathering when the first one notices."""
-    policy = save_policy(tmp_path / "policy", "llama", head_dim=32, tie_word_embeddings=False)
-    out = tmp_path / "out"
-    died = launch(tmp_path, job(policy, out) | {"server_dies_after": 3})
-    assert died.returncode != 0
-    first, second = told(out)
-    assert first["parameters"] == second["parameters"] == ["DTensor"]
-    assert [theirs for theirs, _ in first["greedy"]] == [ours for _, ours in second["greedy"]], died.stderr[-3000:]
-    assert [row["step"] for row in read_jsonl(out / "metrics.jsonl")] == [1, 2, 3], died.stderr[-3000:]
-    assert died.stderr.count("told by rank 0: the vLLM engine failed in mid-step") == 1, died.stderr[-3000:]
-    assert "the same command goes on from the last checkpoint" in died.stderr
-    found = last_checkpoint(out / "checkpoints")
-    assert found is not None
-    assert found[1] == 2

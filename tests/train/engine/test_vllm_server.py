@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -16,7 +17,7 @@ import torch
 from safetensors.torch import load_file
 from tiny_lm import save_policy
 from transformers import AutoModelForCausalLM
-from trl.generation.vllm_generation import VLLMGeneration
+from trl.generation.vllm_client import VLLMClient
 from vllm_runs import session, train, wait_for, with_vllm
 
 from ringlite_cli.errors import UserError, WorkFailed
@@ -26,6 +27,7 @@ from ringlite_cli.recipe.rl_settings import VllmServer, starts_server
 from ringlite_cli.samples import Request, SamplingSettings
 from ringlite_cli.stages.kinds.rl import faults
 from ringlite_cli.train.devices import on_one_gpu
+from ringlite_cli.train.engine.noting_client import NotingClient
 from ringlite_cli.train.engine.own_server import ServerProcess, choose_gpus, free_port
 from ringlite_cli.train.engine.start import Watch
 from ringlite_cli.train.engine.watched import WatchedGeneration
@@ -73,26 +75,49 @@ def test_a_trainer_without_a_gpu_is_told_that_a_server_is_not_for_it(tmp_path: P
         train(policy, tmp_path / "run", mode="server")
 
 
-def dead(_: Any) -> None:
+def dead(*_: Any) -> None:
     raise ConnectionError("planted: nobody listens")
 
 
-def silent(_: Any) -> None:
+def silent(*_: Any) -> None:
     while True:
         time.sleep(0.01)
 
 
+def client_of(generation: Any) -> NotingClient:
+    """A client that has joined no server."""
+    client = object.__new__(NotingClient)
+    client._fault, client._limit = None, generation._in_time
+    return client
+
+
 @pytest.mark.parametrize(("fault", "words"), [(dead, "ConnectionError: planted"), (silent, r"no answer in 0\.2 s")])
+@pytest.mark.parametrize("ranks", [1, 2])
 def test_anothers_server_that_takes_no_weights_is_told_and_not_started(
-    fault: Callable[[Any], None], words: str, monkeypatch: pytest.MonkeyPatch
+    ranks: int, fault: Callable[[Any], None], words: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Weights go between GPUs; here it is their way that is planted."""
-    monkeypatch.setattr(VLLMGeneration, "sync_weights", fault)
+    """Weights go between GPUs; here it is their way that is planted. The first rank decides for all."""
+    monkeypatch.setattr(VLLMClient, "update_named_params", fault)
     generation = object.__new__(WatchedGeneration)
     generation.mode, generation.server, generation.restarts = "server", None, 0
-    generation.watch, generation.accelerator = Watch(timeout=0.2), SimpleNamespace(num_processes=1)
+    generation.watch, generation.accelerator = Watch(timeout=0.2), SimpleNamespace(num_processes=ranks)
+    generation.vllm_client = client_of(generation)
+    given = iter([("a", torch.zeros(1)), ("b", torch.zeros(1))])
+    generation.vllm_client.update_named_params([], given)
+    assert next(given, None) is None, "other ranks wait for the rest to be gathered"
     with pytest.raises(WorkFailed, match=rf"the vLLM engine failed in mid-step \({words}.*set use_vllm: false"):
-        generation.sync_weights()
+        generation._next()
+
+
+def test_weights_that_can_t_be_gathered_are_no_fault_of_the_server(monkeypatch: pytest.MonkeyPatch) -> None:
+    def gathered() -> Iterator[tuple[str, torch.Tensor]]:
+        yield "a", torch.zeros(1)
+        raise RuntimeError("Connection closed by peer")
+
+    monkeypatch.setattr(VLLMClient, "update_named_params", lambda *given: list(given[2]))
+    client = client_of(SimpleNamespace(_in_time=nullcontext))
+    with pytest.raises(RuntimeError, match="closed by peer"):
+        client.update_named_params([], gathered())
 
 
 def test_a_lone_process_trains_on_one_of_many_gpus() -> None:
@@ -162,8 +187,6 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[ServerPro
 @pytest.mark.slow
 @with_vllm
 def test_a_server_says_of_its_weights_what_the_trainer_says_of_its_own(served: tuple[ServerProcess, Path]) -> None:
-    from trl.generation.vllm_client import VLLMClient
-
     from ringlite_cli.train.engine.weight_check import server_log_probs
 
     process, policy = served

@@ -1,0 +1,90 @@
+"""TRL's client of a vLLM server, which notes what fails in place of raising it.
+
+The first rank of a trainer alone has one. Other ranks wait for it in collectives, and it must not leave them in the
+middle of one: it goes through all of them first, and then tells what it noted.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from typing import Any, TypeVar
+
+from torch import Tensor
+from trl.generation.vllm_client import VLLMClient
+from urllib3.util import Retry
+
+Result = TypeVar("Result")
+_NO_RESPONSES = {"prompt_ids": [], "completion_ids": [], "logprobs": None, "logprob_token_ids": None}
+
+
+class NotingClient(VLLMClient):
+    """See the top of this file. After a fault the server is asked for nothing more until `take_fault` is called."""
+
+    def __init__(
+        self, url: str, group_port: int, *, wait: float, limit: Callable[[], AbstractContextManager[None]], own: bool
+    ) -> None:
+        """Wait at most `wait` seconds for the server at `url`.
+
+        group_port: a free one, for the weights. limit: bounds the time of a call. own: whether this run started the
+        server, on this machine: if it does not answer it is gone, and asking again for a minute is of no use.
+        """
+        self._fault: Exception | None = None
+        self._limit = limit
+        super().__init__(base_url=url, group_port=group_port, connection_timeout=wait)
+        if own:
+            self.session.get_adapter(self.base_url).max_retries = Retry(0, read=False)
+
+    def attempt(self, work: Callable[[], Result], otherwise: Result) -> Result:
+        """Return what work() gives, or `otherwise` where it fails, takes too long, or something failed before."""
+        if self._fault is None:
+            try:
+                with self._limit():
+                    return work()
+            except Exception as error:
+                self._fault = error
+        return otherwise
+
+    def note(self, fault: Exception) -> None:
+        """Note what failed elsewhere than in this client."""
+        self._fault = self._fault or fault
+
+    def take_fault(self) -> Exception | None:
+        """Return what failed since the last call, if anything did, and forget it."""
+        fault, self._fault = self._fault, None
+        return fault
+
+    def generate(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
+        """Ask for responses as TRL does; there are none where that fails."""
+        return self.attempt(lambda: super(NotingClient, self).generate(*args, **kwargs), _NO_RESPONSES)
+
+    def update_named_params(self, metadata: list[Any], named_params: Iterator[tuple[str, Tensor]]) -> None:
+        """Send weights as TRL does. Where that fails, the others are still gathered, as all ranks have to do.
+
+        Raises what the gathering itself raises: this rank can't join the others any more.
+        """
+        weights = _Gathered(named_params)
+        self.attempt(lambda: super(NotingClient, self).update_named_params(metadata, weights), None)
+        for _ in weights:
+            pass
+        if weights.broken is not None:
+            raise weights.broken
+
+    def reset_prefix_cache(self) -> None:
+        """Have the server forget what it computed with older weights."""
+        self.attempt(super().reset_prefix_cache, None)
+
+
+class _Gathered(Iterator[tuple[str, Tensor]]):
+    """Weights as they are gathered. `broken` is what was raised in the middle of a gathering."""
+
+    def __init__(self, weights: Iterator[tuple[str, Tensor]]) -> None:
+        self._weights = weights
+        self.broken: Exception | None = None
+
+    def __next__(self) -> tuple[str, Tensor]:
+        try:
+            return next(self._weights)
+        except StopIteration:
+            raise
+        except Exception as error:
+            self.broken = error
+            raise
