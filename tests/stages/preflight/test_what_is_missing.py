@@ -238,3 +238,13 @@ def test_a_disk_that_is_too_small(monkeypatch: pytest.MonkeyPatch) -> None:
     usage = shutil.disk_usage("/")
     monkeypatch.setattr("shutil.disk_usage", lambda _: usage._replace(free=1 << 20))
     assert the_fault("sft").startswith("disk: the stages to come need about")
+
+
+@pytest.mark.parametrize("stage", ["sft", "rl-math"])
+def test_a_named_attention_kernel_that_is_not_there(stage: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RINGLITE_ATTENTION_KERNEL", "flash-attn-5")
+    assert the_fault(stage).startswith(
+        "RINGLITE_ATTENTION_KERNEL: there is no attention kernel 'flash-attn-5'; did you"
+    )
+    monkeypatch.setenv("RINGLITE_ATTENTION_KERNEL", "torch")
+    assert found_in(stage) == []
