@@ -15,7 +15,7 @@ A row: mean |ln k| (`engine_mismatch`) and its quantiles, the share that icepop 
 entropy, tokens/s of generation, and the seconds in which vLLM started. Steps after the first count.
 
 --put-head: where this vLLM has no float32 head, its matrix product is replaced by the one that later versions make.
---minutes 6: shared by the models; a case is not begun when less time is left than the model's longest one took.
+--minutes 6: shared by the models; a case is not begun when less time is left than the model's shortest one took.
 """
 
 import argparse
@@ -91,7 +91,7 @@ def compare(options: argparse.Namespace) -> None:
     print(f"vLLM {vllm_version()}; {sizes}, the first left out", flush=True)
     with tempfile.TemporaryDirectory() as scratch:
         for number, name in enumerate(names, 1):
-            folder, last = Path(name), 0.0
+            folder, taken = Path(name), list[float]()
             ends = started + 60 * options.minutes * number / len(names)  # what a model leaves, the next one has
             print(f"\n{name}\n\n| vllm_dtype | head | {' | '.join(COLUMNS.values())} |", flush=True)
             print(f"|---|---|{'---:|' * len(COLUMNS)}", flush=True)
@@ -103,8 +103,8 @@ def compare(options: argparse.Namespace) -> None:
                     continue
             for dtype, head in _cases(options):
                 begun = time.monotonic()
-                found = _case(folder, dtype, head, options, ends, last)
-                last = max(last, time.monotonic() - begun)
+                found = _case(folder, dtype, head, options, ends, min(taken, default=0.0))
+                taken += [time.monotonic() - begun] if "error" not in found else []
                 print(_row(dtype, head, found), flush=True)
                 if options.out:
                     with options.out.open("a") as file:
@@ -117,15 +117,15 @@ def _cases(options: argparse.Namespace) -> list[tuple[str, str]]:
     return [(dtype, head) for dtype, head in pairs if not dtype == head == "float32"]
 
 
-def _case(folder: Path, dtype: str, head: str, options: argparse.Namespace, ends: float, last: float) -> ResultRow:
-    """Return what a case measured, or {"error": why not}. ends: when all is over. last: seconds that it may take."""
+def _case(folder: Path, dtype: str, head: str, options: argparse.Namespace, ends: float, least: float) -> ResultRow:
+    """Return what a case measured, or {"error": why not}. ends: when all is over. least: seconds that it takes."""
     from ringlite_cli.engine import head_dtype_fault
 
     if head != "auto" and not options.put_head and (why := head_dtype_fault()):
         return {"error": f"cannot run: {why}"}
     left = ends - time.monotonic()
-    if left < last or left <= 0:
-        return {"error": f"not run: {max(left, 0):.0f} s were left, the longest case took {last:.0f}"}
+    if left < least or left <= 0:
+        return {"error": f"not run: {max(left, 0):.0f} s were left, the shortest case took {least:.0f}"}
     return _python(["--case", str(folder), dtype, head], options, left)
 
 
