@@ -305,7 +305,7 @@ def put_head() -> None:
     import torch
     from vllm.model_executor.layers.logits_processor import LogitsProcessor
 
-    def get_logits(self: Any, hidden: torch.Tensor, lm_head: Any, bias: Any = None, **_: Any) -> Any:
+    def get_logits(self: Any, hidden: torch.Tensor, lm_head: Any, bias: Any = None, *_: Any) -> Any:
         if hidden.is_cuda:
             logits = torch.mm(hidden, lm_head.weight.t(), out_dtype=torch.float32)
         else:
