@@ -2,11 +2,11 @@
 
     python benchmarks/engine_formats.py                        a dense shape and a mixture, random weights, on a GPU
     python benchmarks/engine_formats.py --model FOLDER         a model of your own
-    python benchmarks/engine_formats.py --quick                tiny shapes on a CPU, in under 4 minutes
+    python benchmarks/engine_formats.py --quick                a tiny dense shape on a CPU, in under 4 minutes
 
 Each case is a run of RL in a process of its own: a colocated vLLM of one `vllm_dtype` and `vllm_head_dtype`, a trainer
 in bfloat16 with float32 master weights, the rule icepop, responses of a forced length. A case that this vLLM cannot run
-says why, and the others go on. The dense shape is that of rollout_carry.py (Qwen3, 0.6B), the mixture that of
+says why, and the others go on; a mixture on a CPU is one, for vLLM does not take its new weights there. The dense shape is that of rollout_carry.py (Qwen3, 0.6B), the mixture that of
 sharded.py (4 layers of Ling-lite). Random weights are nearly undecided about every token, which hides rounding; so the
 last norm is scaled until the entropy of the next token is 0.6 nats, as it is in the RL of a trained model.
 
@@ -21,6 +21,7 @@ entropy, tokens/s of generation, and the seconds in which vLLM started. Steps af
 import argparse
 import json
 import os
+import re
 import statistics
 import subprocess
 import sys
@@ -57,7 +58,7 @@ def main() -> None:
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", help="a model's folder, instead of random weights")
-    parser.add_argument("--shapes", nargs="+", choices=SHAPES, default=list(SHAPES))
+    parser.add_argument("--shapes", nargs="+", choices=SHAPES, help="default: both, with --quick dense")
     parser.add_argument("--formats", nargs="+", help="vllm_dtype; default: bfloat16 float16, on a CPU bfloat16 float32")
     parser.add_argument("--heads", nargs="+", default=["auto", "float32"], help="vllm_head_dtype")
     parser.add_argument("--prompts", type=int, default=64, help="a step's")
@@ -76,6 +77,7 @@ def _options() -> argparse.Namespace:
         options.prompts, options.samples, options.tokens, options.steps = 4, 4, 24, 2
         options.formats = options.formats or ["bfloat16", "float32"]
     options.formats = options.formats or ["bfloat16", "float16"]
+    options.shapes = options.shapes or (["dense"] if options.quick else list(SHAPES))
     options.minutes = options.minutes or (3.8 if options.quick else 6)
     return options
 
@@ -141,8 +143,8 @@ def _python(arguments: list[str], options: argparse.Namespace, seconds: float) -
         return {"error": f"ended after {seconds:.0f} s, for the time was over"}
     if done.returncode:
         print(done.stderr[-3000:], file=sys.stderr, flush=True)
-        said = (done.stderr.strip() or "nothing").splitlines()[-1]
-        return {"error": f"failed with exit code {done.returncode}: {said[:200]}"}
+        said = re.findall(r"\w+(?:Error|Failed|Exception): .*", done.stderr) or ["nothing"]
+        return {"error": f"failed with exit code {done.returncode}: {said[-1][:300].replace('|', '/')}"}
     lines = done.stdout.strip().splitlines()
     found: ResultRow = json.loads(lines[-1]) if lines else {}
     return found
