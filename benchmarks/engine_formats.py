@@ -6,9 +6,10 @@
 
 Each case is a run of RL in a process of its own: a colocated vLLM of one `vllm_dtype` and `vllm_head_dtype`, a trainer
 in bfloat16 with float32 master weights, the rule icepop, responses of a forced length. A case that this vLLM cannot run
-says why, and the others go on; a mixture on a CPU is one, for vLLM does not take its new weights there. The dense shape is that of rollout_carry.py (Qwen3, 0.6B), the mixture that of
-sharded.py (4 layers of Ling-lite). Random weights are nearly undecided about every token, which hides rounding; so the
-last norm is scaled until the entropy of the next token is 0.6 nats, as it is in the RL of a trained model.
+says why, and the others go on; a mixture on a CPU is one, for vLLM does not take its new weights there. The dense
+shape is that of rollout_carry.py (Qwen3, 0.6B), the mixture that of sharded.py (4 layers of Ling-lite). Random weights
+are nearly undecided about every token, which hides rounding; so the last norm is scaled until the entropy of the next
+token is 0.6 nats, as it is in the RL of a trained model.
 
 A row: mean |ln k| (`engine_mismatch`) and its quantiles, the share that icepop masks, kpop's divergence below which
 72 % of the tokens lie (its default masks the rest), the mean difference after a weight sync (`engine_drift`), the
