@@ -2,25 +2,27 @@
 
     python benchmarks/engine_formats.py                        a dense shape and a mixture, random weights, on a GPU
     python benchmarks/engine_formats.py --model FOLDER         a model of your own
-    python benchmarks/engine_formats.py --quick                tiny shapes on a CPU, in under 4 minutes
+    python benchmarks/engine_formats.py --quick                a tiny dense shape on a CPU, in under 4 minutes
 
 Each case is a run of RL in a process of its own: a colocated vLLM of one `vllm_dtype` and `vllm_head_dtype`, a trainer
 in bfloat16 with float32 master weights, the rule icepop, responses of a forced length. A case that this vLLM cannot run
-says why, and the others go on. The dense shape is that of rollout_carry.py (Qwen3, 0.6B), the mixture that of
-sharded.py (4 layers of Ling-lite). Random weights are nearly undecided about every token, which hides rounding; so the
-last norm is scaled until the entropy of the next token is 0.6 nats, as it is in the RL of a trained model.
+says why, and the others go on; a mixture on a CPU is one, for vLLM does not take its new weights there. The dense
+shape is that of rollout_carry.py (Qwen3, 0.6B), the mixture that of sharded.py (4 layers of Ling-lite). Random weights
+are nearly undecided about every token, which hides rounding; so the last norm is scaled until the entropy of the next
+token is 0.6 nats, as it is in the RL of a trained model.
 
 A row: mean |ln k| (`engine_mismatch`) and its quantiles, the share that icepop masks, kpop's divergence below which
 72 % of the tokens lie (its default masks the rest), the mean difference after a weight sync (`engine_drift`), the
 entropy, tokens/s of generation, and the seconds in which vLLM started. Steps after the first count.
 
 --put-head: where this vLLM has no float32 head, its matrix product is replaced by the one that later versions make.
---minutes 6: shared by the models; a case is not begun when less time is left than the model's longest one took.
+--minutes 6: shared by the models; a case is not begun when less time is left than the model's shortest one took.
 """
 
 import argparse
 import json
 import os
+import re
 import statistics
 import subprocess
 import sys
@@ -57,7 +59,7 @@ def main() -> None:
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", help="a model's folder, instead of random weights")
-    parser.add_argument("--shapes", nargs="+", choices=SHAPES, default=list(SHAPES))
+    parser.add_argument("--shapes", nargs="+", choices=SHAPES, help="default: both, with --quick dense")
     parser.add_argument("--formats", nargs="+", help="vllm_dtype; default: bfloat16 float16, on a CPU bfloat16 float32")
     parser.add_argument("--heads", nargs="+", default=["auto", "float32"], help="vllm_head_dtype")
     parser.add_argument("--prompts", type=int, default=64, help="a step's")
@@ -76,6 +78,7 @@ def _options() -> argparse.Namespace:
         options.prompts, options.samples, options.tokens, options.steps = 4, 4, 24, 2
         options.formats = options.formats or ["bfloat16", "float32"]
     options.formats = options.formats or ["bfloat16", "float16"]
+    options.shapes = options.shapes or (["dense"] if options.quick else list(SHAPES))
     options.minutes = options.minutes or (3.8 if options.quick else 6)
     return options
 
@@ -91,7 +94,7 @@ def compare(options: argparse.Namespace) -> None:
     print(f"vLLM {vllm_version()}; {sizes}, the first left out", flush=True)
     with tempfile.TemporaryDirectory() as scratch:
         for number, name in enumerate(names, 1):
-            folder, last = Path(name), 0.0
+            folder, taken = Path(name), list[float]()
             ends = started + 60 * options.minutes * number / len(names)  # what a model leaves, the next one has
             print(f"\n{name}\n\n| vllm_dtype | head | {' | '.join(COLUMNS.values())} |", flush=True)
             print(f"|---|---|{'---:|' * len(COLUMNS)}", flush=True)
@@ -103,8 +106,8 @@ def compare(options: argparse.Namespace) -> None:
                     continue
             for dtype, head in _cases(options):
                 begun = time.monotonic()
-                found = _case(folder, dtype, head, options, ends, last)
-                last = max(last, time.monotonic() - begun)
+                found = _case(folder, dtype, head, options, ends, min(taken, default=0.0))
+                taken += [time.monotonic() - begun] if "error" not in found else []
                 print(_row(dtype, head, found), flush=True)
                 if options.out:
                     with options.out.open("a") as file:
@@ -117,15 +120,15 @@ def _cases(options: argparse.Namespace) -> list[tuple[str, str]]:
     return [(dtype, head) for dtype, head in pairs if not dtype == head == "float32"]
 
 
-def _case(folder: Path, dtype: str, head: str, options: argparse.Namespace, ends: float, last: float) -> ResultRow:
-    """Return what a case measured, or {"error": why not}. ends: when all is over. last: seconds that it may take."""
+def _case(folder: Path, dtype: str, head: str, options: argparse.Namespace, ends: float, least: float) -> ResultRow:
+    """Return what a case measured, or {"error": why not}. ends: when all is over. least: seconds that it takes."""
     from ringlite_cli.engine import head_dtype_fault
 
     if head != "auto" and not options.put_head and (why := head_dtype_fault()):
         return {"error": f"cannot run: {why}"}
     left = ends - time.monotonic()
-    if left < last or left <= 0:
-        return {"error": f"not run: {max(left, 0):.0f} s were left, the longest case took {last:.0f}"}
+    if left < least or left <= 0:
+        return {"error": f"not run: {max(left, 0):.0f} s were left, the shortest case took {least:.0f}"}
     return _python(["--case", str(folder), dtype, head], options, left)
 
 
@@ -141,8 +144,8 @@ def _python(arguments: list[str], options: argparse.Namespace, seconds: float) -
         return {"error": f"ended after {seconds:.0f} s, for the time was over"}
     if done.returncode:
         print(done.stderr[-3000:], file=sys.stderr, flush=True)
-        said = (done.stderr.strip() or "nothing").splitlines()[-1]
-        return {"error": f"failed with exit code {done.returncode}: {said[:200]}"}
+        said = re.findall(r"\w+(?:Error|Failed|Exception): .*", done.stderr) or ["nothing"]
+        return {"error": f"failed with exit code {done.returncode}: {said[-1][:300].replace('|', '/')}"}
     lines = done.stdout.strip().splitlines()
     found: ResultRow = json.loads(lines[-1]) if lines else {}
     return found
@@ -305,7 +308,7 @@ def put_head() -> None:
     import torch
     from vllm.model_executor.layers.logits_processor import LogitsProcessor
 
-    def get_logits(self: Any, hidden: torch.Tensor, lm_head: Any, bias: Any = None, **_: Any) -> Any:
+    def get_logits(self: Any, hidden: torch.Tensor, lm_head: Any, bias: Any = None, *_: Any) -> Any:
         if hidden.is_cuda:
             logits = torch.mm(hidden, lm_head.weight.t(), out_dtype=torch.float32)
         else:
