@@ -171,14 +171,14 @@ def test_a_run_makes_no_object_a_token(dense: Path, tmp_path: Path, mode: str, m
 def test_a_run_decides_what_it_decides_by_dicts(dense: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     train(dense, tmp_path / "flat", steps=2)
     as_trl_asks(monkeypatch)
-    monkeypatch.setattr(
-        weight_check, "engine_log_probs", lambda llm, prompts: engine_log_probs_of_dicts(llm, prompts)
-    )
+    monkeypatch.setattr(weight_check, "engine_log_probs", lambda llm, prompts: engine_log_probs_of_dicts(llm, prompts))
     train(dense, tmp_path / "dicts", steps=2)
     for name in ("rollouts.jsonl", "policy/model.safetensors"):
         assert (tmp_path / "flat" / name).read_bytes() == (tmp_path / "dicts" / name).read_bytes()
     kept = ("loss", "grad_norm", "engine_mismatch", "engine_drift")
-    flat, dicts = ([{k: row[k] for k in kept} for row in read_jsonl(tmp_path / way / "metrics.jsonl")] for way in ("flat", "dicts"))
+    flat, dicts = (
+        [{k: row[k] for k in kept} for row in read_jsonl(tmp_path / way / "metrics.jsonl")] for way in ("flat", "dicts")
+    )
     assert flat == dicts
 
 
