@@ -17,7 +17,7 @@ from ringlite_cli.beside import beside
 
 Result = TypeVar("Result")
 _POLL, _GRACE = 0.5, 5.0
-_NO_RESPONSES = {"prompt_ids": [], "completion_ids": [], "logprobs": None, "logprob_token_ids": None}
+_NO_RESPONSES: dict[str, Any] = {"prompt_ids": [], "completion_ids": [], "logprobs": None, "logprob_token_ids": None}
 
 
 class NotingClient(VLLMClient):
@@ -41,7 +41,8 @@ class NotingClient(VLLMClient):
         self._limit, self._is_gone = limit, is_gone
         super().__init__(base_url=url, group_port=group_port, connection_timeout=wait)
         if is_gone is not None:
-            self.session.get_adapter(self.base_url).max_retries = Retry(0, read=False)
+            adapter: Any = self.session.get_adapter(self.base_url)
+            adapter.max_retries = Retry(0, read=False)
 
     def attempt(self, work: Callable[[], Result], otherwise: Result) -> Result:
         """Return what work() gives, or `otherwise` where it fails, takes too long, or something failed before."""

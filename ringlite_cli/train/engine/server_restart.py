@@ -36,7 +36,7 @@ class ServerRestart:
     server_port: int
     server_timeout: float
     group_port: int
-    vllm_client: NotingClient
+    vllm_client: Any  # a NotingClient
     server: ServerProcess | None
     restarts: int
     end: Any
