@@ -4,6 +4,7 @@ The first rank of a trainer alone has one. Other ranks wait for it in collective
 middle of one: it goes through all of them first, and then tells what it noted.
 """
 
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from typing import Any, TypeVar
@@ -12,26 +13,36 @@ from torch import Tensor
 from trl.generation.vllm_client import VLLMClient
 from urllib3.util import Retry
 
+from ringlite_cli.beside import beside
+
 Result = TypeVar("Result")
-_NO_RESPONSES = {"prompt_ids": [], "completion_ids": [], "logprobs": None, "logprob_token_ids": None}
+_POLL, _GRACE = 0.5, 5.0
+_NO_RESPONSES: dict[str, Any] = {"prompt_ids": [], "completion_ids": [], "logprobs": None, "logprob_token_ids": None}
 
 
 class NotingClient(VLLMClient):
     """See the top of this file. After a fault the server is asked for nothing more until `take_fault` is called."""
 
     def __init__(
-        self, url: str, group_port: int, *, wait: float, limit: Callable[[], AbstractContextManager[None]], own: bool
+        self,
+        url: str,
+        group_port: int,
+        *,
+        wait: float,
+        limit: Callable[[], AbstractContextManager[None]],
+        is_gone: Callable[[], bool] | None = None,
     ) -> None:
         """Wait at most `wait` seconds for the server at `url`.
 
-        group_port: a free one, for the weights. limit: bounds the time of a call. own: whether this run started the
-        server, on this machine: if it does not answer it is gone, and asking again for a minute is of no use.
+        group_port: a free one, for the weights. limit: bounds the time of a call. is_gone: whether the server has
+        ended, for one that this run started, on this machine. If that does not answer, asking again is of no use.
         """
         self._fault: Exception | None = None
-        self._limit = limit
+        self._limit, self._is_gone = limit, is_gone
         super().__init__(base_url=url, group_port=group_port, connection_timeout=wait)
-        if own:
-            self.session.get_adapter(self.base_url).max_retries = Retry(0, read=False)
+        if is_gone is not None:
+            adapter: Any = self.session.get_adapter(self.base_url)
+            adapter.max_retries = Retry(0, read=False)
 
     def attempt(self, work: Callable[[], Result], otherwise: Result) -> Result:
         """Return what work() gives, or `otherwise` where it fails, takes too long, or something failed before."""
@@ -62,7 +73,8 @@ class NotingClient(VLLMClient):
         Raises what the gathering itself raises: this rank can't join the others any more.
         """
         weights = _Gathered(named_params)
-        self.attempt(lambda: super(NotingClient, self).update_named_params(metadata, weights), None)
+        with beside(self._end_group, "server-watch"):
+            self.attempt(lambda: super(NotingClient, self).update_named_params(metadata, weights), None)
         for _ in weights:
             pass
         if weights.broken is not None:
@@ -71,6 +83,16 @@ class NotingClient(VLLMClient):
     def reset_prefix_cache(self) -> None:
         """Have the server forget what it computed with older weights."""
         self.attempt(super().reset_prefix_cache, None)
+
+    def _end_group(self, over: threading.Event) -> None:
+        """End the group for the weights if the server ends before they are sent: NCCL would wait for it for ever."""
+        while self._is_gone is not None and not over.wait(_POLL):
+            if not self._is_gone():
+                continue
+            if self.communicator is not None and not over.wait(_GRACE):
+                self.communicator.disabled = True  # what is left to be sent goes nowhere
+                self.communicator.nccl.lib.ncclCommAbort(self.communicator.comm)
+            return
 
 
 class _Gathered(Iterator[tuple[str, Tensor]]):

@@ -100,8 +100,8 @@ class ServerProcess:
         """Wait until the server answers. Raises WorkFailed where it ends before, or takes longer."""
         until = time.monotonic() + seconds
         while not self._answers():
-            if self._process.poll() is not None or time.monotonic() > until:
-                ended = self._process.poll() is not None
+            if self.is_gone() or time.monotonic() > until:
+                ended = self.is_gone()
                 self.end()
                 raise WorkFailed(
                     f"the vLLM server {'ended while it started' if ended else f'took more than {seconds:g} s to start'}"
@@ -112,9 +112,13 @@ class ServerProcess:
 
     def end(self) -> None:
         """End the server and its workers, and wait for that."""
-        if self._process.poll() is None:
+        if not self.is_gone():
             self._process.terminate()
         self._process.wait()
+
+    def is_gone(self) -> bool:
+        """Return whether the server has ended."""
+        return self._process.poll() is not None
 
     def _answers(self) -> bool:
         return answers(f"{self.url}/health", timeout=5)

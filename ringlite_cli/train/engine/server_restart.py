@@ -36,7 +36,7 @@ class ServerRestart:
     server_port: int
     server_timeout: float
     group_port: int
-    vllm_client: NotingClient
+    vllm_client: Any  # a NotingClient
     server: ServerProcess | None
     restarts: int
     end: Any
@@ -75,14 +75,14 @@ class ServerRestart:
             os.environ.setdefault("VLLM_HOST_IP", "127.0.0.1")  # both ends of the weights' way are on this machine
             self.server = self.watch.start_server(self.config)
             url, port = self.server.url, free_port()
-        own = self.server is not None
+        is_gone = self.server.is_gone if self.server else None
         try:
-            client = NotingClient(url, port, wait=self.server_timeout, limit=self._in_time, own=own)
-            with time_limit(max(_JOINING, self.server_timeout), wake=self.end if own else None):
+            client = NotingClient(url, port, wait=self.server_timeout, limit=self._in_time, is_gone=is_gone)
+            with time_limit(max(_JOINING, self.server_timeout), wake=self.end if is_gone else None):
                 client.init_communicator(device=self.accelerator.device)
         except Exception as error:
             self.end()
-            hint = f"{self.watch.log} has all that it said" if own else "its own output may say more"
+            hint = f"{self.watch.log} has all that it said" if is_gone else "its own output may say more"
             raise WorkFailed(f"the trainer can't join the vLLM server ({said(error)})", where=url, hint=hint) from error
         except BaseException:
             self.end()

@@ -1,6 +1,7 @@
 """RL through vLLM where weights are synced on GPUs: mixtures in this process, and a server on a GPU of its own."""
 
 import shutil
+import time
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
@@ -10,6 +11,7 @@ import pytest
 import server_on_cpu
 import torch
 from tiny_lm import save_policy, tiny_tokenizer
+from trl.generation.vllm_client import VLLMClient
 from vllm_runs import train, with_vllm
 
 from ringlite_cli.train.engine import start as vllm_start
@@ -39,20 +41,35 @@ def test_the_engine_follows_every_sync(architecture: str, tmp_path: Path) -> Non
 
 @on_two
 @with_vllm
+@pytest.mark.parametrize("dies", ["between steps", "in a sync"])
 def test_the_runs_own_server_follows_every_sync_and_is_started_again_once(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    dies: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     started: list[Any] = []
-    plain = vllm_start.serve
+    plain, broadcast = vllm_start.serve, VLLMClient.update_named_params
+    syncs: list[int] = []
 
     def serve(*args: Any) -> Any:
         started.append(plain(*args))
         return started[-1]
 
     def kill_the_first(row: dict[str, Any]) -> None:
-        if row["step"] == 2:
+        if row["step"] == 2 and dies == "between steps":
             server_on_cpu.kill(started[0])
 
+    def update_named_params(client: Any, metadata: Any, weights: Any) -> None:
+        """The server, which waits for the weights by then, is killed as the first one is packed."""
+        syncs.append(len(started))
+        if len(syncs) == 3 and dies == "in a sync":
+            weights = killing(weights)
+        broadcast(client, metadata, weights)
+
+    def killing(weights: Any) -> Any:
+        time.sleep(2)
+        server_on_cpu.kill(started[0])
+        yield from weights
+
+    monkeypatch.setattr(VLLMClient, "update_named_params", update_named_params)
     monkeypatch.setattr(vllm_start, "serve", serve)
     rows = train(
         _policy("llama", tmp_path / "policy"),
@@ -65,6 +82,7 @@ def test_the_runs_own_server_follows_every_sync_and_is_started_again_once(
     )
     assert [row["step"] for row in rows] == [1, 2, 3, 4]
     assert len(started) == 2
+    assert syncs == [1, 1, 1, 2, 2], "the third one was made again"
     assert all(process._process.poll() is not None for process in started)
 
 

@@ -87,7 +87,7 @@ def silent(*_: Any) -> None:
 def client_of(generation: Any) -> NotingClient:
     """A client that has joined no server."""
     client = object.__new__(NotingClient)
-    client._fault, client._limit = None, generation._in_time
+    client._fault, client._limit, client._is_gone = None, generation._in_time, None
     return client
 
 
