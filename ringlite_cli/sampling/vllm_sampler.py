@@ -17,6 +17,7 @@ from ringlite_cli.chat.responses import prompt_end, response_texts
 from ringlite_cli.engine import run_requests
 from ringlite_cli.errors import UserError
 from ringlite_cli.recipe.engine import Engine
+from ringlite_cli.sampling.engine_key import EngineKey
 from ringlite_cli.sampling.load import load_config, load_model, load_tokenizer
 from ringlite_cli.sampling.sampler import (
     OnDone,
@@ -27,7 +28,7 @@ from ringlite_cli.sampling.sampler import (
     SamplingSettings,
     sample_seed,
 )
-from ringlite_cli.sampling.vllm_engines import EngineKey, Engines
+from ringlite_cli.sampling.vllm_engines import Engines
 
 _PROMPT_TOKENS = 4096
 """Room for the prompt where the recipe does not say."""
@@ -57,7 +58,7 @@ class VllmSampler:
         config = load_config(model_path)
         self.max_positions = longest_sequence(config, engine, settings)
         self.llm = self._engines.borrow(
-            EngineKey.of(model_path, config, engine, dtype, self.max_positions, settings.seed)
+            EngineKey.of(model_path, config, self.tokenizer, engine, dtype, self.max_positions, settings.seed)
         )
         self.end_ids = _end_ids(self.llm, self.tokenizer)
 
