@@ -6,7 +6,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from ringlite_cli.engine import check_vllm, graph_settings, prepare_environment, reload_on_cpu
+from ringlite_cli.engine import check_vllm, compiled_once, graph_settings, prepare_environment, reload_on_cpu
 from ringlite_cli.errors import UserError, first_line
 from ringlite_cli.freeing import import_apart
 from ringlite_cli.models.extra_layers import engine_folder
@@ -103,7 +103,7 @@ def start(key: EngineKey) -> Any:
         if cuda and not key.engine.enforce_eager:
             optional |= graph_settings(key.engine.max_num_seqs)
     try:
-        with engine_folder(key.model_path) as folder:
+        with engine_folder(key.model_path) as folder, compiled_once():
             return LLM(
                 model=folder,
                 dtype=key.dtype,
