@@ -22,11 +22,13 @@ _STEPS = 3
 class Engines:
     """At most one engine at a time. It stays for the next policy until `end`, or until the block ends.
 
-    started, kept: how often an engine was started, and how often it took another policy's weights instead.
+    started, kept: how often an engine was started, and how often it took another policy's weights instead. ends: the
+    end tokens that the model's generation settings name, the same for all policies that one engine serves.
     """
 
     def __init__(self) -> None:
         self.started = self.kept = 0
+        self.ends: list[int] = []
         self._llm: Any = None
         self._key: EngineKey | None = None
         self._refused: set[str] = set()
@@ -52,7 +54,7 @@ class Engines:
             self.end()
             began = time.monotonic()
             self._llm = start(key)
-            self.started += 1
+            self.started, self.ends = self.started + 1, _named_ends(self._llm)
             _say(f"engine started for {key.model_path} in {time.monotonic() - began:.1f} s")
         self._key = key
         seed_draws(key.seed)
@@ -200,6 +202,11 @@ def _check_memory(key: EngineKey) -> None:
             where="engine.gpu_memory_utilization",
             hint="lower it, or engine.max_model_length with it",
         )
+
+
+def _named_ends(llm: Any) -> list[int]:
+    named = llm.llm_engine.model_config.try_get_generation_config().get("eos_token_id")
+    return named if isinstance(named, list) else [] if named is None else [named]
 
 
 def _say(text: str) -> None:

@@ -60,7 +60,7 @@ class VllmSampler:
         self.llm = self._engines.borrow(
             EngineKey.of(model_path, config, self.tokenizer, engine, dtype, self.max_positions, settings.seed)
         )
-        self.end_ids = _end_ids(self.llm, self.tokenizer)
+        self.end_ids = sorted({*self._engines.ends, self.tokenizer.eos_token_id})
 
     @property
     def model(self) -> Any:
@@ -190,10 +190,3 @@ def longest_sequence(config: Any, engine: Engine, settings: SamplingSettings) ->
     """Return the positions of prompt and response that the engine is set up for. config: the model's."""
     positions = getattr(config.get_text_config(), "max_position_embeddings", None) or 1 << 30
     return min(engine.max_model_length or settings.max_completion_length + _PROMPT_TOKENS, positions)
-
-
-def _end_ids(llm: Any, tokenizer: Any) -> list[int]:
-    """Every end token that the model's generation settings or its tokenizer name."""
-    named = llm.llm_engine.model_config.try_get_generation_config().get("eos_token_id")
-    ids = set(named if isinstance(named, list) else [] if named is None else [named])
-    return sorted(ids | {tokenizer.eos_token_id})

@@ -87,7 +87,7 @@ def test_an_engine_that_holds_other_weights_is_not_used(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     """A load that leaves the old weights where they are would give a policy another one's score."""
-    monkeypatch.setattr(vllm_engines, "reload_on_cpu", lambda llm, folder: None)
+    monkeypatch.setattr(vllm_engines, "load_weights", lambda llm, folder: None)
     with Engines() as engines:
         draw(policies["first"], engines, "greedy")
         assert draw(policies["second"], engines, "greedy") == fresh("second", "greedy")
