@@ -1,10 +1,12 @@
 """What vLLM needs of this machine: a version that TRL's trainer can drive, and settings made before it is imported."""
 
+import copy
 import hashlib
 import importlib.metadata
 import os
 import re
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
+from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -88,6 +90,29 @@ def graph_settings(max_num_seqs: int) -> dict[str, Any]:
     for which a small model waits longer than for the kernels.
     """
     return {"max_cudagraph_capture_size": max(min(2 * max_num_seqs, 512), min(max_num_seqs, 1024))}
+
+
+@contextmanager
+def compiled_once() -> Iterator[None]:
+    """Let engines that start in this block use what was compiled for other weights of the same architecture.
+
+    vLLM keeps compiled code below VLLM_CACHE_ROOT, under a digest of all that it depends on and of the model's folder,
+    of which it does not: every policy of a run would be compiled anew, which is most of an engine's start.
+    """
+    from vllm.config import ModelConfig
+
+    plain = ModelConfig.compute_hash
+
+    def without_folder(config: Any) -> str:
+        nameless = copy.copy(config)
+        nameless.model = ""
+        return str(plain(nameless))
+
+    ModelConfig.compute_hash = without_folder
+    try:
+        yield
+    finally:
+        ModelConfig.compute_hash = plain
 
 
 def engine_seed(seed: int, group: int = 0) -> int:

@@ -13,15 +13,18 @@ MakeSampler = Callable[[Path | str, SamplingSettings], Sampler]
 
 
 @contextmanager
-def open_samplers(engine: Engine, dtype: str) -> Iterator[MakeSampler]:
-    """Load policies one after the other, for the block; vLLM's engine ends with it."""
+def open_samplers(engine: Engine, dtype: str, *, keep: bool = False) -> Iterator[MakeSampler]:
+    """Load policies one after the other, for the block; vLLM's engine ends with it.
+
+    keep: leave a run's engine in memory for its next stage that draws (sampling/keeping.py).
+    """
     if chosen(engine) != "vllm":
         yield lambda path, settings: open_sampler(path, settings, engine, dtype)
         return
-    from ringlite_cli.sampling.vllm_engines import Engines
+    from ringlite_cli.sampling.keeping import lend_engine
     from ringlite_cli.sampling.vllm_sampler import VllmSampler
 
-    with Engines() as engines:
+    with lend_engine(keep=keep) as engines:
         yield lambda path, settings: VllmSampler(path, dtype=dtype, settings=settings, engines=engines, engine=engine)
 
 

@@ -1,73 +1,37 @@
 """vLLM engines in this process: started for a policy, lent again to the next of the same shape, ended for good."""
 
 import gc
-import json
-from collections.abc import Iterator
-from dataclasses import dataclass
+import random
+import time
 from pathlib import Path
 from typing import Any
 
-from ringlite_cli.engine import check_vllm, graph_settings, prepare_environment, reload_on_cpu
-from ringlite_cli.errors import UserError
+from ringlite_cli.engine import check_vllm, compiled_once, graph_settings, prepare_environment, reload_on_cpu
+from ringlite_cli.errors import UserError, first_line
 from ringlite_cli.freeing import import_apart
 from ringlite_cli.models.extra_layers import engine_folder
-from ringlite_cli.recipe.engine import Engine
+from ringlite_cli.models.headers import open_tensors, read_headers
+from ringlite_cli.sampling.engine_key import EngineKey
+from ringlite_cli.sampling.held_weights import fault
+from ringlite_cli.terminal.screen import screen
 
-_NAMES = ("_name_or_path", "transformers_version", "architectures", "dtype", "torch_dtype", "use_cache")
-"""Fields of a config that say nothing about the weights' shapes."""
-
-
-@dataclass(frozen=True)
-class EngineKey:
-    """A policy and all that its engine is started with; engines of equal `shape` may take each other's weights."""
-
-    model_path: str
-    shape: str
-    dtype: str
-    max_model_length: int
-    seed: int
-    engine: Engine
-
-    @staticmethod
-    def of(
-        model_path: str | Path, config: Any, engine: Engine, dtype: str | None, max_model_length: int, seed: int
-    ) -> "EngineKey":
-        import torch
-
-        if dtype is None or dtype == "auto":
-            dtype = "bfloat16" if torch.cuda.is_available() else "float32"
-        fields = {name: value for name, value in config.to_dict().items() if name not in _NAMES}
-        shape = json.dumps(fields, sort_keys=True, default=str)
-        return EngineKey(str(model_path), shape, dtype, max_model_length, seed, engine)
-
-    def takes(self, other: "EngineKey") -> bool:
-        """Return whether an engine started for this may go on with the other's weights.
-
-        Not a mixture's: its experts are repacked when they are loaded, and on a CPU a second load corrupts them without
-        a word.
-        """
-        same = (self.shape, self.max_model_length, self.seed, self.engine, self.dtype) == (
-            other.shape,
-            other.max_model_length,
-            other.seed,
-            other.engine,
-            other.dtype,
-        )
-        return (
-            same
-            and "expert" not in self.shape
-            and self.engine.tensor_parallel_size == 1
-            and any(Path(other.model_path).glob("*.safetensors"))
-        )
+_STEPS = 3
+"""Steps without requests after which an engine has handed on all it had begun, and cleared its batch."""
 
 
 class Engines:
-    """At most one engine at a time. It stays for the next policy until `end`, or until the block ends."""
+    """At most one engine at a time. It stays for the next policy until `end`, or until the block ends.
+
+    started, kept: how often an engine was started, and how often it took another policy's weights instead. ends: the
+    end tokens that the model's generation settings name, the same for all policies that one engine serves.
+    """
 
     def __init__(self) -> None:
-        self.started = 0
+        self.started = self.kept = 0
+        self.ends: list[int] = []
         self._llm: Any = None
         self._key: EngineKey | None = None
+        self._refused: set[str] = set()
 
     def __enter__(self) -> "Engines":
         return self
@@ -76,14 +40,24 @@ class Engines:
         self.end()
 
     def borrow(self, key: EngineKey) -> Any:
-        """A vLLM `LLM` with the weights of key.model_path. Raises UserError where it cannot start."""
-        if self._llm is not None and self._key is not None and self._key.takes(key):
-            load_weights(self._llm, key.model_path)
-        else:
+        """Return a vLLM `LLM` that holds key.model_path's weights, and draws as one that was just started.
+
+        An engine that fits takes the weights; they are compared with the folder's before anything is drawn. Any other
+        ends first, so there are never two. Raises UserError where none can start.
+        """
+        try:
+            keeps = self._llm is not None and self._takes(key)
+        except BaseException:  # it may hold some of the weights
             self.end()
+            raise
+        if not keeps:
+            self.end()
+            began = time.monotonic()
             self._llm = start(key)
-            self.started += 1
+            self.started, self.ends = self.started + 1, _named_ends(self._llm)
+            _say(f"engine started for {key.model_path} in {time.monotonic() - began:.1f} s")
         self._key = key
+        seed_draws(key.seed)
         return self._llm
 
     def end(self) -> None:
@@ -98,6 +72,22 @@ class Engines:
         del core
         gc.collect()
         cleanup_dist_env_and_memory()
+
+    def _takes(self, key: EngineKey) -> bool:
+        """Whether the engine goes on with a policy, whose weights it then holds; says so, and why where it does not."""
+        assert self._key is not None
+        why = self._key.difference(key) or self._key.fixed or _why_apart(self._llm)
+        if not why and self._key.shape in self._refused:
+            why = "it did not hold the weights that it was given before"
+        began = time.monotonic()
+        if not why and (why := _take(self._llm, key)):
+            self._refused.add(key.shape)
+        if why:
+            _say(f"engine not kept: {why}; another is started for {key.model_path}")
+            return False
+        self.kept += 1
+        _say(f"engine kept: it holds {key.model_path} after {time.monotonic() - began:.1f} s")
+        return True
 
 
 def start(key: EngineKey) -> Any:
@@ -115,7 +105,7 @@ def start(key: EngineKey) -> Any:
         if cuda and not key.engine.enforce_eager:
             optional |= graph_settings(key.engine.max_num_seqs)
     try:
-        with engine_folder(key.model_path) as folder:
+        with engine_folder(key.model_path) as folder, compiled_once():
             return LLM(
                 model=folder,
                 dtype=key.dtype,
@@ -134,35 +124,67 @@ def start(key: EngineKey) -> Any:
         ) from None
 
 
-def load_weights(llm: Any, folder: str | Path) -> None:
-    """Put a folder's weights into a running engine, and forget the prompts that it remembered.
+def seed_draws(seed: int) -> None:
+    """Have this process draw as an engine that has just been started with this seed.
 
-    On CUDA tensors go in one by one, as in TRL's weight sync.
+    A start draws random numbers too, and so does every response without a seed of its own: a policy's responses would
+    else depend on what was drawn before it.
     """
+    import numpy
+    import torch
+
+    random.seed(seed)
+    numpy.random.seed(seed % 2**32)
+    torch.manual_seed(seed)
+
+
+def load_weights(llm: Any, folder: str | Path) -> None:
+    """Put a folder's weights into a running engine. On CUDA tensors go in one by one, as in TRL's weight sync."""
     import torch
 
     def load(worker: Any) -> None:
-        for named in folder_weights(folder):
+        for named in open_tensors(read_headers(Path(folder))):
             worker.get_model().load_weights([named])
 
     if torch.cuda.is_available():
         llm.llm_engine.collective_rpc(load)
+        torch.cuda.synchronize()
     else:
         reload_on_cpu(llm, folder)
-    llm.reset_prefix_cache()
 
 
-def folder_weights(folder: str | Path) -> Iterator[tuple[str, Any]]:
-    """Name and tensor of everything in a model folder's safetensors files, one at a time."""
-    from safetensors import safe_open
+def _take(llm: Any, key: EngineKey) -> str:
+    """Have a running engine take a policy's weights. Return why it may not be used with them; '' where it may."""
+    try:
+        _forget(llm)
+        with engine_folder(key.model_path) as folder:
+            load_weights(llm, folder)
+            why = fault(llm, folder, key.dtype)
+        _forget(llm)
+    except UserError:
+        raise
+    except Exception as error:  # engines' errors share no base class; a new engine says what is wrong, if anything is
+        return f"it does not take the weights ({first_line(error)})"
+    return f"it does not hold the folder's weights ({why})" if why else ""
 
-    files = sorted(Path(folder).glob("*.safetensors"))
-    if not files:
-        raise UserError("the model folder holds no safetensors", where=str(folder), hint="save it again")
-    for file in files:
-        with safe_open(file, "pt") as tensors:
-            for name in tensors.keys():  # noqa: SIM118  (a safe_open has keys and is no mapping)
-                yield name, tensors.get_tensor(name)
+
+def _forget(llm: Any) -> None:
+    """Have an engine forget the requests before: its batch's rows that have ended, and the prompts that it cached.
+
+    Raises RuntimeError where it can't.
+    """
+    if llm.llm_engine.has_unfinished_requests():
+        raise RuntimeError("responses are still under way")
+    for _ in range(_STEPS):
+        llm.llm_engine.step()
+    if not llm.reset_prefix_cache():
+        raise RuntimeError("cached prompts are not forgotten")
+
+
+def _why_apart(llm: Any) -> str:
+    """Return why an engine's weights cannot be reached from here; '' where they can."""
+    here = hasattr(llm.llm_engine, "model_executor")
+    return "" if here else "it runs in a process of its own (VLLM_ENABLE_V1_MULTIPROCESSING)"
 
 
 def _check_memory(key: EngineKey) -> None:
@@ -180,6 +202,15 @@ def _check_memory(key: EngineKey) -> None:
             where="engine.gpu_memory_utilization",
             hint="lower it, or engine.max_model_length with it",
         )
+
+
+def _named_ends(llm: Any) -> list[int]:
+    named = llm.llm_engine.model_config.try_get_generation_config().get("eos_token_id")
+    return named if isinstance(named, list) else [] if named is None else [named]
+
+
+def _say(text: str) -> None:
+    screen().aside(text, "dim")
 
 
 def _first_lines(error: Exception) -> str:

@@ -17,6 +17,7 @@ from ringlite_cli.chat.responses import prompt_end, response_texts
 from ringlite_cli.engine import run_requests
 from ringlite_cli.errors import UserError
 from ringlite_cli.recipe.engine import Engine
+from ringlite_cli.sampling.engine_key import EngineKey
 from ringlite_cli.sampling.load import load_config, load_model, load_tokenizer
 from ringlite_cli.sampling.sampler import (
     OnDone,
@@ -27,7 +28,7 @@ from ringlite_cli.sampling.sampler import (
     SamplingSettings,
     sample_seed,
 )
-from ringlite_cli.sampling.vllm_engines import EngineKey, Engines
+from ringlite_cli.sampling.vllm_engines import Engines
 
 _PROMPT_TOKENS = 4096
 """Room for the prompt where the recipe does not say."""
@@ -57,9 +58,9 @@ class VllmSampler:
         config = load_config(model_path)
         self.max_positions = longest_sequence(config, engine, settings)
         self.llm = self._engines.borrow(
-            EngineKey.of(model_path, config, engine, dtype, self.max_positions, settings.seed)
+            EngineKey.of(model_path, config, self.tokenizer, engine, dtype, self.max_positions, settings.seed)
         )
-        self.end_ids = _end_ids(self.llm, self.tokenizer)
+        self.end_ids = sorted({*self._engines.ends, self.tokenizer.eos_token_id})
 
     @property
     def model(self) -> Any:
@@ -189,10 +190,3 @@ def longest_sequence(config: Any, engine: Engine, settings: SamplingSettings) ->
     """Return the positions of prompt and response that the engine is set up for. config: the model's."""
     positions = getattr(config.get_text_config(), "max_position_embeddings", None) or 1 << 30
     return min(engine.max_model_length or settings.max_completion_length + _PROMPT_TOKENS, positions)
-
-
-def _end_ids(llm: Any, tokenizer: Any) -> list[int]:
-    """Every end token that the model's generation settings or its tokenizer name."""
-    named = llm.llm_engine.model_config.try_get_generation_config().get("eos_token_id")
-    ids = set(named if isinstance(named, list) else [] if named is None else [named])
-    return sorted(ids | {tokenizer.eos_token_id})

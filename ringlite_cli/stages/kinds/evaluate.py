@@ -14,6 +14,7 @@ from ringlite_cli.recipe.graph import HARNESS, is_set
 from ringlite_cli.recipe.schema import EvalStage, Recipe, Rewards
 from ringlite_cli.runs.files import write_json
 from ringlite_cli.samples import SEED, Progress
+from ringlite_cli.sampling.keeping import engine_of_run
 from ringlite_cli.stages.base import Check, Context, StageKind, StageResult, open_verifiers
 from ringlite_cli.stages.parts.contamination import find_contaminated, training_sets, write_flags
 from ringlite_cli.stages.parts.judging import with_judge
@@ -32,7 +33,7 @@ def run(context: Context) -> StageResult:
     recipe, console = context.recipe, context.console
     with (
         context.verifiers() as verify,
-        stage_samplers(context.run, context.name, recipe.engine, recipe.model.dtype) as make_sampler,
+        stage_samplers(context.run, context.name, recipe.engine, recipe.model.dtype, keep=True) as make_sampler,
         console.progress(context.name, 1) as bar,
     ):
         theirs = [task for task in section.tasks if task.startswith(HARNESS)]
@@ -115,6 +116,7 @@ def evaluate_model(
         declare(own, Path.cwd())
 
     with (
+        engine_of_run(),
         open_verifiers(Rewards()) as verify,
         stage_samplers(out, ".", engine, "auto") if all_ranks else open_samplers(engine, "auto") as make_sampler,
         console.progress("eval", 1) as bar,

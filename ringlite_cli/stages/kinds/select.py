@@ -35,7 +35,12 @@ def run(context: Context) -> StageResult:
     with context.verifiers() as verify:
         with (
             stage_samplers(
-                context.run, context.name, recipe.engine, recipe.model.dtype, section.row_tokens
+                context.run,
+                context.name,
+                recipe.engine,
+                recipe.model.dtype,
+                section.row_tokens,
+                keep=section.rl_probe is None,
             ) as make_sampler,
             console.progress(context.name, 1) as bar,
         ):

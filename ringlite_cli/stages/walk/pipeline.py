@@ -20,6 +20,7 @@ from ringlite_cli.runs.folder import lock_run, make_stage_folder, refuse_held, t
 from ringlite_cli.runs.manifest import Manifest, describe, now, read_manifest
 from ringlite_cli.runs.previous import bring_back, put_aside
 from ringlite_cli.runs.ranks import call_ranks, others_end_too, signs_for_others
+from ringlite_cli.sampling.keeping import end_engine, engine_of_run
 from ringlite_cli.stages.base import Context, StageKind, StageResult
 from ringlite_cli.stages.kinds import KINDS
 from ringlite_cli.stages.walk.allocator import use_expandable_segments
@@ -66,11 +67,12 @@ def run_pipeline(recipe: Recipe, run: Path, walk: Walk, console: Console) -> Non
         with others_end_too(run), _told_of_the_disk(run):
             console.doing(f"log: {run / LOG}")
             forecast = Forecast(recipe, run, foreseen.at_work)
-            for number, name in enumerate(walk.stages, 1):
-                if is_over():
-                    raise Interrupted(f"the time limit came before {name}; the same command goes on")
-                context = Context(recipe, name, run, console)
-                _run_stage(context, walk, f"[{number}/{len(walk.stages)}] {name}", forecast)
+            with engine_of_run():
+                for number, name in enumerate(walk.stages, 1):
+                    if is_over():
+                        raise Interrupted(f"the time limit came before {name}; the same command goes on")
+                    context = Context(recipe, name, run, console)
+                    _run_stage(context, walk, f"[{number}/{len(walk.stages)}] {name}", forecast)
         call_ranks(run, None)
 
 
@@ -180,6 +182,7 @@ def _work(context: Context, kind: StageKind, manifest: Manifest, watched: Watche
         manifest.write(context.folder)
         with watched.hearing():
             check_inputs(context.run, [m for p in manifest.parent if (m := read_manifest(context.run / p))])
+            _end_engine_before(context, kind)
             result = kind.run(replace(context, console=watched))
             _finish(context, manifest, result)
         manifest.status, manifest.note, manifest.message = "done", result.summary, result.warning
@@ -209,6 +212,12 @@ def _work(context: Context, kind: StageKind, manifest: Manifest, watched: Watche
     if result.warning:
         context.console.warn(result.warning)
     context.console.say(f"  {result.summary} ({manifest.seconds:.0f} s) -> {context.folder}")
+
+
+def _end_engine_before(context: Context, kind: StageKind) -> None:
+    """End the engine of the stages before where this one does not draw, or needs memory for a reward model."""
+    if not kind.draws(context.section) or context.recipe.rewards.reward_model:
+        end_engine()
 
 
 def _finish(context: Context, manifest: Manifest, result: StageResult) -> None:

@@ -28,7 +28,7 @@ import torch
 from trl.generation import vllm_generation
 from trl.trainer import grpo_trainer
 
-from ringlite_cli.engine import engine_seed, graph_settings
+from ringlite_cli.engine import compiled_once, engine_seed, graph_settings
 from ringlite_cli.errors import RingliteError, UserError, WorkFailed
 from ringlite_cli.freeing import give_back
 from ringlite_cli.models.extra_layers import engine_folder
@@ -267,7 +267,7 @@ def _seeded(llm: Any, recipe_seed: int, *, seed: int, **settings: Any) -> Any:
 
 def _start(engine: Any, model: str, **settings: Any) -> Any:
     """Start vLLM's LLM on the model's folder, without the layers that engines refuse."""
-    with engine_folder(model) as folder:
+    with engine_folder(model) as folder, compiled_once():
         return engine(model=folder, **settings)
 
 
