@@ -88,7 +88,7 @@ class EngineKey:
     def difference(self, other: "EngineKey") -> str:
         """Return what an engine started for this has otherwise than the other policy needs it; '' where it fits."""
         pairs = {
-            "fields of the config": (self.shape, other.shape),
+            f"fields of the config ({_unequal(self.shape, other.shape)})": (self.shape, other.shape),
             "tensors": (self.tensors, other.tensors),
             "a vocabulary": (self.words, other.words),
             "end tokens": (self.ends, other.ends),
@@ -98,6 +98,12 @@ class EngineKey:
         }
         differ = [name for name, (mine, theirs) in pairs.items() if mine != theirs]
         return f"the next policy has other {', '.join(differ)}" if differ else ""
+
+
+def _unequal(shape: str, other: str) -> str:
+    """The names of the fields in which two configs, as JSON, differ."""
+    mine, theirs = json.loads(shape), json.loads(other)
+    return ", ".join(sorted(name for name in {**mine, **theirs} if mine.get(name) != theirs.get(name)))
 
 
 def _digest(value: Any) -> str:

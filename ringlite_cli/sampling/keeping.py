@@ -19,12 +19,14 @@ def engine_of_run() -> Iterator[None]:
     global _of_run
     from ringlite_cli.sampling.vllm_engines import Engines
 
+    end_engine()  # of a run around this one
+    before = _of_run
     with Engines() as engines:
         _of_run = engines
         try:
             yield
         finally:
-            _of_run = None
+            _of_run = before
 
 
 @contextmanager

@@ -115,7 +115,11 @@ def _with_another_field(folder: Path) -> None:
 
 @pytest.mark.parametrize(
     ("change", "words"),
-    [(_with_other_ends, "end tokens"), (_with_another_word, "a vocabulary"), (_with_another_field, "fields of the")],
+    [
+        (_with_other_ends, "end tokens"),
+        (_with_another_word, "a vocabulary"),
+        (_with_another_field, "fields of the config (rms_norm_eps)"),
+    ],
 )
 def test_a_policy_that_needs_another_engine_gets_one(
     policies: dict[str, Path],

@@ -32,16 +32,10 @@ def run(context: Context) -> StageResult:
         "prompt_suffix": recipe.prompt_suffix,
         "batch_tokens": section.batch_tokens,
     }
+    drawn = (context.run, context.name, recipe.engine, recipe.model.dtype, section.row_tokens)
     with context.verifiers() as verify:
         with (
-            stage_samplers(
-                context.run,
-                context.name,
-                recipe.engine,
-                recipe.model.dtype,
-                section.row_tokens,
-                keep=section.rl_probe is None,
-            ) as make_sampler,
+            stage_samplers(*drawn, keep=section.rl_probe is None) as make_sampler,
             console.progress(context.name, 1) as bar,
         ):
             decision = select_checkpoint(
