@@ -149,7 +149,15 @@ class OneEngine:
             return outer.engine
 
         watched.WatchedGeneration = make  # type: ignore[misc,assignment]
-        row_layout.check_memory = lambda *_: None  # type: ignore[attr-defined]  # it would count the engine twice
+        memory = row_layout.memory_here
+
+        def without_engine(seconds: float) -> tuple[int, int]:
+            """What is free, with what the engine that is there already takes: the plan would count it twice."""
+            free, total = memory(seconds)
+            share = outer.engine.gpu_memory_utilization if outer.engine is not None else 0.0
+            return min(total, free + int(share * total)), total
+
+        row_layout.memory_here = without_engine
 
     def leave(self) -> None:
         """Let go of a run's model and optimizer."""

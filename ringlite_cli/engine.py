@@ -174,3 +174,16 @@ def reload_on_cpu(llm: Any, folder: str | Path) -> None:
 
     llm.llm_engine.collective_rpc("reload_weights", kwargs={"weights_path": str(folder)})
     llm.llm_engine.collective_rpc(pack_heads)
+
+
+def forget_graphs() -> None:
+    """Have the next engine of this process capture its CUDA graphs into memory of its own.
+
+    vLLM gives all engines of a process one pool for their graphs. Once those of an ended engine are gone, torch (2.11)
+    refuses the pool with an internal error, and no engine of a later stage can start.
+    """
+    from vllm.platforms import current_platform
+
+    platform: Any = type(current_platform)
+    if hasattr(platform, "_global_graph_pool"):
+        platform._global_graph_pool = None

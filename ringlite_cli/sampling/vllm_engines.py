@@ -6,7 +6,14 @@ import time
 from pathlib import Path
 from typing import Any
 
-from ringlite_cli.engine import check_vllm, compiled_once, graph_settings, prepare_environment, reload_on_cpu
+from ringlite_cli.engine import (
+    check_vllm,
+    compiled_once,
+    forget_graphs,
+    graph_settings,
+    prepare_environment,
+    reload_on_cpu,
+)
 from ringlite_cli.errors import UserError, first_line
 from ringlite_cli.freeing import import_apart
 from ringlite_cli.models.extra_layers import engine_folder
@@ -69,6 +76,7 @@ class Engines:
         core = self._llm.llm_engine.engine_core
         self._llm = self._key = None
         core.shutdown()
+        forget_graphs()
         del core
         gc.collect()
         cleanup_dist_env_and_memory()

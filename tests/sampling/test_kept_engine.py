@@ -139,6 +139,16 @@ def test_a_policy_that_needs_another_engine_gets_one(
     assert f"engine not kept: the next policy has other {words}" in capsys.readouterr().err
 
 
+def test_an_engine_that_has_ended_leaves_its_pool_of_graphs_to_none(policies: dict[str, Path]) -> None:
+    """On a GPU the pool is refused once the graphs in it are gone: the next engine could not start."""
+    from vllm.platforms import current_platform
+
+    type(current_platform)._global_graph_pool = object()
+    with Engines() as engines:
+        draw(policies["first"], engines, "greedy")
+    assert type(current_platform)._global_graph_pool is None
+
+
 def _held(folder: Path) -> dict[str, Any]:
     """A folder's tensors as vLLM's llama stores them: some as one, the embedding with rows that no word has."""
     held = load_file(folder / "model.safetensors")

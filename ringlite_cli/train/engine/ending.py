@@ -4,6 +4,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from ringlite_cli.engine import forget_graphs
+
 
 def shut_down(llm: Any, *, ranks: int) -> None:
     """End vLLM's LLM in this process; its memory is free when nobody holds it any more.
@@ -18,6 +20,7 @@ def shut_down(llm: Any, *, ranks: int) -> None:
     else:
         core.shutdown()
         forget_groups()
+    forget_graphs()
 
 
 def forget_groups() -> None:

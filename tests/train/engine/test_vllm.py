@@ -79,6 +79,16 @@ def test_responses_are_verified_while_others_are_written(verified) -> None:
 
 @pytest.mark.slow
 @with_vllm
+def test_an_engine_that_has_ended_leaves_its_pool_of_graphs_to_none(dense: Path, tmp_path: Path) -> None:
+    """On a GPU the pool is refused once the graphs in it are gone: the next stage's engine could not start."""
+    from vllm.platforms import current_platform
+
+    type(current_platform)._global_graph_pool = object()
+    train(dense, tmp_path / "run", steps=1)
+    assert type(current_platform)._global_graph_pool is None
+
+
+@with_vllm
 def test_a_mixture_that_a_cpu_cannot_sync_stops_the_run(tmp_path: Path) -> None:
     """An engine that has just read a mixture is right (test_vllm_sampler.py); a sync spoils it without an error."""
     mixture = save_policy(tmp_path / "mixture", "qwen2_moe", hidden_size=128)

@@ -39,6 +39,33 @@ def test_the_engine_follows_every_sync(architecture: str, tmp_path: Path) -> Non
     assert all(row["sync_seconds"] > 0 for row in rows)
 
 
+def _train_and_draw(policy: Path, out: Path) -> tuple[int, int]:
+    """Steps of two stages of RL, each with an engine of its own, and the responses of a third engine after them."""
+    from ringlite_cli.recipe.engine import Engine
+    from ringlite_cli.samples import Request, SamplingSettings
+    from ringlite_cli.sampling.vllm_engines import Engines
+    from ringlite_cli.sampling.vllm_sampler import VllmSampler
+
+    share = {"vllm_gpu_memory_utilization": 0.2}
+    steps = sum(len(train(policy, out / name, sync_tolerance=0.05, more=share)) for name in ("first", "second"))
+    engine = Engine(name="vllm", max_model_length=128, max_num_seqs=8, gpu_memory_utilization=0.2)
+    settings = SamplingSettings(max_completion_length=16)
+    with Engines() as engines:
+        sampler = VllmSampler(policy, settings=settings, engine=engine, engines=engines, dtype="bfloat16")
+        drawn = list(sampler.sample([Request("p", [{"role": "user", "content": "w1 w2"}], 4)]))
+        sampler.close()
+    return steps, sum(map(len, drawn))
+
+
+@on_a_gpu
+@with_vllm
+def test_stages_after_each_other_have_engines_with_graphs_in_one_process(tmp_path: Path) -> None:
+    """torch 2.11 refused the pool of the first engine's graphs: no stage after RL could start an engine."""
+    policy = _policy("llama", tmp_path / "policy")
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as process:
+        assert process.submit(_train_and_draw, policy, tmp_path).result() == (6, 4)
+
+
 @on_two
 @with_vllm
 @pytest.mark.parametrize("dies", ["between steps", "in a sync"])
