@@ -38,7 +38,7 @@ from ringlite_cli.train.read_once import can_be_tried_in_small, is_read_once, re
 from ringlite_cli.train.resume.agreed import check_same, seen_here
 from ringlite_cli.train.resume.checkpoints import last_or_afresh, load_weights, start_afresh
 from ringlite_cli.train.resume.training import steps_per_epoch, total_steps, train_from_last
-from ringlite_cli.train.sft.aux_loss import check_aux_loss
+from ringlite_cli.train.sft.aux_loss import settle_aux_loss
 from ringlite_cli.train.sft.samples import Limits, Samples, as_dataset, check_rows, make_samples
 from ringlite_cli.train.sharded import settle
 from ringlite_cli.whole import remove
@@ -206,7 +206,7 @@ def _trainer(
             trust_remote_code=trust,
         )
         name_experts(model.config)
-        check_aux_loss(model, args.router_aux_loss_coef)
+        settle_aux_loss(model, args)
         path = None
         if _packs(args):
             path = choose_path(
