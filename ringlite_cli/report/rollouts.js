@@ -10,21 +10,22 @@ const unpack = async (packed) => {
   const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"));
   return JSON.parse(await new Response(stream).text());
 };
-const [VERDICT, REWARD, ADVANTAGE, TOKENS, KEPT, CUT, MORE, PARTS, DETAIL, RESPONSE] = [0, 1, 2, 3, 4, 5, 6, 7, 8, 9];
+const [VERDICT, RIGHT, REWARD, ADVANTAGE, TOKENS, KEPT, CUT, MORE, PARTS, DETAIL, RESPONSE] = [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10];
 const keptKind = (row) => (row[KEPT] === null ? "" : row[KEPT] === 0 ? "none" : row[KEPT] < row[TOKENS] ? "in part" : "whole");
 const inWords = (value) => value.toLocaleString("en");
-const mean = (group) => {
-  const rewards = group.rows.map((row) => row[REWARD]).filter((reward) => reward !== null);
-  return rewards.length ? rewards.reduce((a, b) => a + b, 0) / rewards.length : null;
+const short = (number) => String(Number(number.toPrecision(4)));
+const shareRight = (group) => {
+  const known = group.rows.filter((row) => row[RIGHT] !== null);
+  return known.length ? known.filter((row) => row[RIGHT]).length / known.length : null;
 };
 const share = (value) => (value === null ? "no verdict" : Math.round(100 * value) + " % right");
 
 const card = (row, title, faint) => {
   const made = make("div", "card" + (faint ? " faint" : "")), head = make("p", "facts");
-  const right = row[REWARD] === null ? ["quiet", "? "] : row[REWARD] > 0 ? ["good", "✓ "] : ["bad", "✗ "];
+  const right = row[RIGHT] === null ? ["quiet", "? "] : row[RIGHT] ? ["good", "✓ "] : ["bad", "✗ "];
   head.append(make("b", right[0], right[1] + row[VERDICT]));
   const facts = [title];
-  if (row[REWARD] !== null && row[REWARD] !== 0 && row[REWARD] !== 1) facts.push("reward " + row[REWARD]);
+  if (row[REWARD] !== null) facts.push("reward " + short(row[REWARD]));
   if (row[PARTS]) facts.push("of " + row[PARTS]);
   if (row[ADVANTAGE] !== null) facts.push("advantage " + (row[ADVANTAGE] > 0 ? "+" : "") + row[ADVANTAGE].toFixed(2));
   if (row[TOKENS] !== null) facts.push(inWords(row[TOKENS]) + " tokens");
@@ -50,7 +51,7 @@ const folded = (words, fill) => {
   return made;
 };
 const rightOf = (group) => {
-  const right = group.rows.filter((row) => row[REWARD] > 0).length;
+  const right = group.rows.filter((row) => row[RIGHT]).length;
   const rows = group.rows.length, tone = right === rows ? "good" : right ? "" : "bad";
   return make("span", tone, right + " of " + rows + " right");
 };
@@ -112,7 +113,7 @@ const changesOf = (data, by, problem) => {
     .map((group) => [group.task + "\n" + group.problem, group]));
   const before = of(by.before.value);
   for (const [key, group] of of(by.after.value)) {
-    const old = before.get(key), a = old ? mean(old) : null, b = mean(group);
+    const old = before.get(key), a = old ? shareRight(old) : null, b = shareRight(group);
     const read = old && [...old.rows, ...group.rows].some((row) => fits(group, row));
     if (read && a !== null && b !== null && a !== b) found.push([old, group, b - a]);
   }
@@ -133,7 +134,7 @@ const changeView = (data, everywhere, old, group, change) => folded(
   [make("b", change > 0 ? "good" : "bad", change > 0 ? "won" : "lost"), " ",
     make("span", "key " + (data.colours[group.domain] || ""), group.task), " ",
     make("span", "quiet", data.problems[group.problem][0]), " ",
-    make("span", "", old.policy + " " + share(mean(old)) + " → " + group.policy + " " + share(mean(group)))],
+    make("span", "", old.policy + " " + share(shareRight(old)) + " → " + group.policy + " " + share(shareRight(group)))],
   (into) => {
     const cards = make("div", "cards pair");
     for (const side of [old, group]) {

@@ -192,6 +192,43 @@ def test_filters_of_responses_work(chromium: Browser, page: Path) -> None:
     assert sum("evaluated on math" in group for group in groups) == 4
 
 
+def test_the_verdict_marks_a_response_and_its_reward_is_a_number_beside_it(
+    chromium: Browser, page: Path, tmp_path: Path
+) -> None:
+    """Rewards of several verifiers, weighted, with penalties: above 0 for a wrong response, below it for a right one."""
+    run = Path(shutil.copytree(page.parent, tmp_path / "demo"))
+    given = [("wrong", 0.2), ("correct", -0.1), ("partial", 0.25), ("partial", 0.75), ("accepted", 1.0), ("–", None)]
+    rows = [
+        rollout(1, "math-0", "math", verdict, 50, "r") | {"reward": reward if reward is None else reward + 1e-9}
+        for verdict, reward in given
+    ]
+    put_rows(run / "rl-math", "rollouts.jsonl", rows)
+    scored = [
+        row | {"verdict": verdict, "reward": reward}
+        for policy, verdict, reward in (("select", "wrong", 0.4), ("rl-mixed", "correct", 0.1))
+        for row in responses(policy, [[1, 1]])
+    ]
+    put_rows(run / "eval", "responses.jsonl", scored)
+    chromium.open(write_report(run))
+    chromium.run(READY)
+    assert found(chromium, policy="rl-math")[1][0].endswith("3 of 6 right")
+    cards = chromium.run(
+        "const item = document.querySelector('.list > details'); item.open = true;"
+        "await new Promise((go) => setTimeout(go, 50));"
+        "return [...item.querySelectorAll('.card .facts')].map((e) => [e.querySelector('b').textContent,"
+        " [...e.querySelectorAll('span')].map((f) => f.textContent).filter((f) => f.startsWith('reward'))]);"
+    )
+    assert cards == [
+        ["✗ wrong", ["reward 0.2"]],
+        ["✓ correct", ["reward -0.1"]],
+        ["✗ partial", ["reward 0.25"]],
+        ["✓ partial", ["reward 0.75"]],
+        ["✓ accepted", ["reward 1"]],
+        ["? –", []],
+    ]
+    assert found(chromium, show="change")[0] == "1 won and 0 lost from select to rl-mixed, largest change first"
+
+
 def test_a_problem_is_read_everywhere_with_its_answer(chromium: Browser, page: Path) -> None:
     chromium.open(page)
     chromium.run(READY)

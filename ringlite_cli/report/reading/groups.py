@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ringlite_cli.model_text import shown
+from ringlite_cli.problems import is_right
 from ringlite_cli.report.files import JsonRow, mapping, num, number, objects, text
 
 LETTERS = 3000
@@ -38,10 +39,11 @@ class Group:
 
 
 def packed(row: JsonRow) -> list[Any]:
-    """Return [verdict, reward, advantage, tokens, kept, cut at the limit, letters left out, parts, detail, text]."""
+    """Return [verdict, right, reward, advantage, tokens, kept, cut at the limit, letters left out, parts, detail, text]."""
     response = plain(row.get("response"))
     return [
         shown(text(row, "verdict", "–")),
+        counts_as_right(row),
         num(row, "reward"),
         _rounded(num(row, "advantage")),
         num(row, "tokens"),
@@ -52,6 +54,12 @@ def packed(row: JsonRow) -> list[Any]:
         shown(text(row, "detail")),
         shown(response[:LETTERS]),
     ]
+
+
+def counts_as_right(row: JsonRow) -> bool | None:
+    """Return whether a response counts as right by its verdict; None where it got none."""
+    reward = num(row, "reward")
+    return None if reward is None else is_right(text(row, "verdict"), reward)
 
 
 def parts_in_words(row: JsonRow) -> str:

@@ -2,13 +2,20 @@
 
 from collections.abc import Iterable, Iterator
 
-from ringlite_cli.problems import is_right
 from ringlite_cli.report.blocks import Browser, Heading, Rollout, Rollouts, Section
 from ringlite_cli.report.files import JsonRow, mapping, num, text
 from ringlite_cli.report.load import Run, Stage
 from ringlite_cli.report.pens import Pens
 from ringlite_cli.report.reading.golds import golds
-from ringlite_cli.report.reading.groups import LETTERS, Group, parts_in_words, plain, response_groups, rollout_groups
+from ringlite_cli.report.reading.groups import (
+    LETTERS,
+    Group,
+    counts_as_right,
+    parts_in_words,
+    plain,
+    response_groups,
+    rollout_groups,
+)
 from ringlite_cli.report.reading.pack import pack
 from ringlite_cli.report.reading.sample import Sample
 from ringlite_cli.report.reading.stream import response_rows, rollout_rows
@@ -93,12 +100,6 @@ def _told(sample: Sample, what: str) -> str:
     )
 
 
-def _right(row: JsonRow) -> bool | None:
-    """Return whether the response counts as right; None where it got no verdict."""
-    reward = num(row, "reward")
-    return None if reward is None else is_right(text(row, "verdict"), reward)
-
-
 def _view(row: JsonRow, stage: Stage, pens: Pens) -> Rollout:
     domain = text(row, "domain", "?")
     tokens, kept = num(row, "tokens"), num(row, "tokens_kept")
@@ -120,7 +121,7 @@ def _view(row: JsonRow, stage: Stage, pens: Pens) -> Rollout:
     return Rollout(
         title=f"{domain}, step {count(num(row, 'step'))}",
         style=pens.palette.domain(domain),
-        right=_right(row),
+        right=counts_as_right(row),
         facts=facts,
         prompt=plain(row.get("prompt"))[:LETTERS],
         response=response[:LETTERS],
