@@ -16,7 +16,7 @@ MOST_ROWS = 64
 
 @dataclass(slots=True)
 class Group:
-    """step: of RL; None for evaluated responses, which have a task. rows: see `packed`."""
+    """step: of RL; None for evaluated responses, which have a task. rows: see `packed`. rescored: rows that are."""
 
     policy: str
     step: float | None
@@ -26,10 +26,12 @@ class Group:
     prompt: str
     rows: list[list[Any]] = field(default_factory=list)
     left_out: int = 0
+    rescored: int = 0
 
     def add(self, row: JsonRow) -> None:
         if len(self.rows) < MOST_ROWS:
             self.rows.append(packed(row))
+            self.rescored += "rescored" in row
         else:
             self.left_out += 1
 
@@ -39,7 +41,9 @@ class Group:
 
 
 def packed(row: JsonRow) -> list[Any]:
-    """Return [verdict, right, reward, advantage, tokens, kept, cut at the limit, letters left out, parts, detail, text]."""
+    """Return [verdict, right, reward, advantage, tokens, kept, cut at the limit, letters left out, rescored, parts,
+    detail, text]. rescored: None, or the [verdict, right, reward, revision] that `ringlite rescore` found.
+    """
     response = plain(row.get("response"))
     return [
         shown(text(row, "verdict", "–")),
@@ -50,10 +54,18 @@ def packed(row: JsonRow) -> list[Any]:
         num(row, "tokens_kept"),
         row.get("truncated") is True,
         max(0, len(response) - LETTERS),
+        _rescored(row),
         shown(parts_in_words(row)),
         shown(text(row, "detail")),
         shown(response[:LETTERS]),
     ]
+
+
+def _rescored(row: JsonRow) -> list[Any] | None:
+    found = mapping(row, "rescored")
+    if not found:
+        return None
+    return [shown(text(found, "verdict", "–")), counts_as_right(found), num(found, "reward"), num(found, "revision")]
 
 
 def counts_as_right(row: JsonRow) -> bool | None:

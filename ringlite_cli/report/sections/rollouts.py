@@ -18,11 +18,12 @@ from ringlite_cli.report.reading.groups import (
 )
 from ringlite_cli.report.reading.pack import pack
 from ringlite_cli.report.reading.sample import Sample
-from ringlite_cli.report.reading.stream import response_rows, rollout_rows
+from ringlite_cli.report.reading.stream import response_rows, rollout_rows, with_rescored
 from ringlite_cli.report.reading.tallies import Tallies, middle_of
 from ringlite_cli.report.sections.verdicts import of_rollouts, rewards_by_label
 from ringlite_cli.report.words import count, fixed
 
+ROLLOUTS, RESPONSES = "rollouts.jsonl", "responses.jsonl"
 EXAMPLES = 12
 """Rollouts of a stage that stand on the page for readers without a script, and on paper."""
 PAGE_BYTES = 4 << 20
@@ -37,7 +38,7 @@ def section(run: Run, pens: Pens) -> Section:
     drawn, scored = Sample(PAGE_BYTES), Sample(PAGE_BYTES)
     tallies = {stage.name: _read(stage, drawn) for stage in stages}
     for stage in run.of("eval"):
-        for group in response_groups(response_rows(stage.folder)):
+        for group in response_groups(with_rescored(response_rows(stage.folder), stage.folder / RESPONSES)):
             scored.add(
                 f"{stage.name}/{group.task}/{group.problem}", group, len(group.rows) + group.left_out, group.size()
             )
@@ -61,7 +62,8 @@ def _read(stage: Stage, sample: Sample) -> Tallies:
     """Stream a stage's rollouts once: into its tallies, and group by group into the sample."""
     told = Tallies(middle_of(stage.values("step")))
     size = num(mapping(mapping(stage.manifest, "recipe"), "trl"), "num_generations")
-    for group in rollout_groups(stage.name, _counted(rollout_rows(stage.folder), told), int(size) if size else None):
+    rows = with_rescored(_counted(rollout_rows(stage.folder), told), stage.folder / ROLLOUTS)
+    for group in rollout_groups(stage.name, rows, int(size) if size else None):
         key = f"{stage.name}/{group.step}/{group.problem}"
         sample.add(key, group, len(group.rows) + group.left_out, group.size())
     return told
@@ -82,8 +84,19 @@ def _browser(run: Run, drawn: Sample, scored: Sample, pens: Pens) -> Browser | N
     colours = {group.domain: pens.palette.domain(group.domain) for group in groups}
     told = [_told(drawn, "rollouts of RL"), _told(scored, "evaluated responses")]
     note = " ".join(words for words in told if words)
-    note += " Verdicts are those of the run; `ringlite rescore` stands beside them and is not read here."
+    note += _of_rescoring(sum(group.rescored for group in groups))
     return Browser(pack(groups, right, colours), note)
+
+
+def _of_rescoring(rows: int) -> str:
+    """Say whose verdicts are shown."""
+    if not rows:
+        return " Verdicts are those of the run."
+    return (
+        f" Verdicts are those of the run. `ringlite rescore` verified {count(rows)} of these responses again: what it "
+        "found stands beside, and in their place where “verdicts” is set to “rescored”. Figures and tables "
+        "of this page are the run's."
+    )
 
 
 def _told(sample: Sample, what: str) -> str:
