@@ -116,7 +116,11 @@ def test_a_file_is_never_written_over(place: Path, written: tuple[Said, Path]) -
 def test_general_prompts_are_warmed_up_by_plain_replies(place: Path) -> None:
     """SFT on sums would teach the model to put a number into a box, whatever it is asked."""
     prompts = [
-        {"prompt": f"Write a note on topic {n} and its history.", "answer": f"Topic {n} began in 19{n}.", "verifier": "token-f1"}
+        {
+            "prompt": f"Write a note on topic {n} and its history.",
+            "answer": f"Topic {n} began in 19{n}.",
+            "verifier": "token-f1",
+        }
         for n in range(10, 70)
     ]
     write(place / "general.jsonl", prompts)
