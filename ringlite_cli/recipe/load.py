@@ -142,7 +142,7 @@ _Loader.add_implicit_resolver(
 _YAML_HINTS = {
     "'\\t'": "YAML takes no tabs there; use spaces",
     "another document": "a recipe is one document; take the line `---` out",
-    "mapping values are not allowed": "a text with `: ` in it stands in quotes; keys of one section begin in one column",
+    "mapping values are not allowed": "a text with `: ` in it stands in quotes; keys of a section begin in one column",
     "undefined alias": "the anchor has to stand above it, as in `&name`; a text that begins with * stands in quotes",
 }
 """What a parser of YAML says -> what most likely mends it."""
