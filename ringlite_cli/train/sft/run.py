@@ -34,7 +34,7 @@ from ringlite_cli.train.base_model import compute_dtype, context_of, written_dty
 from ringlite_cli.train.devices import check_gpus, on_one_gpu
 from ringlite_cli.train.finite import FiniteGradients
 from ringlite_cli.train.float32_head import float32_head
-from ringlite_cli.train.read_once import can_be_tried_in_small, is_read_once, read_once
+from ringlite_cli.train.read_once import read_once_if_sharded
 from ringlite_cli.train.resume.agreed import check_same, seen_here
 from ringlite_cli.train.resume.checkpoints import last_or_afresh, load_weights, start_afresh
 from ringlite_cli.train.resume.training import steps_per_epoch, total_steps, train_from_last
@@ -192,13 +192,13 @@ def _trainer(
     from transformers import AutoModelForCausalLM
     from transformers.utils import logging
 
-    from ringlite_cli.c3po.row_path import choose_path, small_copy
+    from ringlite_cli.c3po.row_path import choose_path
 
     register()
     logging.disable_progress_bar()
     tokenizer = _tokenizer(base, trust)
     sharded = launched_sharded()
-    with read_once(sharded and can_be_tried_in_small(base, trust)):
+    with read_once_if_sharded(base, trust) as in_small:
         model = AutoModelForCausalLM.from_pretrained(
             str(base),
             dtype=torch.float32,
@@ -214,7 +214,7 @@ def _trainer(
                 packing=packing,
                 keep_attention=bool(attn_implementation),
                 one_batch=sharded,
-                stand_in=small_copy(model, args.device) if is_read_once() else None,
+                stand_in=in_small if in_small is None else in_small.to(args.device),
             )
         with float32_head("trl.trainer.sft_trainer"):
             trainer = _counting_trainer()(model=model, args=args, train_dataset=rows, processing_class=tokenizer)
