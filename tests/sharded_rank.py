@@ -138,7 +138,14 @@ def watch(seen):
         if model is not None:
             seen.facts["read"] = any(bool(parameter.any()) for parameter in model.parameters())
 
+    def shrunk(*given):
+        seen.facts["small_copies"] = seen.facts.get("small_copies", 0) + 1
+        return in_small(*given)
+
+    from ringlite_cli.c3po import row_path
     from ringlite_cli.train.sft import run as sft_run
+
+    in_small, row_path.shrunk = row_path.shrunk, shrunk
 
     plain, module.settle, sft_run.settle = module.settle, settle, settle
     module.token_losses = token_losses

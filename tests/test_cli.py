@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import yaml
 from command_line import ringlite
 
 from ringlite_cli import __version__
@@ -130,6 +131,18 @@ def test_a_shipped_recipe_is_shown_and_copied_and_nothing_is_written_over(tmp_pa
     assert again.returncode == 2
     assert "there already" in again.stderr
     assert (tmp_path / "my.yaml").read_text() == "mine"
+
+
+def test_check_lists_stages_in_the_order_in_which_they_run(tmp_path: Path) -> None:
+    recipe = yaml.safe_load(shipped_recipes()["toy"].read_text())
+    order = list(recipe["stages"])
+    recipe["stages"] = dict(reversed(recipe["stages"].items()))
+    (tmp_path / "turned.yaml").write_text(yaml.safe_dump(recipe, sort_keys=False))
+    said = json.loads(ringlite("check", "turned.yaml", "--json", cwd=tmp_path).stdout)
+    names = [stage["name"] for stage in said["stages"]]
+    assert names.index("curate") < names.index("sft") < names.index("select") < names.index("rl-math")
+    assert sorted(names) == sorted(order)
+    assert f"ok, {len(order)} stages: {' -> '.join(names)}" in ringlite("check", "turned.yaml", cwd=tmp_path).stdout
 
 
 def test_check_names_all_faults_at_once(tmp_path: Path) -> None:

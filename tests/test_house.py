@@ -32,6 +32,7 @@ GROUND = {
     "overlooked",
     "own_code",
     "presence",
+    "sessions",
     "repetition",
     "terminal",
     "thoughts",

@@ -168,6 +168,12 @@ def _router_class(model: nn.Module) -> type[nn.Module] | None:
     return getattr(recorder, "target_class", None)
 
 
+def has_only_dense_layers(model: nn.Module) -> bool:
+    """Return whether a model of an architecture with experts has no layer of them, so that nothing routes a token."""
+    router = _router_class(model)
+    return router is not None and not any(isinstance(module, router) for module in model.modules())
+
+
 def check_router_learns(model: nn.Module, tap: RouterTap) -> None:
     """Raise UserError if the balance and z-loss reach no router weight that is trained (frozen, or an adapter)."""
     trained = [p for p in router_parameters(model) if p.requires_grad]

@@ -66,7 +66,7 @@ def choose_path(
 ) -> RowPath:
     """Set how the model runs packed rows from now on, and return it.
 
-    stand_in: a model of the same architecture that is tried in place of this one, which cannot be run yet.
+    stand_in: `small_copy` of the model, which is tried in place of this one, for it cannot be run yet.
 
     packing: "none" keeps samples apart whatever the check says. keep_attention: the user chose the implementation.
     one_batch: weights are sharded, and all ranks must make the same passes. Raises UserError for a model that sees
@@ -152,8 +152,7 @@ def _proven(
 ) -> RowPath:
     own = str(lm.config._attn_implementation)
     tried = lm if stand_in is None else base_causal_lm(stand_in)
-    place = "cpu" if stand_in is None else next(stand_in.parameters()).device
-    small = small_copy(lm, place)
+    small = tried if stand_in is not None else small_copy(lm)
     check = _PackingCheck(small, ROUNDING, one_batch=one_batch) if small is not None else None
     if check:
         check.check_causal(type(lm).__name__)

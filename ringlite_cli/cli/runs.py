@@ -8,6 +8,7 @@ import typer
 from ringlite_cli.cli.options import RUNS, HoursOption, RecipeArgument, RunsOption, SetOption, StageOption, app
 from ringlite_cli.console import Console
 from ringlite_cli.errors import UserError, WorkFailed
+from ringlite_cli.recipe.graph import run_order
 from ringlite_cli.recipe.load import find_recipe
 from ringlite_cli.stages.commands.answers import answer
 from ringlite_cli.stages.commands.check import load_checked
@@ -25,12 +26,13 @@ def check(
 ) -> None:
     """Report every error of a recipe at once."""
     loaded = load_checked(recipe, changes)
+    order = run_order(loaded)
     if deep:
         from ringlite_cli.stages.walk.preflight import check_before
 
-        check_before(loaded, runs_dir / loaded.name, list(loaded.stages), Console())
-    stages = [{"name": name, "kind": section.kind} for name, section in loaded.stages.items()]
-    said = f"{find_recipe(recipe)}: ok, {len(loaded.stages)} stages: {' -> '.join(loaded.stages)}"
+        check_before(loaded, runs_dir / loaded.name, order, Console())
+    stages = [{"name": name, "kind": loaded.stages[name].kind} for name in order]
+    said = f"{find_recipe(recipe)}: ok, {len(order)} stages: {' -> '.join(order)}"
     data = {"recipe": str(find_recipe(recipe)), "name": loaded.name, "deep": deep, "stages": stages}
     answer(Console(), "check", data, said)
 

@@ -19,8 +19,8 @@ from ringlite_cli.evals.compare_costs import (
     training,
     unshared_stages,
 )
-from ringlite_cli.evals.revisions import in_words, rescored_files, revisions_of
 from ringlite_cli.runs.files import read_jsonl
+from ringlite_cli.runs.revisions import in_words, rescored_files, revisions_of
 
 Means = dict[str, float]
 """Problem id -> mean reward of its responses."""

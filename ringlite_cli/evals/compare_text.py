@@ -10,9 +10,9 @@ from rich.table import Table
 from rich.text import Text
 
 from ringlite_cli.evals import items
-from ringlite_cli.evals.revisions import in_words
 from ringlite_cli.model_text import shown
 from ringlite_cli.report.words import NONE, clipped, decimal, duration
+from ringlite_cli.runs.revisions import in_words
 
 METHOD = (
     "change: in points, over the problems that both have; 95 %: bootstrap over pairs of problems (BCa), no narrower "

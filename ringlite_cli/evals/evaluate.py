@@ -14,10 +14,10 @@ from ringlite_cli.errors import UserError, WorkFailed
 from ringlite_cli.evals import metrics
 from ringlite_cli.evals.overlong import note_on
 from ringlite_cli.evals.responses import Group, ResponseLog, collect, model_key
-from ringlite_cli.evals.revisions import in_words, revisions_of
 from ringlite_cli.problems import DEFAULT_SUFFIX, DOMAINS, VERDICT_REVISION, Problem, Verify, is_right
 from ringlite_cli.recipe.evaluation import EvalSettings
 from ringlite_cli.runs.files import write_json
+from ringlite_cli.runs.revisions import in_words, revisions_of
 from ringlite_cli.samples import OnProgress, Progress, Sampler, SamplingSettings
 from ringlite_cli.thoughts import answer_part, with_thought
 

@@ -18,6 +18,8 @@ PUBLISHED: dict[str, tuple[str, dict[str, Any]]] = {
     "inclusionAI/Ling-flash-base-2.0": ("bailing_moe_v2", _BASE | _WIDE),
 }
 """Hub ids whose size is known here: model_type, and the fields that differ from its config's defaults."""
+_networks: dict[tuple[str, str], Any] = {}
+"""(class of the config, the config as JSON) -> the network on torch's meta device."""
 
 
 def published_config(name: str) -> Any:
@@ -55,7 +57,8 @@ def config_of(model: Any) -> Any:
 def network_without_weights(model: Any) -> Any:
     """Return the network that a recipe's `model` section describes, without memory; None where no config is there.
 
-    Raises what transformers raises for a config that it refuses.
+    The same config gives the same object, made once a process: a caller that changes it works on a copy. Raises what
+    transformers raises for a config that it refuses.
     """
     import torch
     from transformers import AutoModelForCausalLM
@@ -63,8 +66,11 @@ def network_without_weights(model: Any) -> Any:
     config = config_of(model)
     if config is None:
         return None
-    with torch.device("meta"):
-        return AutoModelForCausalLM.from_config(config)
+    key = (type(config).__name__, config.to_json_string(use_diff=False))
+    if key not in _networks:
+        with torch.device("meta"):
+            _networks[key] = AutoModelForCausalLM.from_config(config)
+    return _networks[key]
 
 
 def model_sizes(model: Any) -> tuple[int, int] | None:

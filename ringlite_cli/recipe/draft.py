@@ -14,6 +14,7 @@ from pydantic_core import PydanticUndefined
 
 from ringlite_cli.errors import RecipeErrors, near
 from ringlite_cli.recipe.fault_messages import fault_messages
+from ringlite_cli.recipe.graph import BASE
 from ringlite_cli.recipe.places import Places
 from ringlite_cli.recipe.schema import STAGE_SECTIONS, Recipe, RecipeHead
 from ringlite_cli.recipe.trl_fields import check_trl
@@ -54,7 +55,12 @@ def validate(data: dict[str, Any], places: Places) -> Draft:
     draft.faults += found
     draft.head_is_sound = not found
     if not isinstance(raw, dict) or not raw:
-        draft.faults.append("stages: a recipe needs a mapping of at least one stage")
+        listed = (
+            "; write each under its name, as in `sft: {kind: sft, ...}`, without a dash"
+            if isinstance(raw, list)
+            else ""
+        )
+        draft.faults.append(f"stages: a recipe needs a mapping of at least one stage{listed}")
         raw = {}
     stages: dict[str, Any] = {}
     for name, section in raw.items():
@@ -87,12 +93,14 @@ def _validate_stage(draft: Draft, stages: dict[str, Any], name: str, section: An
 def _kind_fault(name: str, section: Any) -> str:
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]*", name):
         return "a stage's name has letters, digits, '-' and '_' only"
+    if name == BASE:
+        return f"{BASE!r} is what eval calls the model before SFT; give the stage another name"
     if not isinstance(section, dict):
         return "a stage is a mapping with a kind"
     kind = section.get("kind")
     if isinstance(kind, str) and kind in STAGE_SECTIONS:
         return ""
-    hint = near(kind, STAGE_SECTIONS, f"kinds are {', '.join(STAGE_SECTIONS)}")
+    hint = near(str(kind).lower(), STAGE_SECTIONS, f"kinds are {', '.join(STAGE_SECTIONS)}")
     return (f"kind {kind!r} is unknown; " if kind else "kind is missing; ") + hint
 
 

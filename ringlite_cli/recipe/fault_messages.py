@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable, Iterable
+from datetime import date
 from typing import Any
 
 from pydantic import BaseModel
@@ -51,6 +52,7 @@ def fault_messages(
     Arguments as for `fault_message`.
     """
     found: dict[str, str] = {}
+    words: set[str] = set()  # places of sections that may be a word too, which they are not
     for error in errors:
         loc = [str(part) for part in error["loc"]]
         place = ".".join(part for part in loc if not _is_tag(part))
@@ -62,9 +64,15 @@ def fault_messages(
             continue
         known = found.get(place)
         message = fault_message(error, model, prefix, elsewhere)
-        if known is None or (error["type"] == "literal_error" and isinstance(error.get("input"), str)):
+        one_word = error["type"] == "literal_error"
+        if one_word and isinstance(error.get("input"), dict):
+            words.add(place)
+        if known is None or (
+            isinstance(error.get("input"), dict) if not one_word else isinstance(error.get("input"), str)
+        ):
             found[place] = message
-    return list(found.values())
+    better = {place for place in words if any(other.startswith(f"{place}.") for other in found)}
+    return [message for place, message in found.items() if place not in better]
 
 
 def _is_tag(part: str) -> bool:
@@ -85,7 +93,7 @@ def _what(error: Any, fields: list[str]) -> str:
     if kind == "missing":
         return _IN_WORDS[kind]
     if kind == "string_type":
-        return f"text is needed, not {given!r}" + (f"; write '{given}'" if isinstance(given, int | float) else "")
+        return f"text is needed, not {_as_yaml(given)}"
     if kind in _MAPPING:
         return f"a mapping of keys is needed, not {_shown(given)}" + _as_mapping(given, fields, str(error["loc"][-1]))
     if kind in _LIST:
@@ -93,8 +101,19 @@ def _what(error: Any, fields: list[str]) -> str:
         return f"a list is needed, not {_shown(given)}" + (as_list if isinstance(given, str | int | float) else "")
     what = _IN_WORDS.get(kind) or _plain(error)
     if isinstance(given, str | int | float | bool | None):
-        what += f", not {given!r}"
+        what += f", not {_shown(given)}"
     return what + number_hint(given)
+
+
+def _as_yaml(given: Any) -> str:
+    """A value that is no text, as YAML read it, and how it is written as text."""
+    if isinstance(given, bool):
+        return f"{str(given).lower()}; YAML reads yes, no, on and off so: put the word in quotes"
+    if isinstance(given, int | float | date):
+        return f"{given}; put it in quotes: '{given}'"
+    if isinstance(given, list) and len(given) == 1 and isinstance(given[0], str):
+        return f"a list; write {given[0]}"
+    return _shown(given)
 
 
 def number_hint(given: Any) -> str:
@@ -135,6 +154,8 @@ def _plain(error: Any) -> str:
 
 
 def _shown(given: Any) -> str:
+    if isinstance(given, bool):
+        return str(given).lower()
     return "a list" if isinstance(given, list | tuple) else "nothing" if given is None else repr(given)
 
 

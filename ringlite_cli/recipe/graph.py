@@ -202,7 +202,7 @@ def graph_faults(recipe: Recipe, *, unsound: Collection[str] = (), unknown: Coll
     scorer = getattr(getattr(recipe, "rewards", None), "reward_model", None)
     if scorer in recipe.stages and trained_scorer(recipe) is None:
         kind = recipe.stages[scorer].kind
-        faults.append(f"rewards.reward_model: {scorer!r} is a {kind} stage; this key takes a reward-model stage")
+        faults.append(f"rewards.reward_model: {scorer!r} is {_a(kind)} stage; this key takes a reward-model stage")
     if stuck:
         circle = _circle(recipe, stuck)
         faults.append(
@@ -237,7 +237,7 @@ def _reference_fault(recipe: Recipe, name: str, reference: Reference) -> str | N
     if target is None:
         return f"no stage {reference.stage!r}; {_meant(recipe, name, reference)}"
     if target.kind not in reference.kinds:
-        return f"{reference.stage!r} is a {target.kind} stage; this key takes {' or '.join(reference.kinds)}"
+        return f"{reference.stage!r} is {_a(target.kind)} stage; this key takes {' or '.join(reference.kinds)}"
     if isinstance(target, CurateStage):
         if not reference.artifact:
             return f"name one of its sets, as in {reference.stage}.{next(iter(target.sets or ('math',)))}"
@@ -262,7 +262,22 @@ def _meant(recipe: Recipe, name: str, reference: Reference) -> str:
             return f"a file is a source of a curate stage; this key takes one of its sets, as {_some_set(curates)}"
     if reference.stage == BASE:
         return "base is for eval and pairs alone; training starts from an sft, select or rl stage"
-    return near(reference.stage, recipe.stages, f"stages are {', '.join(recipe.stages)}")
+    fitting = [other for other, stage in recipe.stages.items() if stage.kind in reference.kinds and other != name]
+    if reference.artifact is not None and "curate" in reference.kinds:
+        given = f"{reference.stage}.{reference.artifact}".strip(".")
+        if close := near(given, [f"{stage}.{made}" for stage, sets in curates.items() for made in sets]):
+            return close
+    these = f": {', '.join(fitting)}" if fitting else ", and the recipe has none"
+    *most, last = reference.kinds
+    kinds = f"{', '.join(most)} or {last}" if most else last
+    folder = "a model's folder or hub id stands under model.path; " if "/" in reference.stage else ""
+    known = [*fitting, BASE] if reference.key.endswith("policies") else fitting
+    return folder + near(reference.stage, known, f"this key takes {_a(kinds)} stage{these}")
+
+
+def _a(kind: str) -> str:
+    """The kind with its article."""
+    return f"{'an' if kind.startswith(('sft', 'rl', 'eval')) else 'a'} {kind}"
 
 
 def _some_set(curates: Mapping[str, Mapping[str, Any]]) -> str:
@@ -277,7 +292,8 @@ def _set_faults(stage: CurateStage) -> Iterator[str]:
             yield f"sets.{name}.split: no source has split {wanted.split!r}"
         for other in wanted.disjoint_from:
             if other not in earlier:
-                yield f"sets.{name}.disjoint_from: {other!r} is not a set above it"
+                hint = near(other, earlier, f"those are {', '.join(earlier)}" if earlier else "it is the first one")
+                yield f"sets.{name}.disjoint_from: {other!r} is not a set above it; {hint}"
         earlier.append(name)
 
 

@@ -123,6 +123,8 @@ class _Loader(yaml.SafeLoader):
     def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
         seen = set()
         for key_node, _ in node.value:
+            if key_node.tag == "tag:yaml.org,2002:merge":
+                continue  # `<<: *name`: what stands beside it goes before what it brings
             key = self.construct_object(key_node, deep=True)
             if not isinstance(key, str | int | float | bool | None):
                 raise yaml.constructor.ConstructorError(None, None, "a key must be text", key_node.start_mark)
@@ -137,21 +139,44 @@ _Loader.add_implicit_resolver(
 )
 
 
+_YAML_HINTS = {
+    "'\\t'": "YAML takes no tabs there; use spaces",
+    "another document": "a recipe is one document; take the line `---` out",
+    "mapping values are not allowed": "a text with `: ` in it stands in quotes; keys of a section begin in one column",
+    "undefined alias": "the anchor has to stand above it, as in `&name`; a text that begins with * stands in quotes",
+}
+"""What a parser of YAML says -> what most likely mends it."""
+
+
 def read_yaml(path: Path) -> dict[str, Any]:
     try:
         data = yaml.load(path.read_text(encoding="utf-8"), _Loader)
     except UnicodeDecodeError as error:
-        raise UserError(f"not UTF-8 text (byte {error.start})", where=str(path)) from None
+        raise UserError(f"not UTF-8 text (byte {error.start})", where=str(path), hint="save it as UTF-8") from None
     except OSError as error:
         raise UserError(f"can't be read ({error.strerror})", where=str(path)) from None
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         mark = getattr(error, "problem_mark", None)
         line = f":{mark.line + 1}:{mark.column + 1}" if mark else ""
-        problem = getattr(error, "problem", None) or str(error).splitlines()[0]
-        raise UserError(f"not valid YAML ({problem})", where=f"{path}{line}") from None
+        problem = str(getattr(error, "problem", None) or str(error).splitlines()[0])
+        hint = next((hint for words, hint in _YAML_HINTS.items() if words in problem), "")
+        raise UserError(f"not valid YAML ({problem})", where=f"{path}{line}", hint=hint) from None
+    if circle := _circle(data):
+        raise UserError(
+            f"{circle}: an alias stands inside the anchor that it names", where=str(path), hint="copy the keys"
+        )
     if not isinstance(data, dict):
         raise UserError("a recipe is a mapping of keys, as the shipped recipe demo shows", where=str(path))
     return data
+
+
+def _circle(value: Any, key: str = "", above: tuple[int, ...] = ()) -> str:
+    """The dotted key of a value that holds itself, by an alias; "" where none does."""
+    if id(value) in above:
+        return key
+    parts = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    inner = (_circle(part, f"{key}.{name}" if key else str(name), (*above, id(value))) for name, part in parts)
+    return next(filter(None, inner), "")
 
 
 def _override(data: dict[str, Any], override: str) -> tuple[str, str]:

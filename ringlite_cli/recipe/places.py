@@ -25,16 +25,23 @@ class Places:
 
     def of(self, fault: str) -> str:
         """Return where a fault `key: what` stands: `file:line`, `file`, or `--set KEY=VALUE`."""
-        key = found[0] if (found := _KEY.match(fault)) else ""
+        key = found[0] if (found := _KEY.match(fault)) else self._with_spaces(fault)
         rest = fault[len(key) :].removeprefix(": ")
         if named := _NAMED.match(rest):  # `stages.rl.trl: 'lr' is not ...` is about stages.rl.trl.lr
             name = named[1] or named[2]
             key = f"{key}.{name}" if key else name
+        above, _, last = key.rpartition(".")
+        if key not in self._lines and f"{above}.trl.{last}" in self._lines:
+            key = f"{above}.trl.{last}"  # said of what a field of TRL means
         line_of = self._longest(key, self._lines)
         flag_of = self._longest(key, self.overrides)
         if flag_of and (len(flag_of) >= len(line_of) or line_of.startswith(f"{flag_of}.")):
             return self.overrides[flag_of]
         return f"{self.path}:{self._lines[line_of]}" if line_of else str(self.path)
+
+    def _with_spaces(self, fault: str) -> str:
+        """The key that a fault begins with, where a name in it has spaces; "" where none does."""
+        return max((key for key in self._lines if fault.startswith(f"{key}: ")), key=len, default="")
 
     @staticmethod
     def _longest(key: str, known: Any) -> str:

@@ -1,5 +1,6 @@
 """The ranges of TRL's fields that TRL itself does not check, or checks only once a stage has begun."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -46,6 +47,9 @@ TRL_RANGES: Mapping[str, Mapping[str, Range]] = {
     "RewardConfig": {**_COMMON, "center_rewards_coefficient": _NOT_NEGATIVE},
     "GRPOConfig": {
         **_COMMON,
+        "max_steps": _ONE,
+        "max_completion_length": _ONE,
+        "num_generations": _ONE,
         "temperature": _ABOVE_0,
         "top_p": Range(0, 1, open_low=True),
         "min_p": Range(0, 1),
@@ -65,4 +69,6 @@ def range_fault(config: str, field: str, value: Any) -> str:
     """Return `field = value: what it must be`, or "" where the value is in its range."""
     found = TRL_RANGES[config].get(field)
     fault = found.fault(value) if found else ""
+    if isinstance(value, float) and math.isinf(value) and field != "max_grad_norm":  # there it means: never cut
+        fault = fault or "it must be a finite number"
     return f"{field} = {value!r}: {fault}" if fault else ""

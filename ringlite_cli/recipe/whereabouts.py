@@ -13,6 +13,10 @@ TRL_CONFIG = {"sft": "SFTConfig", "reward-model": "RewardConfig", "rl": "GRPOCon
 """Kind of stage -> TRL's config class whose fields stand under its `trl:`."""
 
 
+_OF_A_MODEL = ("name", "id", "model", "model_id", "repo", "repo_id")
+"""What the model's own section may be thought to call its path."""
+
+
 def key_elsewhere(name: str, here: list[str], kind: str, stages: Mapping[str, Any]) -> str:
     """Return where a key belongs that is unknown where it stands, in words; "" where nothing is known of it.
 
@@ -30,6 +34,8 @@ def key_elsewhere(name: str, here: list[str], kind: str, stages: Mapping[str, An
             return why
         if config and meant in trl_fields(config):
             return f"it is called {meant}; write it under `trl:`"
+    if name in _OF_A_MODEL and {"path", "gguf_file"} <= set(here):
+        return "it is called path here: a folder, or an id of the hub"
     if close := near(name, here):
         return close
     if not kind and (stages_with := _stages_with(name, stages) or _stages_with(SAID.get(name, ""), stages)):

@@ -10,21 +10,38 @@ const unpack = async (packed) => {
   const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"));
   return JSON.parse(await new Response(stream).text());
 };
-const [VERDICT, REWARD, ADVANTAGE, TOKENS, KEPT, CUT, MORE, PARTS, DETAIL, RESPONSE] = [0, 1, 2, 3, 4, 5, 6, 7, 8, 9];
+const [VERDICT, RIGHT, REWARD, ADVANTAGE, TOKENS, KEPT, CUT, MORE, OTHER, PARTS, DETAIL, RESPONSE] = [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11];
+// A row has the run's verdict, and in OTHER what `ringlite rescore` found, with its revision; `show` exchanges the two.
+const show = (data, rescored) => {
+  for (const row of data.groups.flatMap((group) => group.rows)) {
+    if (row[OTHER] === null || (row.rescored || false) === rescored) continue;
+    row.rescored = rescored;
+    for (const place of [VERDICT, RIGHT, REWARD]) [row[place], row[OTHER][place]] = [row[OTHER][place], row[place]];
+  }
+};
 const keptKind = (row) => (row[KEPT] === null ? "" : row[KEPT] === 0 ? "none" : row[KEPT] < row[TOKENS] ? "in part" : "whole");
 const inWords = (value) => value.toLocaleString("en");
-const mean = (group) => {
-  const rewards = group.rows.map((row) => row[REWARD]).filter((reward) => reward !== null);
-  return rewards.length ? rewards.reduce((a, b) => a + b, 0) / rewards.length : null;
+const short = (number) => String(Number(number.toPrecision(4)));
+const shareRight = (group) => {
+  const known = group.rows.filter((row) => row[RIGHT] !== null);
+  return known.length ? known.filter((row) => row[RIGHT]).length / known.length : null;
 };
 const share = (value) => (value === null ? "no verdict" : Math.round(100 * value) + " % right");
 
+const beside = (row) => {
+  const [verdict, , reward, revision] = row[OTHER];
+  const whose = row.rescored ? "rescored (revision " + revision + "), before " : "rescored (revision " + revision + ") ";
+  const same = verdict === row[VERDICT] && reward !== null && row[REWARD] !== null && short(reward) === short(row[REWARD]);
+  return whose + (same ? "the same" : verdict + (reward === null ? "" : ", reward " + short(reward)));
+};
+
 const card = (row, title, faint) => {
   const made = make("div", "card" + (faint ? " faint" : "")), head = make("p", "facts");
-  const right = row[REWARD] === null ? ["quiet", "? "] : row[REWARD] > 0 ? ["good", "✓ "] : ["bad", "✗ "];
+  const right = row[RIGHT] === null ? ["quiet", "? "] : row[RIGHT] ? ["good", "✓ "] : ["bad", "✗ "];
   head.append(make("b", right[0], right[1] + row[VERDICT]));
   const facts = [title];
-  if (row[REWARD] !== null && row[REWARD] !== 0 && row[REWARD] !== 1) facts.push("reward " + row[REWARD]);
+  if (row[REWARD] !== null) facts.push("reward " + short(row[REWARD]));
+  if (row[OTHER]) facts.push(beside(row));
   if (row[PARTS]) facts.push("of " + row[PARTS]);
   if (row[ADVANTAGE] !== null) facts.push("advantage " + (row[ADVANTAGE] > 0 ? "+" : "") + row[ADVANTAGE].toFixed(2));
   if (row[TOKENS] !== null) facts.push(inWords(row[TOKENS]) + " tokens");
@@ -50,7 +67,7 @@ const folded = (words, fill) => {
   return made;
 };
 const rightOf = (group) => {
-  const right = group.rows.filter((row) => row[REWARD] > 0).length;
+  const right = group.rows.filter((row) => row[RIGHT]).length;
   const rows = group.rows.length, tone = right === rows ? "good" : right ? "" : "bad";
   return make("span", tone, right + " of " + rows + " right");
 };
@@ -82,7 +99,8 @@ const filters = (data) => {
   choice("source", "from", [["", "RL and evaluation"], ["rl", "RL"], ["eval", "evaluation"]]);
   choice("policy", "policy", [["", "all"], ...same([...new Set(data.groups.map((group) => group.policy))])]);
   choice("domain", "domain", [["", "all"], ...same(sorted(data.groups.map((group) => group.domain)))]);
-  choice("verdict", "verdict", [["", "all"], ...same(sorted(rows.map((row) => row[VERDICT])))]);
+  if (rows.some((row) => row[OTHER])) choice("marks", "verdicts", [["", "of the run"], ["rescored", "rescored"]]);
+  choice("verdict", "verdict", [["", "all"], ...same(sorted(rows.flatMap((row) => [row[VERDICT], ...(row[OTHER] || []).slice(0, 1)])))]);
   choice("kept", "trained", [["", "all"], ...same(["whole", "in part", "none"])]);
   entry("first", "step from", "number");
   entry("last", "to", "number");
@@ -112,7 +130,7 @@ const changesOf = (data, by, problem) => {
     .map((group) => [group.task + "\n" + group.problem, group]));
   const before = of(by.before.value);
   for (const [key, group] of of(by.after.value)) {
-    const old = before.get(key), a = old ? mean(old) : null, b = mean(group);
+    const old = before.get(key), a = old ? shareRight(old) : null, b = shareRight(group);
     const read = old && [...old.rows, ...group.rows].some((row) => fits(group, row));
     if (read && a !== null && b !== null && a !== b) found.push([old, group, b - a]);
   }
@@ -133,7 +151,7 @@ const changeView = (data, everywhere, old, group, change) => folded(
   [make("b", change > 0 ? "good" : "bad", change > 0 ? "won" : "lost"), " ",
     make("span", "key " + (data.colours[group.domain] || ""), group.task), " ",
     make("span", "quiet", data.problems[group.problem][0]), " ",
-    make("span", "", old.policy + " " + share(mean(old)) + " → " + group.policy + " " + share(mean(group)))],
+    make("span", "", old.policy + " " + share(shareRight(old)) + " → " + group.policy + " " + share(shareRight(group)))],
   (into) => {
     const cards = make("div", "cards pair");
     for (const side of [old, group]) {
@@ -184,8 +202,9 @@ const responses = (data, root) => {
     for (const name of ["source", "policy", "first", "last", "kept"]) by[name].parentElement.hidden = compared;
     chip.hidden = state.problem === null;
     chip.textContent = state.problem === null ? "" : "problem " + data.problems[state.problem][0] + " ✕";
+    if (by.marks) show(data, by.marks.value === "rescored");
     const [words, views] = left(data, by, state.problem, everywhere);
-    told.textContent = words;
+    told.textContent = words + (!by.marks ? "" : by.marks.value ? "; verdicts as rescored, where they are" : "; verdicts of the run");
     list.replaceChildren(...views.slice(0, state.shown).map((view) => view()));
     more.hidden = views.length <= state.shown;
   };

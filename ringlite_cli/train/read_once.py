@@ -12,18 +12,30 @@ from pathlib import Path
 from typing import Any
 
 from ringlite_cli.c3po.row_path import small_copy
-from ringlite_cli.runs.sharding import READ_ONCE, read_everywhere
+from ringlite_cli.runs.sharding import READ_ONCE, launched_sharded, read_everywhere
 
 
-def can_be_tried_in_small(folder: Path, trust_remote_code: bool = False) -> bool:
-    """Return whether a folder's architecture can be made in small, from its config alone."""
+def copy_in_small(folder: Path | str, trust_remote_code: bool = False) -> Any:
+    """Return a small copy of a folder's architecture, made from its config; None where it cannot be made in small."""
     import torch
     from transformers import AutoConfig, AutoModelForCausalLM
 
     config = AutoConfig.from_pretrained(str(folder), trust_remote_code=trust_remote_code)
     with torch.device("meta"):
         lm = AutoModelForCausalLM.from_config(config, trust_remote_code=trust_remote_code)
-    return small_copy(lm) is not None
+    return small_copy(lm)
+
+
+@contextmanager
+def read_once_if_sharded(folder: Path | str, trust_remote_code: bool = False) -> Iterator[Any]:
+    """Load a folder's model in this block: one rank of each machine reads it where it will be shared out.
+
+    Yields the small copy (on the CPU) that is to be tried in its place. None where every rank reads the model: it is
+    not shared out, or cannot be made in small.
+    """
+    in_small = copy_in_small(folder, trust_remote_code) if launched_sharded() else None
+    with read_once(in_small is not None):
+        yield in_small
 
 
 @contextmanager

@@ -7,6 +7,7 @@ import torch
 from tiny_lm import ARCHITECTURES, tiny_model
 from trl.trainer.utils import add_fused_lm_head
 
+from ringlite_cli.c3po import row_path
 from ringlite_cli.c3po.packing import PackedSample, backbone, forward_inputs, pack_row
 from ringlite_cli.c3po.router import RouterTap
 from ringlite_cli.c3po.row_path import choose_path, row_path_in_use
@@ -152,3 +153,10 @@ def test_the_copy_in_small_reaches_every_threshold():
     assert kinds == set(model.config.layer_types) == {"sliding_attention", "full_attention"}
     assert small.config.num_hidden_layers == len(small.config.layer_types) < 12
     assert model.config.sliding_window == 1024
+
+
+def test_a_stand_in_is_the_small_copy_and_no_second_one_is_made(monkeypatch):
+    model = tiny_model("qwen3")
+    stand_in = row_path.small_copy(model)
+    monkeypatch.setattr(row_path, "shrunk", None)
+    assert choose_path(model, stand_in=stand_in).way == "packed"

@@ -231,6 +231,27 @@ def test_styles_are_mixed_as_asked(maker: Maker) -> None:
     assert styles["terse"].startswith("<think>\nI see it.\n</think>\n<answer>")
 
 
+@needs_gym
+def test_a_look_makes_few_problems_and_none_of_the_evaluations(maker: Maker) -> None:
+    forget()
+    gym = {"countdown": SMALL["countdown"], "maze": SMALL["maze"]}
+    looked = Drawing(gym, 17, "train", GymOptions(), maker)
+    looked.look(1000, 0.0)
+    made = {(game, seed): len(rows) for (game, _, seed), rows in drawing_module._drawn.items()}
+    assert HELD_SEED not in {seed for _, seed in made}
+    assert {game for game, _ in made} == set(gym)
+    assert max(made.values()) <= 32
+    assert [tally.rows >= 1 for tally in looked.tallies.values()] == [True, True]
+
+
+@needs_gym
+def test_what_a_game_said_of_itself_is_not_asked_again(maker: Maker) -> None:
+    said = maker.games(), maker.fields("maze"), maker.fault("maze", {"min_dist": 9, "max_dist": 3})
+    with Maker() as other:
+        assert said == (other.games(), other.fields("maze"), other.fault("maze", {"max_dist": 3, "min_dist": 9}))
+        assert other._process is None, "the program was started for it"
+
+
 HASHED = """
 import json, sys
 from ringlite_cli.data.games.making import Maker

@@ -211,3 +211,35 @@ def test_a_new_ling_2_learns_in_sft_and_has_no_auxiliary_loss(tmp_path):
     result = run_sft(base, problems, tmp_path / "sft", trl=trl, seed=3, on_step=rows.append)
     assert rows[-1]["loss"] < rows[0]["loss"]
     assert stored(tmp_path / "sft" / result.checkpoints[-1]["path"]).keys() == stored(base).keys()
+
+
+DENSE = {
+    "bailing_moe": {"first_k_dense_replace": 2},
+    "qwen3_moe": {"mlp_only_layers": [0, 1], "output_router_logits": True},
+}
+"""What makes all of two layers dense."""
+
+
+@pytest.mark.parametrize("kind", DENSE)
+@pytest.mark.parametrize("coefficient", [None, 1e-3])
+def test_sft_of_a_mixture_whose_layers_are_all_dense_has_no_auxiliary_loss(tmp_path, caplog, kind, coefficient):
+    from ringlite_cli.data.generators import GENERATORS
+    from ringlite_cli.train.base_model import prepare_model
+    from ringlite_cli.train.sft.run import run_sft
+
+    problems = [p for g in GENERATORS.values() if g.domain != "general" for p in g.generate(24, 17)]
+    sizes = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "num_key_value_heads": 1}
+    experts = {"intermediate_size": 48, "moe_intermediate_size": 16, "num_experts": 4, "num_experts_per_tok": 2}
+    config = {"model_type": kind, **sizes, **experts, "max_position_embeddings": 256, **DENSE[kind]}
+    base = prepare_model(
+        {"new": {"vocab_size": 400, "config": config}, "dtype": "float32"}, problems, tmp_path / "base", 17
+    )
+    rows: list = []
+    trl = {"max_steps": 1, "per_device_train_batch_size": 2, "max_length": 256, "router_aux_loss_coef": coefficient}
+    run_sft(base, problems, tmp_path / "sft", trl=trl, seed=3, on_step=rows.append)
+    assert rows[-1]["loss"] > 0
+    assert not rows[-1]["aux_loss"]
+    assert "all layers are dense, so its auxiliary loss is 0" in caplog.text
+    model, ids = AutoModelForCausalLM.from_pretrained(base), torch.arange(8)[None]
+    if kind == "bailing_moe":
+        assert model(input_ids=ids, labels=ids, output_router_logits=True).aux_loss == 0

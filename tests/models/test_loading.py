@@ -231,6 +231,26 @@ def test_an_adapters_folder_is_named_and_merges_into_its_base(tmp_path):
         prepare_model(section | {"adapter": str(base)}, [], tmp_path / "again", 1)
 
 
+def test_a_network_is_made_once_a_config_and_no_check_changes_it(tmp_path):
+    from peft import LoraConfig, get_peft_model
+
+    from ringlite_cli.models.sizes import network_without_weights
+    from ringlite_cli.recipe.schema import Model
+    from ringlite_cli.stages.preflight.adapter import adapter_fits
+
+    base = save_policy(tmp_path / "base", "llama")
+    config = LoraConfig(r=4, target_modules=["q_proj"], task_type="CAUSAL_LM")
+    get_peft_model(AutoModelForCausalLM.from_pretrained(base), config).save_pretrained(tmp_path / "adapter")
+    model = Model(path=str(base), adapter=str(tmp_path / "adapter"))
+    network = network_without_weights(model)
+    names = [name for name, _ in network.named_parameters()]
+    assert list(adapter_fits(model)) == []
+    assert network_without_weights(model) is network
+    assert [name for name, _ in network.named_parameters()] == names
+    change_config(base, hidden_size=48)
+    assert network_without_weights(model).config.hidden_size == 48
+
+
 def test_a_sound_folder_is_taken_without_a_word(tmp_path, caplog):
     for architecture in ("llama", "qwen3_moe", "ernie4_5_moe", "gpt2", "gpt_oss"):
         tiny_model(architecture).save_pretrained(tmp_path / architecture)

@@ -72,7 +72,7 @@ def test_a_set_whose_rows_name_their_verifier_counts_where_that_makes_no_circle(
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        (("reward_model: rm", "reward_model: sft"), "rewards.reward_model: 'sft' is a sft stage"),
+        (("reward_model: rm", "reward_model: sft"), "rewards.reward_model: 'sft' is an sft stage"),
         (("[base, rl-math]", "[base, rl-moth]"), "stages.rm.pairs.policies: no stage 'rl-moth'; did you mean"),
         (("[base, rl-math]", "[base]"), "stages.rm.pairs.policies"),
         (("data: curate.math}, policy", "data: curate.maths}, policy"), "makes no set 'maths'"),

@@ -48,7 +48,7 @@ WRITTEN = [
     (("max_length: 256", "max_length: 4k"), "write 4000, or 4096 (k = 1,024)"),
     (("seed: 17", "seed: 17\ntoken_budget: 64"), "'token_budget' is not a key here; it is a key of a stage: stages.rl-math.token_budget or stages.rl-mixed.token_budget"),
     (("seed: 17", "seed: 17\nepochs: 64"), "it is a key of a stage: stages.sft.trl.num_train_epochs"),
-    (("name: toy", "name: 5"), "name: text is needed, not 5; write '5'"),
+    (("name: toy", "name: 5"), "name: text is needed, not 5; put it in quotes: '5'"),
     (("prompt_suffix: {}", "prompt_suffix: Think."), "prompt_suffix: a mapping of keys is needed, not 'Think.'"),
     (("  dtype: float32\n  new:", "  path: x\n  old:"), "model: 'old' is not a key here"),
     (("policies: [base, select, rl-math, rl-mixed]", "policies: base"), "stages.eval.policies: a list is needed, not 'base'; write [base]"),
@@ -64,8 +64,31 @@ WRITTEN = [
     (("entropy_band: [0.3, 0.5]", "entropy_band: 0.3"), "entropy_band: a list is needed, not 0.3; write [low, high]"),
     (("dtype: float32", "dtype: bf16"), "model.dtype: input should be 'float32', 'bfloat16' or 'auto', not 'bf16'; did you mean 'bfloat16'?"),
     (("  new:\n", "  path: gpt2\n  new:\n"), "model: give exactly one of path, package or new; path and new are given"),
-    ((RL, f"{RL}    lora: true\n"), "lora: a mapping of keys is needed, not True; write {} for its defaults, or some of r, lora_alpha"),
-    ((RL, f"{RL}    guard: false\n"), "guard: a mapping of keys is needed, not False; write null for none, or some of window"),
+    ((RL, f"{RL}    lora: true\n"), "lora: a mapping of keys is needed, not true; write {} for its defaults, or some of r, lora_alpha"),
+    ((RL, f"{RL}    guard: false\n"), "guard: a mapping of keys is needed, not false; write null for none, or some of window"),
+    (("  curate:\n    kind", "\tcurate:\n\t\tkind"), "YAML takes no tabs there; use spaces"),
+    (("stages:\n", "---\nstages:\n"), "a recipe is one document; take the line `---` out"),
+    (("seed: 17", "seed: 17\nnote: a: b"), "a text with `: ` in it stands in quotes"),
+    (("seed: 17", "seed: *seed"), "found undefined alias 'seed'); the anchor has to stand above it"),
+    (("prompt_suffix: {}", "chat_template_kwargs: &n {a: *n}"), "chat_template_kwargs.a: an alias stands inside the anchor that it names; copy the keys"),
+    (("stages:\n  curate:\n    kind: curate", "stages:\n  - kind: sft\nold:\n  curate:\n    kind: curate"), "stages: a recipe needs a mapping of at least one stage; write each under its name, as in `sft: {kind: sft, ...}`"),
+    (("kind: sft", "kind: SFT"), "stages.sft: kind 'SFT' is unknown; did you mean 'sft'?"),
+    (("  eval:\n    kind", "  base:\n    kind"), "stages.base: 'base' is what eval calls the model before SFT; give the stage another name"),
+    (("    policy: select\n", "    policy: curate.math\n"), "no stage 'curate.math'; this key takes an sft, select or rl stage: sft, select, rl-mixed"),
+    (("    policy: select\n", "    policy: ./tiny\n"), "no stage './tiny'; a model's folder or hub id stands under model.path"),
+    (("    policy: select\n", "    policy: [select]\n"), "stages.rl-math.policy: text is needed, not a list; write select"),
+    (("    data: curate.math\n", "    data: curate/math\n"), "no stage 'curate/math'; did you mean 'curate.math'?"),
+    (("    data: curate.math\n", "    data: \n"), "stages.rl-math.data: text is needed, not nothing"),
+    (("candidates: sft", "candidates: rl-math"), "'rl-math' is an rl stage; this key takes sft"),
+    (("policies: [base, select, rl-math, rl-mixed]", "policies: [bse, select]"), "no stage 'bse'; did you mean 'base'?"),
+    (("{generator: arithmetic, rows: 160, split: train,", "{path: ., split: {train: 0.7, eval: 0.7}, domain: math}\n      - {generator: arithmetic, rows: 160, split: train,"), "sources.0.split: the shares come to 1.4, not to 1"),
+    (("disjoint_from: [traces]", "disjoint_from: [trace]"), "'trace' is not a set above it; did you mean 'traces'?"),
+    (("{max_steps: 3,", "{max_steps: -3,"), "stages.rl-math.trl: max_steps = -3: it must be at least 1"),
+    (("learning_rate: 2e-3", "learning_rate: .inf"), "stages.sft.trl: learning_rate = inf: it must be a finite number"),
+    (("name: toy", "name: no"), "name: text is needed, not false; YAML reads yes, no, on and off so: put the word in quotes"),
+    (("name: toy", "name: 2026-01-31"), "name: text is needed, not 2026-01-31; put it in quotes: '2026-01-31'"),
+    (("seed: 17", "seed: #17"), "seed: a whole number is needed, not nothing"),
+    (("  dtype: float32\n  new:", "  name: Qwen/Qwen3-0.6B\n  old:"), "model: 'name' is not a key here; it is called path here: a folder, or an id of the hub"),
 ]  # fmt: skip
 
 
@@ -74,6 +97,34 @@ def test_a_mistake_says_what_to_write(tmp_path: Path, change: tuple[str, str], m
     found = faults(tmp_path / "r.yaml", change)
     assert any(message in fault for fault in found), found
     assert not any("literal[" in fault or "(source)" in fault for fault in found), found
+
+
+def test_shares_of_a_split_that_is_misspelt_are_one_fault(tmp_path: Path) -> None:
+    source = "{path: ., split: {train: 0.7, evl: 0.3}, domain: math}"
+    found = faults(tmp_path / "r.yaml", ("{generator: arithmetic", source + "\n      - {generator: arithmetic"))
+    assert [fault.partition(".split")[2] for fault in found] == [
+        ".evl: input should be 'train', 'select' or 'eval', not 'evl'; did you mean 'eval'?"
+    ]
+
+
+def test_keys_of_an_anchor_are_merged_and_overridden(tmp_path: Path) -> None:
+    text = TOY.replace("    kind: sft\n", "    <<: {kind: rl, data: curate.traces}\n    kind: sft\n", 1)
+    text = text.replace("    data: curate.traces\n", "", 1)
+    (tmp_path / "r.yaml").write_text(text)
+    recipe = load_checked(str(tmp_path / "r.yaml"))
+    assert (recipe.stages["sft"].kind, recipe.stages["sft"].data) == ("sft", "curate.traces")
+
+
+def test_what_is_said_of_a_field_of_trl_and_of_a_name_with_spaces_has_its_own_line(tmp_path: Path) -> None:
+    changes = [
+        ("num_generations: 4, ", "\n      num_generations: 1,\n      "),
+        ("  eval:\n    kind", "  my eval:\n    kind"),
+    ]
+    found = faults(tmp_path / "r.yaml", *changes)
+    lines = (tmp_path / "r.yaml").read_text().splitlines()
+    places = {fault.split(": ")[1]: lines[int(fault.split(":")[1]) - 1] for fault in found}
+    assert places["stages.rl-math.num_generations"] == "      num_generations: 1,"
+    assert places["stages.my eval"] == "  my eval:"
 
 
 def test_each_fault_stands_with_its_line(tmp_path: Path) -> None:

@@ -192,6 +192,86 @@ def test_filters_of_responses_work(chromium: Browser, page: Path) -> None:
     assert sum("evaluated on math" in group for group in groups) == 4
 
 
+def test_the_verdict_marks_a_response_and_its_reward_is_a_number_beside_it(
+    chromium: Browser, page: Path, tmp_path: Path
+) -> None:
+    """Of several verifiers, weighted, with penalties: above 0 for a wrong response, below it for a right one."""
+    run = Path(shutil.copytree(page.parent, tmp_path / "demo"))
+    given = [("wrong", 0.2), ("correct", -0.1), ("partial", 0.25), ("partial", 0.75), ("accepted", 1.0), ("–", None)]
+    rows = [
+        rollout(1, "math-0", "math", verdict, 50, "r") | {"reward": reward if reward is None else reward + 1e-9}
+        for verdict, reward in given
+    ]
+    put_rows(run / "rl-math", "rollouts.jsonl", rows)
+    scored = [
+        row | {"verdict": verdict, "reward": reward}
+        for policy, verdict, reward in (("select", "wrong", 0.4), ("rl-mixed", "correct", 0.1))
+        for row in responses(policy, [[1, 1]])
+    ]
+    put_rows(run / "eval", "responses.jsonl", scored)
+    chromium.open(write_report(run))
+    chromium.run(READY)
+    assert found(chromium, policy="rl-math")[1][0].endswith("3 of 6 right")
+    cards = chromium.run(
+        "const item = document.querySelector('.list > details'); item.open = true;"
+        "await new Promise((go) => setTimeout(go, 50));"
+        "return [...item.querySelectorAll('.card .facts')].map((e) => [e.querySelector('b').textContent,"
+        " [...e.querySelectorAll('span')].map((f) => f.textContent).filter((f) => f.startsWith('reward'))]);"
+    )
+    assert cards == [
+        ["✗ wrong", ["reward 0.2"]],
+        ["✓ correct", ["reward -0.1"]],
+        ["✗ partial", ["reward 0.25"]],
+        ["✓ partial", ["reward 0.75"]],
+        ["✓ accepted", ["reward 1"]],
+        ["? –", []],
+    ]
+    assert found(chromium, show="change")[0] == "1 won and 0 lost from select to rl-mixed, largest change first"
+
+
+def rescored(row: dict[str, Any], verdict: str, reward: float) -> dict[str, Any]:
+    was = {"verdict": row["verdict"], "reward": row["reward"], "revision": 1}
+    return row | {"verdict": verdict, "reward": reward, "revision": 3, "was": was}
+
+
+def test_rescored_verdicts_stand_beside_and_in_place_of_the_runs(chromium: Browser, page: Path, tmp_path: Path) -> None:
+    run = Path(shutil.copytree(page.parent, tmp_path / "demo"))
+    rows = [
+        rollout(1, "math-0", "math", verdict, 50, f"r{n}") for n, verdict in enumerate(("wrong", "correct", "wrong"))
+    ]
+    again = [rescored(rows[0], "correct", 1.0), rescored(rows[1], "correct", 1.0), rows[2]]
+    later = rollout(2, "math-0", "math", "wrong", 50, "after rescoring")
+    put_rows(run / "rl-math", "rollouts.jsonl", [*rows, later])
+    put_rows(
+        run / "rl-math" / "rescored" / "revision-2", "rollouts.jsonl", [rescored(row, "wrong", 0.0) for row in rows]
+    )
+    put_rows(run / "rl-math" / "rescored" / "revision-3", "rollouts.jsonl", [*again, rescored(rows[0], "correct", 1.0)])
+    chromium.open(write_report(run))
+    chromium.run(READY)
+    cards = (
+        "const item = document.querySelector('.list > details'); item.open = true;"
+        "await new Promise((go) => setTimeout(go, 50));"
+        "return [...item.querySelectorAll('.card .facts')].map((e) => e.textContent);"
+    )
+    words, groups = found(chromium, policy="rl-math")
+    assert words == "4 responses in 2 groups; verdicts of the run"
+    assert groups[0].endswith("1 of 3 right")
+    own = chromium.run(cards)
+    assert own[0].startswith("✗ wrong response 1 reward 0 rescored (revision 3) correct, reward 1 ")
+    assert own[1].startswith("✓ correct response 2 reward 1 rescored (revision 3) the same ")
+    assert "rescored" not in own[2]
+    words, groups = found(chromium, verdicts="rescored")
+    assert words == "4 responses in 2 groups; verdicts as rescored, where they are"
+    assert groups[0].endswith("2 of 3 right")
+    assert groups[1].endswith("0 of 1 right")
+    assert chromium.run(cards)[0].startswith(
+        "✓ correct response 1 reward 1 rescored (revision 3), before wrong, reward 0 "
+    )
+    assert found(chromium, verdict="correct")[0].startswith("2 responses in 1 group")
+    assert found(chromium, verdicts="")[0].startswith("1 response in 1 group")
+    assert "`ringlite rescore` verified 2 of these responses again" in (run / "report.html").read_text(encoding="utf-8")
+
+
 def test_a_problem_is_read_everywhere_with_its_answer(chromium: Browser, page: Path) -> None:
     chromium.open(page)
     chromium.run(READY)

@@ -151,7 +151,7 @@ def test_huge_groups_and_responses_are_cut_and_counted() -> None:
     rows = [rollout(1, "a", response="x" * (LETTERS + 7)) for _ in range(MOST_ROWS + 3)]
     (group,) = rollout_groups("rl", rows, None)
     assert (len(group.rows), group.left_out) == (MOST_ROWS, 3)
-    assert group.rows[0][-4:] == [7, "", "", "x" * LETTERS]
+    assert group.rows[0][-5:] == [7, None, "", "", "x" * LETTERS]
 
 
 @pytest.mark.parametrize("text", ['{"step": 1, "prompt_id": [1], "response": {}}\n7\n{"st', "\x00\n", "", "[]\n"])

@@ -8,7 +8,7 @@ from tiny_lm import save_policy
 
 from ringlite_cli.c3po import row_path
 from ringlite_cli.runs.sharding import READ_ONCE
-from ringlite_cli.train.read_once import can_be_tried_in_small, is_read_once, read_once
+from ringlite_cli.train.read_once import copy_in_small, is_read_once, read_once
 
 
 @pytest.mark.parametrize("before", ["true", "false", None])
@@ -29,6 +29,6 @@ def test_weights_are_read_once_in_the_block_alone(monkeypatch: pytest.MonkeyPatc
 
 def test_every_rank_reads_what_cannot_be_tried_in_small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     policy = save_policy(tmp_path, "qwen3")
-    assert can_be_tried_in_small(policy)
+    assert copy_in_small(policy) is not None
     monkeypatch.setattr(row_path, "shrunk", lambda *_: None)
-    assert not can_be_tried_in_small(policy)
+    assert copy_in_small(policy) is None

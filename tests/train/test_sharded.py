@@ -126,6 +126,12 @@ def test_one_rank_of_a_machine_reads_weights_that_are_shared_out(runs):
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("name", sorted(RUNS.keys() - {"guarded"}))  # a rollback makes a trainer anew
+def test_the_small_copy_that_is_tried_in_place_of_a_model_is_made_once(runs, name):
+    assert [rank["small_copies"] for rank in told(runs.fsdp / name)] == [1, 1]
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("how", ["ddp", "one"])
 def test_kl_entropy_router_terms_and_later_updates_are_those_of_whole_weights(runs, how):
     other = getattr(runs, how) / "mixture"

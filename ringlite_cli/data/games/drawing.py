@@ -8,7 +8,7 @@ import hashlib
 import json
 import random
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, fields
 from itertools import cycle, islice
 from typing import Any
@@ -108,6 +108,21 @@ class Drawing:
             row, number = hand.next(share)
             yield self._problem(hand, row, number)
 
+    def look(self, rows: int, seconds: float) -> None:
+        """Make problems to meet what is wrong with them, and drop them: one of each game, then on while time is left.
+
+        They are not compared with the problems of the evaluation's tasks, which take long to make. What reasoning-gym
+        made is kept for whoever draws it later. rows: asked for in all. Raises UserError as `problems`.
+        """
+        for hand in self._hands:
+            hand.compare_with(())
+        end = 0.0
+        for number, _ in enumerate(self.problems(rows)):
+            if number == len(self.tallies) - 1:
+                end = time.monotonic() + seconds
+            elif end and time.monotonic() > end:
+                return
+
     def _problem(self, hand: "_Hand", row: GymRow, number: int) -> Problem:
         name, chosen = hand.name, self.options
         rng = random.Random(f"{self._seed}/{name}/{self._split}/{number}")
@@ -148,19 +163,6 @@ def contradiction(row: Row, difficulty: Mapping[str, Any]) -> str:
     except Unworked:
         pass
     return ""
-
-
-def draw_for(drawing: Drawing, rows: int, seconds: float) -> None:
-    """Draw until all rows are there or the time is over, to meet what is wrong with them; they are kept for later.
-
-    The time begins with the second round: in the first one the problems of the evaluation's tasks are made.
-    """
-    end = 0.0
-    for number, _ in enumerate(drawing.problems(rows)):
-        if number == len(drawing.tallies):
-            end = time.monotonic() + seconds
-        if end and time.monotonic() > end:
-            return
 
 
 def told(drawings: Mapping[str, Drawing]) -> dict[str, Any]:
@@ -234,6 +236,10 @@ class _Hand:
                 self.tally.rows += 1
                 return row, number
         raise self._used_up(f"the last {repeats or _FRUITLESS} that it made gave no new one", share)
+
+    def compare_with(self, held_out: Iterable[str]) -> None:
+        """Leave out these problems (their keys), in place of those of the evaluation's task of the game."""
+        self._held = set(held_out)
 
     def trace(self, row: GymRow, style: str, rng: random.Random) -> str | None:
         """Return a worked solution, ended by the answer as the scorer reads it; None where there is none."""

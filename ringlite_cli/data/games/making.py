@@ -24,6 +24,8 @@ _SECONDS = 60.0
 
 GymRow = dict[str, Any]
 """{"question", "answer", "metadata"}, or {"failed": why}."""
+_answered: dict[str, GymRow] = {}
+"""What the installed version said of its games and their difficulties, by the question as JSON: it says it again."""
 
 
 def is_installed() -> bool:
@@ -56,7 +58,7 @@ def require_installed(where: str) -> None:
 
 
 class Maker:
-    """The program, started when it is first asked; a context manager that ends it."""
+    """The program, started when it is first asked what is not known; a context manager that ends it."""
 
     def __init__(self, seconds: float = _SECONDS) -> None:
         """seconds: how long it may take over an answer."""
@@ -105,8 +107,12 @@ class Maker:
             process.communicate()
 
     def _ask(self, asked: Mapping[str, Any]) -> GymRow:
-        self._send(asked)
-        return self._next(asked)
+        """Answer from what was said in this process before, else ask the program, which may have to start for it."""
+        key = json.dumps(asked, sort_keys=True)
+        if key not in _answered:
+            self._send(asked)
+            _answered[key] = self._next(asked)
+        return _answered[key]
 
     def _send(self, asked: Mapping[str, Any]) -> None:
         process = self._process or self._start()

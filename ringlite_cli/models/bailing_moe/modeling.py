@@ -193,9 +193,11 @@ class BailingMoeForCausalLM(BailingMoePreTrainedModel, GenerationMixin):
         loss = None if labels is None else self.loss_function(logits, labels, self.vocab_size, **kwargs)
         aux_loss = None
         if output_router_logits:
-            aux_loss = load_balancing_loss_func(
-                outputs.router_logits, self.config.num_experts, self.config.num_experts_per_tok, attention_mask
-            )
+            aux_loss = logits.new_zeros(())  # where all layers are dense, nothing is routed
+            if outputs.router_logits:
+                aux_loss = load_balancing_loss_func(
+                    outputs.router_logits, self.config.num_experts, self.config.num_experts_per_tok, attention_mask
+                )
             if loss is not None:
                 loss = loss + self.config.router_aux_loss_coef * aux_loss.to(loss.device)
         return MoeCausalLMOutputWithPast(

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ringlite_cli.model_text import shown
+from ringlite_cli.problems import is_right
 from ringlite_cli.report.files import JsonRow, mapping, num, number, objects, text
 
 LETTERS = 3000
@@ -15,7 +16,7 @@ MOST_ROWS = 64
 
 @dataclass(slots=True)
 class Group:
-    """step: of RL; None for evaluated responses, which have a task. rows: see `packed`."""
+    """step: of RL; None for evaluated responses, which have a task. rows: see `packed`. rescored: rows that are."""
 
     policy: str
     step: float | None
@@ -25,10 +26,12 @@ class Group:
     prompt: str
     rows: list[list[Any]] = field(default_factory=list)
     left_out: int = 0
+    rescored: int = 0
 
     def add(self, row: JsonRow) -> None:
         if len(self.rows) < MOST_ROWS:
             self.rows.append(packed(row))
+            self.rescored += "rescored" in row
         else:
             self.left_out += 1
 
@@ -38,20 +41,37 @@ class Group:
 
 
 def packed(row: JsonRow) -> list[Any]:
-    """Return [verdict, reward, advantage, tokens, kept, cut at the limit, letters left out, parts, detail, text]."""
+    """Return [verdict, right, reward, advantage, tokens, kept, cut at the limit, letters left out, rescored, parts,
+    detail, text]. rescored: None, or the [verdict, right, reward, revision] that `ringlite rescore` found.
+    """
     response = plain(row.get("response"))
     return [
         shown(text(row, "verdict", "–")),
+        counts_as_right(row),
         num(row, "reward"),
         _rounded(num(row, "advantage")),
         num(row, "tokens"),
         num(row, "tokens_kept"),
         row.get("truncated") is True,
         max(0, len(response) - LETTERS),
+        _rescored(row),
         shown(parts_in_words(row)),
         shown(text(row, "detail")),
         shown(response[:LETTERS]),
     ]
+
+
+def _rescored(row: JsonRow) -> list[Any] | None:
+    found = mapping(row, "rescored")
+    if not found:
+        return None
+    return [shown(text(found, "verdict", "–")), counts_as_right(found), num(found, "reward"), num(found, "revision")]
+
+
+def counts_as_right(row: JsonRow) -> bool | None:
+    """Return whether a response counts as right by its verdict; None where it got none."""
+    reward = num(row, "reward")
+    return None if reward is None else is_right(text(row, "verdict"), reward)
 
 
 def parts_in_words(row: JsonRow) -> str:

@@ -3,8 +3,8 @@
 from collections import Counter
 from dataclasses import dataclass, field
 
-from ringlite_cli.problems import is_right
 from ringlite_cli.report.files import JsonRow, mapping, num, text
+from ringlite_cli.report.reading.groups import counts_as_right
 
 MOST_VALUES = 1000
 """Values of a label that are counted; the first that come."""
@@ -30,7 +30,7 @@ class Tallies:
         if verdict:
             self.verdicts.setdefault(domain, Counter())[verdict] += 1
         if verdict or text(row, "response"):
-            kind = self.ends.setdefault((domain, None if reward is None else is_right(verdict, reward)), [])
+            kind = self.ends.setdefault((domain, counts_as_right(row)), [])
             kind[1:] = [(self.rows, row)]  # the first stays, the last is replaced
         step = num(row, "step")
         if reward is not None and step is not None:

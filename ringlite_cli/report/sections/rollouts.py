@@ -2,20 +2,28 @@
 
 from collections.abc import Iterable, Iterator
 
-from ringlite_cli.problems import is_right
 from ringlite_cli.report.blocks import Browser, Heading, Rollout, Rollouts, Section
 from ringlite_cli.report.files import JsonRow, mapping, num, text
 from ringlite_cli.report.load import Run, Stage
 from ringlite_cli.report.pens import Pens
 from ringlite_cli.report.reading.golds import golds
-from ringlite_cli.report.reading.groups import LETTERS, Group, parts_in_words, plain, response_groups, rollout_groups
+from ringlite_cli.report.reading.groups import (
+    LETTERS,
+    Group,
+    counts_as_right,
+    parts_in_words,
+    plain,
+    response_groups,
+    rollout_groups,
+)
 from ringlite_cli.report.reading.pack import pack
 from ringlite_cli.report.reading.sample import Sample
-from ringlite_cli.report.reading.stream import response_rows, rollout_rows
+from ringlite_cli.report.reading.stream import response_rows, rollout_rows, with_rescored
 from ringlite_cli.report.reading.tallies import Tallies, middle_of
 from ringlite_cli.report.sections.verdicts import of_rollouts, rewards_by_label
 from ringlite_cli.report.words import count, fixed
 
+ROLLOUTS, RESPONSES = "rollouts.jsonl", "responses.jsonl"
 EXAMPLES = 12
 """Rollouts of a stage that stand on the page for readers without a script, and on paper."""
 PAGE_BYTES = 4 << 20
@@ -30,7 +38,7 @@ def section(run: Run, pens: Pens) -> Section:
     drawn, scored = Sample(PAGE_BYTES), Sample(PAGE_BYTES)
     tallies = {stage.name: _read(stage, drawn) for stage in stages}
     for stage in run.of("eval"):
-        for group in response_groups(response_rows(stage.folder)):
+        for group in response_groups(with_rescored(response_rows(stage.folder), stage.folder / RESPONSES)):
             scored.add(
                 f"{stage.name}/{group.task}/{group.problem}", group, len(group.rows) + group.left_out, group.size()
             )
@@ -54,7 +62,8 @@ def _read(stage: Stage, sample: Sample) -> Tallies:
     """Stream a stage's rollouts once: into its tallies, and group by group into the sample."""
     told = Tallies(middle_of(stage.values("step")))
     size = num(mapping(mapping(stage.manifest, "recipe"), "trl"), "num_generations")
-    for group in rollout_groups(stage.name, _counted(rollout_rows(stage.folder), told), int(size) if size else None):
+    rows = with_rescored(_counted(rollout_rows(stage.folder), told), stage.folder / ROLLOUTS)
+    for group in rollout_groups(stage.name, rows, int(size) if size else None):
         key = f"{stage.name}/{group.step}/{group.problem}"
         sample.add(key, group, len(group.rows) + group.left_out, group.size())
     return told
@@ -75,8 +84,19 @@ def _browser(run: Run, drawn: Sample, scored: Sample, pens: Pens) -> Browser | N
     colours = {group.domain: pens.palette.domain(group.domain) for group in groups}
     told = [_told(drawn, "rollouts of RL"), _told(scored, "evaluated responses")]
     note = " ".join(words for words in told if words)
-    note += " Verdicts are those of the run; `ringlite rescore` stands beside them and is not read here."
+    note += _of_rescoring(sum(group.rescored for group in groups))
     return Browser(pack(groups, right, colours), note)
+
+
+def _of_rescoring(rows: int) -> str:
+    """Say whose verdicts are shown."""
+    if not rows:
+        return " Verdicts are those of the run."
+    return (
+        f" Verdicts are those of the run. `ringlite rescore` verified {count(rows)} of these responses again: what it "
+        "found stands beside, and in their place where “verdicts” is set to “rescored”. Figures and tables "
+        "of this page are the run's."
+    )
 
 
 def _told(sample: Sample, what: str) -> str:
@@ -91,12 +111,6 @@ def _told(sample: Sample, what: str) -> str:
         f"{count(rows)} of {count(sample.rows)} {what} are on this page: {count(len(kept))} of {count(sample.groups)} "
         "groups, a sample by a hash of the problem, which knows no verdict. The files have all."
     )
-
-
-def _right(row: JsonRow) -> bool | None:
-    """Return whether the response counts as right; None where it got no verdict."""
-    reward = num(row, "reward")
-    return None if reward is None else is_right(text(row, "verdict"), reward)
 
 
 def _view(row: JsonRow, stage: Stage, pens: Pens) -> Rollout:
@@ -120,7 +134,7 @@ def _view(row: JsonRow, stage: Stage, pens: Pens) -> Rollout:
     return Rollout(
         title=f"{domain}, step {count(num(row, 'step'))}",
         style=pens.palette.domain(domain),
-        right=_right(row),
+        right=counts_as_right(row),
         facts=facts,
         prompt=plain(row.get("prompt"))[:LETTERS],
         response=response[:LETTERS],

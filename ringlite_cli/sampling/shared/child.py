@@ -15,6 +15,7 @@ from ringlite_cli.runs.files import read_json
 from ringlite_cli.runs.launcher import without_rank
 from ringlite_cli.sampling.shared.failures import write_failure
 from ringlite_cli.sampling.shared.helper import ENDED, SESSION
+from ringlite_cli.sessions import kill_session
 
 _GRACE = 20.0
 """Seconds that a helper may take to end when its session has ended."""
@@ -57,8 +58,7 @@ class Child:
         until = time.monotonic() + grace
         while self._process.poll() is None and time.monotonic() < until:
             time.sleep(_POLL)
-        with suppress(ProcessLookupError, PermissionError):
-            os.killpg(self._process.pid, signal.SIGKILL)  # its engine's workers, too
+        kill_session(self._process.pid)  # its engine's workers, too
         self._process.wait()
 
     def _last_words(self) -> str:

@@ -63,7 +63,7 @@ def print_plan(
         lines += costs[-1].lines(price)
         _show(console, f"{name}: {KINDS[section.kind].summary}", lines)
         rows.append({"name": name, "kind": section.kind, **costs[-1].row(price), "lines": lines})
-    found = findings(recipe, runs / recipe.name, list(recipe.stages), console)
+    found = findings(recipe, runs / recipe.name, run_order(recipe), console)
     if fatal := [str(finding) for finding in found if finding.fatal and not finding.of_machine]:
         if not console.wants_json:
             _show_end(console, costs, price, found)

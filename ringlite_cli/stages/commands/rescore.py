@@ -11,7 +11,6 @@ from typing import Any
 
 from ringlite_cli.console import Console, Progress
 from ringlite_cli.errors import UserError
-from ringlite_cli.evals.revisions import rescored_folder, revisions_of
 from ringlite_cli.json_rows import sound_line, whole_lines
 from ringlite_cli.problems import VERDICT_REVISION, Verdict, Verify, is_right
 from ringlite_cli.recipe.own_names import take_up_own_code
@@ -20,6 +19,7 @@ from ringlite_cli.runs import rollouts
 from ringlite_cli.runs.files import finite, read_json, read_jsonl, write_json, write_jsonl
 from ringlite_cli.runs.folder import lock_run
 from ringlite_cli.runs.manifest import Manifest, read_manifest
+from ringlite_cli.runs.revisions import rescored_folder, revisions_of
 from ringlite_cli.runs.rollouts import rollout_lines
 from ringlite_cli.samples import TOO_LONG
 from ringlite_cli.stages.base import open_verifiers, with_trained_model

@@ -247,14 +247,14 @@ def _preflight() -> tuple[Check, ...]:
     from ringlite_cli.stages.preflight.model import model_is_sound
     from ringlite_cli.stages.preflight.reward_model import can_become_a_reward_model, pairs_can_be_had
     from ringlite_cli.stages.preflight.room import gpus_are_alike, room_is_enough
-    from ringlite_cli.stages.preflight.trl_config import reward_config_is_accepted
+    from ringlite_cli.stages.preflight.trl_config import training_config_is_accepted
 
     return (
         model_is_sound,
         can_become_a_reward_model,
         pairs_can_be_had,
         engine_of_pairs_is_there,
-        reward_config_is_accepted,
+        training_config_is_accepted,
         attention_is_installed,
         gpus_are_alike,
         room_is_enough,

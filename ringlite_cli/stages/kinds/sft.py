@@ -206,12 +206,12 @@ def _preflight() -> tuple[Check, ...]:
     from ringlite_cli.stages.preflight.data import traces_can_be_read
     from ringlite_cli.stages.preflight.model import model_is_sound
     from ringlite_cli.stages.preflight.room import gpus_are_alike, room_is_enough
-    from ringlite_cli.stages.preflight.trl_config import sft_config_is_accepted
+    from ringlite_cli.stages.preflight.trl_config import training_config_is_accepted
 
     return (
         model_is_sound,
         traces_can_be_read,
-        sft_config_is_accepted,
+        training_config_is_accepted,
         attention_is_installed,
         gpus_are_alike,
         room_is_enough,

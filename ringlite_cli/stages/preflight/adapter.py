@@ -43,17 +43,15 @@ def adapter_fits(model: Model) -> Iterator[Finding]:
 
 def _adapted(model: Model, folder: Path) -> Any:
     """The architecture with the adapter on it, without weights; None where the model's config is not here."""
-    import torch
-    from peft import PeftConfig, get_peft_model
+    from peft import PeftConfig
+
+    from ringlite_cli.models.lora_targets import with_adapter
 
     try:
         network = network_without_weights(model)
     except Exception:
         return None  # what is wrong with the model itself is said elsewhere
-    if network is None:
-        return None
-    with torch.device("meta"):
-        return get_peft_model(network, PeftConfig.from_pretrained(str(folder)))
+    return None if network is None else with_adapter(network, PeftConfig.from_pretrained(str(folder)))
 
 
 def _difference(held: Mapping[str, tuple[int, ...]], adapted: Any) -> str:

@@ -11,37 +11,25 @@ from ringlite_cli.stages.preflight.optimizer import training_can_be_made
 from ringlite_cli.stages.preflight.sampling import sampling_is_known
 
 
-def sft_config_is_accepted(context: Context) -> Iterator[Finding]:
-    """Make the stage's SFTConfig."""
-    from ringlite_cli.train.sft.run import sft_config
+def training_config_is_accepted(context: Context) -> Iterator[Finding]:
+    """Make the SFTConfig or RewardConfig of a stage, where the launch can train what the stage trains."""
+    section: SftStage | RewardModelStage = context.section
+    if isinstance(section, SftStage):
+        from ringlite_cli.train.sft.run import sft_config as make_config
+    else:
+        from ringlite_cli.train.reward_model.run import refuse_sharding
+        from ringlite_cli.train.reward_model.run import reward_config as make_config
 
-    section: SftStage = context.section
-    if _waits_for_ranks():
-        return
-    with TemporaryDirectory() as folder:
         try:
-            args = sft_config({**_precision(context), **section.trl}, folder, context.recipe.seed)
-        except Exception as error:  # packages that a config asks for raise what they like
-            yield _refused(context, error)
+            refuse_sharding()
+        except UserError as error:
+            yield Finding(f"stages.{context.name}", error.what, error.hint, of_machine=True)
             return
-        yield from training_can_be_made(context, args)
-
-
-def reward_config_is_accepted(context: Context) -> Iterator[Finding]:
-    """Make the stage's RewardConfig, where the launch can train a reward model."""
-    from ringlite_cli.train.reward_model.run import refuse_sharding, reward_config
-
-    section: RewardModelStage = context.section
-    try:
-        refuse_sharding()
-    except UserError as error:
-        yield Finding(f"stages.{context.name}", error.what, error.hint, of_machine=True)
-        return
     if _waits_for_ranks():
         return
     with TemporaryDirectory() as folder:
         try:
-            args = reward_config({**_precision(context), **section.trl}, folder, context.recipe.seed)
+            args = make_config({**_precision(context), **section.trl}, folder, context.recipe.seed)
         except Exception as error:  # packages that a config asks for raise what they like
             yield _refused(context, error)
             return

@@ -12,9 +12,8 @@ import signal
 import subprocess
 import sys
 import time
-from contextlib import suppress
 
-import psutil
+from ringlite_cli.sessions import end_session
 
 _POLL = 0.25
 
@@ -35,27 +34,6 @@ def main() -> int:
         time.sleep(_POLL)
     end_session(command.pid, float(grace))
     return command.wait()
-
-
-def end_session(leader: int, grace: float) -> None:
-    """End every process of a session: workers may have left their parent, but not the session."""
-    for number in (signal.SIGTERM, signal.SIGKILL):
-        for process in _members(leader):
-            with suppress(psutil.Error):
-                process.send_signal(number)
-        until = time.monotonic() + grace
-        while _members(leader) and time.monotonic() < until:
-            time.sleep(_POLL)
-
-
-def _members(leader: int) -> list[psutil.Process]:
-    """Return the living processes of the session; zombies do not count."""
-    found = []
-    for process in psutil.process_iter():
-        with suppress(psutil.Error, OSError):
-            if os.getsid(process.pid) == leader and process.status() != psutil.STATUS_ZOMBIE:
-                found.append(process)
-    return found
 
 
 if __name__ == "__main__":

@@ -20,14 +20,14 @@ FUSED_TOLERANCE = 0.05
 """Relative to the spread of log-probabilities: half precision is two digits, another head is far off."""
 
 
-def check_model(trainer: Any, *, router_on: bool) -> bool:
+def check_model(trainer: Any, *, router_on: bool, in_small: Any = None) -> bool:
     """Choose a C3POTrainer's attention, refuse what cannot be trained; return whether router logits are read.
 
     router_on: whether a router coefficient is set. A model that will be shared out over ranks is not on its device yet:
-    a small copy of it is tried there instead. Raises UserError.
+    a small copy of it is tried there instead. in_small: this copy, where it is made already. Raises UserError.
     """
     sharded = trainer.is_fsdp_enabled
-    stand_in = _small_copy(trainer) if sharded else None
+    stand_in = _small_copy(trainer, in_small) if sharded else None
     tried = trainer.model if stand_in is None else stand_in
     tap = trainer.tap if stand_in is None else RouterTap(stand_in)
     with trainer.accelerator.autocast():
@@ -53,11 +53,12 @@ def check_model(trainer: Any, *, router_on: bool) -> bool:
     return seen
 
 
-def _small_copy(trainer: Any) -> Any:
+def _small_copy(trainer: Any, made: Any) -> Any:
     """Make the architecture in small on this rank's device, with TRL's fused head; None if that cannot be done."""
     from trl.trainer.utils import add_fused_lm_head
 
-    small = small_copy(trainer.model, trainer.accelerator.device)
+    device = trainer.accelerator.device
+    small = small_copy(trainer.model, device) if made is None else made.to(device)
     if small is not None:
         name_experts(small.config)
         add_fused_lm_head(small, temperature=trainer.temperature, outputs=("log_probs", "entropy"))

@@ -25,14 +25,13 @@ from ringlite_cli.runs.files import MetricsWriter, read_jsonl
 from ringlite_cli.runs.ranks import world_size
 from ringlite_cli.runs.rollouts import RolloutWriter
 from ringlite_cli.runs.row_types import MetricsRow, PromptRow, RolloutRow
-from ringlite_cli.runs.sharding import launched_sharded
 from ringlite_cli.samples import SEED
 from ringlite_cli.thoughts import tags_of
 from ringlite_cli.train.base_model import compute_dtype, frozen_dtype, is_mixture, written_dtype
 from ringlite_cli.train.engine.start import Watch, end_generation, generation_for
 from ringlite_cli.train.guard.attempts import with_rollbacks
 from ringlite_cli.train.guard.history import History
-from ringlite_cli.train.read_once import can_be_tried_in_small, read_once
+from ringlite_cli.train.read_once import read_once_if_sharded
 from ringlite_cli.train.resume.agreed import check_same, read_by_one, seen_here
 from ringlite_cli.train.rl.composed import Composer, composer_for
 from ringlite_cli.train.rl.context import with_room
@@ -329,7 +328,7 @@ class _Run:
             rollouts_file.extend(row | {"thought_opened": opened, "revision": VERDICT_REVISION} for row in made)
 
         os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")  # TRL would send some when it starts
-        with read_once(launched_sharded() and can_be_tried_in_small(self.policy)):
+        with read_once_if_sharded(self.policy) as in_small:
             trainer = import_apart("ringlite_cli.train.rl.trainer").C3POTrainer(
                 model=str(self.policy),
                 reward_funcs=self._reward(self.problems, self.composition),
@@ -340,6 +339,7 @@ class _Run:
                 rollout_func=None if self.settings.pools else self._rollout_func(),
                 streams=self._streams() if self.settings.pools else None,
                 prompts=source_of(self.settings, self.problems, self.as_row, self.seed),
+                in_small=in_small,
                 peft_config=lora_config(self.settings.lora.model_dump()) if self.settings.lora else None,
             )
         trainer.remove_callback(PrinterCallback)

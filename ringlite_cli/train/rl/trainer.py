@@ -96,8 +96,10 @@ class C3POTrainer(HalvedRows, RolloutTrainer):
         on_rollout: Callable[[list[RolloutRow]], None] | None = None,
         prompts: PromptSource | None = None,
         streams: Callable[[Any], Stream] | None = None,
+        in_small: Any = None,
         **kwargs: Any,
     ) -> None:
+        """in_small: the small copy of a model that will be shared out, where it is made already."""
         check_arguments(args, prompts)
         register()
         check_dataset(args, kwargs.get("train_dataset"))
@@ -110,7 +112,7 @@ class C3POTrainer(HalvedRows, RolloutTrainer):
         self.on_rollout = on_rollout
         self.algorithm = algorithm_of(args.algorithm)
         self._prepare_rollouts(prompts, streams, kwargs.get("train_dataset"))
-        self._prepare_updates()
+        self._prepare_updates(in_small)
 
     def _take_over_from_trl(self) -> None:
         """Switch off what TRL would do with a whole rollout, and what a model's own settings would do to drawing."""
@@ -128,7 +130,7 @@ class C3POTrainer(HalvedRows, RolloutTrainer):
         lm = base_causal_lm(self.model)
         lm.generation_config = only_ends(lm.generation_config)
 
-    def _prepare_updates(self) -> None:
+    def _prepare_updates(self, in_small: Any) -> None:
         args = self.args
         self.row_path: RowPath | None = None  # how packed rows are run, once the check has found out
         self.resumed_from: Path | None = None
@@ -149,7 +151,8 @@ class C3POTrainer(HalvedRows, RolloutTrainer):
         if args.freeze_router:
             for parameter in router_parameters(self.model):
                 parameter.requires_grad_(False)
-        self._router_seen = check_model(self, router_on=self._router_on or bool(args.router_bias_rate))
+        router_on = self._router_on or bool(args.router_bias_rate)
+        self._router_seen = check_model(self, router_on=router_on, in_small=in_small)
 
     # What TRL calls
 

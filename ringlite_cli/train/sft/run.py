@@ -34,11 +34,11 @@ from ringlite_cli.train.base_model import compute_dtype, context_of, written_dty
 from ringlite_cli.train.devices import check_gpus, on_one_gpu
 from ringlite_cli.train.finite import FiniteGradients
 from ringlite_cli.train.float32_head import float32_head
-from ringlite_cli.train.read_once import can_be_tried_in_small, is_read_once, read_once
+from ringlite_cli.train.read_once import read_once_if_sharded
 from ringlite_cli.train.resume.agreed import check_same, seen_here
 from ringlite_cli.train.resume.checkpoints import last_or_afresh, load_weights, start_afresh
 from ringlite_cli.train.resume.training import steps_per_epoch, total_steps, train_from_last
-from ringlite_cli.train.sft.aux_loss import check_aux_loss
+from ringlite_cli.train.sft.aux_loss import settle_aux_loss
 from ringlite_cli.train.sft.samples import Limits, Samples, as_dataset, check_rows, make_samples
 from ringlite_cli.train.sharded import settle
 from ringlite_cli.whole import remove
@@ -194,13 +194,13 @@ def _trainer(
     from transformers import AutoModelForCausalLM
     from transformers.utils import logging
 
-    from ringlite_cli.c3po.row_path import choose_path, small_copy
+    from ringlite_cli.c3po.row_path import choose_path
 
     register()
     logging.disable_progress_bar()
     tokenizer = _tokenizer(base, trust)
     sharded = launched_sharded()
-    with read_once(sharded and can_be_tried_in_small(base, trust)):
+    with read_once_if_sharded(base, trust) as in_small:
         model = AutoModelForCausalLM.from_pretrained(
             str(base),
             dtype=torch.float32,
@@ -208,7 +208,7 @@ def _trainer(
             trust_remote_code=trust,
         )
         name_experts(model.config)
-        check_aux_loss(model, args.router_aux_loss_coef)
+        settle_aux_loss(model, args)
         path = None
         if _packs(args):
             path = choose_path(
@@ -216,7 +216,7 @@ def _trainer(
                 packing=packing,
                 keep_attention=bool(attn_implementation),
                 one_batch=sharded,
-                stand_in=small_copy(model, args.device) if is_read_once() else None,
+                stand_in=in_small if in_small is None else in_small.to(args.device),
             )
         with float32_head("trl.trainer.sft_trainer"):
             trainer = _counting_trainer()(model=model, args=args, train_dataset=rows, processing_class=tokenizer)

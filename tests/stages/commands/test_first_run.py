@@ -113,6 +113,24 @@ def test_a_file_is_never_written_over(place: Path, written: tuple[Said, Path]) -
     assert written[1].read_text() == before
 
 
+def test_general_prompts_are_warmed_up_by_plain_replies(place: Path) -> None:
+    """SFT on sums would teach the model to put a number into a box, whatever it is asked."""
+    prompts = [
+        {
+            "prompt": f"Write a note on topic {n} and its history.",
+            "answer": f"Topic {n} began in 19{n}.",
+            "verifier": "token-f1",
+        }
+        for n in range(10, 70)
+    ]
+    write(place / "general.jsonl", prompts)
+    made = ringlite("new", "general", "--data", "general.jsonl", "--model", "./tiny", "--domain", "general", cwd=place)
+    assert made.returncode == 0, made.stderr
+    recipe = load_recipe(str(place / "general.yaml"))
+    assert [source.generator for source in recipe.stages["curate"].sources] == [None, "instructions"]
+    assert recipe.stages["curate"].sets["traces"].where == {"source": "instructions"}
+
+
 def test_without_traces_sft_learns_the_form_of_an_answer(place: Path) -> None:
     write(place / "plain.jsonl", rows(traces=False))
     done = ringlite("new", "plain", "--data", "plain.jsonl", "--model", "./tiny", cwd=place)

@@ -35,6 +35,16 @@ def test_the_toy_recipe_passes() -> None:
     assert faults_of() == []
 
 
+def test_fields_of_sft_and_of_a_reward_model_are_tried_alike() -> None:
+    found = [
+        [str(each).replace(stage, "STAGE") for each in findings(recipe, Path("nowhere"), (stage,), Console())]
+        for stage in ("sft", "preference")
+        for recipe in [load_checked("toy-2507", (f"stages.{stage}.trl.lr_scheduler_kwargs={{nonsense: 1}}",))]
+    ]
+    assert found[0] == found[1]
+    assert "stages.STAGE.trl.lr_scheduler_kwargs: the schedule" in found[0][0]
+
+
 def test_a_folder_that_is_not_there_is_named_with_its_neighbour(tmp_path: Path) -> None:
     (tmp_path / "tiny").mkdir()
     (found,) = of_model(tmp_path / "tinny")

@@ -61,7 +61,7 @@ def test_a_policy_that_is_shared_out_is_not_asked(monkeypatch):
     [
         ("held_out: {data: curate.eval}", "guard.held_out.every: this key is needed"),
         ("held_out: {data: curate.evil, every: 2}", "'curate' makes no set 'evil'; did you mean 'eval'?"),
-        ("held_out: {data: sft, every: 2}", "'sft' is a sft stage; this key takes curate"),
+        ("held_out: {data: sft, every: 2}", "'sft' is an sft stage; this key takes curate"),
         ("held_out: {data: curate.eval, every: 0}", "guard.held_out.every: input should be greater than 0"),
         ("reward_gap: {action: pause}", "reward_gap has nothing to look at; give held_out"),
         ("reward_gap: {confidence: 1.5}", "guard.reward_gap.confidence: input should be less than 1"),

@@ -21,6 +21,8 @@ _FEWEST = 8
 _FEW_TRACES = 4
 _WARM_UPS = {"math": "arithmetic", "code": "functions", "science": "formulas", "logic": "puzzles"}
 """Domain -> the generator whose traces show the form of its answers."""
+_PLAIN_REPLIES = "instructions"
+"""The generator for all other domains: what it answers is a plain reply, with no box, no code and no sum in it."""
 _WARM_UP_ROWS = 120
 _SFT_ALONE = (
     "nothing in the file verifies a response (no answers, no tests), so the recipe trains SFT alone; name a column of "
@@ -126,7 +128,7 @@ def _warm_up(traced: Sequence[Problem], domains: tuple[str, ...]) -> dict[str, A
     """A generator whose traces SFT learns, where the file has too few; None where it has enough."""
     if len(traced) >= _FEW_TRACES:
         return None
-    generator = next((_WARM_UPS[domain] for domain in domains if domain in _WARM_UPS), "arithmetic")
+    generator = next((_WARM_UPS[domain] for domain in domains if domain in _WARM_UPS), _PLAIN_REPLIES)
     return {"generator": generator, "rows": _WARM_UP_ROWS, "split": "train"}
 
 
