@@ -41,6 +41,7 @@ def train(
         "beta": 0.0,
         "use_vllm": True,
         "vllm_mode": mode,
+        "vllm_server_timeout": 600,
         "vllm_max_model_length": 128,
         "generation_kwargs": generation_kwargs,
         **(more or {}),

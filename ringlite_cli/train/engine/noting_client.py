@@ -11,7 +11,6 @@ from typing import Any, TypeVar
 
 from torch import Tensor
 from trl.generation.vllm_client import VLLMClient
-from urllib3.util import Retry
 
 from ringlite_cli.beside import beside
 
@@ -42,7 +41,7 @@ class NotingClient(VLLMClient):
         super().__init__(base_url=url, group_port=group_port, connection_timeout=wait)
         if is_gone is not None:
             adapter: Any = self.session.get_adapter(self.base_url)
-            adapter.max_retries = Retry(0, read=False)
+            adapter.max_retries = adapter.max_retries.new(total=0, status_forcelist=())
 
     def attempt(self, work: Callable[[], Result], otherwise: Result) -> Result:
         """Return what work() gives, or `otherwise` where it fails, takes too long, or something failed before."""

@@ -11,6 +11,7 @@ from contextlib import AbstractContextManager
 from typing import Any
 
 from ringlite_cli.errors import RingliteError, WorkFailed
+from ringlite_cli.train.engine.external_server import COMMAND
 from ringlite_cli.train.engine.noting_client import NotingClient
 from ringlite_cli.train.engine.own_server import ServerProcess, free_port
 from ringlite_cli.train.engine.start import Watch
@@ -82,7 +83,8 @@ class ServerRestart:
                 client.init_communicator(device=self.accelerator.device)
         except Exception as error:
             self.end()
-            hint = f"{self.watch.log} has all that it said" if is_gone else "its own output may say more"
+            start_it = f"start it with `{COMMAND.format(policy=self.watch.policy)}`"
+            hint = f"{self.watch.log} has all that it said" if is_gone else start_it
             raise WorkFailed(f"the trainer can't join the vLLM server ({said(error)})", where=url, hint=hint) from error
         except BaseException:
             self.end()
