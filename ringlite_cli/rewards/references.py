@@ -41,7 +41,8 @@ _UNPARTED = (  # Han, kana, Thai, Lao, Burmese, Khmer
     "\u3005-\u3007\u3040-\u30ff\u31f0-\u31ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U000323af"
     "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff"
 )
-_SIGN = re.compile(f"[{_UNPARTED}]")
+_PARTS = re.compile(rf"[{_UNPARTED}]|[^\s{_UNPARTED}]+")
+"""A word: a sign of a script that leaves no spaces between words, or all up to the next space or such sign."""
 
 
 def references(answer: object) -> list[str]:
@@ -71,7 +72,7 @@ def words(text: str) -> list[str]:
     A text of nothing but articles keeps them ("A", the vitamin).
     """
     plain = _without(_one_case(text), "PS", "")
-    found = _SIGN.sub(r" \g<0> ", plain).split()
+    found = _PARTS.findall(plain)
     return [word for word in found if word not in _ARTICLES] or found
 
 
@@ -168,7 +169,7 @@ def _stemmer() -> Any:
 
 def spoken(text: str, *, stem: bool = True) -> list[str]:
     """Return the words of a text as ROUGE compares them: on plain English those of rouge-score with its stemmer."""
-    found = _SIGN.sub(r" \g<0> ", _without(_one_case(text), "PSC", " ")).split()
+    found = _PARTS.findall(_without(_one_case(text), "PSC", " "))
     if not stem:
         return found
     return [_stemmer().stem(word) if len(word) > 3 and word.isascii() else word for word in found]
