@@ -153,6 +153,9 @@ def main() -> None:
             if told is None:
                 raise
             seen.facts["told"] = str(told)
+            seen.report(out)
+            first = out.with_name(f"{out.name}.rank0.json")
+            vllm_runs.wait_for(first.exists, 60)  # a launcher ends all ranks with the first that does
             print(f"told by rank {os.environ['RANK']}: {told}", file=sys.stderr, flush=True)
             raise SystemExit(1) from None
         finally:

@@ -62,10 +62,10 @@ class ServerRestart:
         fault = self.vllm_client.take_fault()
         if fault is None:
             return _GO_ON
+        self.end()  # before the others hear of it: one that ends has its launcher end this rank too
         if isinstance(fault, RingliteError):
             raise fault
         self._count_restart(fault)
-        self.end()
         self._join_server()
         return _SYNC_AGAIN
 

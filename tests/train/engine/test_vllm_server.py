@@ -99,7 +99,7 @@ def test_anothers_server_that_takes_no_weights_is_told_and_not_started(
     """Weights go between GPUs; here it is their way that is planted. The first rank decides for all."""
     monkeypatch.setattr(VLLMClient, "update_named_params", fault)
     generation = object.__new__(WatchedGeneration)
-    generation.mode, generation.server, generation.restarts = "server", None, 0
+    generation.mode, generation.server, generation.llm, generation.restarts = "server", None, None, 0
     generation.watch, generation.accelerator = Watch(timeout=0.2), SimpleNamespace(num_processes=ranks)
     generation.vllm_client = client_of(generation)
     given = iter([("a", torch.zeros(1)), ("b", torch.zeros(1))])
