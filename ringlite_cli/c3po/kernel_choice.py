@@ -247,7 +247,8 @@ class _Row:
 
     def run(self, call: Attend, scale: float | None, window: int | None) -> tuple[Tensor, ...]:
         """The output and the gradients of query, key and value, (T, heads, width) each."""
-        out = call(*self.inputs, self.borders, self.longest, scale, window)
+        q, k, v = self.inputs
+        out = call(q, k, v, self.borders, self.longest, scale, window)
         return out.detach(), *torch.autograd.grad(out, self.inputs, self.slope)
 
     def reference(self, start: int, end: int, scale: float, window: int | None) -> tuple[Tensor, ...]:
