@@ -4,6 +4,7 @@
     python benchmarks/update_phase.py             the same, more steps
     python benchmarks/update_phase.py --gpu       a 0.6B model of Qwen3's shape, 64 responses of up to 8,192 tokens
     python benchmarks/update_phase.py --gpu --grid --results F    every layout; F keeps finished cases
+    python benchmarks/update_phase.py --gpu --profile             what ringlite's last step spends its time on
     python benchmarks/update_phase.py --gpu --kernels    ringlite alone, once with each attention kernel that is there
 
 Rollouts are handed in, rewards cost nothing, and what TRL does with a rollout before it is trained (padding, decoding,
@@ -134,6 +135,8 @@ def run_series(case: ResultRow, size: ResultRow, plan: list[list[int]]) -> Resul
         return forward(model, inputs)
 
     trainer._compute_loss = counting
+    if case.get("profile"):
+        trainer.add_callback(profile_of_step(len(plan)))
     trainer.train()
     warm = warming(size)
     kept = [sum(x) if budget is None else budget for x in plan][warm:]
@@ -264,6 +267,38 @@ class StepClock:
         return Callback()
 
 
+def profile_of_step(number: int) -> Any:
+    """A callback that profiles one step and prints what takes longest: kernels of a GPU, else operations of the CPU."""
+    import torch
+    from torch.profiler import ProfilerActivity, profile
+    from transformers import TrainerCallback
+
+    gpu = torch.cuda.is_available()
+    activities = [ProfilerActivity.CPU, *([ProfilerActivity.CUDA] if gpu else [])]
+
+    class Callback(TrainerCallback):
+        watch: Any = None
+
+        def on_step_begin(self, args: Any, state: Any, *_: Any, **__: Any) -> None:
+            if state.global_step == number - 1:
+                self.started = now()
+                self.watch = profile(activities=activities)
+                self.watch.__enter__()
+
+        def on_step_end(self, *_: Any, **__: Any) -> None:
+            if self.watch is None:
+                return
+            seconds = now() - self.started
+            self.watch.__exit__(None, None, None)
+            found, self.watch = self.watch.key_averages(), None
+            busy = sum(each.self_device_time_total for each in found) / 1e6
+            print(f"profiled step: {seconds:.2f} s, of which kernels {busy:.2f} s", file=sys.stderr)
+            order = "self_cuda_time_total" if gpu else "self_cpu_time_total"
+            print(found.table(sort_by=order, row_limit=30, max_name_column_width=70), file=sys.stderr)
+
+    return Callback()
+
+
 def waste_of(trainer: Any, inputs: ResultRow) -> float:
     """Share of a micro-batch's positions that no sample stands on; of a packed row, by which it falls short."""
     if "update" in inputs:
@@ -352,6 +387,8 @@ def in_own_process(case: ResultRow) -> ResultRow:
     if done.returncode:
         error = (done.stderr.strip().splitlines() or ["?"])[-1]
         return {"name": case["name"], "error": error[:90]}
+    if case.get("profile"):
+        print(done.stderr[done.stderr.rindex("profiled step") :], file=sys.stderr)
     result: ResultRow = json.loads(done.stdout.strip().splitlines()[-1])
     return result
 
@@ -387,6 +424,7 @@ def main() -> None:
     parser.add_argument("--grid", action="store_true", help="on a GPU: every layout, not a few")
     parser.add_argument("--kernels", action="store_true", help="ringlite alone, with each installed attention kernel")
     parser.add_argument("--steps", type=int, help="with --kernels: counted steps of each series, where fewer do")
+    parser.add_argument("--profile", action="store_true", help="ringlite alone, its last step taken apart")
     parser.add_argument("--results", type=Path, help="a file that keeps finished cases, for a run in parts")
     parser.add_argument("--size", choices=SIZES, help="which rollouts; default by the other flags")
     parser.add_argument("--threads", type=int, default=os.cpu_count(), help="torch threads on a CPU")
@@ -403,8 +441,10 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         save_model(Path(folder), options.gpu, SIZES[name]["longest"])
         kept = json.loads(options.results.read_text()) if options.results and options.results.exists() else {}
-        if options.kernels:
+        if options.kernels or options.profile:
             made = kernel_cases(name, options.gpu, options.threads, liger, options.steps)
+            if options.profile:
+                made = [made[0] | {"profile": True, "swing": False}]
         else:
             made = cases(name, options.gpu, options.threads, liger, options.grid)
         for case in made:
