@@ -46,7 +46,7 @@ def engine_faults(rollouts: Rollouts, trl: Mapping[str, Any], *, own_engine: boo
 
     own_engine: whether a `rollout_func` of the user's own draws. world_size: processes that train.
     """
-    found = []
+    found = list(_kwargs_faults(trl.get("generation_kwargs") or {}))
     server = trl.get("use_vllm") and trl.get("vllm_mode") == "server"
     if rollouts.ahead and not server and not own_engine:
         why = (
@@ -71,6 +71,25 @@ def engine_faults(rollouts: Rollouts, trl: Mapping[str, Any], *, own_engine: boo
     if trl.get("use_transformers_continuous_batching"):
         found.append("trl.use_transformers_continuous_batching: it cannot be stopped; leave it out in mode carry")
     return found
+
+
+_FIELDS = {
+    "max_tokens": "max_completion_length",
+    "max_new_tokens": "max_completion_length",
+    "n": "num_generations",
+    "num_return_sequences": "num_generations",
+} | {name: name for name in ("temperature", "top_p", "top_k", "min_p", "repetition_penalty")}
+"""A setting of a request -> TRL's field for it. Set apart from its field, what is drawn is not what is trained on."""
+_READ = ("logprobs", "prompt_logprobs", "flat_logprobs", "output_kind", "detokenize", "return_dict_in_generate")
+"""Settings that change what an answer looks like: of more log-probabilities TRL takes the likeliest token's."""
+
+
+def _kwargs_faults(kwargs: Mapping[str, Any]) -> Iterator[str]:
+    for name in kwargs:
+        if name in _FIELDS:
+            yield f"trl.generation_kwargs: {name} would be set apart from its field; set trl.{_FIELDS[name]} instead"
+        elif name in _READ:
+            yield f"trl.generation_kwargs: {name} changes how answers are read, not what is drawn; leave it out"
 
 
 def _shared_engine_faults(trl: Mapping[str, Any], world_size: int) -> Iterator[str]:

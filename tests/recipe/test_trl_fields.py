@@ -4,6 +4,7 @@ import dataclasses
 
 import pytest
 
+from ringlite_cli.recipe.rl_settings import RlSettings
 from ringlite_cli.recipe.trl_fields import check_trl, trl_default, trl_fields
 from ringlite_cli.recipe.trl_rules import TRL_RULES
 
@@ -50,3 +51,22 @@ def test_a_rule_lets_its_own_value_pass_unless_the_field_is_refused(config: str)
     for field, rule in TRL_RULES[config].items():
         _, faults = check_trl({field: rule.value}, config)
         assert bool(faults) == rule.refused, (field, faults)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "what"),
+    [
+        ("temperature", 0.5, "set trl.temperature instead"),
+        ("max_tokens", 8, "set trl.max_completion_length instead"),
+        ("n", 2, "set trl.num_generations instead"),
+        ("logprobs", 5, "logprobs changes how answers are read"),
+    ],
+)
+def test_what_is_drawn_is_set_by_the_field_that_training_reads(name: str, value: object, what: str) -> None:
+    faults = RlSettings.made(trl={"max_steps": 1, "use_vllm": True, "generation_kwargs": {name: value}}).faults()
+    assert [what in fault for fault in faults] == [True]
+
+
+def test_other_settings_of_generation_are_passed_on() -> None:
+    kwargs = {"ignore_eos": True, "min_tokens": 4}
+    assert RlSettings.made(trl={"max_steps": 1, "use_vllm": True, "generation_kwargs": kwargs}).faults() == []
