@@ -3,6 +3,7 @@
     python benchmarks/sharded.py                     1.7B of Qwen3's shape, then 4 layers of Ling-lite's, on all GPUs
     python benchmarks/sharded.py --tiny              tiny shapes on two CPU ranks, without vLLM
     python benchmarks/sharded.py --only qwen3-1.7b   one shape
+    python benchmarks/sharded.py --phases rl         one phase; without `resume` no checkpoint is written on the way
 
 Each shape gets 3 SFT steps, then 3 RL steps with a colocated vLLM (random weights hardly end a response: all have the
 longest length), of which the last is made again by a run that goes on from a checkpoint. Printed per phase: seconds of
@@ -24,6 +25,7 @@ from typing import Any
 os.environ.update(HF_HUB_OFFLINE="1", HF_HUB_DISABLE_TELEMETRY="1", TRL_EXPERIMENTAL_SILENCE="1")
 ROOT = Path(__file__).parents[1]
 PEAK = 989e12
+ROW = "row of metrics: "
 ResultRow = dict[str, Any]
 SHAPES: dict[str, ResultRow] = {
     "qwen3-1.7b": {
@@ -69,19 +71,22 @@ def _shape(name: str, folder: Path, options: argparse.Namespace) -> None:
             shutil.rmtree(folder / "rl" / "checkpoints" / "checkpoint-3", ignore_errors=True)
         started = time.perf_counter()
         log = options.logs / f"{name}-{phase}.log"
-        code = _launch(phase, folder, log, options.tiny, options.seconds)
+        code = _launch(phase, folder, log, options, saves="resume" in options.phases)
         print(f"  {phase:<7} rc {code}, {time.perf_counter() - started:.0f} s in all", flush=True)
         if code:
-            print("   ", "\n    ".join(log.read_text(errors="replace").splitlines()[-6:]))
+            said = log.read_text(errors="replace").splitlines()
+            print("   ", "\n    ".join([line for line in said if line.startswith(ROW)] + said[-6:]))
         else:
             _report(folder, phase, active)
 
 
-def _launch(phase: str, folder: Path, log: Path, tiny: bool, seconds: float) -> int:
+def _launch(phase: str, folder: Path, log: Path, options: argparse.Namespace, *, saves: bool) -> int:
     import torch
 
-    arguments = [*(["--tiny"] if tiny else []), "--rank", phase, str(folder), "x"]
-    return launch(Path(__file__), arguments, log, ranks=2 if tiny else torch.cuda.device_count(), seconds=seconds)
+    when = "saves" if saves else "once"
+    arguments = [*(["--tiny"] if options.tiny else []), "--rank", phase, str(folder), when]
+    ranks = 2 if options.tiny else torch.cuda.device_count()
+    return launch(Path(__file__), arguments, log, ranks=ranks, seconds=options.seconds)
 
 
 def launch(program: Path, arguments: list[str], log: Path, *, ranks: int, seconds: float, config: str = "fsdp2") -> int:
@@ -150,8 +155,8 @@ def _make(name: str, folder: Path, tiny: bool) -> tuple[int, int]:
     return model.num_parameters(), active_parameters(model)
 
 
-def _rank(phase: str, folder: str, _: str, *, tiny: bool) -> None:
-    """One rank: train, and write down what it saw."""
+def _rank(phase: str, folder: str, when: str, *, tiny: bool) -> None:
+    """One rank: train, and write down what it saw. when: "saves" for a checkpoint to go on from, or "once"."""
     if tiny:
         shard_on_cpu()
     import torch
@@ -163,7 +168,7 @@ def _rank(phase: str, folder: str, _: str, *, tiny: bool) -> None:
     def look(trainer: Any) -> None:
         look_at_units(trainer, seen)
 
-    {"sft": _sft}.get(phase, _rl)(base, size, rows, look, vllm=not tiny)
+    {"sft": _sft}.get(phase, _rl)(base, size, rows, look, vllm=not tiny, saves=when == "saves")
     memory = torch.cuda.max_memory_reserved() if torch.cuda.is_available() else 0
     rank = int(os.environ["RANK"])
     (base / f"{phase}.rank{rank}.json").write_text(json.dumps(seen | {"rows": rows, "memory": memory}))
@@ -203,7 +208,7 @@ def _problems(count: int, tokens: int) -> list[Any]:
     ]
 
 
-def _sft(base: Path, size: ResultRow, rows: list[ResultRow], look: Any, *, vllm: bool) -> None:
+def _sft(base: Path, size: ResultRow, rows: list[ResultRow], look: Any, *, vllm: bool, saves: bool) -> None:
     from ringlite_cli.train.sft import run as stage
 
     watch_sft(look)
@@ -233,7 +238,7 @@ def watch_sft(look: Any) -> None:
     stage._counting_trainer = watched
 
 
-def _rl(base: Path, size: ResultRow, rows: list[ResultRow], look: Any, *, vllm: bool) -> None:
+def _rl(base: Path, size: ResultRow, rows: list[ResultRow], look: Any, *, vllm: bool, saves: bool) -> None:
     from ringlite_cli.problems import Verdict
     from ringlite_cli.recipe.rl_settings import RlSettings
     from ringlite_cli.train.rl.run import Hooks, ModelOptions, run_rl
@@ -241,8 +246,8 @@ def _rl(base: Path, size: ResultRow, rows: list[ResultRow], look: Any, *, vllm: 
 
     look(C3POTrainer)
     trl: ResultRow = {
-        "max_steps": 3, "num_generations": size["samples"], "max_completion_length": size["tokens"], "save_steps": 2,
-        "learning_rate": 1e-5, "beta": 0.01,
+        "max_steps": 3, "num_generations": size["samples"], "max_completion_length": size["tokens"],
+        "save_steps": 2 if saves else 100, "learning_rate": 1e-5, "beta": 0.01,
     }  # fmt: skip
     if vllm:
         trl |= {
@@ -262,6 +267,7 @@ def _rl(base: Path, size: ResultRow, rows: list[ResultRow], look: Any, *, vllm: 
 
     def note(row: ResultRow) -> None:
         rows.append(row | {"tokens": row["tokens_trained"]})
+        print(ROW + json.dumps(row), flush=True)  # read where the phase runs out of time while it writes weights
 
     run_rl(
         base / "base", _problems(64, 64), verify, base / "rl", settings,
