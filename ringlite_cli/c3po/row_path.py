@@ -49,11 +49,10 @@ class RowPath:
         how = "in padded batches" if self.way == "padded" else "one by one"
         return f"packing: none, samples {how}, slower ({self.why})"
 
-
-def in_words(path: RowPath) -> str:
-    """Return how rows were run, with the attention kernels that this process used on CUDA."""
-    kernels = in_use()
-    return f"{path}, attention kernel {kernels}" if kernels and path.way == "packed" else str(path)
+    def in_words(self) -> str:
+        """Return how rows were run, with the attention kernels that this process used on CUDA."""
+        kernels = in_use()
+        return f"{self}, attention kernel {kernels}" if kernels and self.way == "packed" else str(self)
 
 
 def choose_path(

@@ -133,12 +133,10 @@ def run_rl(
     guard, updates = settings.guard or Guard(), settings.updates_per_rollout
     from accelerate import PartialState
 
-    from ringlite_cli.c3po.row_path import in_words
-
     check_same(seen_here(policy, problems, settings), PartialState())
     trainer = with_rollbacks(partial(run.attempt, args), out, guard, updates, PartialState())
     save_policy(trainer, tokenizer, out / "policy", policy, written_dtype(policy, asked.dtype))
-    return _result(out, read_jsonl(run.metrics), in_words(trainer.row_path), left_out)
+    return _result(out, read_jsonl(run.metrics), trainer.row_path.in_words(), left_out)
 
 
 @dataclass(frozen=True)

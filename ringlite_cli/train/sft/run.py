@@ -137,9 +137,7 @@ def _result(trainer: Any, out_dir: Path, total: int) -> SftResult:
 
 def _packing(trainer: Any) -> str:
     """Return in words how the samples of rows are run."""
-    from ringlite_cli.c3po.row_path import in_words
-
-    return in_words(trainer.row_path) if trainer.row_path else "padded batches"
+    return trainer.row_path.in_words() if trainer.row_path else "padded batches"
 
 
 def _prepare_folder(out_dir: Path, resume: bool, ranks: int, steps: int) -> tuple[Path, int] | None:
