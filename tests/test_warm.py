@@ -109,5 +109,5 @@ def test_the_parent_is_gone_when_the_asker_is(tmp_path: Path) -> None:
         waiting = psutil.Process(int(said))
         assert waiting.is_running()
         asker.kill()
-        assert asker.wait(10) == -signal.SIGKILL
-        waiting.wait(10)
+        assert asker.wait(60) == -signal.SIGKILL
+        waiting.wait(60)

@@ -160,14 +160,14 @@ class RlSettings(C3POSettings):
         """
         checked, wrong = check_trl(self.trl, "GRPOConfig")
         found = [f"trl: {fault}" for fault in wrong]
+        if self.trl.get("max_steps") is None:
+            found.append("trl: max_steps, the number of optimizer steps, is missing")
         sound = self.model_copy(update={"trl": checked})
         return found + sound._faults(world_size, own_engine or self.rollout_func is not None)
 
     def _faults(self, world_size: int, own_engine: bool) -> list[str]:
         found = tracker_faults(self.trl)
-        if self.trl.get("max_steps") is None:
-            found.append("trl: max_steps, the number of optimizer steps, is missing")
-        elif not self.steps or self.steps % self.updates_per_rollout:
+        if self.steps % self.updates_per_rollout:
             found.append(
                 f"trl.max_steps: {self.trl['max_steps']} steps are not a whole number of rollouts of "
                 f"{self.updates_per_rollout} updates; make it a multiple of updates_per_rollout"

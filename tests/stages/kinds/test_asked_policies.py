@@ -43,7 +43,10 @@ def test_curation_that_asks_a_policy_comes_after_its_stage(tmp_path: Path) -> No
 @pytest.mark.parametrize(
     ("teacher", "says"),
     [
-        ("policy: rk", r"collect.distill.teacher.policy: no stage 'rk'; stages are curate, sft, rl"),
+        (
+            "policy: rk",
+            r"collect.distill.teacher.policy: no stage 'rk'; this key takes an sft, select or rl stage: sft, rl",
+        ),
         ("policy: curate", r"distill.teacher.policy: 'curate' is a curate stage; this key takes sft or select or rl"),
         ("policy: collect", r"distill.teacher.policy: a stage can't refer to itself"),
         ("policy: general-sft", r"general-sft -> collect|collect -> general-sft"),
