@@ -1,6 +1,6 @@
 """The keys of a rollout phase: when it ends, what becomes of responses that are not, and of those that are too long."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Literal
 
 from pydantic import model_validator
@@ -84,12 +84,23 @@ _READ = ("logprobs", "prompt_logprobs", "flat_logprobs", "output_kind", "detoken
 """Settings that change what an answer looks like: of more log-probabilities TRL takes the likeliest token's."""
 
 
+_ALIKE: dict[str, Callable[[Any], bool]] = {
+    "seed": lambda seed: seed is not None,
+    "do_sample": lambda draws: draws is False,
+    "num_beams": lambda beams: beams not in (None, 1),
+}
+"""A setting of a request -> whether its value gives all responses to a prompt the same words."""
+
+
 def _kwargs_faults(kwargs: Mapping[str, Any]) -> Iterator[str]:
     for name in kwargs:
         if name in _FIELDS:
             yield f"trl.generation_kwargs: {name} would be set apart from its field; set trl.{_FIELDS[name]} instead"
         elif name in _READ:
             yield f"trl.generation_kwargs: {name} changes how answers are read, not what is drawn; leave it out"
+        elif name in _ALIKE and _ALIKE[name](kwargs[name]):
+            why = "makes all responses of a group the same, and they teach nothing"
+            yield f"trl.generation_kwargs: {name} {why}; leave it out"
 
 
 def _shared_engine_faults(trl: Mapping[str, Any], world_size: int) -> Iterator[str]:

@@ -60,6 +60,9 @@ def test_a_rule_lets_its_own_value_pass_unless_the_field_is_refused(config: str)
         ("max_tokens", 8, "set trl.max_completion_length instead"),
         ("n", 2, "set trl.num_generations instead"),
         ("logprobs", 5, "logprobs changes how answers are read"),
+        ("seed", 0, "seed makes all responses of a group the same"),
+        ("do_sample", False, "do_sample makes all responses of a group the same"),
+        ("num_beams", 4, "num_beams makes all responses of a group the same"),
     ],
 )
 def test_what_is_drawn_is_set_by_the_field_that_training_reads(name: str, value: object, what: str) -> None:
@@ -68,5 +71,5 @@ def test_what_is_drawn_is_set_by_the_field_that_training_reads(name: str, value:
 
 
 def test_other_settings_of_generation_are_passed_on() -> None:
-    kwargs = {"ignore_eos": True, "min_tokens": 4}
+    kwargs = {"ignore_eos": True, "min_tokens": 4, "do_sample": True, "seed": None}
     assert RlSettings.made(trl={"max_steps": 1, "use_vllm": True, "generation_kwargs": kwargs}).faults() == []
