@@ -1,10 +1,13 @@
 """Runs whose stages may share a vLLM engine, for the tests of that."""
 
+import gc
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from weakref import WeakSet
 
 from rl_runs import weights
 
@@ -13,7 +16,6 @@ from ringlite_cli.engine import prepare_environment
 from ringlite_cli.recipe.load import load_recipe
 from ringlite_cli.runs.files import read_jsonl
 from ringlite_cli.runs.rollouts import read_rollouts
-from ringlite_cli.sampling import keeping
 from ringlite_cli.stages.walk.decide import Walk
 from ringlite_cli.stages.walk.pipeline import run_pipeline
 
@@ -70,25 +72,35 @@ def walk(recipe: Any, run: Path, stages: Sequence[str], *, fresh: bool = True) -
     run_pipeline(recipe, run, Walk(list(stages), fresh=fresh), Console())
 
 
+@dataclass(frozen=True)
+class Engines:
+    """The folders that engines were started for, and the engines that are in memory."""
+
+    started: list[str] = field(default_factory=list)
+    living: WeakSet[Any] = field(default_factory=WeakSet)
+
+
 @contextmanager
-def engines_counted() -> Iterator[list[str]]:
-    """The folders that engines are really started for in this block; there has to be none in memory then."""
+def engines_counted() -> Iterator[Engines]:
+    """What engines there really are in this block; never two in memory."""
     import torch
 
     prepare_environment(cuda=torch.cuda.is_available())
     from vllm.entrypoints.llm import LLM
 
-    started: list[str] = []
+    engines = Engines()
     plain: Any = LLM.__init__
 
     def start(llm: Any, model: str, **settings: Any) -> None:
-        assert keeping._of_run is None or keeping._of_run._llm is None, "there would be two engines"
-        started.append(model)
+        gc.collect()
+        assert not engines.living, "there would be two engines"
+        engines.started.append(model)
+        engines.living.add(llm)
         plain(llm, model, **settings)
 
     LLM.__init__ = start
     try:
-        yield started
+        yield engines
     finally:
         LLM.__init__ = plain
 

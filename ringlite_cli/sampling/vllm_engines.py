@@ -203,7 +203,7 @@ def _take(llm: Any, key: EngineKey) -> str:
 
 
 def _held_to(llm: Any, held: EngineKey, key: EngineKey) -> str:
-    """Hold an engine that was started for `held` to what a policy's stage asks for. Return why it can't be; '' if so."""
+    """Hold an engine that was started for `held` to what a policy's stage asks for. Return why it cannot be, or ''."""
     try:
         hold_to(llm, asked_for(held, key, started_with(llm)), key.logprobs_mode)
     except (AttributeError, TypeError) as error:

@@ -49,13 +49,13 @@ def see(folder: Path, stages: list[str], settings: list[str]) -> Seen:
     recipe, run = recipe_in(folder, settings), folder / "run"
     if not run.exists():
         walk(recipe, run, BEFORE)
-    with engines_counted() as started:
+    with engines_counted() as engines:
         walk(recipe, run, stages)
     rl = [name for name in stages if name.startswith("rl")]
     return Seen(
         {name: drawn(run / name)[: 16 if name in rl else None] for name in stages},
         said_of_engines(run),
-        len(started),
+        len(engines.started),
         {name: read_jsonl(run / name / "metrics.jsonl")[0]["engine_start_seconds"] for name in rl},
     )
 
