@@ -137,7 +137,7 @@ class OneEngine:
         self.engine: Any = None
 
         class Shared(plain):  # type: ignore[misc,valid-type]
-            def end(self) -> None:
+            def end(self, *, keep: bool = False) -> None:
                 """Stay for the next run."""
 
         def make(watch: Any, config: Any, *args: Any, **kwargs: Any) -> Any:

@@ -269,7 +269,13 @@ class StepClock:
 
 
 def profile_of_step(number: int) -> Any:
-    """A callback that profiles one step and prints what takes longest: kernels of a GPU, else operations of the CPU."""
+    """A callback that profiles two steps and prints what takes longest.
+
+    Of the last step: kernels of a GPU, and operations of the CPU. Of the one before it: Python's functions.
+    """
+    import cProfile
+    import pstats
+
     import torch
     from torch.profiler import ProfilerActivity, profile
     from transformers import TrainerCallback
@@ -279,14 +285,22 @@ def profile_of_step(number: int) -> Any:
 
     class Callback(TrainerCallback):
         watch: Any = None
+        python: Any = None
 
         def on_step_begin(self, args: Any, state: Any, *_: Any, **__: Any) -> None:
+            if state.global_step == number - 2:
+                self.python = cProfile.Profile()
+                self.python.enable()
             if state.global_step == number - 1:
                 self.started = now()
                 self.watch = profile(activities=activities)
                 self.watch.__enter__()
 
         def on_step_end(self, *_: Any, **__: Any) -> None:
+            if self.python is not None:
+                self.python.disable()
+                pstats.Stats(self.python, stream=sys.stderr).sort_stats("tottime").print_stats(25)
+                self.python = None
             if self.watch is None:
                 return
             seconds = now() - self.started
@@ -294,8 +308,8 @@ def profile_of_step(number: int) -> Any:
             found, self.watch = self.watch.key_averages(), None
             busy = sum(each.self_device_time_total for each in found) / 1e6
             print(f"profiled step: {seconds:.2f} s, of which kernels {busy:.2f} s", file=sys.stderr)
-            order = "self_cuda_time_total" if gpu else "self_cpu_time_total"
-            print(found.table(sort_by=order, row_limit=30, max_name_column_width=70), file=sys.stderr)
+            for order in ("self_cuda_time_total", "self_cpu_time_total")[0 if gpu else 1 :]:
+                print(found.table(sort_by=order, row_limit=30, max_name_column_width=70), file=sys.stderr)
 
     return Callback()
 
@@ -396,7 +410,7 @@ def in_own_process(case: ResultRow) -> ResultRow:
         error = (done.stderr.strip().splitlines() or ["?"])[-1]
         return {"name": case["name"], "error": error[:90]}
     if case.get("profile"):
-        print(done.stderr[done.stderr.rindex("profiled step") :], file=sys.stderr)
+        print(done.stderr[max(0, done.stderr.find("function calls") - 20) :], file=sys.stderr)
     result: ResultRow = json.loads(done.stdout.strip().splitlines()[-1])
     return result
 
