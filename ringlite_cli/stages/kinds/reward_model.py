@@ -237,7 +237,7 @@ def _models(context: Context) -> dict[str, Path]:
     return {} if context.section.policy else model_files(context.recipe.model)
 
 
-_TRAIN = ("base_model.py", "devices.py", "finite.py", "resume", "reward_model")
+_TRAIN = ("base_model.py", "devices.py", "finite.py", "liger.py", "resume", "reward_model")
 """What it uses of the room of training."""
 
 

@@ -24,6 +24,7 @@ from ringlite_cli.runs.sharding import launched_sharded
 from ringlite_cli.train.base_model import compute_dtype, context_of, save_plain, written_dtype
 from ringlite_cli.train.devices import check_gpus, on_one_gpu
 from ringlite_cli.train.finite import FiniteGradients
+from ringlite_cli.train.liger import liger_for_one_training
 from ringlite_cli.train.resume.agreed import check_same, seen_here
 from ringlite_cli.train.resume.checkpoints import last_or_afresh, load_weights
 from ringlite_cli.train.resume.training import total_steps, train_from_last
@@ -47,6 +48,7 @@ class RewardModelResult:
     tokens_trained: int = 0
 
 
+@liger_for_one_training()
 def run_reward_model(
     base: Path,
     samples: PairSamples,

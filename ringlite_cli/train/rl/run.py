@@ -32,6 +32,7 @@ from ringlite_cli.train.engine.held import RunEngine
 from ringlite_cli.train.engine.start import Watch, generation_ending, generation_for
 from ringlite_cli.train.guard.attempts import with_rollbacks
 from ringlite_cli.train.guard.history import History
+from ringlite_cli.train.liger import liger_for_one_training
 from ringlite_cli.train.read_once import read_once_if_sharded
 from ringlite_cli.train.resume.agreed import check_same, read_by_one, seen_here
 from ringlite_cli.train.rl.composed import Composer, composer_for
@@ -226,6 +227,7 @@ class _Run:
         told = getattr(self.verify, "gpu_bytes", None)
         return int(told(Composer(self.composition).asked(self.problems), longest)) if told is not None else 0
 
+    @liger_for_one_training()
     def attempt(self, args: Any, history: History) -> Any:
         """Train from the last checkpoint, or from the start, to the end; return the trainer."""
         from accelerate import PartialState

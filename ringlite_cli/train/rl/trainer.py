@@ -45,6 +45,7 @@ from ringlite_cli.runs.row_types import MetricsRow, PackedRow, RolloutRow
 from ringlite_cli.train.engine.stream import Stream
 from ringlite_cli.train.float32_head import float32_head
 from ringlite_cli.train.guard.gap import Scores
+from ringlite_cli.train.liger import keep_to_triton
 from ringlite_cli.train.resume.checkpoints import load_weights
 from ringlite_cli.train.rl.config import C3POConfig
 from ringlite_cli.train.rl.halved_rows import HalvedRows
@@ -105,6 +106,8 @@ class C3POTrainer(HalvedRows, RolloutTrainer):
         check_dataset(args, kwargs.get("train_dataset"))
         if not args.rows_are_given:
             derive_rows(args, model, kwargs)
+        if args.use_liger_kernel:
+            keep_to_triton()
         with references_in_blocks(), float32_head("trl.trainer.grpo_trainer"):
             super().__init__(model=model, reward_funcs=reward_funcs, args=args, **kwargs)
         settle(self.accelerator, self.model)

@@ -34,6 +34,7 @@ from ringlite_cli.train.base_model import compute_dtype, context_of, written_dty
 from ringlite_cli.train.devices import check_gpus, on_one_gpu
 from ringlite_cli.train.finite import FiniteGradients
 from ringlite_cli.train.float32_head import float32_head
+from ringlite_cli.train.liger import liger_for_one_training
 from ringlite_cli.train.read_once import read_once_if_sharded
 from ringlite_cli.train.resume.agreed import check_same, seen_here
 from ringlite_cli.train.resume.checkpoints import last_or_afresh, load_weights, start_afresh
@@ -64,6 +65,7 @@ class SftResult:
     packing: str = ""
 
 
+@liger_for_one_training()
 def run_sft(
     base: Path,
     problems: Sequence[Problem],
