@@ -113,10 +113,16 @@ def _reward_model(context: Context) -> Iterator[Finding]:
     if not folder.is_dir():
         yield from not_here(key, name)
         return
-    from ringlite_cli.models.reward_model import has_chat_template, reward_model_faults
+    from ringlite_cli.chat.judged import TEMPLATE_HINT, template_fault
+    from ringlite_cli.models.reward_model import reward_model_faults, tokenizer_of
 
     found = list(reward_model_faults(folder))
     yield from (Finding(key, what, hint) for what, hint in found)
-    if not found and not has_chat_template(folder):
+    if found:
+        return
+    tokenizer = tokenizer_of(str(folder))
+    if not tokenizer.chat_template:
         what = f"the tokenizer of {folder} has no chat template: prompt and response stand line by line"
         yield Finding(key, what, "see that it was trained so", fatal=False)
+    elif fault := template_fault(tokenizer):
+        yield Finding(key, f"{folder}: {fault}", TEMPLATE_HINT)
