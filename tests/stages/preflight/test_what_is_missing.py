@@ -189,6 +189,12 @@ def test_what_a_reward_model_must_be(tmp_path: Path) -> None:
     (note,) = found_in("curate", asked, plain)
     assert not note.fatal
     assert "no chat template" in str(note)
+    asked, deaf, _ = given("deaf", template="{% for m in messages if m.role == 'user' %}{{ m.content }}{% endfor %}")
+    assert "leaves the response out" in the_fault("curate", asked, deaf)
+    asked, other, at = given("other", labels=3)
+    several = json.loads((at / "config.json").read_text()) | {"id2label": {"0": "score"}, "label2id": {"score": 0}}
+    (at / "config.json").write_text(json.dumps(several))
+    assert "score.weight is of the shape [3, 16]" in the_fault("curate", asked, other)
     (folder / "model.safetensors").unlink()
     assert "no weights" in the_fault("curate", asked, sound)
     headless = {"architectures": ["LlamaForSequenceClassification"], "model_type": "llama", "num_labels": 1}
