@@ -121,7 +121,7 @@ class Judge:
             return replace(scored(paid / 10, "judge"), numbers={"judge_tokens": 0.0})
         self.account.check()
         verdict, tokens, failed = self._graded(problem, text, key)
-        self.account.note(not failed)
+        self.account.note(verdict.detail if failed else "")
         return replace(verdict, numbers={"judge_tokens": float(tokens)})
 
     def _graded(self, problem: Problem, text: str, key: str) -> tuple[Verdict, int, bool]:

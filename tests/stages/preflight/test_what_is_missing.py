@@ -168,6 +168,12 @@ def test_an_address_where_nothing_answers_is_a_warning() -> None:
     assert not found.fatal
 
 
+@pytest.mark.parametrize("address", ["localhost:8000/v1", "ftp://localhost/v1", "http:///v1"])
+def test_an_address_that_no_request_can_be_sent_to_is_refused(address: str) -> None:
+    asked = ("stages.curate.sources.0.verifier=judge", "rewards.judge_model=m", f"rewards.judge_url={address}")
+    assert "http://" in the_fault("curate", *asked)
+
+
 def test_what_the_verifiers_of_the_problems_need(model: Path) -> None:
     asked = "stages.curate.sources.0.verifier=reward-model"
     assert "rewards.reward_model: problems ask" in the_fault("curate", asked)
