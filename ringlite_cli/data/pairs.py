@@ -4,6 +4,7 @@ A row's `chosen` and `rejected` are texts, or chats whose last turn is the respo
 under `prompt`, or what both chats begin with.
 """
 
+import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -20,7 +21,7 @@ from ringlite_cli.recipe.reward_model import PairSource
 
 Message = dict[str, str]
 _ROLES = {"human": "user", "gpt": "assistant", "bot": "assistant"}
-EQUAL, EMPTY = "equal responses", "an empty response"
+EQUAL, EMPTY, REPEATED = "equal responses", "an empty response", "a repeated pair"
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,12 +49,15 @@ class Pairs:
     left_out: Counter[str] = field(default_factory=Counter)
     unreadable: int = 0
     why: str = ""
+    _seen: set[str] = field(default_factory=set)
 
     def add(self, pair: Pair) -> None:
         """Keep a pair, or count why not."""
-        if fault := pair.fault:
+        key = json.dumps([pair.asked, pair.chosen.strip(), pair.rejected.strip()])
+        if fault := pair.fault or (REPEATED if key in self._seen else ""):
             self.left_out[fault] += 1
         else:
+            self._seen.add(key)
             self.pairs.append(pair)
 
 

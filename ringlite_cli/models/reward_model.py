@@ -6,12 +6,13 @@ from typing import Any
 
 from ringlite_cli.errors import UserError, first_line
 from ringlite_cli.models import register
-from ringlite_cli.models.headers import read_headers
+from ringlite_cli.models.headers import Headers, read_headers
 
 HEAD = "score.weight"
 """The tensor of a decoder's score, as transformers calls it."""
 _ENDING = "ForSequenceClassification"
 _TRAINS = "a stage `kind: reward-model` trains one"
+_TOGETHER = "config.json and the weights are of two models; save both together"
 
 
 def reward_model_faults(folder: Path) -> Iterator[tuple[str, str]]:
@@ -29,8 +30,10 @@ def reward_model_faults(folder: Path) -> Iterator[tuple[str, str]]:
         yield f"no weights in {folder}", "it may be half written; save it again"
     elif headers and HEAD not in headers and _is_decoder(config):
         yield f"the weights in {folder} hold no {HEAD}: its scores would be random numbers", _TRAINS
+    for name, there, wanted in _misshaped(config, headers):
+        yield _of_another_shape(name, there, wanted), _TOGETHER
     try:
-        tokenizer = _tokenizer(str(folder))
+        tokenizer = tokenizer_of(str(folder))
     except UserError as error:
         yield error.what, error.hint
         return
@@ -39,22 +42,13 @@ def reward_model_faults(folder: Path) -> Iterator[tuple[str, str]]:
         yield f"the tokenizer of {folder} has more tokens than the {rows:,} of its model", "save both together"
 
 
-def has_chat_template(folder: Path) -> bool:
-    """Return whether the tokenizer of a folder renders conversations."""
-    return bool(_tokenizer(str(folder)).chat_template)
-
-
 def reward_model_size(name: str) -> tuple[int, Any, int]:
     """Return the bytes of a reward model's weights on a GPU, its config and the bytes of a weight, without loading it.
 
     name: a folder, or a hub id whose config is cached. Raises UserError where neither is there.
     """
-    import torch
-    from transformers import AutoModelForSequenceClassification
-
     config = _config(name, local=True)
-    with torch.device("meta"):
-        network = AutoModelForSequenceClassification.from_config(config)
+    network = _without_content(config)
     return int(network.num_parameters()) * _width(config), config, _width(config)
 
 
@@ -72,17 +66,53 @@ def load_reward_model(name: str, device: str) -> tuple[Any, Any]:
         raise UserError(what, where="rewards.reward_model", hint=hint)
     dtype = getattr(torch, _format(config)) if device.startswith("cuda") else torch.float32
     try:
-        network, info = AutoModelForSequenceClassification.from_pretrained(name, dtype=dtype, output_loading_info=True)
+        network, info = AutoModelForSequenceClassification.from_pretrained(
+            name, dtype=dtype, output_loading_info=True, ignore_mismatched_sizes=True
+        )
     except Exception as error:  # hub, config and safetensors faults share no base class
         if isinstance(error, MemoryError):
             raise
         raise UserError(
             f"the reward model can't be loaded ({first_line(error)})", where=f"rewards.reward_model: {name}"
         ) from None
+    for tensor, there, wanted in info["mismatched_keys"]:
+        what = _of_another_shape(tensor, tuple(there), tuple(wanted))
+        raise UserError(what, where=f"rewards.reward_model: {name}", hint=_TOGETHER)
     if missing := sorted(info["missing_keys"]):
         what = f"its weights lack {missing[0]}" + (f" and {len(missing) - 1} more" if missing[1:] else "")
         raise UserError(f"{what}, which would be random numbers", where=f"rewards.reward_model: {name}", hint=_TRAINS)
-    return _placed(network.eval(), name, device), _tokenizer(name)
+    return _placed(network.eval(), name, device), tokenizer_of(name)
+
+
+def usable_positions(network: Any) -> int | None:
+    """Return the positions that a table of them has for text; None where the model computes them.
+
+    In the family of RoBERTa the first ones belong to padding.
+    """
+    for name, part in network.named_modules():
+        if name.endswith("position_embeddings") and hasattr(part, "num_embeddings"):
+            return int(part.num_embeddings) - (0 if part.padding_idx is None else int(part.padding_idx) + 1)
+    return None
+
+
+def _without_content(config: Any) -> Any:
+    """The classifier of a config, without its numbers."""
+    import torch
+    from transformers import AutoModelForSequenceClassification
+
+    with torch.device("meta"):
+        return AutoModelForSequenceClassification.from_config(config)
+
+
+def _misshaped(config: Any, headers: Headers) -> Iterator[tuple[str, tuple[int, ...], tuple[int, ...]]]:
+    """Yield (name, shape, shape by the config) of tensors that differ, among those that have the model's own names."""
+    for name, tensor in _without_content(config).state_dict().items() if headers else ():
+        if name in headers and tuple(headers[name].shape) != tuple(tensor.shape):
+            yield name, tuple(headers[name].shape), tuple(tensor.shape)
+
+
+def _of_another_shape(name: str, there: tuple[int, ...], wanted: tuple[int, ...]) -> str:
+    return f"{name} is of the shape {list(there)} in the weights, and of {list(wanted)} by the config"
 
 
 def _placed(network: Any, name: str, device: str) -> Any:
@@ -132,7 +162,8 @@ def _config(name: str, *, local: bool = False) -> Any:
         ) from (None)
 
 
-def _tokenizer(name: str) -> Any:
+def tokenizer_of(name: str) -> Any:
+    """Return the tokenizer of a folder or hub id. Raises UserError where it can't be loaded."""
     from transformers import AutoTokenizer
 
     try:

@@ -7,6 +7,7 @@ sandbox, since many of them evaluate the answer: see `gym_answers` and `ringlite
 import importlib.util
 import json
 import re
+from collections import Counter
 from collections.abc import Iterable
 from concurrent.futures import Future
 from dataclasses import replace
@@ -63,10 +64,16 @@ def require_jail(tasks: Iterable[str], isolation: Isolation | None = None) -> No
 
 def require_scorers(problems: Iterable[Problem]) -> None:
     """Raise UserError where problems of verifier `logic-gym` cannot be verified here, before any work is done."""
-    entries = [_entry(problem.answer) for problem in problems if problem.verifier == "logic-gym"]
-    if entries:
+    problems = list(problems)
+    if any(problem.verifier == "logic-gym" for problem in problems):
         require_gym()
-        require_jail(entry["metadata"]["source_dataset"] for entry in entries if entry is not None)
+        require_jail(games_of(problems))
+
+
+def games_of(problems: Iterable[Problem]) -> Counter[str]:
+    """Return the games whose scorers verify these problems, with the number of their problems."""
+    entries = [_entry(problem.answer) for problem in problems if problem.verifier == "logic-gym"]
+    return Counter(entry["metadata"]["source_dataset"] for entry in entries if entry is not None)
 
 
 def last_answer(response: str) -> str | None:

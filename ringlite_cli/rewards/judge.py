@@ -121,7 +121,7 @@ class Judge:
             return replace(scored(paid / 10, "judge"), numbers={"judge_tokens": 0.0})
         self.account.check()
         verdict, tokens, failed = self._graded(problem, text, key)
-        self.account.note(not failed)
+        self.account.note(verdict.detail if failed else "")
         return replace(verdict, numbers={"judge_tokens": float(tokens)})
 
     def _graded(self, problem: Problem, text: str, key: str) -> tuple[Verdict, int, bool]:
@@ -171,12 +171,18 @@ class Judge:
             seconds = settings.seconds
             reply: Any = post_json(self._url, body, key=settings.key, timeout=seconds, most=_MOST_BYTES, within=seconds)
             said = str(reply["choices"][0]["message"]["content"] or "")
-            used = reply.get("usage") or {}
-            asked.prompt_tokens = int(used.get("prompt_tokens") or most_tokens(text))
-            asked.reply_tokens = int(used.get("completion_tokens") or most_tokens(said))
+            asked.prompt_tokens = _counted(reply, "prompt_tokens") or most_tokens(text)
+            asked.reply_tokens = _counted(reply, "completion_tokens") or most_tokens(said)
             grade = read_grade(said, settings.tags)
             asked.row = {"grade": grade} if grade is not None else {"said": said[-200:]}
         return said, asked.prompt_tokens + asked.reply_tokens
+
+
+def _counted(reply: Any, name: str) -> int:
+    """Return the tokens that a server says it took; 0 where it says nothing that can be a count."""
+    used = reply.get("usage")
+    count = used.get(name) if isinstance(used, dict) else None
+    return max(0, count) if isinstance(count, int) and not isinstance(count, bool) else 0
 
 
 def most_tokens(text: str) -> int:

@@ -79,7 +79,7 @@ class JudgeAccount:
         self._change = threading.Condition()
         self._spent, self._aside = Spent(), Spent()
         self._grades: dict[str, float] = {}
-        self._lately: deque[bool] = deque(maxlen=_LATELY)
+        self._lately: deque[str] = deque(maxlen=_LATELY)
         self.cached = 0
         self._file = folder / (FILE if rank() == 0 else f"judge.rank-{rank()}.jsonl") if folder else None
         for file in _files(folder) if folder else ():
@@ -133,19 +133,20 @@ class JudgeAccount:
                 self._keep(key, asked)
                 self._change.notify_all()
 
-    def note(self, answered: bool) -> None:
-        """Note whether the judge gave a grade. Raises WorkFailed where it mostly does not."""
+    def note(self, failure: str) -> None:
+        """Note why the judge gave no grade; "" for a grade. Raises WorkFailed where it mostly gives none."""
         with self._change:
-            self._lately.append(answered)
+            self._lately.append(failure)
         self.check()
 
     def check(self) -> None:
         """Raise WorkFailed where the judge has mostly given no grade: it is not asked any more."""
         with self._change:
-            failed, total = self._lately.count(False), len(self._lately)
+            total, failures = len(self._lately), [failure for failure in self._lately if failure]
+            failed = len(failures)
         if total >= _FEW and failed > self._limits.failures * total:
             raise WorkFailed(
-                f"the judge gave no grade in {failed} of the last {total} answers",
+                f"the judge gave no grade in {failed} of the last {total} answers; the last: {failures[-1]}",
                 where="rewards.judge_url",
                 hint="see to it (judge_timeout, judge_model, its server), then give the same command: it goes on, and "
                 "grades that are there are not asked for again",

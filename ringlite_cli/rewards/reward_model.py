@@ -13,10 +13,10 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from math import exp, isfinite
 
-from ringlite_cli.chat.judged import asked_of, judged_ids
+from ringlite_cli.chat.judged import TEMPLATE_HINT, asked_of, judged_ids, template_fault
 from ringlite_cli.errors import RingliteError, UserError, first_line
 from ringlite_cli.memory.rows import scoring_bytes
-from ringlite_cli.models.reward_model import load_reward_model, reward_model_size
+from ringlite_cli.models.reward_model import load_reward_model, reward_model_size, usable_positions
 from ringlite_cli.problems import Problem, Verdict
 from ringlite_cli.rewards.judge import scored
 
@@ -67,6 +67,8 @@ class RewardModel:
         """batch_tokens: tokens of a padded batch at most; default: by the memory that is free."""
         self.name, self.device = name, device
         self._network, self.tokenizer = load_reward_model(name, device)
+        if fault := template_fault(self.tokenizer):
+            raise UserError(fault, where=f"rewards.reward_model: {name}", hint=TEMPLATE_HINT)
         self._text = self._network.config.get_text_config()
         self._batch_tokens = batch_tokens or self._that_fit()
         self.batches: list[tuple[int, int]] = []  # rows and padded length of each forward pass of the last call
@@ -75,7 +77,8 @@ class RewardModel:
     def longest(self) -> int | None:
         """The tokens that a text may have; None without bound."""
         known = self.tokenizer.model_max_length
-        bounds = (getattr(self._text, "max_position_embeddings", None), known if known < _OPEN_LENGTH else None)
+        positions = usable_positions(self._network) or getattr(self._text, "max_position_embeddings", None)
+        bounds = (positions, known if known < _OPEN_LENGTH else None)
         return min((bound for bound in bounds if bound), default=None)
 
     def ids(self, asked: Sequence[Mapping[str, str]], response: str) -> list[int]:

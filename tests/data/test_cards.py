@@ -6,10 +6,11 @@ from typing import get_args
 import pytest
 from curation_helpers import exact_match
 
-from ringlite_cli.data.cards import card_warnings, read, shipped
+from ringlite_cli.data.cards import card_of, card_warnings, read, shipped
 from ringlite_cli.data.curate import curate
 from ringlite_cli.data.rules.language import KNOWN
 from ringlite_cli.errors import UserError
+from ringlite_cli.recipe.load import load_recipe
 from ringlite_cli.recipe.schema import CurateStage, Language, ProblemSet, Source
 from ringlite_cli.shipped import DATA_CARDS
 
@@ -102,3 +103,9 @@ def test_languages_that_curation_can_tell() -> None:
     with pytest.raises(ValueError, match="languages"):
         CurateStage(**stage, languages=["english"])  # type: ignore[arg-type]
     assert set(get_args(Language)) == set(KNOWN)
+
+
+@pytest.mark.parametrize("name", ["ring-lite", "ring-lite-2507", "smollm2-2507", "real-data"])
+def test_every_public_source_of_a_shipped_recipe_has_a_card(name: str) -> None:
+    stages = [stage for stage in load_recipe(name).stages.values() if isinstance(stage, CurateStage)]
+    assert [s.hub for stage in stages for s in stage.sources if s.hub and card_of(s) is None] == []

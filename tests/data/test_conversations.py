@@ -166,6 +166,7 @@ def test_columns_may_be_paths_or_joined(column: str, row: dict[str, Any], prompt
         ("a.b", {"a": {"c": "x"}}, "no column 'a.b'"),
         ("a.b", {"a": {"b": None}}, "'a.b' is empty"),
         ("{a} {b}", {"a": "", "b": None}, "is empty"),
+        ("Summarise this:\n{a}", {"a": " \n "}, "is empty"),
         ("{a} {b}", {"c": "x"}, "no column"),
         ("{a} {b}", {"a": ["x"], "b": "y"}, "can't be joined"),
     ],

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from ringlite_cli.data.pairs import EMPTY, EQUAL, BadPair, load_pairs, read_pair
+from ringlite_cli.data.pairs import EMPTY, EQUAL, REPEATED, BadPair, load_pairs, read_pair
 from ringlite_cli.errors import UserError
 from ringlite_cli.recipe.reward_model import PairSource
 
@@ -65,3 +65,13 @@ def test_what_teaches_nothing_is_counted(tmp_path: Path):
         load_pairs(PairSource(path=str(file)))
     with pytest.raises(UserError, match="no such file"):
         load_pairs(PairSource(path=str(tmp_path / "none.jsonl")))
+
+
+def test_a_pair_that_is_there_already_is_counted(tmp_path: Path):
+    """Twenty copies of one held-out pair looked like twenty pairs that the model ranks right."""
+    rows = [("x", "a", "b"), ("x", "a", "b"), ("y", "a", "b"), ("x", "b", "a"), ("x", "a ", "b")]
+    file = tmp_path / "pairs.jsonl"
+    file.write_text("".join(json.dumps({"prompt": p, "chosen": c, "rejected": r}) + "\n" for p, c, r in rows))
+    found = load_pairs(PairSource(path=str(file)))
+    assert [(p.asked[0]["content"], p.chosen) for p in found.pairs] == [("x", "a"), ("y", "a"), ("x", "b")]
+    assert found.left_out == {REPEATED: 2}

@@ -29,7 +29,11 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             self.server.most_at_once = max(self.server.most_at_once, self.server.under_way)
             status, reply, headers = self.server.answer(text, self.server.asked)
         self.server.gate.wait(20)
-        body = {"choices": [{"message": {"content": reply}}], "usage": USAGE} if status == 200 else {"error": reply}
+        body = (
+            {"choices": [{"message": {"content": reply}}], "usage": self.server.usage}
+            if status == 200
+            else {"error": reply}
+        )
         content = json.dumps(body).encode()
         with self.server.lock:
             self.server.under_way -= 1
@@ -50,6 +54,7 @@ def server():
     opened.lock, opened.gate = threading.Lock(), threading.Event()
     opened.gate.set()
     opened.asked = opened.under_way = opened.most_at_once = 0
+    opened.usage = USAGE
     opened.answer = lambda text, count: (200, '{"grade": 7}', {})
     threading.Thread(target=opened.serve_forever, daemon=True).start()
     yield opened
@@ -158,7 +163,7 @@ def test_a_request_that_waits_for_room_gets_what_others_give_back():
 @pytest.mark.parametrize("nonsense", [(200, "I would say it is nice.", {}), (404, "no such model", {})])
 def test_a_judge_that_mostly_gives_no_grade_stops_the_work(server, nonsense):
     server.answer = lambda text, count: nonsense
-    with pytest.raises(WorkFailed, match="gave no grade in"):
+    with pytest.raises(WorkFailed, match=f"gave no grade in .* answers; the last: .*{nonsense[1][:12]}"):
         verify_all(server, 60)
     assert server.asked < 60
 
@@ -168,6 +173,25 @@ def test_a_few_failures_are_counted_and_go_on(server):
     verdicts = [verdict.verdict for verdict in verify_all(server, 60)]
     assert verdicts.count("error") == 15
     assert verdicts.count("correct") == 45
+
+
+@pytest.mark.parametrize(
+    "usage",
+    [
+        [300, 20],
+        "about 300",
+        {"prompt_tokens": "many", "completion_tokens": [20]},
+        {"prompt_tokens": -300, "completion_tokens": -20},
+    ],
+)
+def test_a_server_that_counts_nonsense_gets_its_grade_kept_and_is_counted_by_us(server, tmp_path, usage):
+    server.usage = usage
+    (verdict,) = verify_all(server, 1, judge_folder=tmp_path)
+    assert (verdict.verdict, verdict.reward) == ("correct", 0.7)
+    taken = account_of(tmp_path, Limits())
+    assert taken["grades"] == 1
+    assert taken["prompt_tokens"] > 100  # no fewer than it can have taken: the budget holds
+    assert taken["reply_tokens"] > 5
 
 
 def test_a_grade_is_known_by_all_that_the_judge_reads(server, tmp_path):

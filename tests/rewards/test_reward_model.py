@@ -8,6 +8,7 @@ from reward_models import WORDS, make_reward_model, make_tokenizer
 
 from ringlite_cli.chat.judged import asked_of, judged_ids
 from ringlite_cli.errors import UserError
+from ringlite_cli.models.reward_model import reward_model_faults
 from ringlite_cli.problems import Problem
 from ringlite_cli.rewards import Verifiers, VerifierSettings
 from ringlite_cli.rewards.reward_model import RewardModel, RewardModelScorer, batches
@@ -150,6 +151,57 @@ def test_a_language_model_is_no_reward_model(tmp_path):
     (tmp_path / "config.json").write_text(json.dumps(told))
     with pytest.raises(UserError, match="random"):
         verdicts(tmp_path, [(PROBLEM, "good")])
+
+
+def test_weights_of_another_shape_than_the_config_says_are_named(tmp_path):
+    """The config of a classifier of three classes, changed by hand, and an embedding that is too small."""
+    import json
+
+    folder = make_reward_model(tmp_path, make_tokenizer(), labels=3)
+    config = json.loads((folder / "config.json").read_text())
+    config |= {"id2label": {"0": "score"}, "label2id": {"score": 0}, "vocab_size": config["vocab_size"] + 50}
+    (folder / "config.json").write_text(json.dumps(config))
+    said = [what for what, _ in reward_model_faults(folder)]
+    assert len(said) == 2
+    assert any("score.weight" in what and "[3, 16]" in what and "[1, 16]" in what for what in said)
+    assert any("embed_tokens.weight" in what for what in said)
+    with pytest.raises(UserError, match=r"score.weight is of the shape \[3, 16\]"):
+        verdicts(folder, [(PROBLEM, "good")])
+
+
+@pytest.mark.parametrize(
+    ("template", "said"),
+    [
+        ("{{ raise_exception('no') }}", "refuses a conversation"),
+        ("{% for m in messages %}{{ m['content'] }}", "refuses a conversation"),
+        (
+            "{% for m in messages %}{% if m['role'] == 'user' %}{{ m['content'] }}{% endif %}{% endfor %}",
+            "leaves the resp",
+        ),
+    ],
+)
+def test_a_template_that_no_response_can_be_read_by_is_said_before_the_first_score(tmp_path, template, said):
+    folder = make_reward_model(tmp_path, make_tokenizer(template=template))
+    with pytest.raises(UserError, match=said) as refused:
+        verdicts(folder, [(PROBLEM, "good")])
+    assert "rewards.reward_model" in str(refused.value)
+
+
+def test_positions_that_begin_after_the_padding_are_no_room(tmp_path):
+    """RoBERTa's table of positions has two rows that no text can use: one past its end voided a whole batch."""
+    import transformers
+
+    tokenizer = make_tokenizer()
+    config = transformers.RobertaConfig(
+        vocab_size=len(tokenizer), hidden_size=16, intermediate_size=32, num_hidden_layers=1, num_attention_heads=2,
+        num_labels=1, pad_token_id=0, max_position_embeddings=34,
+    )  # fmt: skip
+    transformers.RobertaForSequenceClassification(config).save_pretrained(tmp_path)
+    tokenizer.save_pretrained(tmp_path)
+    assert RewardModel(str(tmp_path)).longest == 33
+    short, long = verdicts(tmp_path, [(PROBLEM, "good"), (PROBLEM, "good " * 99)])
+    assert short.verdict != "error"
+    assert "cut off" in long.detail
 
 
 def test_a_broken_folder_is_a_message(folder, tmp_path):

@@ -60,6 +60,15 @@ def test_a_metric_per_layer_is_read_by_its_extreme() -> None:
     assert points([row], "router_load_max") == [(3.0, 1.9)]
 
 
+def test_a_status_shows_speed_and_every_phase_of_a_step() -> None:
+    shown = keys("rl", status=True)
+    assert {"mfu", "tokens_per_second_per_gpu"} <= set(shown)
+    phases = ("generation", "sync", "reward", "reference", "update", "idle")
+    assert [name for name in shown if name.removesuffix("_share") in phases and name.endswith("_share")] == [
+        f"{phase}_share" for phase in phases
+    ]
+
+
 def test_an_unknown_metric_is_no_metric() -> None:
     with pytest.raises(KeyError):
         metric("rl", "rewrad")

@@ -39,6 +39,12 @@ def test_general_rl_is_rewarded_by_the_instructions_and_by_the_runs_own_reward_m
     assert (run / read_json(run / "preference" / "manifest.json")["outputs"]["reward_model"]["path"]).is_dir()
 
 
+def test_general_rl_is_watched_by_a_score_that_it_does_not_train_on(run: Path) -> None:
+    measured = [row["held_out_by_domain"] for row in read_jsonl(run / "rl-general" / "metrics.jsonl")]
+    assert len(measured) == 2
+    assert {"math", "logic", "general"} <= set(measured[-1])
+
+
 def test_the_last_sft_learns_from_the_policy_of_rl_and_is_the_runs_result(run: Path) -> None:
     asked = read_jsonl(run / "collect" / "asked.jsonl")
     digest = read_json(run / "rl-general" / "manifest.json")["outputs"]["policy"]["digest"].rpartition(":")[2]

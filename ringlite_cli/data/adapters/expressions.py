@@ -44,7 +44,7 @@ def _joined(row: Raw, template: str) -> Any:
     if all(value is ABSENT for value in found.values()):
         return ABSENT
     filled = {name: _text(name, value) for name, value in found.items()}
-    if not any(filled.values()):
+    if not any(map(str.strip, filled.values())):
         return None
     return _HOLE.sub(lambda hole: filled[hole[1]], template).strip()
 

@@ -17,11 +17,13 @@ TIMES = (
         table=True,
         status=True,
     ),
-    Metric("generation_share", "generation, share", "share", "time", "Engine time that the step waits for."),
-    Metric("sync_share", "weight sync, share", "share", "time", "sync_seconds over step_seconds."),
-    Metric("reward_share", "reward, share", "share", "time", "reward_seconds over step_seconds."),
-    Metric("reference_share", "reference, share", "share", "time", "reference_seconds over step_seconds."),
-    Metric("update_share", "update, share", "share", "time", "update_seconds over step_seconds."),
+    Metric(
+        "generation_share", "generation, share", "share", "time", "Engine time that the step waits for.", status=True
+    ),
+    Metric("sync_share", "weight sync, share", "share", "time", "sync_seconds over step_seconds.", status=True),
+    Metric("reward_share", "reward, share", "share", "time", "reward_seconds over step_seconds.", status=True),
+    Metric("reference_share", "reference, share", "share", "time", "reference_seconds over step_seconds.", status=True),
+    Metric("update_share", "update, share", "share", "time", "update_seconds over step_seconds.", status=True),
     Metric(
         "idle_share",
         "idle, share",

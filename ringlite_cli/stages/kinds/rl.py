@@ -15,6 +15,7 @@ from ringlite_cli.runs.ranks import world_size
 from ringlite_cli.sampling.keeping import lend_engine
 from ringlite_cli.stages.base import Check, Context, StageKind, StageResult
 from ringlite_cli.stages.calls import call_ranks
+from ringlite_cli.stages.parts.games import require_games
 from ringlite_cli.stages.parts.going_on import last_step, marked, marks, rate_note
 from ringlite_cli.stages.parts.judging import with_judge
 from ringlite_cli.stages.parts.tracking import tracked
@@ -22,14 +23,13 @@ from ringlite_cli.where import labels_there, matches
 
 
 def run(context: Context) -> StageResult:
-    from ringlite_cli.rewards.gym import require_scorers
     from ringlite_cli.train.rl.loop import Hooks
     from ringlite_cli.train.rl.run import ModelOptions, run_rl
 
     section: RlStage = context.section
     recipe, folder = context.recipe, context.folder
     problems = chosen(context.problems(section.data), section)
-    require_scorers(problems)
+    require_games(problems)
     _refuse_shared_process(problems)
     call_ranks(context.run, context.name)
     changed = marks(folder)
@@ -81,14 +81,13 @@ def _draws_here(section: RlStage) -> bool:
 def _held_out(context: Context) -> Any:
     """Return the problems that the guard measures by, and how their measurements are compared; None without any."""
     from ringlite_cli.evals.metrics import paired_difference
-    from ringlite_cli.rewards.gym import require_scorers
     from ringlite_cli.train.rl.held_out import HeldOutSet
 
     guard = context.section.guard
     if guard is None or guard.held_out is None:
         return None
     problems = context.problems(guard.held_out.data)
-    require_scorers(problems)
+    require_games(problems)
     return HeldOutSet(problems, lambda before, after, level: paired_difference(before, after, level=level))
 
 

@@ -59,11 +59,16 @@ def not_here(key: str, name: str) -> Iterator[Finding]:
 
 
 def address_answers(key: str, url: str) -> Iterator[Finding]:
-    """Warn where nothing listens at an address; a server may still be started before it is needed."""
-    parts = urlsplit(url if "//" in url else f"//{url}")
+    """Refuse what is no address; warn where nothing listens: a server may still be started before it is needed."""
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        yield Finding(
+            key, f"no request can be sent to {url!r}", "an address begins with http:// or https:// and a host"
+        )
+        return
     try:
         port = parts.port or (443 if parts.scheme == "https" else 80)
-        socket.create_connection((parts.hostname or "", port), timeout=_SECONDS).close()
+        socket.create_connection((parts.hostname, port), timeout=_SECONDS).close()
     except (OSError, ValueError) as error:
         what = f"nothing answers at {url} ({first_line(error)})"
         yield Finding(key, what, "start the server before this stage needs it", of_machine=True, fatal=False)

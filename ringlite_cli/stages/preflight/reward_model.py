@@ -5,6 +5,7 @@ from pathlib import Path
 
 from ringlite_cli.errors import UserError
 from ringlite_cli.models.sizes import config_of
+from ringlite_cli.recipe.reward_model import PairSource
 from ringlite_cli.recipe.schema import RewardModelStage
 from ringlite_cli.stages.base import Context, Finding
 from ringlite_cli.stages.parts.made_pairs import refuse_own_scores
@@ -26,7 +27,8 @@ def pairs_can_be_had(context: Context) -> Iterator[Finding]:
                 found = load_pairs(section.data, _FIRST)
                 if not found.pairs:
                     reasons = " and ".join(f"{count} {reason}" for reason, count in found.left_out.items())
-                    yield Finding(f"{key}.data", f"none of the first {found.rows} rows is a pair ({reasons})")
+                    what = f"none of the first {found.rows} rows is a pair ({reasons})"
+                    yield Finding(f"{key}.data", what, fatal=_all_is_read(section.data, found.rows))
         except UserError as error:
             yield Finding(f"{key}.data", str(error))
         return
@@ -38,6 +40,10 @@ def pairs_can_be_had(context: Context) -> Iterator[Finding]:
             refuse_own_scores(problems, context.name)
         except UserError as error:
             yield Finding(error.where, error.what, error.hint)
+
+
+def _all_is_read(source: PairSource, rows: int) -> bool:
+    return rows < _FIRST or (source.rows or rows + 1) <= rows
 
 
 def can_become_a_reward_model(context: Context) -> Iterator[Finding]:

@@ -2,7 +2,7 @@
 model's files.
 """
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 
 from ringlite_cli.errors import UserError
@@ -11,6 +11,7 @@ from ringlite_cli.recipe.graph import parents
 from ringlite_cli.recipe.schema import CurateStage, RlStage, SelectStage
 from ringlite_cli.recipe.scoring import ROUTE, trained_scorer
 from ringlite_cli.stages.base import Context, Finding
+from ringlite_cli.stages.parts.games import require_games
 from ringlite_cli.stages.preflight.asked_models import address_answers, not_here
 from ringlite_cli.stages.preflight.made_sets import made_set
 
@@ -29,6 +30,7 @@ def set_can_be_verified(context: Context) -> Iterator[Finding]:
     else:
         composer = Composer(context.recipe.rewards if _composes(section) else None)
         routes = {route(problem) for problem in composer.asked(problems)}
+        yield from _games_are_there(problems)
     yield from routes_are_open(context, routes)
 
 
@@ -48,6 +50,14 @@ def held_out_can_be_scored(context: Context) -> Iterator[Finding]:
         yield Finding(f"stages.{context.name}.{error.where}", error.what, error.hint)
         return
     yield from routes_are_open(context, {route(problem) for problem in asked})
+
+
+def _games_are_there(problems: Sequence[Problem]) -> Iterator[Finding]:
+    """Check that reasoning-gym is here, has the scorers of these problems, and may run them."""
+    try:
+        require_games(problems)
+    except UserError as error:
+        yield Finding(error.where, error.what, error.hint, of_machine=True)
 
 
 def _composes(section: RlStage | SelectStage) -> bool:
@@ -113,10 +123,16 @@ def _reward_model(context: Context) -> Iterator[Finding]:
     if not folder.is_dir():
         yield from not_here(key, name)
         return
-    from ringlite_cli.models.reward_model import has_chat_template, reward_model_faults
+    from ringlite_cli.chat.judged import TEMPLATE_HINT, template_fault
+    from ringlite_cli.models.reward_model import reward_model_faults, tokenizer_of
 
     found = list(reward_model_faults(folder))
     yield from (Finding(key, what, hint) for what, hint in found)
-    if not found and not has_chat_template(folder):
+    if found:
+        return
+    tokenizer = tokenizer_of(str(folder))
+    if not tokenizer.chat_template:
         what = f"the tokenizer of {folder} has no chat template: prompt and response stand line by line"
         yield Finding(key, what, "see that it was trained so", fatal=False)
+    elif fault := template_fault(tokenizer):
+        yield Finding(key, f"{folder}: {fault}", TEMPLATE_HINT)

@@ -76,8 +76,9 @@ class Planner:
         Responses without a verdict have no advantage and are not picked. Raises WorkFailed where none has a verdict.
         """
         if all(reward is None for reward in rollout.rewards):
+            said = next((f": {detail}" for detail in rollout.details if detail), "")
             raise WorkFailed(
-                f"no response of step {step + 1} got a verdict",
+                f"no response of step {step + 1} got a verdict{said}",
                 hint="the verdicts in rollouts.jsonl and `ringlite doctor` tell what is wrong with the verifier",
             )
         updates = self._args.updates_per_rollout

@@ -19,6 +19,7 @@ from ringlite_cli.runs.files import read_json, read_jsonl
 from ringlite_cli.runs.manifest import Manifest, read_manifest
 from ringlite_cli.stages.walk.decide import Walk
 from ringlite_cli.stages.walk.pipeline import choose_stages, run_pipeline
+from ringlite_cli.stages.walk.preflight import findings
 
 TRL = "{learning_rate: 3e-3, num_train_epochs: 6, per_device_train_batch_size: 8, save_steps: 4, max_length: 40}"
 
@@ -158,6 +159,14 @@ def test_rows_that_are_no_pairs_are_named_before_anything_moves(
         walk(recipe_file, tmp_path / "run")
     assert said in str(refused.value)
     assert not (tmp_path / "run" / "rm").exists()
+
+
+def test_ties_at_the_head_of_a_long_file_are_a_warning(recipe_file: Path, tmp_path: Path) -> None:
+    tie, pair = {"prompt": "w1", "chosen": "w2", "rejected": "w2"}, {"prompt": "w1", "chosen": "w2", "rejected": "w3"}
+    (tmp_path / "pairs.jsonl").write_text("".join(json.dumps(row) + "\n" for row in [*[tie] * 1000, pair]))
+    (found,) = findings(load_recipe(str(recipe_file)), tmp_path / "run", ["rm"], Console())
+    assert not found.fatal
+    assert "none of the first 1000 rows is a pair (1000 equal" in str(found)
 
 
 def test_a_sharded_launch_is_refused_before_anything_moves(

@@ -1,5 +1,6 @@
 """Weights that no row of an RL stage's set meets are said before anything runs."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -88,3 +89,22 @@ def test_a_set_of_which_nothing_is_held_out_is_found_before_anything_runs(contex
     assert (found.where, found.fatal) == ("stages.rl-math.guard.held_out.data", True)
     assert found.what == "nothing is held out: of the set's 3 problems 3 are trained on"
     assert list(verifying.held_out_can_be_scored(context("{}"))) == []
+
+
+def test_games_that_the_installed_version_lacks_are_refused_before_rl(context: Any) -> None:
+    """A set of another version's games: each response would be without a verdict."""
+    pytest.importorskip("reasoning_gym")
+
+    def row(game: str) -> Problem:
+        answer = json.dumps({"answer": "1", "metadata": {"source_dataset": game}})
+        return Problem(game, "logic", "?", answer=answer, verifier="logic-gym")
+
+    assert [f for f in verifying.set_can_be_verified(context("{}", [row("maze")])) if "game" in f.what] == []
+    found = [
+        f for f in verifying.set_can_be_verified(context("{}", [row("maze"), row("mazes_9d")])) if "game" in f.what
+    ]
+    assert len(found) == 1
+    assert found[0].fatal
+    assert "has no game mazes_9d" in found[0].what
+    assert "1 of 2" in found[0].what
+    assert "pip install -U reasoning-gym" in found[0].hint

@@ -168,6 +168,12 @@ def test_an_address_where_nothing_answers_is_a_warning() -> None:
     assert not found.fatal
 
 
+@pytest.mark.parametrize("address", ["localhost:8000/v1", "ftp://localhost/v1", "http:///v1"])
+def test_an_address_that_no_request_can_be_sent_to_is_refused(address: str) -> None:
+    asked = ("stages.curate.sources.0.verifier=judge", "rewards.judge_model=m", f"rewards.judge_url={address}")
+    assert "http://" in the_fault("curate", *asked)
+
+
 def test_what_the_verifiers_of_the_problems_need(model: Path) -> None:
     asked = "stages.curate.sources.0.verifier=reward-model"
     assert "rewards.reward_model: problems ask" in the_fault("curate", asked)
@@ -189,6 +195,12 @@ def test_what_a_reward_model_must_be(tmp_path: Path) -> None:
     (note,) = found_in("curate", asked, plain)
     assert not note.fatal
     assert "no chat template" in str(note)
+    asked, deaf, _ = given("deaf", template="{% for m in messages if m.role == 'user' %}{{ m.content }}{% endfor %}")
+    assert "leaves the response out" in the_fault("curate", asked, deaf)
+    asked, other, at = given("other", labels=3)
+    several = json.loads((at / "config.json").read_text()) | {"id2label": {"0": "score"}, "label2id": {"score": 0}}
+    (at / "config.json").write_text(json.dumps(several))
+    assert "score.weight is of the shape [3, 16]" in the_fault("curate", asked, other)
     (folder / "model.safetensors").unlink()
     assert "no weights" in the_fault("curate", asked, sound)
     headless = {"architectures": ["LlamaForSequenceClassification"], "model_type": "llama", "num_labels": 1}

@@ -97,6 +97,10 @@ def test_what_is_missing_of_the_budgets_of_all_updates(tmp_path: Path) -> None:
 def test_no_verdict_at_all_is_a_failure_of_the_verifier(tmp_path: Path) -> None:
     with pytest.raises(WorkFailed, match="no response of step 3 got a verdict"):
         planner(tmp_path).select(rollout(LENGTHS, [None] * 8), 12, step=2)
+    silent = rollout(LENGTHS, [None] * 8)
+    silent.details[:] = ["", "reward model: it has no room", *[""] * 6]
+    with pytest.raises(WorkFailed, match="got a verdict: reward model: it has no room"):
+        planner(tmp_path).select(silent, 12, step=2)
 
 
 def test_an_update_holds_the_picked_prefixes_and_divides_by_the_budget(tmp_path: Path) -> None:
