@@ -209,6 +209,18 @@ def draws(prompts: list, trainer: object) -> dict:
             {"rollouts": {"mode": "carry"}, "trl": {"generation_kwargs": {"stop": ["x"]}}},
             "trl.generation_kwargs: stop look at a response from its beginning",
         ),
+        (
+            {"mismatch": {"rule": "icepop", "low": 6.0}},
+            r"mismatch.low: 6 is not below high, which is 5 for icepop",
+        ),
+        (
+            {"mismatch": {"rule": "geometric", "high": 0.5}},
+            r"mismatch.high: 0.5 is not above low, which is 0.99 for geo",
+        ),
+        ({"mismatch": {"rule": "truncate", "low": 0.5}}, "mismatch.low: truncate does not use it; leave it out"),
+        ({"mismatch": {"low": 0.5}}, "mismatch.low: none does not use it; leave it out, or set mismatch.rule"),
+        ({"mismatch": {"rule": "icepop", "cap": 3.0}}, "mismatch.cap: icepop does not use it"),
+        ({"mismatch": {"rule": "kpop", "masked_share": 0.2, "divergence": 0.1}}, "mismatch.masked_share: divergence"),
         ({"overlong": {"rule": "penalty"}}, "overlong: rule: penalty and buffer"),
         ({"overlong": {"rule": "penalty", "buffer": 99}}, "overlong.buffer: 99 tokens are more than max_completion"),
         ({"rollout_func": draws, "rollouts": {"mode": "carry"}}, r"has no stream\(trainer\), by which responses are"),
