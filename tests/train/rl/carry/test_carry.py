@@ -16,7 +16,9 @@ from ringlite_cli.problems import Verdict
 from ringlite_cli.recipe.rl_settings import RlSettings
 from ringlite_cli.runs.catalogue import timed
 from ringlite_cli.runs.files import read_jsonl
+from ringlite_cli.train.rl.carry.pool import Pool
 from ringlite_cli.train.rl.carry.transformers_stream import TransformersStream
+from ringlite_cli.train.rl.lengths import LengthHistory
 
 TIMES = timed("rl")
 CARRY = {"rollouts": {"mode": "carry", "in_flight": 12, "max_retention": 6}, "router_balance_coef": 0.0}
@@ -170,6 +172,35 @@ def test_only_tokens_that_can_be_trained_count_where_the_recipe_asks_for_them(po
 def test_an_algorithm_without_a_budget_takes_the_groups_of_prompts_per_step(policy: Path, tmp_path: Path) -> None:
     rows = carry(policy, tmp_path, steps=3, algorithm="grpo", prompts_per_step=3)
     assert [row["responses_trained"] for row in rows] == [12] * 3
+
+
+@pytest.mark.slow
+def test_prompts_are_launched_in_the_order_of_their_expected_lengths(
+    policy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn: list[list[tuple[str, float]]] = []
+    launched: list[str] = []
+    sort, launch = LengthHistory.longest_first, Pool.launch
+
+    def sorted_then(self: LengthHistory, rows: list) -> None:
+        sort(self, rows)
+        drawn.append([(row["problem_id"], self.expected(row)) for row in rows])
+
+    def noted(self: Pool, row: dict, *more: object, **options: object) -> object:
+        launched.append(row["problem_id"])
+        return launch(self, row, *more, **options)
+
+    monkeypatch.setattr(LengthHistory, "longest_first", sorted_then)
+    monkeypatch.setattr(Pool, "launch", noted)
+    trl = {"num_generations": 4, "max_completion_length": 12}
+    keys = CARRY | {"prompts_per_step": 4, "row_tokens": 32, "rollouts": CARRY["rollouts"] | {"order": "longest"}}
+    keys = {name: value for name, value in keys.items() if not name.startswith("router")}
+    train(policy, PROBLEMS[:4], verify, tmp_path, steps=6, trl=trl, rollout_func=words(length), **keys)
+    assert launched == [name for rows in drawn for name, _ in rows][: len(launched)]
+    lengths = [[expected for _, expected in rows] for rows in drawn]
+    assert all(each == sorted(each, reverse=True) for each in lengths)
+    assert len({name for name, _ in drawn[-1]}) == 4
+    assert len({expected for expected in lengths[-1]}) > 1
 
 
 @pytest.mark.slow
