@@ -200,7 +200,7 @@ def test_prompts_are_launched_in_the_order_of_their_expected_lengths(
     lengths = [[expected for _, expected in rows] for rows in drawn]
     assert all(each == sorted(each, reverse=True) for each in lengths)
     assert len({name for name, _ in drawn[-1]}) == 4
-    assert len({expected for expected in lengths[-1]}) > 1
+    assert len(set(lengths[-1])) > 1
 
 
 @pytest.mark.slow
