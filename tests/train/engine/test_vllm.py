@@ -20,7 +20,7 @@ from vllm_runs import session, train, wait_for, with_vllm
 
 from ringlite_cli.errors import UserError, WorkFailed
 from ringlite_cli.rewards import Verifiers, VerifierSettings
-from ringlite_cli.train.engine import checked_engine
+from ringlite_cli.train.engine import checked_engine, watched
 from ringlite_cli.train.engine import time_limit as vllm_watchdog
 from ringlite_cli.train.engine.external_server import check_server, fits
 from ringlite_cli.train.engine.start import phase_stats, tail_share
@@ -104,6 +104,22 @@ def test_responses_that_were_long_before_are_begun_first(
         assert sorted(begun) == sorted(row["prompt_id"] for row in rows)
         assert begun == sorted((row["prompt_id"] for row in rows), key=lambda name: -lengths[name])
     assert any([names[ids] for ids in asked[step]] != [row["prompt_id"] for row in steps[step]] for step in (4, 5))
+
+
+@pytest.mark.slow
+@with_vllm
+def test_two_runs_on_a_machine_do_not_choose_the_same_port(
+    dense: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """TRL takes the first of these that is free, seconds before the engine listens there."""
+
+    def start(*_: Any, **__: Any) -> None:
+        raise WorkFailed(os.environ["MASTER_PORT"])
+
+    monkeypatch.setattr(watched, "_start", start)
+    with pytest.raises(WorkFailed) as told:
+        train(dense, tmp_path, steps=1)
+    assert int(str(told.value)) not in (29500, 23456, 12355, 12345)
 
 
 @pytest.mark.slow
