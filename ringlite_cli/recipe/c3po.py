@@ -178,7 +178,7 @@ class C3POSettings(Section):
         return found
 
     def _rollout_faults(self, group: int, longest: int, world_size: int) -> list[str]:
-        """What is wrong with rollouts and overlong, for groups of so many responses of at most so many tokens."""
+        """What is wrong with rollouts, mismatch and overlong, for groups of so many responses of at most `longest`."""
         found = []
         given = [name for name in ("in_flight", "max_retention") if name in self.rollouts.model_fields_set]
         if given and not self.carries:
@@ -193,6 +193,7 @@ class C3POSettings(Section):
             found.append(
                 f"rollouts.ahead trains on one process, not on {world_size}; leave it out, or give the trainer one"
             )
+        found += self.mismatch.faults(self.mismatch_rule)
         buffer = self.overlong.buffer or 0
         if buffer > longest:
             found.append(f"overlong.buffer: {buffer} tokens are more than max_completion_length, {longest}; lower it")

@@ -1,5 +1,6 @@
 """The keys of the remedies against mismatch: the trainer finds a token more or less likely than its engine did."""
 
+from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 from typing import Annotated
@@ -11,6 +12,14 @@ from ringlite_cli.own_code import OwnCode, is_own
 from ringlite_cli.recipe.key_classes import objective
 from ringlite_cli.recipe.section import Probability, Section
 
+BANDS = {"icepop": (0.5, 5.0), "geometric": (0.99, 1.01)}
+"""Rule -> its low and high where none are given."""
+_USED: dict[str, tuple[str, ...]] = {
+    "none": (),
+    "truncate": ("cap",),
+    "kpop": ("masked_share", "divergence"),
+} | dict.fromkeys(BANDS, ("low", "high"))
+"""Shipped rule -> the keys that it uses; a rule that is not named here may use all."""
 FOLDER = Path(__file__).parents[1] / "c3po" / "mismatches"
 
 
@@ -59,3 +68,19 @@ class Mismatch(Section):
         if self.low is not None and self.high is not None and self.low >= self.high:
             raise ValueError(f"low, {self.low:g}, must be below high, {self.high:g}")
         return self
+
+    def faults(self, rule: str) -> Iterator[str]:
+        """Yield what of the keys does not go with the rule that is taken, each as `key: what; what next`."""
+        keys = ("cap", "low", "high", "masked_share", "divergence")
+        given = [name for name in keys if getattr(self, name) != type(self).model_fields[name].default]
+        for name in given:
+            if name not in _USED.get(rule, keys):
+                yield f"mismatch.{name}: {rule} does not use it; leave it out, or set mismatch.rule to one that does"
+        if rule == "kpop" and {"masked_share", "divergence"} <= set(given):
+            yield "mismatch.masked_share: divergence is a bound that stays as it is; leave one of the two out"
+        if rule in BANDS:
+            low, high = BANDS[rule]
+            if self.high is None and self.low is not None and self.low >= high:
+                yield f"mismatch.low: {self.low:g} is not below high, which is {high:g} for {rule}; set both"
+            if self.low is None and self.high is not None and self.high <= low:
+                yield f"mismatch.high: {self.high:g} is not above low, which is {low:g} for {rule}; set both"

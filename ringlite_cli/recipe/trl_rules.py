@@ -29,11 +29,16 @@ def _derived(reason: str, value: Any = ANY) -> TrlRule:
     return TrlRule(reason, value, refused=True)
 
 
+_LAUNCH = "the launcher's configuration decides it (`ringlite launcher` lists those that come with ringlite)"
 _COMMON = {
     "output_dir": _derived("it is the run folder"),
     "seed": _derived("it is the recipe's seed"),
     "data_seed": _derived("it is the recipe's seed"),
     "resume_from_checkpoint": _derived("rerunning the same command resumes"),
+    "fsdp": _derived(_LAUNCH),
+    "fsdp_config": _derived(_LAUNCH),
+    "deepspeed": _derived(_LAUNCH),
+    "parallelism_config": _derived(_LAUNCH),
     "load_best_model_at_end": TrlRule("no policy is scored while it is trained", False),
 }
 _BATCH = "it follows from prompts_per_step, token_budget and row_tokens (`ringlite plan` shows it)"

@@ -7,6 +7,8 @@ from ringlite_cli.errors import UserError
 
 READ_ONCE = "FSDP_CPU_RAM_EFFICIENT_LOADING"
 """accelerate's switch, which transformers reads whenever it loads weights."""
+NUMBER_FORMAT = "ACCELERATE_MIXED_PRECISION"
+"""accelerate's default for autocast, by the launcher's `mixed_precision`."""
 FSDP2 = '"$(ringlite launcher fsdp2)"'
 _WHERE = "the launcher's configuration"
 
@@ -25,6 +27,12 @@ def launched_sharded(environment: Mapping[str, str] = os.environ) -> bool:
             where=f"{_WHERE} (distributed_type)",
             hint=f"shard by FSDP2 (accelerate launch --config_file {FSDP2} ...)",
         )
+    if _on(environment, "ACCELERATE_USE_PARALLELISM_CONFIG"):
+        raise UserError(
+            "tensor, context and sequence parallelism are not supported",
+            where=f"{_WHERE} (parallelism_config)",
+            hint=f"leave it out; ranks train on different rows, and share weights out by FSDP2 (--config_file {FSDP2})",
+        )
     if not _on(environment, "ACCELERATE_USE_FSDP"):
         return False
     if environment.get("FSDP_VERSION", "1") != "2":
@@ -39,6 +47,12 @@ def launched_sharded(environment: Mapping[str, str] = os.environ) -> bool:
             where=f"{_WHERE} (fsdp_config)",
             hint="set it to FULL_STATE_DICT or SHARDED_STATE_DICT",
         )
+    if (policy := environment.get("FSDP_AUTO_WRAP_POLICY", "NO_WRAP")) != "TRANSFORMER_BASED_WRAP":
+        raise UserError(
+            f"fsdp_auto_wrap_policy: {policy} does not share out layer by layer",
+            where=f"{_WHERE} (fsdp_config)",
+            hint="set it to TRANSFORMER_BASED_WRAP, else a GPU gathers more than a layer at a time",
+        )
     return True
 
 
@@ -50,6 +64,14 @@ def read_everywhere() -> None:
     """
     if READ_ONCE in os.environ:
         os.environ[READ_ONCE] = "false"
+
+
+def leave_dtype_to_recipe() -> None:
+    """Have the recipe's `dtype` decide what is computed in, whatever `mixed_precision` the launcher's file has.
+
+    accelerate would compute in the launcher's format wherever TRL's config names none, as for a recipe of float32.
+    """
+    os.environ.pop(NUMBER_FORMAT, None)
 
 
 def _on(environment: Mapping[str, str], name: str) -> bool:

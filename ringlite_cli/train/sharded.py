@@ -8,13 +8,14 @@ What a launcher's configuration says of it reaches accelerate; what decides whet
 - a reference model is shared out block by block like the policy, where TRL would gather all of it at once.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 import torch
 
 from ringlite_cli.c3po.router import BIAS
+from ringlite_cli.errors import UserError
 from ringlite_cli.freeing import import_apart
 from ringlite_cli.train.read_once import is_read_once, send_pieces
 
@@ -35,6 +36,8 @@ def settle(accelerator: Any, model: Any = None) -> None:
     fsdp_utils.fsdp2_load_full_state_dict = send_pieces
     plugin.cpu_ram_efficient_loading = is_read_once()
 
+    if model is not None:
+        check_layers(plugin.transformer_cls_names_to_wrap, model)
     formats = {"bf16": torch.bfloat16, "fp16": torch.float16}
     plugin.mixed_precision_policy = MixedPrecisionPolicy(
         param_dtype=formats.get(accelerator.mixed_precision), reduce_dtype=torch.float32, output_dtype=None
@@ -44,6 +47,18 @@ def settle(accelerator: Any, model: Any = None) -> None:
         bias = module._parameters.pop(BIAS, None)
         if bias is not None:
             module.register_buffer(BIAS, bias.detach())
+
+
+def check_layers(named: Sequence[str] | None, model: torch.nn.Module) -> None:
+    """Raise UserError where a class that the launcher's file names as a layer is not in the model."""
+    own = {type(module).__name__ for module in model.modules()}
+    if wrong := [name for name in named or () if name not in own]:
+        layers = " or ".join(sorted(getattr(model, "_no_split_modules", None) or ())) or "its own"
+        raise UserError(
+            f"{', '.join(wrong)} is not in the model",
+            where="the launcher's configuration (fsdp_config.fsdp_transformer_layer_cls_to_wrap)",
+            hint=f"leave it out, or name {layers}",
+        )
 
 
 @contextmanager

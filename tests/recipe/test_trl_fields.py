@@ -53,6 +53,22 @@ def test_a_rule_lets_its_own_value_pass_unless_the_field_is_refused(config: str)
         assert bool(faults) == rule.refused, (field, faults)
 
 
+@pytest.mark.parametrize("config", ["SFTConfig", "RewardConfig", "GRPOConfig"])
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("fsdp", "full_shard"),
+        ("fsdp_config", {"fsdp_version": 1}),
+        ("deepspeed", "zero3.json"),
+        ("parallelism_config", {"tp_size": 2}),
+    ],
+)
+def test_how_training_is_shared_out_is_the_launcher_s_to_say(config: str, name: str, value: object) -> None:
+    _, (fault,) = check_trl({name: value}, config)
+    assert fault.startswith(f"'{name}' is ringlite's to set: the launcher's configuration decides it")
+    assert "ringlite launcher" in fault
+
+
 @pytest.mark.parametrize(
     ("name", "value", "what"),
     [

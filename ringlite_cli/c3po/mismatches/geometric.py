@@ -7,10 +7,11 @@ reasoning [0.999, 1.002].
 """
 
 from ringlite_cli.c3po.mismatch import Rule
+from ringlite_cli.recipe.mismatch import BANDS
 
 RULE = Rule(
     "geometric",
     weigh=lambda drawn: drawn.inside(drawn.mean_of_samples(drawn.log_k).exp()).to(drawn.log_k.dtype),
-    band=(0.99, 1.01),
+    band=BANDS["geometric"],
     masks=True,
 )

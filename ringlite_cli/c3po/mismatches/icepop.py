@@ -8,5 +8,8 @@ The step's divisor stays what it is: with C3PO, the constant Phi.
 import torch
 
 from ringlite_cli.c3po.mismatch import Rule
+from ringlite_cli.recipe.mismatch import BANDS
 
-RULE = Rule("icepop", weigh=lambda drawn: torch.where(drawn.inside(drawn.k), drawn.k, 0.0), band=(0.5, 5.0), masks=True)
+RULE = Rule(
+    "icepop", weigh=lambda drawn: torch.where(drawn.inside(drawn.k), drawn.k, 0.0), band=BANDS["icepop"], masks=True
+)

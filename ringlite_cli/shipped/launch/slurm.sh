@@ -20,9 +20,18 @@ export CONFIG
 export PORT=${PORT:-$((20000 + SLURM_JOB_ID % 10000))}
 export GPUS=${SLURM_GPUS_ON_NODE:-8}
 
-# One launcher a node; srun ends all nodes when one of them fails
+# One launcher a node; srun ends all nodes when one of them fails. Slurm signals the shell alone: its warning goes to the
+# ranks, which save and stop; the launcher would die of it, and the ranks with it
 exec srun --kill-on-bad-exit=1 bash -c '
-  exec accelerate launch --config_file "$CONFIG" \
+  setsid accelerate launch --config_file "$CONFIG" \
     --num_machines "$SLURM_NNODES" --num_processes "$((SLURM_NNODES * GPUS))" --machine_rank "$SLURM_NODEID" \
     --main_process_ip "$HEAD_NODE" --main_process_port "$PORT" \
-    -m ringlite_cli "$@"' ringlite "$@"
+    -m ringlite_cli "$@" &
+  launcher=$!
+  trap "pkill -USR1 -P $launcher" USR1
+  trap "kill -TERM $launcher" TERM
+  while true; do
+    code=0
+    wait "$launcher" || code=$?
+    kill -0 "$launcher" 2>/dev/null || exit "$code"
+  done' ringlite "$@"

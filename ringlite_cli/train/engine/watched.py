@@ -38,7 +38,7 @@ from ringlite_cli.train.engine.checked_engine import CheckedEngine
 from ringlite_cli.train.engine.ending import forget_groups, shut_down
 from ringlite_cli.train.engine.held import RunEngine
 from ringlite_cli.train.engine.log_probs import read_flat
-from ringlite_cli.train.engine.own_server import ServerProcess
+from ringlite_cli.train.engine.own_server import ServerProcess, free_port
 from ringlite_cli.train.engine.publishing import PublishingGeneration
 from ringlite_cli.train.engine.server_restart import ServerRestart
 from ringlite_cli.train.engine.server_stream import ServerStream
@@ -229,7 +229,7 @@ class WatchedGeneration(ServerRestart, WeightCheck, PublishingGeneration):
         plain, began = vllm_generation.LLM, time.perf_counter()
         outside = {name: os.environ.get(name) for name in _RENDEZVOUS}
         if self.accelerator.num_processes == 1:
-            os.environ["MASTER_PORT"] = "0"  # a free one: two runs on a machine would meet at accelerate's default
+            os.environ["MASTER_PORT"] = str(free_port())  # left to TRL, two runs on a machine would meet at 29500
         else:
             forget_groups()
         if self._on_cpu:

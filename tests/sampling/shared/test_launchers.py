@@ -2,13 +2,16 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 from launches import free_port
 from policies import write_tiny_policy
+from vllm_runs import wait_for
 
 from ringlite_cli.runs.files import read_json, read_jsonl
 from ringlite_cli.runs.launcher import without_rank
@@ -73,6 +76,47 @@ def test_the_script_takes_accelerate_s_files_by_name_or_path(
     job = cluster | ({"CONFIG": asked} if asked else {})
     done = subprocess.run(["bash", SCRIPT], cwd=tmp_path, env=job, capture_output=True, text=True, check=False)
     assert done.stdout.strip() == (used if "." in used else str(launch_file(used))), done.stderr
+
+
+SAVES = """
+import os, signal, sys, time
+from pathlib import Path
+
+def save(number, frame):
+    time.sleep(2)
+    Path(sys.argv[1], f"saved.{os.environ['RANK']}").touch()
+    os._exit(130)
+
+signal.signal(signal.SIGUSR1, save)
+Path(sys.argv[1], f"ready.{os.environ['RANK']}").touch()
+time.sleep(300)
+"""
+"""In place of ringlite: a rank that saves when it is warned, and takes its time."""
+
+
+@pytest.mark.slow
+def test_the_warning_before_the_end_reaches_the_ranks_and_leaves_their_launcher_alive(
+    cluster: dict[str, str], tmp_path: Path
+) -> None:
+    """Slurm sends it to a task's own process alone."""
+    package = tmp_path / "instead" / "ringlite_cli"
+    package.mkdir(parents=True)
+    (package / "__main__.py").write_text(SAVES)
+    (package / "__init__.py").touch()
+    (tmp_path / "bin" / "srun").write_text(f'#!/bin/sh\nshift\necho $$ > {tmp_path}/task\nexec "$@"\n')
+    job = cluster | {"SLURM_NNODES": "1", "SLURM_NODEID": "0", "SLURM_GPUS_ON_NODE": "2"}
+    job |= {"PYTHONPATH": str(package.parent)}
+    script = subprocess.Popen(["bash", str(SCRIPT), str(tmp_path)], cwd=tmp_path, env=job, start_new_session=True)
+    try:
+        wait_for(lambda: len(list(tmp_path.glob("ready.*"))) == 2, 120)
+        os.kill(int((tmp_path / "task").read_text()), signal.SIGUSR1)
+        time.sleep(1)
+        assert script.poll() is None  # srun would end the step, and the ranks with it, before they have saved
+        assert script.wait(60) == 1
+    finally:
+        if script.poll() is None:
+            os.killpg(script.pid, signal.SIGKILL)
+    assert sorted(path.name for path in tmp_path.glob("saved.*")) == ["saved.0", "saved.1"]
 
 
 @pytest.mark.slow

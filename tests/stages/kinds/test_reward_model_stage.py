@@ -174,6 +174,7 @@ def test_a_sharded_launch_is_refused_before_anything_moves(
 ) -> None:
     monkeypatch.setenv("ACCELERATE_USE_FSDP", "true")
     monkeypatch.setenv("FSDP_VERSION", "2")
+    monkeypatch.setenv("FSDP_AUTO_WRAP_POLICY", "TRANSFORMER_BASED_WRAP")
     with pytest.raises(UserError, match="shares weights out"):
         walk(recipe_file, tmp_path / "run")
     assert not (tmp_path / "run" / "rm").exists()

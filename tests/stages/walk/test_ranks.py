@@ -16,6 +16,7 @@ from ringlite_cli.__main__ import run
 from ringlite_cli.errors import UserError, WorkFailed
 from ringlite_cli.runs import launcher
 from ringlite_cli.runs.files import read_jsonl, write_json
+from ringlite_cli.runs.sharding import NUMBER_FORMAT
 from ringlite_cli.stages.calls import CALLS, ENDED, call_ranks, is_follower
 from ringlite_cli.stages.kinds import KINDS
 from ringlite_cli.stages.walk import ranks as walk_ranks
@@ -71,6 +72,20 @@ def test_a_rank_that_fails_where_the_first_one_does_not_says_so_itself(tmp_path,
     rank(1)
     assert run(["run", "toy", "--runs-dir", str(tmp_path)]) == 1
     assert "rank 1 failed where the first one did not: data: no such file" in capsys.readouterr().err
+
+
+def test_a_stage_on_a_rank_knows_nothing_of_the_launcher_s_number_format(tmp_path, rank, monkeypatch):
+    monkeypatch.setenv(NUMBER_FORMAT, "bf16")
+    seen = []
+    monkeypatch.setitem(
+        KINDS, "sft", replace(KINDS["sft"], run=lambda context: seen.append(os.environ.get(NUMBER_FORMAT)))
+    )
+    rank(0)
+    call_ranks(tmp_path / "toy", "sft")
+    call_ranks(tmp_path / "toy", None)
+    rank(1)
+    assert run(["run", "toy", "--runs-dir", str(tmp_path)]) == 0
+    assert seen == [None]
 
 
 @pytest.mark.parametrize(("local", "told"), [("0", True), ("1", False), ("7", False)])

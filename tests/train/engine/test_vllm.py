@@ -20,6 +20,7 @@ from vllm_runs import session, train, wait_for, with_vllm
 
 from ringlite_cli.errors import UserError, WorkFailed
 from ringlite_cli.rewards import Verifiers, VerifierSettings
+from ringlite_cli.train.engine import checked_engine, watched
 from ringlite_cli.train.engine import time_limit as vllm_watchdog
 from ringlite_cli.train.engine.external_server import check_server, fits
 from ringlite_cli.train.engine.start import phase_stats, tail_share
@@ -75,6 +76,50 @@ def test_responses_are_verified_while_others_are_written(verified) -> None:
     rollouts = [json.loads(line) for line in (out / "rollouts.jsonl").read_text().splitlines()]
     assert len(rollouts) == 3 * 16
     assert all(row["verdict"] in ("correct", "wrong", "unparsed") for row in rollouts)
+
+
+@pytest.mark.slow
+@with_vllm
+def test_responses_that_were_long_before_are_begun_first(
+    dense: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """16 prompts, 4 a step: from the fifth step on each has a history of its own."""
+    asked: list[list[tuple[int, ...]]] = []
+    plain = checked_engine.run_requests
+
+    def noted(engine: Any, requests: dict[str, Any]) -> Any:
+        asked.append([tuple(prompt["prompt_token_ids"]) for prompt, _ in requests.values()])
+        return plain(engine, requests)
+
+    monkeypatch.setattr(checked_engine, "run_requests", noted)
+    train(dense, tmp_path, steps=6, rollouts={"order": "longest"})
+    rollouts = [json.loads(line) for line in (tmp_path / "rollouts.jsonl").read_text().splitlines()]
+    steps = [[row for row in rollouts if row["step"] == step] for step in range(1, 7)]
+    names, lengths = dict[tuple[int, ...], str](), dict[str, float]()
+    for rows, prompts in zip(steps[:4], asked, strict=False):
+        names |= {ids: row["prompt_id"] for ids, row in zip(prompts, rows, strict=True)}  # as drawn: nothing is known
+        lengths |= {rows[i]["prompt_id"]: sum(row["tokens"] for row in rows[i : i + 4]) / 4 for i in range(0, 16, 4)}
+    for rows, prompts in zip(steps[4:], asked[4:], strict=True):
+        begun = [names[ids] for ids in prompts]
+        assert sorted(begun) == sorted(row["prompt_id"] for row in rows)
+        assert begun == sorted((row["prompt_id"] for row in rows), key=lambda name: -lengths[name])
+    assert any([names[ids] for ids in asked[step]] != [row["prompt_id"] for row in steps[step]] for step in (4, 5))
+
+
+@pytest.mark.slow
+@with_vllm
+def test_two_runs_on_a_machine_do_not_choose_the_same_port(
+    dense: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """TRL takes the first of these that is free, seconds before the engine listens there."""
+
+    def start(*_: Any, **__: Any) -> None:
+        raise WorkFailed(os.environ["MASTER_PORT"])
+
+    monkeypatch.setattr(watched, "_start", start)
+    with pytest.raises(WorkFailed) as told:
+        train(dense, tmp_path, steps=1)
+    assert int(str(told.value)) not in (29500, 23456, 12355, 12345)
 
 
 @pytest.mark.slow

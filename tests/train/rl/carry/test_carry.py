@@ -16,7 +16,9 @@ from ringlite_cli.problems import Verdict
 from ringlite_cli.recipe.rl_settings import RlSettings
 from ringlite_cli.runs.catalogue import timed
 from ringlite_cli.runs.files import read_jsonl
+from ringlite_cli.train.rl.carry.pool import Pool
 from ringlite_cli.train.rl.carry.transformers_stream import TransformersStream
+from ringlite_cli.train.rl.lengths import LengthHistory
 
 TIMES = timed("rl")
 CARRY = {"rollouts": {"mode": "carry", "in_flight": 12, "max_retention": 6}, "router_balance_coef": 0.0}
@@ -173,6 +175,35 @@ def test_an_algorithm_without_a_budget_takes_the_groups_of_prompts_per_step(poli
 
 
 @pytest.mark.slow
+def test_prompts_are_launched_in_the_order_of_their_expected_lengths(
+    policy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn: list[list[tuple[str, float]]] = []
+    launched: list[str] = []
+    sort, launch = LengthHistory.longest_first, Pool.launch
+
+    def sorted_then(self: LengthHistory, rows: list) -> None:
+        sort(self, rows)
+        drawn.append([(row["problem_id"], self.expected(row)) for row in rows])
+
+    def noted(self: Pool, row: dict, *more: object, **options: object) -> object:
+        launched.append(row["problem_id"])
+        return launch(self, row, *more, **options)
+
+    monkeypatch.setattr(LengthHistory, "longest_first", sorted_then)
+    monkeypatch.setattr(Pool, "launch", noted)
+    trl = {"num_generations": 4, "max_completion_length": 12}
+    keys = CARRY | {"prompts_per_step": 4, "row_tokens": 32, "rollouts": CARRY["rollouts"] | {"order": "longest"}}
+    keys = {name: value for name, value in keys.items() if not name.startswith("router")}
+    train(policy, PROBLEMS[:4], verify, tmp_path, steps=6, trl=trl, rollout_func=words(length), **keys)
+    assert launched == [name for rows in drawn for name, _ in rows][: len(launched)]
+    lengths = [[expected for _, expected in rows] for rows in drawn]
+    assert all(each == sorted(each, reverse=True) for each in lengths)
+    assert len({name for name, _ in drawn[-1]}) == 4
+    assert len(set(lengths[-1])) > 1
+
+
+@pytest.mark.slow
 def test_fewer_prompts_than_are_in_flight_are_asked_again_and_again(policy: Path, tmp_path: Path) -> None:
     trl = {"num_generations": 4, "max_completion_length": 12, "learning_rate": 2e-3}
     keys = {k: v for k, v in CARRY.items() if not k.startswith("router")} | {"prompts_per_step": 4, "row_tokens": 32}
@@ -209,6 +240,18 @@ def draws(prompts: list, trainer: object) -> dict:
             {"rollouts": {"mode": "carry"}, "trl": {"generation_kwargs": {"stop": ["x"]}}},
             "trl.generation_kwargs: stop look at a response from its beginning",
         ),
+        (
+            {"mismatch": {"rule": "icepop", "low": 6.0}},
+            r"mismatch.low: 6 is not below high, which is 5 for icepop",
+        ),
+        (
+            {"mismatch": {"rule": "geometric", "high": 0.5}},
+            r"mismatch.high: 0.5 is not above low, which is 0.99 for geo",
+        ),
+        ({"mismatch": {"rule": "truncate", "low": 0.5}}, "mismatch.low: truncate does not use it; leave it out"),
+        ({"mismatch": {"low": 0.5}}, "mismatch.low: none does not use it; leave it out, or set mismatch.rule"),
+        ({"mismatch": {"rule": "icepop", "cap": 3.0}}, "mismatch.cap: icepop does not use it"),
+        ({"mismatch": {"rule": "kpop", "masked_share": 0.2, "divergence": 0.1}}, "mismatch.masked_share: divergence"),
         ({"overlong": {"rule": "penalty"}}, "overlong: rule: penalty and buffer"),
         ({"overlong": {"rule": "penalty", "buffer": 99}}, "overlong.buffer: 99 tokens are more than max_completion"),
         ({"rollout_func": draws, "rollouts": {"mode": "carry"}}, r"has no stream\(trainer\), by which responses are"),
