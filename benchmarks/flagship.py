@@ -1,10 +1,12 @@
 """The parts of flagship.sh: Ling-lite-1.5's shape through SFT and RL on one node, by the recipe ring-lite-8gpu.
 
-    python benchmarks/flagship.py [--rehearse] make | sft | rl-wait N | rl-carry N | kill | resume | read | table
+    python benchmarks/flagship.py [--rehearse | --layers 4] make | sft | rl-wait N | rl-carry N | kill | resume | ...
 
 Weights are random, made a layer at a time; no rank holds them all but the one that reads them for the others. Lengths
 of responses are forced where vLLM draws: lognormal (sigma 0.9), cut at the longest, of a mean that fills the recipe's
 budget (`--mean`). --rehearse: a toy mixture of the same architecture on 2 CPU ranks, without vLLM unless --vllm.
+--layers 4: a slice of so many layers on the GPUs that are there, whose prompts of a step are 2 a GPU as on 8, and whose
+engine is shared by all of them.
 """
 
 import argparse
@@ -65,6 +67,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("steps", nargs="?", type=int, default=3, help="until which step RL goes")
     parser.add_argument("--rehearse", action="store_true")
     parser.add_argument("--vllm", action="store_true", help="with --rehearse: vLLM draws, on the CPU")
+    parser.add_argument("--layers", type=int, help="a slice of so many layers, on fewer GPUs")
     parser.add_argument("--mean", type=float, help="mean length of responses")
     parser.add_argument("--folder", type=Path, default=Path(os.environ.get("FLAGSHIP", "flagship-run")))
     parser.add_argument("--rank", action="store_true", help=argparse.SUPPRESS)
@@ -91,6 +94,7 @@ def _make(options: argparse.Namespace) -> int:
     tokenizer = _tokenizer(options.rehearse)
     ends = {"eos_token_id": tokenizer.eos_token_id, "pad_token_id": tokenizer.pad_token_id, "bos_token_id": None}
     fields = (TOY | (DENSE if options.vllm else {})) if options.rehearse else {}
+    fields |= {"num_hidden_layers": options.layers} if options.layers else {}
     config = AutoConfig.for_model("bailing_moe", **fields, **ends, dtype="bfloat16")
     config.architectures = ["BailingMoeForCausalLM"]
     with torch.device("meta"):
@@ -148,7 +152,9 @@ def _train(options: argparse.Namespace) -> int:
     logs.mkdir(exist_ok=True)
     words = ["--rank", options.part, str(options.steps), "--folder", str(options.folder)]
     words += [f"--{name}" for name in ("rehearse", "vllm") if getattr(options, name)]
-    words += ["--mean", str(options.mean)] if options.mean else []
+    words += [
+        word for name in ("mean", "layers") if (given := getattr(options, name)) for word in (f"--{name}", str(given))
+    ]
     log, seconds = logs / f"{options.part}.log", float(os.environ.get("SECONDS_EACH", "570"))
     ranks = 2 if options.rehearse else torch.cuda.device_count()
     code = sharded.launch(Path(__file__), words, log, ranks=ranks, seconds=seconds, config=CONFIG)
@@ -271,6 +277,9 @@ def _rl_section(options: argparse.Namespace, section: Any) -> Any:
             "vllm_max_model_length": 128,
         }
         more |= SMALL | ({"router_balance_coef": 0.0, "router_z_loss_coef": 0.0} if options.vllm else {})
+    elif options.layers:
+        ranks = int(os.environ["WORLD_SIZE"])
+        more["prompts_per_step"], trl["vllm_tensor_parallel_size"] = 2 * ranks, ranks
     if options.part == "rl-carry":
         more["rollouts"] = type(section.rollouts)(mode="carry")
         trl["vllm_tensor_parallel_size"] = 1  # an engine beside each rank, with a pool of its own

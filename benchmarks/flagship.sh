@@ -10,6 +10,7 @@
 #   benchmarks/flagship.sh table         what the parts measured, beside the plan
 # Each call takes 10 minutes at most (SECONDS_EACH=570) and goes on where the last one stopped: steps of RL may be asked
 # for one by one. Without a part: all, one after the other. --rehearse before a part: a toy on 2 CPU ranks, the same code.
+# --layers 4 --mean 600 after a part (and its steps): a slice on fewer GPUs, with shorter responses.
 # FLAGSHIP: the folder of it all (default: flagship-run). OPTIM: of training; adamw_torch_8bit halves the checkpoints.
 set -euo pipefail
 cd "$(dirname "$0")/.."

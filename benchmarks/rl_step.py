@@ -1,19 +1,26 @@
 """A whole RL step, rollouts by a colocated vLLM: TRL's stock GRPOTrainer beside ringlite, on the same prompts.
 
 usage: python benchmarks/rl_step.py [--model FOLDER] [--prompts 64] [--samples 16] [--tokens 256] [--budget 65536]
-                                    [--steps 5] [--quick]
+                                    [--steps 5] [--mean 60] [--quick]
 
 Both train the same policy on the same arithmetic problems, rewarded by the same verifier, in float32 weights with
 bfloat16 autocast on a GPU; each in a process of its own. Stock TRL trains every response in padded batches of
---stock-batch; ringlite trains the budget (C3PO). The first two steps of each are not counted. Printed are the medians,
-and as the last line `ratio R`: seconds of a stock step over seconds of ringlite's.
+--stock-batch; ringlite trains the budget (C3PO). The first --warm steps of each are not counted. Printed are the
+medians, and as the last line `ratio R`: seconds of a stock step over seconds of ringlite's.
+
+--mean 1000: every response ends at a length of its own, the same for both sides: lognormal with about this mean (sigma
+0.9), cut at --tokens. Without it a response ends where the policy ends it.
+--shape 1.5b --lora 1 --prompts 21 --samples 8 --mean 1200 --only ringlite: an adapter of rank 1 on random weights of
+Qwen2.5 1.5B's shape, 168 responses of 1,200 tokens: a step that Hugging Face's blog on async GRPO times on 5 H200s.
 
 --quick: a small model of random weights and short responses, for a CPU, in under 4 minutes.
 """
 
 import argparse
 import json
+import math
 import os
+import random
 import statistics
 import subprocess
 import sys
@@ -27,34 +34,51 @@ os.environ.update(HF_HUB_OFFLINE="1", HF_HUB_DISABLE_TELEMETRY="1", TRL_EXPERIME
 
 from rollout import small_model
 
-WARM = 2
 ResultRow = dict[str, Any]
+SIDES = ("ringlite", "stock TRL")
 
 
 def main() -> None:
     options = _options()
     if options.side:
+        if options.mean:
+            force_lengths(options.mean, options.tokens, options.prompts * options.samples)
         print(json.dumps(_ours(options) if options.side == "ringlite" else _stock(options)))
         return
     with tempfile.TemporaryDirectory() as scratch:
-        model = options.model or str(small_model(Path(scratch) / "model"))
-        results = {side: _in_process(side, model, options) for side in ("ringlite", "stock TRL")}
-    print(f"\n{options.prompts} prompts x {options.samples} responses of at most {options.tokens} tokens, {model}")
+        model = options.model or str(_made(Path(scratch) / "model", options.shape))
+        results = {side: _in_process(side, model, options) for side in options.only or SIDES}
+    print(f"\n{options.prompts} prompts x {options.samples} responses of at most {options.tokens} tokens")
     for side, steps in results.items():
         print(
             f"{side:<10} {_median(steps, 'seconds'):>8.2f} s a step, {_median(steps, 'tokens'):>8,.0f} tokens generated"
         )
-    print(f"ratio {_median(results['stock TRL'], 'seconds') / _median(results['ringlite'], 'seconds'):.2f}")
+    if len(results) == len(SIDES):
+        print(f"ratio {_median(results['stock TRL'], 'seconds') / _median(results['ringlite'], 'seconds'):.2f}")
+
+
+def _made(folder: Path, shape: str | None) -> Path:
+    """Random weights: of a shape that lora_memory.py names, or of a small model."""
+    if shape is None:
+        return small_model(folder)
+    from lora_memory import SHAPES, make_model
+
+    return make_model(folder, SHAPES[shape])
 
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", help="a model folder; default: a small one with random weights")
+    parser.add_argument("--shape", help="random weights of this shape of lora_memory.py, instead of a model")
+    parser.add_argument("--lora", type=int, default=0, help="rank of an adapter that is trained instead of the weights")
+    parser.add_argument("--only", nargs="+", choices=SIDES)
     parser.add_argument("--prompts", type=int, default=64)
     parser.add_argument("--samples", type=int, default=16)
     parser.add_argument("--tokens", type=int, default=256)
     parser.add_argument("--budget", type=int, default=65536)
-    parser.add_argument("--steps", type=int, default=5)
+    parser.add_argument("--steps", type=int, default=5, help="counted ones")
+    parser.add_argument("--warm", type=int, default=2, help="steps before them")
+    parser.add_argument("--mean", type=int, default=0, help="mean length of responses, forced")
     parser.add_argument("--stock-batch", type=int, default=64, help="responses of a padded batch of stock TRL")
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--side", help=argparse.SUPPRESS)
@@ -67,15 +91,47 @@ def _options() -> argparse.Namespace:
 
 def _in_process(side: str, model: str, options: argparse.Namespace) -> list[ResultRow]:
     """Counted steps of one side; what it says goes to stderr."""
-    sizes = ("prompts", "samples", "tokens", "budget", "steps", "stock_batch")
+    sizes = ("prompts", "samples", "tokens", "budget", "steps", "warm", "mean", "lora", "stock_batch")
     given = [part for name in sizes for part in (f"--{name.replace('_', '-')}", str(getattr(options, name)))]
     command = [sys.executable, __file__, "--side", side, "--model", model, *given]
     done = subprocess.run(command, stdout=subprocess.PIPE, text=True)
     if done.returncode:
         sys.exit(f"{side} failed with exit code {done.returncode}")
-    steps: list[ResultRow] = json.loads(done.stdout.splitlines()[-1])[WARM:]
+    steps: list[ResultRow] = json.loads(done.stdout.splitlines()[-1])[options.warm :]
     print(f"{side}: {[round(step['seconds'], 2) for step in steps]} s", flush=True)
     return steps
+
+
+def force_lengths(mean: int, longest: int, responses: int) -> None:
+    """Let vLLM end every response of a step at its own length, and at no end token.
+
+    Responses are told from other requests by their limit, `longest`. Both sides get the lengths of one list, in turn,
+    whether they ask for a response a request or for several.
+    """
+    from vllm.v1.engine.llm_engine import LLMEngine
+    from vllm.v1.engine.parallel_sampling import ParentRequest
+
+    rng, sigma = random.Random(f"lengths-{mean}"), 0.9
+    center = math.log(mean) - sigma**2 / 2
+    lengths = [min(longest, max(8, int(rng.lognormvariate(center, sigma)))) for _ in range(responses)]
+    given = [0]
+
+    def forced(params: Any) -> Any:
+        if params.max_tokens != longest:
+            return params
+        own = params.clone()
+        own.max_tokens, own.ignore_eos = lengths[given[0] % responses], True
+        given[0] += 1
+        return own
+
+    add, child = LLMEngine.add_request, ParentRequest._get_child_sampling_params
+
+    def add_request(self: Any, request_id: Any, prompt: Any, params: Any, *args: Any, **kwargs: Any) -> Any:
+        params = forced(params) if getattr(params, "n", 0) == 1 else params
+        return add(self, request_id, prompt, params, *args, **kwargs)
+
+    LLMEngine.add_request = add_request
+    ParentRequest._get_child_sampling_params = lambda self, index: forced(child(self, index))
 
 
 def _ours(options: argparse.Namespace) -> list[ResultRow]:
@@ -89,12 +145,13 @@ def _ours(options: argparse.Namespace) -> list[ResultRow]:
             _problems(options),
             verify,
             Path(scratch),
-            RlSettings(
+            RlSettings.made(
                 prompts_per_step=options.prompts,
                 token_budget=options.budget,
                 sync_tolerance=0.5,
                 guard=None,
-                trl={**_shared(options), "max_steps": options.steps + WARM},
+                lora={"r": options.lora, "lora_alpha": 2 * options.lora} if options.lora else None,
+                trl={**_shared(options), "max_steps": options.steps + options.warm},
             ),
             model=ModelOptions("bfloat16" if _cuda() else "float32"),
             hooks=Hooks(rows.append),
@@ -146,7 +203,7 @@ def _stock(options: argparse.Namespace) -> list[ResultRow]:
                 output_dir=scratch,
                 per_device_train_batch_size=options.stock_batch,
                 gradient_accumulation_steps=responses // options.stock_batch,
-                max_steps=options.steps + WARM,
+                max_steps=options.steps + options.warm,
                 use_cpu=not _cuda(),
                 bf16=_cuda(),
                 report_to="none",
@@ -164,9 +221,18 @@ def _stock(options: argparse.Namespace) -> list[ResultRow]:
                 train_dataset=Dataset.from_list(rows),
                 processing_class=AutoTokenizer.from_pretrained(options.model, padding_side="left"),
                 callbacks=[Clock()],
+                peft_config=_adapter(options.lora),
             )
         trainer.train()
     return steps
+
+
+def _adapter(rank: int) -> Any:
+    """The LoRA that ringlite trains too; None where all weights are trained."""
+    from peft import LoraConfig
+
+    kind = {"target_modules": "all-linear", "task_type": "CAUSAL_LM"}
+    return LoraConfig(r=rank, lora_alpha=2 * rank, **kind) if rank else None
 
 
 def _stock_engine(args: Any) -> Any:
@@ -189,8 +255,8 @@ def _shared(options: argparse.Namespace) -> ResultRow:
         "use_vllm": True,
         "vllm_mode": "colocate",
         "vllm_gpu_memory_utilization": 0.3,
-        "vllm_max_model_length": 2048 if _cuda() else 512,
-        "model_init_kwargs": {"dtype": "float32"},
+        "vllm_max_model_length": max(2048 if _cuda() else 512, options.tokens + 256),
+        **({} if options.lora else {"model_init_kwargs": {"dtype": "float32"}}),
     }
 
 
@@ -198,7 +264,7 @@ def _problems(options: argparse.Namespace) -> list[Any]:
     """Enough arithmetic problems for every step, each asked once."""
     from ringlite_cli.data.generators import GENERATORS
 
-    count = (options.steps + WARM) * options.prompts
+    count = (options.steps + options.warm) * options.prompts
     return list(GENERATORS["arithmetic"].generate(count, 17, options={"operands": 4, "largest": 999}))
 
 

@@ -1,11 +1,13 @@
 """Training of one long sample a row on one GPU: tokens/s and MFU, beside what prime-rl publishes for the same shapes.
 
     python benchmarks/trainer_rows.py            Qwen3 0.6B in full and 4B with LoRA r16, 16,384 and 65,536 tokens
+    python benchmarks/trainer_rows.py --only 4B    rows of one shape
     python benchmarks/trainer_rows.py --quick    the same path with a tiny shape on a CPU, under 2 minutes
 
-Random weights, gradient checkpointing, float32 weights under bfloat16 (LoRA: a bfloat16 base), a sample to a row and
-two rows to a step. A step is the update phase: forward, backward, optimizer, the selection and packing before. Each
-row of the table is a process of its own; numbers are medians of the counted steps, the first two left out.
+Random weights, gradient checkpointing, float32 weights under bfloat16 (LoRA: a bfloat16 base), on a GPU with liger's
+kernels, a sample to a row and two rows to a step. A step is the update phase: forward, backward, optimizer, and before
+them selection and packing. Each row of the table is a process of its own; numbers are medians of the counted steps,
+the first two left out.
 
 MFU stands by two counts: ringlite's (docs/metrics.md: causal attention by half, the head for trained tokens) and
 prime-rl's (`src/prime_rl/trainer/perf.py`: 6 x weights of matrix products, 4 where they are frozen, + 12 x layers x
@@ -16,10 +18,12 @@ FlashAttention 3, rows "RL Full" and "RL LoRA(r=16)", "Recompute".
 
 import argparse
 import json
+import os
 import statistics
 import subprocess
 import sys
 import tempfile
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -51,7 +55,12 @@ def save_shape(folder: Path, shape: str, longest: int) -> None:
         max_position_embeddings=longest, **SHAPES[shape],
     )  # fmt: skip
     torch.manual_seed(0)
-    AutoModelForCausalLM.from_config(config, dtype=torch.float32 if tiny else torch.bfloat16).save_pretrained(folder)
+    with torch.device("cuda" if torch.cuda.is_available() else "cpu"):
+        model = AutoModelForCausalLM.from_config(config, dtype=torch.float32 if tiny else torch.bfloat16)
+    model.save_pretrained(folder)
+    del model
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()  # the case trains in a process of its own
 
 
 def make_trainer(case: ResultRow) -> Any:
@@ -77,6 +86,8 @@ def make_trainer(case: ResultRow) -> Any:
         per_device_train_batch_size=1, gradient_accumulation_steps=2, gradient_checkpointing=True,
         learning_rate=1e-6, report_to="none", save_strategy="no", disable_tqdm=True, dataloader_pin_memory=gpu,
         model_init_kwargs={"dtype": "bfloat16" if gpu and case["lora"] else "float32"},
+        use_liger_kernel=gpu and find_spec("liger_kernel") is not None,  # as a run does
+        liger_kernel_config={"cross_entropy": False, "fused_linear_cross_entropy": False},
     )  # fmt: skip
     adapter = LoraConfig(r=16, lora_alpha=32, target_modules="all-linear", task_type="CAUSAL_LM")
     trainer = C3POTrainer(
@@ -149,7 +160,8 @@ def _shown(value: float | None, unit: str) -> str:
 def in_own_process(case: ResultRow) -> ResultRow:
     """run_case in a new interpreter; a case that fails has only its error."""
     command = [sys.executable, __file__, "--case", json.dumps(case)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    grows = {"PYTORCH_ALLOC_CONF": "expandable_segments:True"}  # as a run does
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=os.environ | grows)
     if done.returncode:
         return {"error": (done.stderr.strip().splitlines() or ["?"])[-1][:90]}
     result: ResultRow = json.loads(done.stdout.strip().splitlines()[-1])
@@ -158,6 +170,7 @@ def in_own_process(case: ResultRow) -> ResultRow:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--only", choices=SHAPES, help="rows of one shape")
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--steps", type=int, default=5, help="counted steps")
     parser.add_argument("--case", help=argparse.SUPPRESS)
@@ -168,6 +181,7 @@ def main() -> None:
     rows = [("tiny", 512, False), ("tiny", 512, True)]
     if not options.quick:
         rows = [("0.6B", 16_384, False), ("0.6B", 65_536, False), ("4B", 16_384, True), ("4B", 65_536, True)]
+    rows = [row for row in rows if options.only in (None, row[0])]
     print(
         "| shape | kernel | tokens a row | tokens/s | MFU | MFU as prime-rl counts | prime-rl's MFU | its tokens/s "
         "| peak GiB |"

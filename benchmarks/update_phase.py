@@ -4,6 +4,7 @@
     python benchmarks/update_phase.py             the same, more steps
     python benchmarks/update_phase.py --gpu       a 0.6B model of Qwen3's shape, 64 responses of up to 8,192 tokens
     python benchmarks/update_phase.py --gpu --grid --results F    every layout; F keeps finished cases
+    python benchmarks/update_phase.py --gpu --short               two counted steps of stock, one layout of ringlite
     python benchmarks/update_phase.py --gpu --profile             what ringlite's last step spends its time on
     python benchmarks/update_phase.py --gpu --kernels    ringlite alone, once with each attention kernel that is there
 
@@ -349,6 +350,13 @@ def cases(size_name: str, gpu: bool, threads: int, liger: bool, grid: bool) -> l
     return made
 
 
+def shorter(made: list[ResultRow]) -> list[ResultRow]:
+    """Stock without the swing, in 2 counted steps, and ringlite in the layout that it chooses."""
+    stock, *ours = made
+    steps = warming(SIZES[stock["size"]]) + 1
+    return [stock | {"swing": False, "steps": steps}, *(case for case in ours if case["kind"] == "automatic")]
+
+
 def kernel_cases(size_name: str, gpu: bool, threads: int, liger: bool, steps: int | None) -> list[ResultRow]:
     """ringlite as a run lays it out by itself, once with each installed attention kernel, torch's first."""
     from ringlite_cli.c3po.varlen_kernels import VARIABLE, installed
@@ -423,6 +431,7 @@ def main() -> None:
     parser.add_argument("--gpu", action="store_true", help="the 0.6B model")
     parser.add_argument("--grid", action="store_true", help="on a GPU: every layout, not a few")
     parser.add_argument("--kernels", action="store_true", help="ringlite alone, with each installed attention kernel")
+    parser.add_argument("--short", action="store_true", help="on a GPU: fewer steps of stock, one layout of ringlite")
     parser.add_argument("--steps", type=int, help="with --kernels: counted steps of each series, where fewer do")
     parser.add_argument("--profile", action="store_true", help="ringlite alone, its last step taken apart")
     parser.add_argument("--results", type=Path, help="a file that keeps finished cases, for a run in parts")
@@ -447,6 +456,7 @@ def main() -> None:
                 made = [made[0] | {"profile": True, "swing": False}]
         else:
             made = cases(name, options.gpu, options.threads, liger, options.grid)
+            made = shorter(made) if options.short else made
         for case in made:
             if case["name"] not in kept:
                 kept[case["name"]] = result = in_own_process(case | {"model": folder})

@@ -4,6 +4,7 @@ import copy
 import hashlib
 import importlib.metadata
 import os
+import random
 import re
 from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import contextmanager
@@ -15,6 +16,11 @@ from ringlite_cli.errors import UserError
 
 OLDEST, NEWEST = (0, 22), (0, 32)
 """First and last minor version of vLLM that go with TRL 1.16; it names 0.22 to 0.31, and 0.32 was run with it."""
+
+BATCHED_TOKENS = 4096
+"""Tokens of prompts and responses that an engine in this process takes in a step, whatever it draws for; TRL's number.
+
+One for all, for without seeds of their own responses follow from what is in a step together."""
 
 INSTALL = "`pip install 'ringlite[vllm]'` (in a checkout, `make setup-vllm`) installs a version that fits"
 
@@ -119,6 +125,20 @@ def engine_seed(seed: int, group: int = 0) -> int:
     """Return the seed of an engine that draws for a recipe's seed. group: which of several engines."""
     digest = hashlib.blake2b(f"engine\x1f{seed}\x1f{group}".encode(), digest_size=4).digest()
     return int.from_bytes(digest, "little") >> 1
+
+
+def seed_draws(seed: int) -> None:
+    """Have this process draw as an engine that has just been started with this seed.
+
+    A start draws random numbers too, and so does every response without a seed of its own: a policy's responses would
+    else depend on what was drawn before it.
+    """
+    import numpy
+    import torch
+
+    random.seed(seed)
+    numpy.random.seed(seed % 2**32)
+    torch.manual_seed(seed)
 
 
 def run_requests(

@@ -54,5 +54,7 @@ def _ending(engines: "Engines", keep: bool) -> Iterator["Engines"]:
     except BaseException:
         engines.end()
         raise
-    if not keep:
+    if keep:
+        engines.rest()
+    else:
         engines.end()

@@ -13,10 +13,11 @@ MakeSampler = Callable[[Path | str, SamplingSettings], Sampler]
 
 
 @contextmanager
-def open_samplers(engine: Engine, dtype: str, *, keep: bool = False) -> Iterator[MakeSampler]:
+def open_samplers(engine: Engine, dtype: str, *, keep: bool = False, alone: bool = False) -> Iterator[MakeSampler]:
     """Load policies one after the other, for the block; vLLM's engine ends with it.
 
-    keep: leave a run's engine in memory for its next stage that draws (sampling/keeping.py).
+    keep: leave a run's engine in memory for its next stage that draws (sampling/keeping.py). alone: nothing else needs
+    the GPU's memory, so that a kept engine may have more of it than `engine` says.
     """
     if chosen(engine) != "vllm":
         yield lambda path, settings: open_sampler(path, settings, engine, dtype)
@@ -25,7 +26,9 @@ def open_samplers(engine: Engine, dtype: str, *, keep: bool = False) -> Iterator
     from ringlite_cli.sampling.vllm_sampler import VllmSampler
 
     with lend_engine(keep=keep) as engines:
-        yield lambda path, settings: VllmSampler(path, dtype=dtype, settings=settings, engines=engines, engine=engine)
+        yield lambda path, settings: VllmSampler(
+            path, dtype=dtype, settings=settings, engines=engines, engine=engine, alone=alone
+        )
 
 
 def open_sampler(path: Path | str, settings: SamplingSettings, engine: Engine, dtype: str) -> Sampler:

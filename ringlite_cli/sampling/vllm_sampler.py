@@ -37,7 +37,8 @@ _PROMPT_TOKENS = 4096
 class VllmSampler:
     """A policy from a model folder or hub id. Samples carry no log-probability and no entropy.
 
-    engines: where the engine is borrowed from, and who ends it; without, `close` ends the engine.
+    engines: where the engine is borrowed from, and who ends it; without, `close` ends the engine. alone: nothing else
+    needs the GPU's memory, so that a kept engine may have more of it than `engine` says.
     """
 
     def __init__(
@@ -49,6 +50,7 @@ class VllmSampler:
         engines: Engines | None = None,
         dtype: str | None = None,
         progress: OnProgress | None = None,
+        alone: bool = False,
     ) -> None:
         self.settings, self.engine, self.progress = settings, engine, progress
         self.model_path, self.dtype = model_path, dtype
@@ -57,9 +59,8 @@ class VllmSampler:
         self._engines, self._ends = engines or Engines(), engines is None
         config = load_config(model_path)
         self.max_positions = longest_sequence(config, engine, settings)
-        self.llm = self._engines.borrow(
-            EngineKey.of(model_path, config, self.tokenizer, engine, dtype, self.max_positions, settings.seed)
-        )
+        asked = (engine, dtype, self.max_positions, settings.seed)
+        self.llm = self._engines.borrow(EngineKey.of(model_path, config, self.tokenizer, *asked, alone=alone))
         self.end_ids = sorted({*self._engines.ends, self.tokenizer.eos_token_id})
 
     @property

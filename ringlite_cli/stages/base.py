@@ -167,6 +167,8 @@ class StageKind:
     artifacts: output name -> what it is.   code: the rooms that do its work; their digest is kept with the result.
     uses:      keys of the recipe's head that its result depends on, besides its own section and the seed.
     draws:     whether, by its section, models are drawn from by the recipe's engine; its result then depends on that.
+    goes_on_with_engine: whether, by its section, it may take over the vLLM engine that the run has without drawing by
+               the recipe's; that engine ends before other stages.
     revisions: in words, each change of its results that a release made on purpose, the oldest first.
     step_of:   for a stage that trains, the step of its last checkpoint, by its folder; 0 or None where there is none.
     steps_of:  how many steps it trains, by its section; None where that depends on the data.
@@ -193,6 +195,7 @@ class StageKind:
     more_code: Callable[[Any], tuple[str, ...]] = lambda section: ()
     preflight: Callable[[], tuple[Check, ...]] = tuple
     draws: Callable[[Any], bool] = lambda section: False
+    goes_on_with_engine: Callable[[Any], bool] = lambda section: False
     revisions: tuple[str, ...] = ()
     step_of: Callable[[Path], int | None] | None = None
     steps_of: Callable[[Any], int | None] = lambda section: None

@@ -88,6 +88,13 @@ TIMES = (
         "Tokens generated over generation_seconds.",
     ),
     Metric("sync_seconds", "weight sync", "s", "time", "Handing the new weights to the engine."),
+    Metric(
+        "engine_start_seconds",
+        "start of the engine",
+        "s",
+        "time",
+        "Starting the engine beside the trainer, or taking over the run's; in the row of the step that waited for it.",
+    ),
     Metric("sync_bytes", "weights handed over", "bytes", "step", "Weights that a sync hands to each engine."),
     Metric("engine_idle_share", "engine idle", "share", "time", "Share of the step in which the engine waits."),
     Metric(

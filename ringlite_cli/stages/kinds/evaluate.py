@@ -33,7 +33,9 @@ def run(context: Context) -> StageResult:
     recipe, console = context.recipe, context.console
     with (
         context.verifiers() as verify,
-        stage_samplers(context.run, context.name, recipe.engine, recipe.model.dtype, keep=True) as make_sampler,
+        stage_samplers(
+            context.run, context.name, recipe.engine, recipe.model.dtype, keep=True, alone=True
+        ) as make_sampler,
         console.progress(context.name, 1) as bar,
     ):
         theirs = [task for task in section.tasks if task.startswith(HARNESS)]

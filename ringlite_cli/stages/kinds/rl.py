@@ -1,14 +1,18 @@
 """rl: C3PO reinforcement learning from a policy, on one set of problems, rewarded by the verifiers."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from functools import partial
 from typing import Any
 
 from ringlite_cli.console import Progress
 from ringlite_cli.errors import UserError
 from ringlite_cli.problems import Problem, Verify
+from ringlite_cli.recipe.rl_settings import starts_engine, starts_server
 from ringlite_cli.recipe.schema import Recipe, RlStage
 from ringlite_cli.runs.files import read_jsonl
+from ringlite_cli.runs.ranks import world_size
+from ringlite_cli.sampling.keeping import lend_engine
 from ringlite_cli.stages.base import Check, Context, StageKind, StageResult
 from ringlite_cli.stages.calls import call_ranks
 from ringlite_cli.stages.parts.going_on import last_step, marked, marks, rate_note
@@ -33,6 +37,7 @@ def run(context: Context) -> StageResult:
         context.verifiers(partial_scores=section.partial_scores) as verify,
         context.console.progress(context.name, 1) as bar,
         tracked(context) as trl,
+        lend_engine(keep=True) if _draws_here(section) else nullcontext() as engine,
     ):
         result = run_rl(
             context.policy(section.policy),
@@ -48,6 +53,7 @@ def run(context: Context) -> StageResult:
             ),
             composition=recipe.rewards,
             held_out=_held_out(context),
+            engine=engine,
         )
     tokens = {name: getattr(result, f"tokens_{name}") for name in ("trained", "generated", "dropped")}
     barren = nothing_learned(read_jsonl(folder / "metrics.jsonl"))
@@ -65,6 +71,11 @@ def run(context: Context) -> StageResult:
             + (f"; {barren}" if barren else ""),
         ),
     )
+
+
+def _draws_here(section: RlStage) -> bool:
+    """Return whether a stage draws through vLLM in this process alone, and may go on with the run's engine."""
+    return starts_engine(section.trl) and not starts_server(section.trl) and world_size() == 1
 
 
 def _held_out(context: Context) -> Any:
@@ -170,4 +181,5 @@ STAGE = StageKind(
     step_of=lambda folder: last_step(folder / "checkpoints"),
     steps_of=lambda section: section.steps,
     note_of=rate_note,
+    goes_on_with_engine=_draws_here,
 )

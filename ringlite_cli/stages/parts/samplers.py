@@ -20,19 +20,27 @@ Draw = Callable[[Path | str, SamplingSettings, str], Sampler]
 
 @contextmanager
 def stage_samplers(
-    run: Path, stage: str, engine: Engine, dtype: str, row_tokens: int | None = None, *, keep: bool = False
+    run: Path,
+    stage: str,
+    engine: Engine,
+    dtype: str,
+    row_tokens: int | None = None,
+    *,
+    keep: bool = False,
+    alone: bool = False,
 ) -> Iterator[MakeSampler]:
     """Load policies one after the other for a stage, on all ranks of the launch.
 
     row_tokens: length of the packed rows by which ranks compute the entropy of what they draw; None: not asked for.
     keep: leave vLLM's engine in memory for the next stage that draws; not where several ranks draw, by processes of
-    their own. A server is asked by the first rank alone: it shares its own GPUs out.
+    their own. alone: the stage needs none of the GPU's memory beside the engine. A server is asked by the first rank
+    alone: it shares its own GPUs out.
     """
     if _is_shared(run / stage, engine):
         with open_draw(run, stage, engine, row_tokens) as draw:
             yield lambda path, settings: draw(path, settings, dtype)
         return
-    with open_samplers(engine, dtype, keep=keep) as make_sampler:
+    with open_samplers(engine, dtype, keep=keep, alone=alone) as make_sampler:
         yield make_sampler
 
 

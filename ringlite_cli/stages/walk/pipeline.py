@@ -215,8 +215,9 @@ def _work(context: Context, kind: StageKind, manifest: Manifest, watched: Watche
 
 
 def _end_engine_before(context: Context, kind: StageKind) -> None:
-    """End the engine of the stages before where this one does not draw, or needs memory for a reward model."""
-    if not kind.draws(context.section) or context.recipe.rewards.reward_model:
+    """End the engine of the stages before where this one cannot go on with it, or needs memory for a reward model."""
+    goes_on = kind.draws(context.section) or kind.goes_on_with_engine(context.section)
+    if not goes_on or context.recipe.rewards.reward_model:
         end_engine()
 
 

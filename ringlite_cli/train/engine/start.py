@@ -1,7 +1,7 @@
 """Whether RL generates through vLLM, what has to be right before it starts, and what a step says of it afterwards."""
 
-from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ from ringlite_cli.freeing import import_apart
 from ringlite_cli.recipe.rl_settings import RlSettings, VllmServer
 from ringlite_cli.runs.row_types import MetricsRow
 from ringlite_cli.train.engine.external_server import check_server
+from ringlite_cli.train.engine.held import RunEngine
 from ringlite_cli.train.engine.own_server import ServerProcess, choose_gpus, ranks_here, serve, visible_gpus
 
 
@@ -22,7 +23,8 @@ class Watch:
     sync_tolerance: mean |difference| of log-probabilities after a sync, nats per token. timeout: seconds of a rollout.
     policy: what a server has to serve. server: how the run's own is started; None where there is none, or another's.
     log: the file for what it says. router_bias: whether the routers' biases change, and have to be sent. dtype,
-    head_dtype: number formats of an engine that the run starts, "auto" for its own choice.
+    head_dtype: number formats of an engine that the run starts, "auto" for its own choice. engine: the run's, for the
+    stage to go on with; None where the stage has one of its own, which ends with it.
     """
 
     sync_tolerance: float = RlSettings.model_fields["sync_tolerance"].default
@@ -33,6 +35,7 @@ class Watch:
     router_bias: bool = False
     dtype: str = "auto"
     head_dtype: str = "auto"
+    engine: RunEngine | None = None
 
     def number_formats(self) -> dict[str, Any]:
         """Return vLLM's arguments for the number formats. Raises UserError where its version has no such head."""
@@ -82,13 +85,24 @@ def _check_server(args: Any, watch: Watch) -> None:
         check_server(args, watch.policy)
 
 
-def end_generation(trainer: Any) -> None:
-    """Free the engine of a trainer that has one."""
+@contextmanager
+def generation_ending(trainer: Any) -> Iterator[None]:
+    """Free a trainer's engine behind the block; one that the run lent it stays for the next stage if all is well."""
+    try:
+        yield
+    except BaseException:
+        end_generation(trainer)
+        raise
+    end_generation(trainer, keep=True)
+
+
+def end_generation(trainer: Any, *, keep: bool = False) -> None:
+    """Free the engine of a trainer that has one. keep: leave the run's engine, which it was lent, to the next stage."""
     if (carried := getattr(trainer, "carried", None)) is not None:
         carried.writer.end()
     generation = getattr(trainer, "vllm_generation", None)
     if generation is not None:
-        generation.end()
+        generation.end(keep=keep)
 
 
 def phase_stats(trainer: Any, stats: Mapping[str, Any], step_seconds: float) -> MetricsRow:

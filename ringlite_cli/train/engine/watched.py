@@ -14,7 +14,9 @@ VLLMGeneration, except:
    others are still written, and its log-probabilities are read from flat lists (log_probs.py);
 7. the seconds of generation and sync, the bytes of a sync, and the drift that was seen, are counted
    (`take_stats`);
-8. weights that FSDP2 shares out are gathered block by block, in the number format that they are computed with.
+8. weights that FSDP2 shares out are gathered block by block, in the number format that they are computed with;
+9. a lone rank goes on with the run's engine where there is one and it fits, and leaves it to the next stage; either way
+   it draws as one that was just started.
 """
 
 import os
@@ -28,12 +30,13 @@ import torch
 from trl.generation import vllm_generation
 from trl.trainer import grpo_trainer
 
-from ringlite_cli.engine import compiled_once, engine_seed, graph_settings
+from ringlite_cli.engine import compiled_once, engine_seed, graph_settings, seed_draws
 from ringlite_cli.errors import RingliteError, UserError, WorkFailed
 from ringlite_cli.freeing import give_back
 from ringlite_cli.models.extra_layers import engine_folder
 from ringlite_cli.train.engine.checked_engine import CheckedEngine
 from ringlite_cli.train.engine.ending import forget_groups, shut_down
+from ringlite_cli.train.engine.held import RunEngine
 from ringlite_cli.train.engine.log_probs import read_flat
 from ringlite_cli.train.engine.own_server import ServerProcess
 from ringlite_cli.train.engine.publishing import PublishingGeneration
@@ -191,16 +194,29 @@ class WatchedGeneration(ServerRestart, WeightCheck, PublishingGeneration):
         """Count seconds of generation for `take_stats`."""
         self._stats["generation_seconds"] += seconds
 
-    def end(self) -> None:
-        """End a colocated engine and free its memory, or end the run's own server."""
+    def end(self, *, keep: bool = False) -> None:
+        """End a colocated engine and free its memory, or end the run's own server.
+
+        keep: leave the run's engine, if the trainer was lent that, to the next stage.
+        """
         server, self.server = self.server, None
         if server is not None:
             server.end()
         llm, self.llm = self.llm, None
-        if llm is not None:
+        if llm is None:
+            return
+        if self._lent is not None:
+            del llm
+            (self._lent.rest if keep else self._lent.end)()
+        else:
             shut_down(llm.engine, ranks=self.accelerator.num_processes)
             del llm
-            give_back()
+        give_back()
+
+    @property
+    def _lent(self) -> RunEngine | None:
+        alone = self.accelerator.num_processes == 1 and self.watch.policy is not None
+        return self.watch.engine if alone else None
 
     @property
     def _on_cpu(self) -> bool:
@@ -210,7 +226,7 @@ class WatchedGeneration(ServerRestart, WeightCheck, PublishingGeneration):
         if self.mode != "colocate":
             self._init_client()
             return
-        plain = vllm_generation.LLM
+        plain, began = vllm_generation.LLM, time.perf_counter()
         outside = {name: os.environ.get(name) for name in _RENDEZVOUS}
         if self.accelerator.num_processes == 1:
             os.environ["MASTER_PORT"] = "0"  # a free one: two runs on a machine would meet at accelerate's default
@@ -221,7 +237,7 @@ class WatchedGeneration(ServerRestart, WeightCheck, PublishingGeneration):
         else:
             settings = graph_settings(self.max_num_seqs)
         settings |= self.watch.number_formats()
-        vllm_generation.LLM = partial(_seeded, partial(_start, plain), self.config.seed, **settings)
+        vllm_generation.LLM = partial(self._made, plain, settings)
         try:
             super()._init_vllm()
         except (ValueError, NotImplementedError, torch.OutOfMemoryError) as error:
@@ -238,6 +254,23 @@ class WatchedGeneration(ServerRestart, WeightCheck, PublishingGeneration):
                 else:
                     os.environ[name] = value
         self.llm = CheckedEngine(self.llm, self._check_weights, self._hand_on, self._order)
+        self._stats["engine_start_seconds"] = time.perf_counter() - began
+
+    def _made(self, plain: Any, ours: dict[str, Any], *, seed: int, **theirs: Any) -> Any:
+        """Return vLLM's LLM for TRL's arguments and ours; it draws by the recipe's seed too.
+
+        seed: TRL's, the number of the tensor-parallel group. An engine in this process draws with the process's random
+        numbers: by TRL's number alone, runs of every seed would draw with the same ones.
+        """
+        seed = engine_seed(self.config.seed, seed)
+        tokens = max(theirs["max_num_batched_tokens"], theirs["max_num_seqs"])  # else vLLM refuses so many responses
+        settings = ours | theirs | {"seed": seed, "max_num_batched_tokens": tokens}
+        if self._lent is not None:
+            assert self.watch.policy is not None
+            return self._lent.take(self.watch.policy, partial(_start, plain, **settings), settings)
+        llm = _start(plain, **settings)
+        seed_draws(seed)
+        return llm
 
     def _order(self, responses: int) -> list[int]:
         """Return the places of `responses` responses in the order in which they are begun."""
@@ -254,15 +287,6 @@ class WatchedGeneration(ServerRestart, WeightCheck, PublishingGeneration):
         self.end()
         self._init_vllm()
         self.sync_weights()
-
-
-def _seeded(llm: Any, recipe_seed: int, *, seed: int, **settings: Any) -> Any:
-    """Make TRL's engine, which draws by the recipe's seed too. seed: TRL's, the number of the tensor-parallel group.
-
-    An engine in this process seeds all generators of the process: by TRL's number alone, runs of every seed would draw
-    with the same random numbers.
-    """
-    return llm(seed=engine_seed(recipe_seed, seed), **settings)
 
 
 def _start(engine: Any, model: str, **settings: Any) -> Any:

@@ -38,7 +38,8 @@ class Asked:
 
     longest: tokens of the longest sample with its prompt. responses: that a rank draws at a time. bf16: computed with
     in bfloat16. lora: the adapter that is trained alone, a peft config; beside weights of `frozen` bytes each. scorer:
-    bytes of a reward model on the rank's GPU.
+    bytes of a reward model on the rank's GPU. lent: bytes that the run's engine takes there: the stage goes on with it,
+    or it ends before another starts.
     """
 
     longest: int
@@ -48,6 +49,7 @@ class Asked:
     lora: Any = None
     frozen: int | None = None
     scorer: int = 0
+    lent: int = 0
 
 
 def row_layout(policy: Any, trl: Mapping[str, Any], asked: Asked) -> tuple[RowLayout, float | None]:
@@ -78,7 +80,7 @@ def row_layout(policy: Any, trl: Mapping[str, Any], asked: Asked) -> tuple[RowLa
             scorer=asked.scorer,
         ),
         asked.longest,
-        free + CONTEXT,  # which is taken already
+        free + CONTEXT + asked.lent,  # which are taken already
         beside_of(trl, shape, responses=asked.responses, length=asked.longest, bf16=asked.bf16),
         total=total,
         row_tokens=asked.row_tokens,

@@ -28,7 +28,8 @@ from ringlite_cli.runs.row_types import MetricsRow, PromptRow, RolloutRow
 from ringlite_cli.samples import SEED
 from ringlite_cli.thoughts import tags_of
 from ringlite_cli.train.base_model import compute_dtype, frozen_dtype, is_mixture, written_dtype
-from ringlite_cli.train.engine.start import Watch, end_generation, generation_for
+from ringlite_cli.train.engine.held import RunEngine
+from ringlite_cli.train.engine.start import Watch, generation_ending, generation_for
 from ringlite_cli.train.guard.attempts import with_rollbacks
 from ringlite_cli.train.guard.history import History
 from ringlite_cli.train.read_once import read_once_if_sharded
@@ -90,11 +91,13 @@ def run_rl(
     resume: bool = True,
     composition: Composition | None = None,
     held_out: HeldOutSet | None = None,
+    engine: RunEngine | None = None,
 ) -> RlResult:
     """Train `policy` for settings.steps optimizer steps with C3PO and write out/policy, a plain Hugging Face folder.
 
     composition: how several verifiers and penalties make one reward; default: a problem's own verifier alone.
-    held_out: the problems of settings.guard.held_out.
+    held_out: the problems of settings.guard.held_out. engine: a run's, for colocated vLLM on one rank: gone on with
+    where it fits, and left to the caller, who ends it if this raises.
     With resume, a run that was stopped goes on from its last checkpoint and ends with the same weights.
     Raises UserError for input that cannot work, WorkFailed where it did not, Interrupted after Ctrl-C or SIGTERM.
     """
@@ -119,6 +122,7 @@ def run_rl(
         resume=resume,
         tokenizer=tokenizer,
         composition=composition,
+        engine=engine if ranks == 1 else None,
     )
     with Overlooked(policy):
         room = partial(with_room, policy, tokenizer, asked=lambda p: run.as_row(p)["prompt"], settings=settings)
@@ -155,6 +159,7 @@ class _Run:
     tokenizer: Any
     composition: Composition | None = None
     held_out: HeldOutSet | None = None
+    engine: RunEngine | None = None
 
     @property
     def checkpoints(self) -> Path:
@@ -197,6 +202,7 @@ class _Run:
                 lora=lora_config(settings.lora.model_dump()) if settings.lora else None,
                 frozen=2 if frozen == "bfloat16" else 4,
                 scorer=self._scorer_bytes(longest),
+                lent=0 if self.engine is None else self.engine.gpu_bytes,
             ),
         )
         if share is not None:
@@ -238,17 +244,9 @@ class _Run:
             guard_callback = self._guard_callback(trainer, history)
             if self.held_out is not None:
                 trainer.add_callback(self._scores(trainer, self.held_out))
-            try:
-                train(
-                    trainer,
-                    metrics_file,
-                    self.hooks,
-                    str(found[0]) if found else None,
-                    guard_callback,
-                    history.lr_scale,
-                )
-            finally:
-                end_generation(trainer)
+            with generation_ending(trainer):
+                found_last = str(found[0]) if found else None
+                train(trainer, metrics_file, self.hooks, found_last, guard_callback, history.lr_scale)
         return trainer
 
     def _log(self, writer: Callable[[Path], Any], place: Path) -> Any:
@@ -275,6 +273,7 @@ class _Run:
             log=self.out / "vllm-server.log",
             dtype=settings.vllm_dtype,
             head_dtype=settings.vllm_head_dtype,
+            engine=self.engine,
         )
 
     def _guard_callback(self, trainer: Any, history: History) -> Any:
