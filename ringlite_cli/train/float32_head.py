@@ -13,7 +13,7 @@ from typing import Any
 import torch
 
 from ringlite_cli.freeing import import_apart
-from ringlite_cli.train import cpu_head
+from ringlite_cli.train.cpu_head import OUTPUTS, can_score, gradients, score
 
 
 @contextmanager
@@ -69,22 +69,22 @@ def _replace_products(utils: Any) -> None:
             chunk_size: int,
             softcap: float | None = None,
             scale: float = 1.0,
-            outputs: tuple[str, ...] = cpu_head.OUTPUTS,
+            outputs: tuple[str, ...] = OUTPUTS,
         ) -> Any:
-            ctx.by_cpu_head = cpu_head.can_score(hidden, weight, softcap)
+            ctx.by_cpu_head = can_score(hidden, weight, softcap)
             if ctx.by_cpu_head:
-                return cpu_head.score(ctx, hidden, weight, bias, targets, scale / temperature, outputs)
+                return score(ctx, hidden, weight, bias, targets, scale / temperature, outputs)
             with tensor_cores():
                 return plain.forward(
                     ctx, hidden, weight, bias, targets, temperature, chunk_size, softcap, scale, outputs
                 )
 
         @staticmethod
-        def backward(ctx: Any, *gradients: Any) -> Any:
+        def backward(ctx: Any, *given: Any) -> Any:
             if ctx.by_cpu_head:
-                return (*cpu_head.gradients(ctx, *gradients[:2]), *[None] * 6)
+                return (*gradients(ctx, *given[:2]), *[None] * 6)
             with tensor_cores():
-                return plain.backward(ctx, *gradients)
+                return plain.backward(ctx, *given)
 
     utils._ChunkedLogProbFunction = Head
     utils._use_triton = lambda device: device.type == "cpu" or leaves_out(device)

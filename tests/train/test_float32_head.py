@@ -9,6 +9,7 @@ from trl.trainer.utils import add_fused_lm_head
 
 from ringlite_cli.c3po.entropy import head_logits
 from ringlite_cli.train import cpu_head
+from ringlite_cli.train import float32_head as heads
 from ringlite_cli.train.float32_head import add_head, float32_head
 
 IDS = (torch.arange(64) * 7 % 50)[None]
@@ -109,7 +110,7 @@ def test_on_a_cpu_positions_without_a_label_are_left_out(monkeypatch) -> None:
     seen = []
     plain = cpu_head.score
     monkeypatch.setattr(
-        cpu_head, "score", lambda ctx, hidden, *rest: seen.append(len(hidden)) or plain(ctx, hidden, *rest)
+        heads, "score", lambda ctx, hidden, *rest: seen.append(len(hidden)) or plain(ctx, hidden, *rest)
     )
     with float32_head("trl.trainer.sft_trainer"):
         by_head(add_head, torch.where(torch.arange(64) < 50, -100, IDS.roll(-1)))
