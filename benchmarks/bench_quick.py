@@ -3,11 +3,14 @@
     python benchmarks/bench_quick.py                  all that this machine can run; a few minutes on two cores
     python benchmarks/bench_quick.py --only sandbox   one of them
     python benchmarks/bench_quick.py --store          keep the ratios as those to compare with
+    python benchmarks/bench_quick.py --peer PYTHON    datatrove[io,processing] and spacy are in another Python than this
 
 A ratio is ringlite's speed over its opponent's in the same run on the same machine: stock TRL's update phase and RL
 step, raw vLLM, a bare fork + exec, datatrove. It says more than seconds, which a busy machine stretches for both.
 Ratios are stored by machine class (the GPU's name, or the cores of a CPU) in benchmarks/ratios.json, and their history
-is docs/experiments/ratios.md. Ends with 1 where a ratio is below 0.85 of its stored one, or where one fails.
+is docs/experiments/ratios.md. Threads of OpenMP sleep soon on both sides, as they do under the command line: on a busy
+machine both would mostly measure how they wait. Ends with 1 where a ratio is below 0.85 of its stored one, or where one
+fails.
 """
 
 import argparse
@@ -17,7 +20,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -49,6 +52,13 @@ def benchmarks(*, gpu: bool) -> list[Benchmark]:
     ]
 
 
+def with_peer(benchmark: Benchmark, python: str) -> Benchmark:
+    """Return a benchmark whose opponent, if it is datatrove, runs in another Python."""
+    if "datatrove" not in benchmark.needs:
+        return benchmark
+    return replace(benchmark, command=(*benchmark.command, "--peer", python), needs=())
+
+
 def machine_class() -> str:
     """Return what ratios of this machine are comparable with."""
     import torch
@@ -76,7 +86,8 @@ def verdict(ratio: float, stored: float | None) -> str:
 def measure(benchmark: Benchmark) -> tuple[float | None, str]:
     """Run a benchmark; return its ratio, or None and why there is none."""
     command = [sys.executable, str(Path(__file__).parent / benchmark.command[0]), *benchmark.command[1:]]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    environment = {"GOMP_SPINCOUNT": "1000", **os.environ}
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
     ratio = ratio_of(done.stdout)
     if done.returncode or ratio is None:
         said = (done.stderr.strip() or done.stdout.strip() or "nothing").splitlines()[-1]
@@ -106,9 +117,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", action="append", help="name of a benchmark; may be given several times")
     parser.add_argument("--store", action="store_true")
+    parser.add_argument("--peer", metavar="PYTHON", help="a Python with datatrove[io,processing] and spacy")
     options = parser.parse_args()
     machine = machine_class()
     known = benchmarks(gpu=not machine.startswith("CPU"))
+    if options.peer:
+        known = [with_peer(each, options.peer) for each in known]
     if unknown := set(options.only or ()) - {each.name for each in known}:
         parser.error(f"no benchmark {', '.join(sorted(unknown))}; there are {', '.join(each.name for each in known)}")
     stored = json.loads(STORED.read_text(encoding="utf-8"))

@@ -21,6 +21,13 @@ _QUIET = {
     "TOKENIZERS_PARALLELISM": "false",
 }
 
+_SPINS = "1000"
+"""How often a thread of OpenMP looks for work before it sleeps: microseconds, where libgomp's default is milliseconds.
+
+A small model's operations are shorter than that: on cores that other programs use too, threads would mostly wait for
+those that are not running, and burn the cores that these need.
+"""
+
 
 _AT_ONCE = (
     *("run", "experiment", "curate", "sft", "select", "select-by-entropy", "rl", "rl-math", "rl-mixed", "eval"),
@@ -33,6 +40,8 @@ def main() -> None:
     _show_life(sys.argv[1:])
     for name, value in _QUIET.items():
         os.environ.setdefault(name, value)
+    if "OMP_WAIT_POLICY" not in os.environ:
+        os.environ.setdefault("GOMP_SPINCOUNT", _SPINS)  # libgomp reads it when torch is imported
     _show_crashes()
     for name in ("SIGTERM", "SIGUSR1"):  # schedulers stop a job by either, as Ctrl-C does
         if hasattr(signal, name):

@@ -8,7 +8,7 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))
 
 import bench_quick
-from bench_quick import Benchmark, benchmarks, ratio_of, run, verdict
+from bench_quick import Benchmark, benchmarks, ratio_of, run, verdict, with_peer
 
 ROOT = Path(__file__).parents[1]
 
@@ -72,3 +72,13 @@ def test_every_benchmark_is_there(gpu: bool) -> None:
     found = benchmarks(gpu=gpu)
     assert len({each.name for each in found}) == len(found) == 5
     assert all((ROOT / "benchmarks" / each.command[0]).is_file() for each in found)
+
+
+def test_datatrove_may_be_in_another_python() -> None:
+    plain = benchmarks(gpu=False)
+    changed = {each.name: with_peer(each, "/there/python") for each in plain}
+    assert changed["curation"].command[-2:] == ("--peer", "/there/python")
+    assert not changed["curation"].needs
+    assert [changed[each.name] for each in plain if each.name != "curation"] == [
+        each for each in plain if each.name != "curation"
+    ]

@@ -1,6 +1,7 @@
 """The command line: exit codes, one message per mistake, never a traceback."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -75,6 +76,26 @@ def test_the_command_s_process_ends_with_its_code_and_no_traceback() -> None:
     assert "did you mean 'demo'?" in done.stderr
     assert "Traceback" not in done.stderr
     assert in_a_process("check", "toy").returncode == 0
+
+
+SPINS = """
+import os, sys
+from ringlite_cli import __main__
+
+assert "torch" not in sys.modules  # libgomp reads its settings when torch is imported
+__main__.run = lambda arguments: print("spins", os.environ.get("GOMP_SPINCOUNT")) or 0
+__main__.main()
+"""
+
+
+@pytest.mark.parametrize(
+    ("given", "spins"), [({}, "1000"), ({"GOMP_SPINCOUNT": "7"}, "7"), ({"OMP_WAIT_POLICY": "ACTIVE"}, "None")]
+)
+def test_threads_sleep_soon_where_the_user_has_not_said_how_they_wait(given: dict[str, str], spins: str) -> None:
+    plain = {k: v for k, v in os.environ.items() if k not in ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY")}
+    command = [sys.executable, "-c", SPINS]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120, env=plain | given)
+    assert done.stdout.splitlines()[-1] == f"spins {spins}", done.stderr
 
 
 @pytest.mark.parametrize(("arguments", "code", "message"), MISTAKES)

@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from ringlite_cli.samples import sample_seed
+from ringlite_cli.sampling import draw as drawing
 from ringlite_cli.sampling.draw import SeededDraw, draw, uniforms
 
 LOGITS = torch.log(torch.tensor([[0.5, 0.3, 0.15, 0.05]]))
@@ -59,3 +60,21 @@ def test_the_processor_leaves_one_token_and_keeps_log_probability_and_entropy() 
     assert torch.isfinite(only).sum() == 1
     assert processor.logprob.item() == pytest.approx(LOGITS[0, token].item(), abs=1e-6)
     assert processor.entropy.item() == pytest.approx(-(LOGITS.exp() * LOGITS).sum().item(), abs=1e-6)
+
+
+@pytest.mark.parametrize("steps", [0, 8])
+@pytest.mark.parametrize("spread", [0.5, 6.0])
+def test_top_p_draws_what_a_sorted_vocabulary_would(monkeypatch: pytest.MonkeyPatch, steps: int, spread: float) -> None:
+    """steps: to a unit of logits (0: all numbers differ), for tokens of equal chances. spread: few tokens, or many."""
+    logits = spread * torch.randn(2_000, 300, generator=torch.Generator().manual_seed(3))
+    logits = (logits * steps).round() / steps if steps else logits
+    sorted_all = []
+    plain = torch.Tensor.sort
+    monkeypatch.setattr(
+        torch.Tensor, "sort", lambda self, *a, **k: sorted_all.append(self.shape) or plain(self, *a, **k)
+    )
+    found = draw(logits, uniforms(seeds(2_000), 0), 1.0, 0.9)
+    assert ((2_000, 300) in sorted_all) == (spread == 0.5)
+    monkeypatch.setattr(drawing, "_FEW", 1)
+    assert torch.equal(found, draw(logits, uniforms(seeds(2_000), 0), 1.0, 0.9))
+    assert sorted_all[-1] == (2_000, 300)
