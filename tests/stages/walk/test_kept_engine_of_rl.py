@@ -3,7 +3,7 @@
 import gc
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,18 +22,21 @@ pytestmark = [pytest.mark.slow, pytest.mark.skipif(bool(FAULT), reason=f"{FAULT}
 Whole = tuple[Path, Any, dict[str, list[Any]]]
 
 
+def _noting(plain: Callable[..., Any], seen: list[dict[str, Any]]) -> Callable[..., Any]:
+    def noting(engines: Any, *args: Any) -> Any:
+        seen.append(dict(args[-1]))
+        return plain(engines, *args)
+
+    return noting
+
+
 @pytest.fixture(scope="module")
 def asked() -> Iterator[dict[str, list[dict[str, Any]]]]:
     """What RL's stages asked the run's engine for: before their trainers were made, and with them."""
     calls: dict[str, list[dict[str, Any]]] = {"make_room": [], "take": []}
     with pytest.MonkeyPatch.context() as patch:
         for name, seen in calls.items():
-
-            def noting(engines: Any, *args: Any, plain: Any = getattr(Engines, name), seen: Any = seen) -> Any:
-                seen.append(dict(args[-1]))
-                return plain(engines, *args)
-
-            patch.setattr(Engines, name, noting)
+            patch.setattr(Engines, name, _noting(getattr(Engines, name), seen))
         yield calls
 
 
