@@ -107,7 +107,7 @@ def engines_counted() -> Iterator[Engines]:
 def drawn(stage: Path) -> list[Any]:
     """What a stage drew, and for RL what it learned."""
     if stage.name.startswith("rl"):
-        rows = [(row["step"], row["problem_id"], row["response"], row["reward"]) for row in read_rollouts(stage)]
+        rows = [(row["step"], row["prompt_id"], row["response"], row["reward"]) for row in read_rollouts(stage)]
         return [*rows, *(tensor.tolist() for _, tensor in sorted(weights(stage / "policy").items()))]
     rows = read_jsonl(stage / "responses.jsonl")
     return sorted((row["policy"], row["id"], row["sample"], row["response"]) for row in rows)
