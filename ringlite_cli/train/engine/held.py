@@ -1,6 +1,8 @@
 """What a stage is lent by its run: the engine that an earlier stage has left in this process."""
 
-from collections.abc import Callable, Mapping
+import logging
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -36,6 +38,21 @@ class RunEngine(Protocol):
     def end(self) -> None:
         """End the engine and free its memory."""
         ...
+
+
+@contextmanager
+def group_not_ours() -> Iterator[None]:
+    """Keep transformers from warning of a process group in this block: a held engine has made it, for itself alone."""
+    logger = logging.getLogger("transformers.training_args")
+
+    def other(record: logging.LogRecord) -> bool:
+        return "process group is initialized" not in record.getMessage()
+
+    logger.addFilter(other)
+    try:
+        yield
+    finally:
+        logger.removeFilter(other)
 
 
 def asked_settings(args: Any, number_formats: Mapping[str, Any]) -> dict[str, Any]:

@@ -28,7 +28,7 @@ from ringlite_cli.runs.row_types import MetricsRow, PromptRow, RolloutRow
 from ringlite_cli.samples import SEED
 from ringlite_cli.thoughts import tags_of
 from ringlite_cli.train.base_model import compute_dtype, frozen_dtype, is_mixture, written_dtype
-from ringlite_cli.train.engine.held import RunEngine
+from ringlite_cli.train.engine.held import RunEngine, group_not_ours
 from ringlite_cli.train.engine.start import Watch, generation_ending, generation_for
 from ringlite_cli.train.guard.attempts import with_rollbacks
 from ringlite_cli.train.guard.history import History
@@ -129,7 +129,8 @@ def run_rl(
         fitting = room(problems)
         left_out = len(problems) - len(fitting)
         run = replace(run, problems=fitting, held_out=held_out_of(held_out, problems, settings, seed, room))
-        args = run.config(ranks)
+        with group_not_ours() if run.engine is not None else nullcontext():
+            args = run.config(ranks)
     if not resume and args.process_index == 0:
         History.forget(out)
     if args.process_index == 0:
