@@ -109,8 +109,8 @@ def drawn(stage: Path) -> list[Any]:
     if stage.name.startswith("rl"):
         rows = [(row["step"], row["prompt_id"], row["response"], row["reward"]) for row in read_rollouts(stage)]
         return [*rows, *(tensor.tolist() for _, tensor in sorted(weights(stage / "policy").items()))]
-    rows = read_jsonl(stage / "responses.jsonl")
-    return sorted((row["policy"], row["id"], row["sample"], row["response"]) for row in rows)
+    responses = read_jsonl(stage / "responses.jsonl")
+    return sorted((row["policy"], row["id"], row["sample"], row["response"]) for row in responses)
 
 
 def said_of_engines(run: Path) -> list[str]:

@@ -129,8 +129,7 @@ def run_rl(
         fitting = room(problems)
         left_out = len(problems) - len(fitting)
         run = replace(run, problems=fitting, held_out=held_out_of(held_out, problems, settings, seed, room))
-        with group_not_ours() if run.engine is not None else nullcontext():
-            args = run.config(ranks)
+        args = run.config(ranks)
     if not resume and args.process_index == 0:
         History.forget(out)
     if args.process_index == 0:
@@ -185,6 +184,7 @@ class _Run:
         known = {"problem_id": problem.id, "domain": problem.domain, "known_labels": json.dumps(told(problem))}
         return {"prompt": prompt, **known}
 
+    @group_not_ours()
     def config(self, world_size: int) -> Any:
         """Resolve the batch with the prompts' mean length and the device's memory; return the trainer's config."""
         settings = self.settings
