@@ -47,10 +47,9 @@ stages:
     policy: select
     data: curate.train
     prompts_per_step: 4
-    steps: 2
     token_budget: 512
     guard: null
-    trl: {num_generations: 4, max_completion_length: 32, learning_rate: 1e-3, beta: 0.0, save_steps: 1,
+    trl: {num_generations: 4, max_completion_length: 32, learning_rate: 1e-3, beta: 0.0, save_steps: 1, max_steps: 2,
           use_vllm: true, vllm_mode: colocate, vllm_max_model_length: 256}
   rl-b: {<<: *rl, policy: rl-a}
   eval: {kind: eval, policies: [sft, rl-a, rl-b], tasks: [curate.eval], num_generations: 2, max_completion_length: 32}
@@ -108,10 +107,10 @@ def engines_counted() -> Iterator[Engines]:
 def drawn(stage: Path) -> list[Any]:
     """What a stage drew, and for RL what it learned."""
     if stage.name.startswith("rl"):
-        rows = [(row["step"], row["problem_id"], row["response"], row["reward"]) for row in read_rollouts(stage)]
+        rows = [(row["step"], row["prompt_id"], row["response"], row["reward"]) for row in read_rollouts(stage)]
         return [*rows, *(tensor.tolist() for _, tensor in sorted(weights(stage / "policy").items()))]
-    rows = read_jsonl(stage / "responses.jsonl")
-    return sorted((row["policy"], row["id"], row["sample"], row["response"]) for row in rows)
+    responses = read_jsonl(stage / "responses.jsonl")
+    return sorted((row["policy"], row["id"], row["sample"], row["response"]) for row in responses)
 
 
 def said_of_engines(run: Path) -> list[str]:

@@ -27,8 +27,6 @@ from ringlite_cli.recipe.engine import Engine
 
 _NAMES = ("_name_or_path", "transformers_version", "dtype", "torch_dtype", "use_cache")
 """Fields of a config that say nothing about the weights' shapes, or nothing that the engine is not told elsewhere."""
-_STARTED_WITH = ("tensor_parallel_size", "enforce_eager", "batch_invariant")
-"""Keys of the recipe's engine that a running one cannot change."""
 _OWN_FIELDS = (
     *("model", "dtype", "seed", "tensor_parallel_size", "gpu_memory_utilization", "max_model_len", "max_num_seqs"),
     *("max_num_batched_tokens", "enforce_eager", "enable_sleep_mode", "logprobs_mode", "max_cudagraph_capture_size"),
@@ -143,6 +141,14 @@ class EngineKey:
         return max(BATCHED_TOKENS, self.engine.max_num_seqs or 0)
 
     @property
+    def _fixed_settings(self) -> tuple[Any, ...]:
+        """Return the settings in which engines have to agree; on a CPU all are eager."""
+        import torch
+
+        eager = self.engine.enforce_eager or not torch.cuda.is_available()
+        return self.engine.tensor_parallel_size, eager, self.engine.batch_invariant, self.other
+
+    @property
     def fixed(self) -> str:
         """Return why an engine started for this serves no other policy; '' where it may."""
         if self.engine.tensor_parallel_size > 1:
@@ -162,9 +168,7 @@ class EngineKey:
             "a vocabulary": (self.words, other.words),
             "end tokens": (self.ends, other.ends),
             "a dtype": (self.dtype, other.dtype),
-            "engine settings": tuple(
-                (key.engine.model_dump(include=set(_STARTED_WITH)), key.other) for key in (self, other)
-            ),
+            "engine settings": (self._fixed_settings, other._fixed_settings),
         }
         differ = [name for name, (mine, theirs) in pairs.items() if mine != theirs]
         if differ:

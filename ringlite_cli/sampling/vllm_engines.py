@@ -67,6 +67,15 @@ class Engines:
         key = EngineKey.of_trainer(policy, load_config(policy), load_tokenizer(policy), settings)
         return self._lend(key, start_one)
 
+    def make_room(self, policy: Path, settings: Mapping[str, Any]) -> None:
+        """End an engine that a trainer of a policy's folder could not `take` with these settings."""
+        if self._llm is None:
+            return
+        key = EngineKey.of_trainer(policy, load_config(policy), load_tokenizer(policy), settings)
+        if why := self._misfit(key):
+            self.end()
+            _say(f"engine not kept: {why}; another is started for {policy}")
+
     def rest(self) -> None:
         """Have an engine with sleep mode give its memory back until the next policy."""
         if self._llm is not None and self._key is not None and self._key.sleeps:
@@ -112,11 +121,7 @@ class Engines:
         held, llm = self._key, self._llm
         assert held is not None
         began = time.monotonic()
-        why = held.difference(key) or ("" if key.sleeps else held.fixed) or _why_apart(llm)
-        if not why and key.shape in self._refused:
-            why = "it did not hold the weights that it was given before"
-        why = why or too_small(held, key, started_with(llm))
-        why = why or _held_to(llm, held, key)
+        why = self._misfit(key) or _held_to(llm, held, key)
         if not why and (why := _take(llm, key)):
             self._refused.add(key.shape)
         if why:
@@ -128,6 +133,15 @@ class Engines:
         does = "waits for the trainer's weights" if key.sleeps else f"holds {key.model_path}"
         _say(f"engine kept: it {does} after {time.monotonic() - began:.1f} s{less}")
         return True
+
+    def _misfit(self, key: EngineKey) -> str:
+        """Return why the engine cannot go on with a policy, by what it was started with; '' where it may."""
+        held, llm = self._key, self._llm
+        assert held is not None
+        why = held.difference(key) or ("" if key.sleeps else held.fixed) or _why_apart(llm)
+        if not why and key.shape in self._refused:
+            why = "it did not hold the weights that it was given before"
+        return why or too_small(held, key, started_with(llm))
 
 
 def start(key: EngineKey) -> Any:

@@ -98,6 +98,38 @@ def test_an_engine_that_holds_other_weights_is_not_used(
         assert engines.started == 3, "a shape that failed once is not tried again"
 
 
+@pytest.fixture
+def sizes() -> dict[str, Engine]:
+    """Engines that take more or less at a time, and cut responses of 200 tokens at other lengths."""
+    large = VLLM.model_copy(update={"max_model_length": 256, "max_num_seqs": 16})
+    return {"large": large, "small": large.model_copy(update={"max_model_length": 64, "max_num_seqs": 4})}
+
+
+def test_an_engine_is_held_to_what_is_asked_of_it_and_never_asked_for_more(
+    policies: dict[str, Path],
+    sizes: dict[str, Engine],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Responses without seeds of their own follow from what is drawn together, and all from where they are cut."""
+    for name, engine in sizes.items():
+        monkeypatch.setitem(SETTINGS, name, (engine, SamplingSettings(200, temperature=1, top_p=0.95, seed=3)))
+    alone = {}
+    for name in sizes:
+        with Engines() as engines:
+            alone[name] = draw(policies["first"], engines, name)
+    assert alone["large"] != alone["small"]
+    with Engines() as engines:
+        for name in ("large", "small", "large"):
+            assert draw(policies["first"], engines, name) == alone[name]
+        assert (engines.started, engines.kept) == (1, 2)
+    with Engines() as engines:
+        for name in ("small", "large"):
+            assert draw(policies["first"], engines, name) == alone[name]
+        assert (engines.started, engines.kept) == (2, 0)
+    assert "engine not kept: it takes 64 tokens, and 256 are asked for" in capsys.readouterr().err
+
+
 def _with_other_ends(folder: Path) -> None:
     (folder / "generation_config.json").write_text('{"eos_token_id": [56, 3]}')
 

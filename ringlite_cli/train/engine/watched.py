@@ -36,7 +36,7 @@ from ringlite_cli.freeing import give_back
 from ringlite_cli.models.extra_layers import engine_folder
 from ringlite_cli.train.engine.checked_engine import CheckedEngine
 from ringlite_cli.train.engine.ending import forget_groups, shut_down
-from ringlite_cli.train.engine.held import RunEngine
+from ringlite_cli.train.engine.held import RunEngine, asked_settings
 from ringlite_cli.train.engine.log_probs import read_flat
 from ringlite_cli.train.engine.own_server import ServerProcess, free_port
 from ringlite_cli.train.engine.publishing import PublishingGeneration
@@ -54,6 +54,8 @@ _RENDEZVOUS = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
 @contextmanager
 def watched_generation(watch: Watch, args: Any) -> Iterator[None]:
     """Make a GRPOTrainer in this block, with the config `args`: it generates through WatchedGeneration."""
+    if watch.engine is not None and watch.policy is not None and args.vllm_mode == "colocate" and args.world_size == 1:
+        watch.engine.make_room(watch.policy, asked_settings(args, watch.number_formats()))
     module: Any = grpo_trainer
     plain = module.VLLMGeneration
     module.VLLMGeneration = partial(WatchedGeneration, watch, args)

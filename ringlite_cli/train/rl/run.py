@@ -28,7 +28,7 @@ from ringlite_cli.runs.row_types import MetricsRow, PromptRow, RolloutRow
 from ringlite_cli.samples import SEED
 from ringlite_cli.thoughts import tags_of
 from ringlite_cli.train.base_model import compute_dtype, frozen_dtype, is_mixture, written_dtype
-from ringlite_cli.train.engine.held import RunEngine
+from ringlite_cli.train.engine.held import RunEngine, group_not_ours
 from ringlite_cli.train.engine.start import Watch, generation_ending, generation_for
 from ringlite_cli.train.guard.attempts import with_rollbacks
 from ringlite_cli.train.guard.history import History
@@ -185,6 +185,7 @@ class _Run:
         known = {"problem_id": problem.id, "domain": problem.domain, "known_labels": json.dumps(told(problem))}
         return {"prompt": prompt, **known}
 
+    @group_not_ours()
     def config(self, world_size: int) -> Any:
         """Resolve the batch with the prompts' mean length and the device's memory; return the trainer's config."""
         settings = self.settings

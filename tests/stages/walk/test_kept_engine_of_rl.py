@@ -3,6 +3,7 @@
 import gc
 import os
 import signal
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from ringlite_cli.engine import fault_of, vllm_version
 from ringlite_cli.errors import Interrupted
 from ringlite_cli.runs.files import read_jsonl
 from ringlite_cli.sampling import keeping
+from ringlite_cli.sampling.vllm_engines import Engines
 from ringlite_cli.stages.kinds import rl
 
 FAULT = fault_of(vllm_version())
@@ -20,8 +22,26 @@ pytestmark = [pytest.mark.slow, pytest.mark.skipif(bool(FAULT), reason=f"{FAULT}
 Whole = tuple[Path, Any, dict[str, list[Any]]]
 
 
+def _noting(plain: Callable[..., Any], seen: list[dict[str, Any]]) -> Callable[..., Any]:
+    def noting(engines: Any, *args: Any) -> Any:
+        seen.append(dict(args[-1]))
+        return plain(engines, *args)
+
+    return noting
+
+
 @pytest.fixture(scope="module")
-def whole(tmp_path_factory: pytest.TempPathFactory) -> Whole:
+def asked() -> Iterator[dict[str, list[dict[str, Any]]]]:
+    """What RL's stages asked the run's engine for: before their trainers were made, and with them."""
+    calls: dict[str, list[dict[str, Any]]] = {"make_room": [], "take": []}
+    with pytest.MonkeyPatch.context() as patch:
+        for name, seen in calls.items():
+            patch.setattr(Engines, name, _noting(getattr(Engines, name), seen))
+        yield calls
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory, asked: dict[str, list[dict[str, Any]]]) -> Whole:
     """A run, its recipe, and what its stages drew when they followed each other.
 
     RL asks for more responses at a time than select: it starts the second engine, which then stays to the end.
@@ -35,6 +55,16 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Whole:
         assert not engines.living
     assert keeping._of_run is None
     return run, recipe, {name: drawn(run / name) for name in AFTER}
+
+
+def test_an_engine_that_does_not_fit_ends_before_the_trainer_is_there(
+    whole: Whole, asked: dict[str, list[dict[str, Any]]]
+) -> None:
+    """What is asked for is known without a trainer, which needs the memory: TRL then gives just these arguments."""
+    assert len(asked["take"]) >= 2
+    for before, with_trainer in zip(asked["make_room"], asked["take"], strict=True):
+        of_trl = {"model", "quantization", "distributed_executor_backend"}
+        assert before == {name: value for name, value in with_trainer.items() if name not in of_trl}
 
 
 def test_each_stage_draws_as_alone(whole: Whole) -> None:
