@@ -112,12 +112,7 @@ def run_rl(
             check_adapter(policy, settings)
     asked = model or ModelOptions()
     run = _Run(
-        policy=policy,
-        problems=problems,
-        verify=verify,
-        out=out,
-        settings=settings,
-        seed=seed,
+        *(policy, problems, verify, out, settings, seed),
         model=replace(asked, dtype=compute_dtype(policy, asked.dtype)),
         hooks=hooks or Hooks(),
         resume=resume,
@@ -128,7 +123,6 @@ def run_rl(
     with Overlooked(policy):
         room = partial(with_room, policy, tokenizer, asked=lambda p: run.as_row(p)["prompt"], settings=settings)
         fitting = room(problems)
-        left_out = len(problems) - len(fitting)
         run = replace(run, problems=fitting, held_out=held_out_of(held_out, problems, settings, seed, room))
         args = run.config(ranks)
     if not resume and args.process_index == 0:
@@ -141,7 +135,7 @@ def run_rl(
     check_same(seen_here(policy, problems, settings), PartialState())
     trainer = with_rollbacks(partial(run.attempt, args), out, guard, updates, PartialState())
     save_policy(trainer, tokenizer, out / "policy", policy, written_dtype(policy, asked.dtype))
-    return _result(out, read_jsonl(run.metrics), trainer.row_path.in_words(), left_out)
+    return _result(out, read_jsonl(run.metrics), trainer.row_path.in_words(), len(problems) - len(fitting))
 
 
 @dataclass(frozen=True)
