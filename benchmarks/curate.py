@@ -5,7 +5,8 @@
 Ours: load from JSONL, all text rules, exact and near duplicates, decontamination, and writing the sets with the trail.
 Theirs: the four steps of datatrove's MinHash pipeline (signatures, buckets, clusters, filter) with its own defaults,
 from JSONL to JSONL. `--peer` is a Python that has `datatrove[io,processing]` and `spacy` (default: this one); where it
-has not, only ours is timed. The last line is `ratio R`: our rows a second over theirs.
+has not, only ours is timed. Printed too is the longest time in which ours told no progress. The last line is `ratio R`:
+our rows a second over theirs.
 """
 
 import argparse
@@ -17,6 +18,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 
 WORDS = 6000
@@ -61,8 +63,8 @@ def write(folder: Path, rows: int, seed: int) -> None:
         file.writelines(json.dumps({"id": f"e{number}", **row}) + "\n" for number, row in enumerate(held))
 
 
-def ours(folder: Path, workers: int) -> dict[str, object]:
-    """Curates the files; returns the funnel's counts."""
+def ours(folder: Path, workers: int) -> tuple[dict[str, object], float, str]:
+    """Curates the files; returns the funnel's counts, and the longest silence: its seconds, and after which word."""
     from ringlite_cli.data.curate import Steps, curate
     from ringlite_cli.problems import Problem, Verdict
     from ringlite_cli.recipe.schema import ProblemSet, Source
@@ -70,6 +72,7 @@ def ours(folder: Path, workers: int) -> dict[str, object]:
     def trust(pairs: list[tuple[Problem, str]]) -> list[Verdict]:
         return [Verdict("trusted", 1.0) for _ in pairs]  # the text steps are timed, not the verifiers
 
+    said = [(time.monotonic(), "the start")]
     columns = {"prompt": "text", "answer": "answer"}
     sources = [
         Source(path=str(folder / "train.jsonl"), columns=columns, domain="math"),
@@ -83,8 +86,11 @@ def ours(folder: Path, workers: int) -> dict[str, object]:
         seed=1,
         generators={},
         steps=Steps(workers=workers),
+        progress=lambda step, done, total: said.append((time.monotonic(), f"{step}, {done} of {total}")),
     )
-    return dict(result.funnel["dropped"])
+    said.append((time.monotonic(), "the end"))
+    silence, after = max((then - now, word) for (now, word), (then, _) in pairwise(said))
+    return dict(result.funnel["dropped"]), silence, after
 
 
 _PEER = """
@@ -144,7 +150,7 @@ def main() -> None:
         folder = Path(name)
         write(folder, arguments.rows, arguments.seed)
         started = time.monotonic()
-        dropped = ours(folder, arguments.workers)
+        dropped, silence, after = ours(folder, arguments.workers)
         seconds = time.monotonic() - started
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss + arguments.workers * (
             resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
@@ -152,6 +158,7 @@ def main() -> None:
         print(f"{arguments.rows:,} rows, {arguments.workers} workers; dropped {dropped}")
         print(f"{'':24} {'seconds':>9} {'rows/s':>9}")
         print(f"{'ringlite, all text steps':24} {seconds:9.1f} {arguments.rows / seconds:9,.0f}")
+        print(f"longest silence {silence:.1f} s, after: {after}")
         print(f"peak memory of all processes together, at most {peak / 2**20:.2f} GiB")
         other = None if arguments.no_peer else theirs(folder, arguments.workers, arguments.peer)
         if other is None:

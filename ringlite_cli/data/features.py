@@ -140,6 +140,8 @@ def measure(
     writer = GramFile(folder / "grams.u64") if folder else None
     parallel = spooled and workers > 1 and len(rows) >= PARALLEL_FROM
     done = 0
+    if progress and rows:
+        progress("reading the texts", 0, len(rows))  # the processes take seconds to start
     for part in _by_processes(rows, context, workers) if parallel else _here(rows, context):
         done += len(part)
         if progress:

@@ -69,6 +69,10 @@ def test_measuring_by_processes_and_on_disk_is_measuring(tmp_path: Path, monkeyp
         one.move_to(spool)
     assert _same(measure(rows, folder=tmp_path, workers=2), plain)
     assert _same(measure(rows, folder=tmp_path, workers=1), plain)
+    said: list[tuple[str, int, int]] = []
+    measure(rows, folder=tmp_path, workers=2, progress=lambda *told: said.append(told))
+    assert said[0] == ("reading the texts", 0, len(rows))  # before the processes have started
+    assert said[-1] == ("reading the texts", len(rows), len(rows))
     places = np.array([3, 50, 1])
     assert measure([rows[i] for i in places]).grams.hashes.tolist() == plain.take(places).grams.hashes.tolist()
     spool.close()
