@@ -45,7 +45,7 @@ def keys(kind: str, **flags: bool) -> tuple[str, ...]:
 
 
 _RACES = ("reward_overlap",)
-"""Shares of what was done before something else ended; a resume has no verdicts of responses that a checkpoint carried."""
+"""Shares of what was done before something else ended: a resume verifies responses that a checkpoint carried anew."""
 
 
 def timed(kind: str) -> frozenset[str]:
