@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from ringlite_cli.runs.catalogue import timed
+
 sys.path.insert(0, str(Path(__file__).parent))
 
 from driver import chaos, differences, left_by
@@ -36,3 +38,8 @@ def test_the_comparison_sees_what_a_run_decides_and_not_how_long_it_took(tmp_pat
     one, slower, other = (left_by(tmp_path / name) for name in "abc")
     assert differences(one, slower) == []
     assert differences(one, other) == ["rl/metrics.jsonl"]
+
+
+def test_whether_a_verdict_came_before_generation_ended_is_a_matter_of_time() -> None:
+    """A resume with carried responses verifies them later."""
+    assert "reward_overlap" in timed("rl")

@@ -44,9 +44,13 @@ def keys(kind: str, **flags: bool) -> tuple[str, ...]:
     return tuple(m.key for m in OF_STAGE[kind] if all(getattr(m, name) == value for name, value in flags.items()))
 
 
+_RACES = ("reward_overlap",)
+"""Shares of what was done before something else ended: a resume verifies responses that a checkpoint carried anew."""
+
+
 def timed(kind: str) -> frozenset[str]:
     """Return the keys of a stage kind's metrics that follow from the clock: they differ between runs that are equal."""
-    return frozenset(m.key for m in OF_STAGE[kind] if m.reduced in ("time", "rate") or m.unit == "s")
+    return frozenset(m.key for m in OF_STAGE[kind] if m.reduced in ("time", "rate") or m.unit == "s" or m.key in _RACES)
 
 
 def metric(kind: str, key: str) -> Metric:
