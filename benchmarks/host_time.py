@@ -182,7 +182,7 @@ def run_rank(options: argparse.Namespace) -> None:
     trainer.accelerator.wait_for_everyone()
     started = time.perf_counter(), time.process_time()
     batches, rollout = trainer._collect(trainer.asked)
-    trainer._seconds = {"rollout": 0.0, "reward": 0.0}
+    trainer._seconds = {"rollout": 0.0, "reward": 0.0, "reference": 0.0}
     updates = trainer._plan(batches, rollout)
     wall, cpu = time.perf_counter() - started[0], time.process_time() - started[1]
     tokens = sum(sum(update.row_sizes) for update in updates)
