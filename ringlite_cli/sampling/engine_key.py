@@ -33,8 +33,8 @@ _OWN_FIELDS = (
     "distributed_executor_backend",
 )
 """Arguments of vLLM's LLM that a key holds in fields of its own, or that are no part of it."""
-_USUAL = {"model_impl": "auto", "quantization": None, "trust_remote_code": False}
-"""Further arguments that a trainer gives, with what vLLM takes by itself."""
+_USUAL = {"model_impl": ("auto", "vllm"), "quantization": (None,), "trust_remote_code": (False,)}
+"""Further arguments that a trainer gives, with the values that are vLLM's own choice, or come to the same."""
 _SHARE_LESS, _SHARE_LEAST = 0.9, 0.5
 """Parts of the asked share of memory that an engine has at least to serve a trainer, and to serve a sampler.
 
@@ -130,7 +130,7 @@ class EngineKey:
             settings["seed"],
             sleeps=settings["enable_sleep_mode"],
             logprobs_mode=settings["logprobs_mode"],
-            other=json.dumps({n: v for n, v in other.items() if n not in _USUAL or v != _USUAL[n]}, sort_keys=True),
+            other=json.dumps({n: v for n, v in other.items() if v not in _USUAL.get(n, ())}, sort_keys=True),
             trains=True,
             graphs=settings.get("max_cudagraph_capture_size", 0),
         )
@@ -141,12 +141,13 @@ class EngineKey:
         return max(BATCHED_TOKENS, self.engine.max_num_seqs or 0)
 
     @property
-    def _fixed_settings(self) -> tuple[Any, ...]:
-        """Return the settings in which engines have to agree; on a CPU all are eager."""
+    def _fixed_settings(self) -> str:
+        """Return the settings in which engines have to agree, as JSON; on a CPU all are eager."""
         import torch
 
-        eager = self.engine.enforce_eager or not torch.cuda.is_available()
-        return self.engine.tensor_parallel_size, eager, self.engine.batch_invariant, self.other
+        settings = self.engine.model_dump(include={"tensor_parallel_size", "enforce_eager", "batch_invariant"})
+        settings["enforce_eager"] |= not torch.cuda.is_available()
+        return json.dumps(settings | json.loads(self.other), sort_keys=True)
 
     @property
     def fixed(self) -> str:
@@ -168,7 +169,10 @@ class EngineKey:
             "a vocabulary": (self.words, other.words),
             "end tokens": (self.ends, other.ends),
             "a dtype": (self.dtype, other.dtype),
-            "engine settings": (self._fixed_settings, other._fixed_settings),
+            f"engine settings ({_unequal(self._fixed_settings, other._fixed_settings)})": (
+                self._fixed_settings,
+                other._fixed_settings,
+            ),
         }
         differ = [name for name, (mine, theirs) in pairs.items() if mine != theirs]
         if differ:
@@ -190,7 +194,7 @@ class EngineKey:
 
 
 def _unequal(shape: str, other: str) -> str:
-    """The names of the fields in which two configs, as JSON, differ."""
+    """The names of the fields in which two objects, as JSON, differ."""
     mine, theirs = json.loads(shape), json.loads(other)
     return ", ".join(sorted(name for name in {**mine, **theirs} if mine.get(name) != theirs.get(name)))
 
