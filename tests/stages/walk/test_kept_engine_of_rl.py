@@ -95,7 +95,7 @@ def test_a_stage_that_is_stopped_leaves_no_engine_and_goes_on_as_if_undisturbed(
     def stop(bar: Any, total: int, verify: Any, row: Any) -> None:
         tell(bar, total, verify, row)
         steps.append(row["step"])
-        if len(steps) == 3:  # the first of the second stage
+        if len(steps) == 4:  # the first of the second stage; it stops behind the next
             os.kill(os.getpid(), signal.SIGINT)
 
     with engines_counted() as engines:
@@ -103,7 +103,7 @@ def test_a_stage_that_is_stopped_leaves_no_engine_and_goes_on_as_if_undisturbed(
         with pytest.raises(Interrupted):
             walk(recipe, run, ["rl-a", "rl-b"])
         gc.collect()
-        assert steps == [1, 2, 1]
+        assert steps == [1, 2, 3, 1, 2]
         assert len(engines.started) == 1
         assert not engines.living
         monkeypatch.undo()
