@@ -17,11 +17,6 @@ from ringlite_cli.errors import UserError
 OLDEST, NEWEST = (0, 22), (0, 32)
 """First and last minor version of vLLM that go with TRL 1.16; it names 0.22 to 0.31, and 0.32 was run with it."""
 
-BATCHED_TOKENS = 4096
-"""Tokens of prompts and responses that an engine in this process takes in a step, whatever it draws for; TRL's number.
-
-One for all, for without seeds of their own responses follow from what is in a step together."""
-
 INSTALL = "`pip install 'ringlite[vllm]'` (in a checkout, `make setup-vllm`) installs a version that fits"
 
 
@@ -96,6 +91,15 @@ def graph_settings(max_num_seqs: int) -> dict[str, Any]:
     for which a small model waits longer than for the kernels.
     """
     return {"max_cudagraph_capture_size": max(min(2 * max_num_seqs, 512), min(max_num_seqs, 1024))}
+
+
+def batched_tokens(responses: int) -> int:
+    """Return the tokens that an engine in this process takes in a step. responses: under way at a time, at most.
+
+    TRL's number, whatever the engine draws for: without seeds of their own responses follow from what is in a step
+    together. vLLM refuses less than a token for each response; past 16,384, its own largest number, it may.
+    """
+    return max(4096, min(responses, 16384))
 
 
 @contextmanager

@@ -49,7 +49,7 @@ stages:
     prompts_per_step: 4
     token_budget: 512
     guard: null
-    trl: {num_generations: 4, max_completion_length: 32, learning_rate: 1e-3, beta: 0.0, save_steps: 1, max_steps: 2,
+    trl: {num_generations: 4, max_completion_length: 32, learning_rate: 1e-3, beta: 0.0, save_steps: 1, max_steps: 3,
           use_vllm: true, vllm_mode: colocate, vllm_max_model_length: 256}
   rl-b: {<<: *rl, policy: rl-a}
   eval: {kind: eval, policies: [sft, rl-a, rl-b], tasks: [curate.eval], num_generations: 2, max_completion_length: 32}

@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ringlite_cli.engine import BATCHED_TOKENS
+from ringlite_cli.engine import batched_tokens
 from ringlite_cli.models.generation import end_tokens, folder_generation
 from ringlite_cli.models.headers import read_headers
 from ringlite_cli.recipe.engine import Engine
@@ -137,8 +137,8 @@ class EngineKey:
 
     @property
     def batched_tokens(self) -> int:
-        """Return the tokens that a step takes at most; at least one of every response under way."""
-        return max(BATCHED_TOKENS, self.engine.max_num_seqs or 0)
+        """Return the tokens that a step takes at most."""
+        return batched_tokens(self.engine.max_num_seqs or 0)
 
     @property
     def _fixed_settings(self) -> str:

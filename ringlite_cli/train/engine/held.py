@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
-from ringlite_cli.engine import BATCHED_TOKENS, engine_seed, graph_settings
+from ringlite_cli.engine import batched_tokens, engine_seed, graph_settings
 
 
 class RunEngine(Protocol):
@@ -75,7 +75,7 @@ def asked_settings(args: Any, number_formats: Mapping[str, Any]) -> dict[str, An
         "gpu_memory_utilization": args.vllm_gpu_memory_utilization,
         "max_model_len": args.vllm_max_model_length,
         "max_num_seqs": responses,
-        "max_num_batched_tokens": max(BATCHED_TOKENS, responses),
+        "max_num_batched_tokens": batched_tokens(responses),
         "enable_sleep_mode": args.vllm_enable_sleep_mode,
         "model_impl": args.vllm_model_impl,
         "trust_remote_code": args.trust_remote_code,

@@ -30,7 +30,7 @@ import torch
 from trl.generation import vllm_generation
 from trl.trainer import grpo_trainer
 
-from ringlite_cli.engine import compiled_once, engine_seed, graph_settings, seed_draws
+from ringlite_cli.engine import batched_tokens, compiled_once, engine_seed, graph_settings, seed_draws
 from ringlite_cli.errors import RingliteError, UserError, WorkFailed
 from ringlite_cli.freeing import give_back
 from ringlite_cli.models.extra_layers import engine_folder
@@ -265,7 +265,7 @@ class WatchedGeneration(ServerRestart, WeightCheck, PublishingGeneration):
         numbers: by TRL's number alone, runs of every seed would draw with the same ones.
         """
         seed = engine_seed(self.config.seed, seed)
-        tokens = max(theirs["max_num_batched_tokens"], theirs["max_num_seqs"])  # else vLLM refuses so many responses
+        tokens = batched_tokens(theirs["max_num_seqs"])
         settings = ours | theirs | {"seed": seed, "max_num_batched_tokens": tokens}
         if self._lent is not None:
             assert self.watch.policy is not None

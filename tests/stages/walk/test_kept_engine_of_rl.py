@@ -1,6 +1,5 @@
 """RL goes on with the run's vLLM engine: fewer starts, and each stage draws as when it runs alone."""
 
-import gc
 import os
 import signal
 from collections.abc import Callable, Iterator
@@ -16,6 +15,7 @@ from ringlite_cli.runs.files import read_jsonl
 from ringlite_cli.sampling import keeping
 from ringlite_cli.sampling.vllm_engines import Engines
 from ringlite_cli.stages.kinds import rl
+from ringlite_cli.stages.walk import pipeline
 
 FAULT = fault_of(vllm_version())
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(bool(FAULT), reason=f"{FAULT}; `make setup-vllm` installs it")]
@@ -89,23 +89,29 @@ def test_a_stage_that_is_stopped_leaves_no_engine_and_goes_on_as_if_undisturbed(
 ) -> None:
     """It began with the engine of the stage before, and goes on with one of its own."""
     run, recipe, together = whole
-    tell = rl._tell
+    tell, free = rl._tell, pipeline.give_back
     steps: list[int] = []
+    left: list[int] = []
+
+    def count() -> None:
+        """What stages leave, as each has ended."""
+        free()
+        left.append(len(engines.living))
 
     def stop(bar: Any, total: int, verify: Any, row: Any) -> None:
         tell(bar, total, verify, row)
         steps.append(row["step"])
-        if len(steps) == 3:  # the first of the second stage
+        if len(steps) == 4:  # the first of the second stage; it stops behind the next
             os.kill(os.getpid(), signal.SIGINT)
 
     with engines_counted() as engines:
         monkeypatch.setattr(rl, "_tell", stop)
+        monkeypatch.setattr(pipeline, "give_back", count)
         with pytest.raises(Interrupted):
             walk(recipe, run, ["rl-a", "rl-b"])
-        gc.collect()
-        assert steps == [1, 2, 1]
+        assert left == [1, 0]
+        assert steps == [1, 2, 3, 1, 2]
         assert len(engines.started) == 1
-        assert not engines.living
         monkeypatch.undo()
         walk(recipe, run, ["rl-b"], fresh=False)
         assert len(engines.started) == 2
