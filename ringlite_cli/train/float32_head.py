@@ -3,7 +3,6 @@
 Under bfloat16 TRL rounds every logit to eight bits: log-probabilities move by 0.01 nats, and so do ratios, KL and
 entropy. Here the products of hidden states and head are float32. On a GPU its tensor cores take them (TF32: a bfloat16
 number fits in whole, of a float32 weight ten bits are read, and sums are float32); plain float32 is ten times slower.
-On a CPU `cpu_head` takes them.
 """
 
 from collections.abc import Iterator
@@ -13,7 +12,6 @@ from typing import Any
 import torch
 
 from ringlite_cli.freeing import import_apart
-from ringlite_cli.train.cpu_head import OUTPUTS, can_score, gradients, score
 
 
 @contextmanager
@@ -23,7 +21,7 @@ def float32_head(trainers_module: str) -> Iterator[None]:
     trainers_module: of TRL, where the trainer's class stands.
     """
     module: Any = import_apart(trainers_module)
-    _replace_products(import_apart("trl.trainer.utils"))
+    _use_tensor_cores(import_apart("trl.trainer.utils"))
     plain, module.add_fused_lm_head = module.add_fused_lm_head, add_head
     try:
         yield
@@ -50,45 +48,25 @@ def tensor_cores() -> Iterator[None]:
         matmul.fp32_precision = before
 
 
-def _replace_products(utils: Any) -> None:
-    """Replace the function behind TRL's fused head, backwards too: tensor cores on a GPU, `cpu_head` on a CPU."""
+def _use_tensor_cores(utils: Any) -> None:
+    """Replace the function behind TRL's fused head by one that multiplies on tensor cores, also backwards."""
     plain: Any = utils._ChunkedLogProbFunction
-    if issubclass(plain, _Replaced):
+    if issubclass(plain, _OnTensorCores):
         return
-    leaves_out = utils._use_triton  # whether positions without a label are left out
 
-    class Head(_Replaced, plain):
+    class Head(_OnTensorCores, plain):
         @staticmethod
-        def forward(
-            ctx: Any,
-            hidden: Any,
-            weight: Any,
-            bias: Any,
-            targets: Any,
-            temperature: float,
-            chunk_size: int,
-            softcap: float | None = None,
-            scale: float = 1.0,
-            outputs: tuple[str, ...] = OUTPUTS,
-        ) -> Any:
-            ctx.by_cpu_head = can_score(hidden, weight, softcap)
-            if ctx.by_cpu_head:
-                return score(ctx, hidden, weight, bias, targets, scale / temperature, outputs)
+        def forward(ctx: Any, *given: Any) -> Any:
             with tensor_cores():
-                return plain.forward(
-                    ctx, hidden, weight, bias, targets, temperature, chunk_size, softcap, scale, outputs
-                )
+                return plain.forward(ctx, *given)
 
         @staticmethod
-        def backward(ctx: Any, *given: Any) -> Any:
-            if ctx.by_cpu_head:
-                return (*gradients(ctx, *given[:2]), *[None] * 6)
+        def backward(ctx: Any, *gradients: Any) -> Any:
             with tensor_cores():
-                return plain.backward(ctx, *given)
+                return plain.backward(ctx, *gradients)
 
     utils._ChunkedLogProbFunction = Head
-    utils._use_triton = lambda device: device.type == "cpu" or leaves_out(device)
 
 
-class _Replaced:
+class _OnTensorCores:
     """Marks the function that was put in place of TRL's."""

@@ -3,13 +3,10 @@
 import pytest
 import torch
 from tiny_lm import tiny_model
-from trl.kernels import ChunkedLogProbFunction as PLAIN
-from trl.trainer import grpo_trainer, sft_trainer, utils
+from trl.trainer import grpo_trainer, sft_trainer
 from trl.trainer.utils import add_fused_lm_head
 
 from ringlite_cli.c3po.entropy import head_logits
-from ringlite_cli.train import cpu_head
-from ringlite_cli.train import float32_head as heads
 from ringlite_cli.train.float32_head import add_head, float32_head
 
 IDS = (torch.arange(64) * 7 % 50)[None]
@@ -73,45 +70,3 @@ def test_the_entropy_of_saved_responses_is_of_float32_logits_too() -> None:
     logits = head_logits(model, states)
     assert logits.dtype == torch.float32
     torch.testing.assert_close(logits, states.float() @ model.lm_head.weight.float().t(), atol=1e-6, rtol=0)
-
-
-OUTPUTS = ("log_probs", "entropy", "log_sum_sq_probs", "mean_logits", "is_top1")
-
-
-def by_head(add, labels: torch.Tensor, temperature: float = 0.7, bias: bool = False) -> tuple[list, list]:
-    """What the fused head gives for labels, and the gradients of a loss of log-probabilities and entropies."""
-    model = tiny_model("qwen3")
-    if bias:
-        model.lm_head.bias = torch.nn.Parameter(torch.linspace(-1, 1, model.lm_head.out_features))
-    add(model, temperature=temperature, outputs=OUTPUTS)
-    out = model(input_ids=IDS, shift_labels=labels, fused_lm_head=True)
-    (out.log_probs.sum() + 0.3 * out.entropy.square().sum()).backward()
-    return [getattr(out, name) for name in OUTPUTS], [p.grad for p in model.parameters() if p.grad is not None]
-
-
-@pytest.mark.parametrize("rows", [1, 5, 1000])
-@pytest.mark.parametrize("bias", [False, True])
-@pytest.mark.parametrize("trained", [0, 1, 40, 64])
-def test_on_a_cpu_all_numbers_and_gradients_are_those_of_trls_head(monkeypatch, rows, bias, trained) -> None:
-    labels = torch.where(torch.arange(64) % 64 < trained, IDS.roll(-1), -100)
-    with monkeypatch.context() as patch:
-        patch.setattr(utils, "_ChunkedLogProbFunction", PLAIN)
-        patch.setattr(utils, "_use_triton", lambda device: False)
-        expected = by_head(add_fused_lm_head, labels, bias=bias)
-    monkeypatch.setattr(cpu_head, "LEAST_ROWS", rows)
-    monkeypatch.setattr(cpu_head, "TILE", 1)
-    with float32_head("trl.trainer.sft_trainer"):
-        found = by_head(add_head, labels, bias=bias)
-    assert len(found[1]) == len(expected[1]) > 5
-    torch.testing.assert_close(found, expected, atol=2e-5, rtol=1e-4)
-
-
-def test_on_a_cpu_positions_without_a_label_are_left_out(monkeypatch) -> None:
-    seen = []
-    plain = cpu_head.score
-    monkeypatch.setattr(
-        heads, "score", lambda ctx, hidden, *rest: seen.append(len(hidden)) or plain(ctx, hidden, *rest)
-    )
-    with float32_head("trl.trainer.sft_trainer"):
-        by_head(add_head, torch.where(torch.arange(64) < 50, -100, IDS.roll(-1)))
-    assert seen == [14]
