@@ -60,6 +60,7 @@ SMALL_ROOMS = {
         "read_once": 0,
         "sharded": 1,
         "float32_head": 0,
+        "liger": 0,
         "resume": 1,
         "engine": 2,
         "guard": 3,
