@@ -75,8 +75,8 @@ def load_reward_model(name: str, device: str) -> tuple[Any, Any]:
         raise UserError(
             f"the reward model can't be loaded ({first_line(error)})", where=f"rewards.reward_model: {name}"
         ) from None
-    for tensor, there, wanted in info["mismatched_keys"]:
-        what = _of_another_shape(tensor, tuple(there), tuple(wanted))
+    if wrong := sorted((name, tuple(there), tuple(wanted)) for name, there, wanted in info["mismatched_keys"]):
+        what = "; ".join(_of_another_shape(*each) for each in wrong)
         raise UserError(what, where=f"rewards.reward_model: {name}", hint=_TOGETHER)
     if missing := sorted(info["missing_keys"]):
         what = f"its weights lack {missing[0]}" + (f" and {len(missing) - 1} more" if missing[1:] else "")

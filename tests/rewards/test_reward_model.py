@@ -165,7 +165,7 @@ def test_weights_of_another_shape_than_the_config_says_are_named(tmp_path):
     assert len(said) == 2
     assert any("score.weight" in what and "[3, 16]" in what and "[1, 16]" in what for what in said)
     assert any("embed_tokens.weight" in what for what in said)
-    with pytest.raises(UserError, match=r"(score|embed_tokens).weight is of the shape \[(3|\d+), 16\]"):
+    with pytest.raises(UserError, match=r"score.weight is of the shape \[3, 16\]"):
         verdicts(folder, [(PROBLEM, "good")])
 
 
