@@ -19,7 +19,7 @@ from ringlite_cli.runs.rollouts import read_rollouts
 from ringlite_cli.stages.walk.decide import Walk
 from ringlite_cli.stages.walk.pipeline import run_pipeline
 
-RECIPE = """
+HEAD = """
 name: kept
 seed: 17
 model:
@@ -29,7 +29,11 @@ model:
     config: {model_type: llama, hidden_size: 64, num_hidden_layers: 2, num_attention_heads: 2, num_key_value_heads: 2,
              intermediate_size: 128, max_position_embeddings: 512, tie_word_embeddings: true, initializer_range: 0.05}
 prompt_suffix: {}
-engine: {name: vllm, max_model_length: 128, max_num_seqs: 8}
+"""
+"""A recipe's head: a tiny dense model, made on the spot."""
+RECIPE = (
+    HEAD
+    + """engine: {name: vllm, max_model_length: 128, max_num_seqs: 8}
 stages:
   curate:
     kind: curate
@@ -54,6 +58,7 @@ stages:
   rl-b: {<<: *rl, policy: rl-a}
   eval: {kind: eval, policies: [sft, rl-a, rl-b], tasks: [curate.eval], num_generations: 2, max_completion_length: 32}
 """
+)
 BEFORE, AFTER = ["curate", "sft"], ["select", "rl-a", "rl-b", "eval"]
 SCORE = "def score(problem, response):\n    return len(response) % 2\n"
 """A verifier by which about half of all responses are right, whatever the policy has learned."""

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from kept_engines import HEAD
 
 from ringlite_cli.console import Console
 from ringlite_cli.engine import fault_of, vllm_version
@@ -16,17 +17,9 @@ from ringlite_cli.stages.walk.pipeline import run_pipeline
 FAULT = fault_of(vllm_version())
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(bool(FAULT), reason=f"{FAULT}; `make setup-vllm` installs it")]
 
-RECIPE = """
-name: kept
-seed: 17
-model:
-  dtype: float32
-  new:
-    vocab_size: 384
-    config: {model_type: llama, hidden_size: 64, num_hidden_layers: 2, num_attention_heads: 2, num_key_value_heads: 2,
-             intermediate_size: 128, max_position_embeddings: 512, tie_word_embeddings: true, initializer_range: 0.05}
-prompt_suffix: {}
-engine: {name: vllm, max_model_length: 256, max_num_seqs: 16}
+RECIPE = (
+    HEAD
+    + """engine: {name: vllm, max_model_length: 256, max_num_seqs: 16}
 stages:
   curate:
     kind: curate
@@ -43,6 +36,7 @@ stages:
   eval: {kind: eval, policies: [base, sft], tasks: [curate.eval], num_generations: 2, max_completion_length: 32}
   again: {kind: eval, policies: [sft, select], tasks: [curate.eval], num_generations: 2, max_completion_length: 32}
 """
+)
 
 
 @pytest.fixture
