@@ -49,16 +49,28 @@ def standing() -> dict[str, Any]:
     return {name: getattr(modeling_llama, name) for name in NAMES}
 
 
+def install_cute(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Put a package of the name of nvidia-cutlass-dsl's on the path; no variable names an implementation."""
+    (folder / "cutlass").mkdir()
+    (folder / "cutlass" / "__init__.py").write_text("")
+    monkeypatch.syspath_prepend(folder)
+    for name in (liger.ROPE, liger.ALL):
+        monkeypatch.setenv(name, "")
+        monkeypatch.delenv(name)  # and what a run sets goes with the test
+
+
 def test_models_of_later_stages_do_not_run_on_the_kernels_of_an_earlier_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked: list[Any] = []
+    install_cute(tmp_path, monkeypatch)
     monkeypatch.setattr(transformers_trainer, "apply_liger_kernel", replaced_for(asked))
     before, apply = standing(), transformers_trainer.apply_liger_kernel
     policy = save_policy(tmp_path / "policy", "llama")
     dense = {"router_balance_coef": 0.0, "router_z_loss_coef": 0.0}
     rl(policy, tmp_path / "rl", trl={"use_liger_kernel": True}, steps=1, **dense)
     assert len(asked) == 1, "RL asked for liger"
+    assert os.environ.pop(liger.ROPE) == "nvidia-triton"
     assert standing() == before
     assert before["LlamaRMSNorm"].__name__ == "LlamaRMSNorm"
     assert transformers_trainer.apply_liger_kernel is apply
@@ -67,6 +79,7 @@ def test_models_of_later_stages_do_not_run_on_the_kernels_of_an_earlier_one(
     trl = {"use_liger_kernel": True, "max_steps": 1, "per_device_train_batch_size": 2}
     run_sft(policy, traces, tmp_path / "sft", trl=trl)
     assert len(asked) == 2, "SFT asked for liger"
+    assert os.environ[liger.ROPE] == "nvidia-triton"
     assert standing() == before
 
 
@@ -77,14 +90,10 @@ def test_rotary_embeddings_stay_with_triton_where_liger_would_compile_one_for_ea
         monkeypatch.delenv(name, raising=False)
     liger.keep_to_triton()
     assert liger.ROPE not in os.environ, "without CuTe there is nothing else to take"
-    (tmp_path / "cutlass").mkdir()
-    (tmp_path / "cutlass" / "__init__.py").write_text("")
-    monkeypatch.syspath_prepend(tmp_path)
+    install_cute(tmp_path, monkeypatch)
     monkeypatch.setenv(liger.ALL, "cutile")
     liger.keep_to_triton()
     assert liger.ROPE not in os.environ, "the user has named one"
     monkeypatch.delenv(liger.ALL)
-    monkeypatch.setenv(liger.ROPE, "")
-    monkeypatch.delenv(liger.ROPE)  # and is put back after the test
     liger.keep_to_triton()
     assert os.environ[liger.ROPE] == "nvidia-triton"
