@@ -8,12 +8,14 @@ from typing import Any
 
 import pytest
 import rl_runs
+import torch
 
 from ringlite_cli.engine import fault_of, vllm_version
 from ringlite_cli.problems import Problem, Verdict
 
 FAULT = fault_of(vllm_version())
 with_vllm = pytest.mark.skipif(bool(FAULT), reason=f"{FAULT}; `make setup-vllm` installs it")
+on_a_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 PROBLEMS = [Problem(f"p{i}", "math", f"w{i} w{i + 1} w2", answer="1") for i in range(16)]
 
 

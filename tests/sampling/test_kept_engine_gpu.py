@@ -6,20 +6,13 @@ from multiprocessing import get_context
 from pathlib import Path
 
 import pytest
-import torch
 from tiny_lm import save_policy
+from vllm_runs import on_a_gpu, with_vllm
 
-from ringlite_cli.engine import fault_of, vllm_version
 from ringlite_cli.recipe.engine import Engine
 from ringlite_cli.samples import Request, SamplingSettings
 
-FAULT = fault_of(vllm_version())
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.gpu,
-    pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device"),
-    pytest.mark.skipif(bool(FAULT), reason=f"{FAULT}; `make setup-vllm` installs it"),
-]
+pytestmark = [pytest.mark.slow, pytest.mark.gpu, on_a_gpu, with_vllm]
 
 Tokens = list[list[tuple[int, ...]]]
 

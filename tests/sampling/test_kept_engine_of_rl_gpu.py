@@ -8,17 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
+from vllm_runs import on_a_gpu, with_vllm
 
-from ringlite_cli.engine import fault_of, vllm_version
-
-FAULT = fault_of(vllm_version())
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.gpu,
-    pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device"),
-    pytest.mark.skipif(bool(FAULT), reason=f"{FAULT}; `make setup-vllm` installs it"),
-]
+pytestmark = [pytest.mark.slow, pytest.mark.gpu, on_a_gpu, with_vllm]
 STAGES = ["rl-a", "rl-b", "eval"]
 SETTINGS = (
     "model.dtype=bfloat16",

@@ -12,14 +12,13 @@ import server_on_cpu
 import torch
 from tiny_lm import save_policy, tiny_tokenizer
 from trl.generation.vllm_client import VLLMClient
-from vllm_runs import train, with_vllm
+from vllm_runs import on_a_gpu, train, with_vllm
 
 from ringlite_cli.train.engine import start as vllm_start
 
 GOLDEN = Path(__file__).parents[2] / "models" / "golden" / "ling_like"
 GPUS = torch.cuda.device_count()
 pytestmark = [pytest.mark.slow, pytest.mark.gpu]
-on_a_gpu = pytest.mark.skipif(GPUS < 1, reason="needs a CUDA device")
 on_two = pytest.mark.skipif(GPUS < 2, reason="needs two CUDA devices")
 DRIFT = {"bailing_moe": 0.1}
 """Nats per token that bfloat16 may make, 0.05 unless named; other weights make tenths after a step of this size. The
