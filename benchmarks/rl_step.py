@@ -84,7 +84,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--side", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.quick:
-        options.prompts, options.samples, options.tokens, options.budget, options.steps = 8, 8, 48, 2048, 3
+        options.prompts, options.samples, options.tokens, options.budget, options.steps = 8, 8, 48, 2048, 5
         options.stock_batch = 16
     return options
 
@@ -153,7 +153,7 @@ def _ours(options: argparse.Namespace) -> list[ResultRow]:
                 lora={"r": options.lora, "lora_alpha": 2 * options.lora} if options.lora else None,
                 trl={**_shared(options), "max_steps": options.steps + options.warm},
             ),
-            model=ModelOptions("bfloat16" if _cuda() else "float32"),
+            model=ModelOptions("bfloat16" if _cuda() else "float32", prompt_suffix={}),
             hooks=Hooks(rows.append),
         )
     for row in rows:
