@@ -14,11 +14,22 @@ class StepRows(TrainerCallback):
     """Hands a row to `write` for each optimizer step that TRL logs (logging_steps=1: for each step), on the main rank.
 
     `make_row(step, logs)` turns TRL's log into the row. A loss that is not finite stops the run before it is saved.
+    `begun` is called once everything is loaded, a checkpoint too, and the first step begins.
     """
 
-    def __init__(self, make_row: Callable[[int, MetricsRow], MetricsRow], write: Callable[[MetricsRow], None]) -> None:
+    def __init__(
+        self,
+        make_row: Callable[[int, MetricsRow], MetricsRow],
+        write: Callable[[MetricsRow], None],
+        begun: Callable[[], None] | None = None,
+    ) -> None:
         self._make_row = make_row
         self._write = write
+        self._begun = begun
+
+    def on_train_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+        if self._begun is not None:
+            self._begun()
 
     def on_log(
         self,

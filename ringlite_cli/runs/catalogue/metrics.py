@@ -271,7 +271,12 @@ SFT = (
     ),
     Metric("aux_loss", "router auxiliary loss", "", "step", "Load-balance loss of a mixture; null for a dense model."),
     Metric(
-        "step_seconds", "step time", "s", "time", "From the end of the last step to the end of this one.", status=True
+        "step_seconds",
+        "step time",
+        "s",
+        "time",
+        "From the step's first pass to its optimizer step; without saving.",
+        status=True,
     ),
 )
 
@@ -292,6 +297,11 @@ REWARD_MODEL = (
         "tokens_trained", "tokens trained", "so far", "sum", "Tokens of all texts with their prompts, from the start."
     ),
     Metric(
-        "step_seconds", "step time", "s", "time", "From the end of the last step to the end of this one.", status=True
+        "step_seconds",
+        "step time",
+        "s",
+        "time",
+        "From the step's first pass to its optimizer step; without saving.",
+        status=True,
     ),
 )

@@ -13,7 +13,7 @@ TIMES = (
         "step time",
         "s",
         "time",
-        "From the end of the last step to the end of this one.",
+        "From the end of the last step (or, at first, of loading) to the end of this one.",
         table=True,
         status=True,
     ),

@@ -57,6 +57,11 @@ def train(
 
     last, peak = time.perf_counter(), peak_here()
 
+    def begin() -> None:
+        """Leave the time in which a checkpoint was loaded out of the first step's."""
+        nonlocal last
+        last = time.perf_counter()
+
     def make_row(step: int, logs: MetricsRow) -> MetricsRow:
         nonlocal last
         now = time.perf_counter()
@@ -83,7 +88,7 @@ def train(
     keeper = Keeper(trainer, protected=lambda: guard_callback.good if guard_callback else None)
     with StopFlag() as stop:
         loading = Overlooked(checkpoint)
-        before = (StepRows(make_row, write), AttentionKernels(), guard_callback)
+        before = (StepRows(make_row, write, begin), AttentionKernels(), guard_callback)
         for callback in (*before, NewValues(lr_scale), WholeLoad(loading), keeper, stop):
             if callback is not None:
                 trainer.add_callback(callback)

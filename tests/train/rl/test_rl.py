@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 import signal
+import time
 from collections import Counter
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from ringlite_cli.errors import Interrupted, UserError, WorkFailed
 from ringlite_cli.problems import Verdict
 from ringlite_cli.runs.catalogue import keys, timed
 from ringlite_cli.runs.files import read_jsonl
+from ringlite_cli.train.rl.trainer import C3POTrainer
 
 ROW_FIELDS = {
     *("step", "loss", "reward", "reward_by_domain", "grad_norm", "entropy", "kl", "clip_fraction", "lr", "budget"),
@@ -154,6 +156,25 @@ def test_a_run_that_lost_its_tail_goes_on_to_the_same_weights(policy, tmp_path, 
         ]
     for name, tensor in weights(whole.policy).items():
         assert torch.equal(tensor, weights(result.policy)[name]), name
+
+
+@pytest.mark.slow
+def test_loading_a_checkpoint_is_no_part_of_the_step_behind_it(policy, tmp_path, monkeypatch):
+    """A step of 11 s was told as one of 42: the optimizer's 30 GB were read in it."""
+    rl(policy, tmp_path, steps=2)
+    plain, clock, ahead = C3POTrainer._load_from_checkpoint, time.perf_counter, [0.0]
+
+    def for_an_hour(trainer, *args):
+        ahead[0] += 3600
+        plain(trainer, *args)
+
+    monkeypatch.setattr(C3POTrainer, "_load_from_checkpoint", for_an_hour)
+    monkeypatch.setattr(time, "perf_counter", lambda: clock() + ahead[0])
+    rl(policy, tmp_path, steps=3)
+    assert ahead == [3600]
+    rows = read_jsonl(tmp_path / "metrics.jsonl")
+    assert [row["step"] for row in rows] == [1, 2, 3]
+    assert rows[2]["step_seconds"] < 3600
 
 
 @pytest.mark.slow
