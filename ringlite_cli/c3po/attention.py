@@ -162,12 +162,11 @@ def _by_length(
 ) -> Tensor:
     """(1, T, heads, head_dim); padding behind a sample's end attends, but is never attended to."""
     batches, places = _batches(borders)
-    q, k, v = (x[0].transpose(0, 1) for x in (query, key, value))  # (T, heads, head_dim)
+    parts = [_Apart.apply(x[0].transpose(0, 1), batches, places) for x in (query, key, value)]
     done = []
-    for batch in batches:
-        index = batch.index.to(q.device)
-        own_q, own_k, own_v = (x[index].transpose(1, 2) for x in (q, k, v))  # (n, heads, L, head_dim)
-        mask = _window_mask(batch.longest, window, q.device)
+    for batch, *own in zip(batches, *parts, strict=True):
+        mask = _window_mask(batch.longest, window, query.device)
+        own_q, own_k, own_v = (x.transpose(1, 2) for x in own)  # (n, heads, L, head_dim)
         out = scaled_dot_product_attention(
             own_q,
             own_k,
@@ -177,9 +176,58 @@ def _by_length(
             scale=scale,
             dropout_p=dropout,
             enable_gqa=True,
-        ).transpose(1, 2)
-        done.append(out.flatten(0, 1) if batch.real is None else out[batch.real.to(q.device)])
-    return torch.cat(done)[places.to(q.device)][None]
+        )
+        done.append(out.transpose(1, 2))
+    together: Tensor = _Together.apply(batches, places, *done)
+    return together[None]
+
+
+class _Apart(torch.autograd.Function):
+    """(T, heads, head_dim) of a row to (n, L, heads, head_dim) for each batch.
+
+    A position of the row has one place in the batches, so that its gradient is read there; torch's own would add up
+    what padding repeats, a number at a time. Padding's gradient is zero: nothing looks at it.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, row: Tensor, batches: Sequence[_Batch], places: Tensor) -> tuple[Tensor, ...]:
+        ctx.batches, ctx.places = batches, places
+        return _taken_apart(row, batches)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:
+        return _put_together(gradients, ctx.batches, ctx.places), None, None
+
+
+class _Together(torch.autograd.Function):
+    """The way back: (n, L, heads, head_dim) of each batch to (T, heads, head_dim), without padding."""
+
+    @staticmethod
+    def forward(ctx: Any, batches: Sequence[_Batch], places: Tensor, *parts: Tensor) -> Tensor:
+        ctx.batches = batches
+        return _put_together(parts, batches, places)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        parts = _taken_apart(gradient, ctx.batches)
+        for part, batch in zip(parts, ctx.batches, strict=True):
+            if batch.real is not None:
+                part[~batch.real.to(part.device)] = 0
+        return None, None, *parts
+
+
+def _taken_apart(row: Tensor, batches: Sequence[_Batch]) -> tuple[Tensor, ...]:
+    return tuple(
+        row.index_select(0, batch.index.flatten().to(row.device)).unflatten(0, batch.index.shape) for batch in batches
+    )
+
+
+def _put_together(parts: Sequence[Tensor], batches: Sequence[_Batch], places: Tensor) -> Tensor:
+    flat = [
+        part.flatten(0, 1) if batch.real is None else part[batch.real.to(part.device)]
+        for part, batch in zip(parts, batches, strict=True)
+    ]
+    return torch.cat(flat).index_select(0, places.to(flat[0].device))
 
 
 def _window_mask(length: int, window: int | None, device: torch.device) -> Tensor | None:
