@@ -108,7 +108,7 @@ class Fit:
     def in_words(self, *, resident_only: bool = False) -> str:
         """Return the parts that are not empty, as `weights 31.3 GiB, gradients ...`."""
         parts = self.held | self.update
-        names = ("weights", "optimizer", "reference", "scorer") if resident_only else tuple(parts)
+        names = [name for name in self.held if name != "gradients"] if resident_only else list(parts)
         return ", ".join(f"{_WORDS[name]} {_gib(parts[name])}" for name in names if parts[name])
 
     @property

@@ -134,5 +134,9 @@ def _gathered(shape: Shape, how: Training) -> int:
 
 
 def resident(parts: dict[str, int]) -> int:
-    """Return the bytes that stay on the GPU while responses are drawn: gradients and gathered weights are gone."""
-    return sum(parts[name] for name in ("weights", "optimizer", "reference", "scorer"))
+    """Return the bytes that are taken while responses are drawn: all but gradients.
+
+    Under FSDP2 layers are gathered then too: a weight sync and the comparison behind it do so, with the engine awake,
+    and torch keeps their blocks.
+    """
+    return sum(size for name, size in parts.items() if name != "gradients")

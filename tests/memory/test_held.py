@@ -40,7 +40,7 @@ def test_weights_gradients_and_optimizer_are_those_of_a_real_step(architecture, 
     assert parts["optimizer"] == bytes_of(moments)
     assert parts["reference"] == (0 if lora else bytes_of(model.parameters()))
     assert parts["gathered"] == 0
-    assert resident(parts) == parts["weights"] + parts["optimizer"] + parts["reference"]
+    assert resident(parts) == parts["weights"] + parts["optimizer"] + parts["reference"] + parts["gathered"]
 
 
 @pytest.mark.parametrize("tied", [True, False])

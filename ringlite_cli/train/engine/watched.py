@@ -99,10 +99,16 @@ class WatchedGeneration(ServerRestart, WeightCheck, PublishingGeneration):
                 super().sync_weights()
             except EngineHung as error:  # while weights were gathered: this rank can't join the others any more
                 raise WorkFailed(f"weights were not gathered in {self.watch.timeout:g} s") from error
+        self._free_blocks()
         self._check_due = True
         self._stats["sync_seconds"] += time.perf_counter() - started
         if self.mode == "server":
             self._started_again()
+
+    def _free_blocks(self) -> None:
+        """Give the memory that torch holds without use to the engine that wakes, or to the update that begins."""
+        if self.mode == "colocate" and self.enable_sleep_mode:
+            torch.cuda.empty_cache()
 
     def generate(self, prompts: list[list[int]], *args: Any, **kwargs: Any) -> tuple:
         """Generate as TRL does; start a failed engine again. Raises WorkFailed if it fails again or has drifted."""
@@ -113,7 +119,9 @@ class WatchedGeneration(ServerRestart, WeightCheck, PublishingGeneration):
             if self.mode == "server":
                 return self._generate_by_server(prompts, *args, **kwargs)
             with self._in_time(), read_flat():
-                return super().generate(prompts, *args, **kwargs)
+                drawn: tuple = super().generate(prompts, *args, **kwargs)
+            self._free_blocks()
+            return drawn
         except RingliteError:
             raise
         except Exception as error:
@@ -165,6 +173,7 @@ class WatchedGeneration(ServerRestart, WeightCheck, PublishingGeneration):
         if self.enable_sleep_mode:
             self.llm.sleep(level=2)
             self._llm_weights_sleeping = True
+            self._free_blocks()
 
     def _server_stream(self) -> ServerStream:
         """Return a stream from the server; the trainer has one process."""

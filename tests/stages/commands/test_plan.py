@@ -112,7 +112,7 @@ def test_a_large_mixture_shows_its_active_parameters_and_what_many_gpus_hold(tmp
     assert "on 256 GPUs: a step trains 104,857,600 tokens, 32 responses a GPU" in text
     parts = "held: weights 7.8 GiB, gradients 7.8 GiB, optimizer 15.6 GiB, reference 7.8 GiB, layers gathered whole"
     assert parts in text
-    assert "weights 31.3 GiB, keys and values of 32 of 32 responses under way at full length (56 KiB a token" in text
+    assert "weights 31.3 GiB, keys and values of 26 of 32 responses under way at full length (56 KiB a token" in text
     assert "longest row of one sample: 23,680 tokens" in text
     assert "does not fit" not in text
 
