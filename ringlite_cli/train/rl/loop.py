@@ -55,25 +55,17 @@ def train(
     from ringlite_cli.train.resume.stop import StopFlag
     from ringlite_cli.train.step_rows import StepRows
 
-    last, peak = time.perf_counter(), peak_here()
+    peak = peak_here()
 
-    def begin() -> None:
-        """Leave the time in which a checkpoint was loaded out of the first step's."""
-        nonlocal last
-        last = time.perf_counter()
-
-    def make_row(step: int, logs: MetricsRow) -> MetricsRow:
-        nonlocal last
-        now = time.perf_counter()
-        stats = trainer.step_stats
-        seconds, last = now - last, now
+    def make_row(step: int, logs: MetricsRow, seconds: float) -> MetricsRow:
+        stats, update_seconds = trainer.step_stats, time.perf_counter() - trainer.update_began
         row = {
             "step": step,
             "loss": logs["loss"],
             "grad_norm": logs.get("grad_norm"),
             "lr": logs["learning_rate"],
             **stats,
-            "update_seconds": min(now - trainer.update_began, seconds) - stats.get("held_out_seconds", 0.0),
+            "update_seconds": min(update_seconds, seconds) - stats.get("held_out_seconds", 0.0),
             "step_seconds": seconds,
             **phase_stats(trainer, stats, seconds),
         }
@@ -88,7 +80,7 @@ def train(
     keeper = Keeper(trainer, protected=lambda: guard_callback.good if guard_callback else None)
     with StopFlag() as stop:
         loading = Overlooked(checkpoint)
-        before = (StepRows(make_row, write, begin), AttentionKernels(), guard_callback)
+        before = (StepRows(make_row, write), AttentionKernels(), guard_callback)
         for callback in (*before, NewValues(lr_scale), WholeLoad(loading), keeper, stop):
             if callback is not None:
                 trainer.add_callback(callback)

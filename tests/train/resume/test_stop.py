@@ -65,7 +65,7 @@ def log(rows: StepRows, logs: dict, main: bool = True) -> None:
 
 def test_a_row_is_written_for_a_logged_step_on_the_main_rank_alone():
     written: list[dict] = []
-    rows = StepRows(lambda step, logs: {"step": step, **logs}, written.append)
+    rows = StepRows(lambda step, logs, seconds: {"step": step, **logs}, written.append)
     log(rows, {"loss": 0.5})
     log(rows, {"train_runtime": 3.0})
     log(rows, {"loss": 0.6}, main=False)
@@ -74,7 +74,7 @@ def test_a_row_is_written_for_a_logged_step_on_the_main_rank_alone():
 
 def test_a_loss_that_is_not_a_number_is_written_and_stops_the_run():
     written: list[dict] = []
-    rows = StepRows(lambda step, logs: {"step": step, **logs}, written.append)
+    rows = StepRows(lambda step, logs, seconds: {"step": step, **logs}, written.append)
     with pytest.raises(WorkFailed, match="the loss is nan at step 4"):
         log(rows, {"loss": float("nan")})
     assert len(written) == 1
