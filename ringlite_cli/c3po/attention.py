@@ -128,9 +128,12 @@ class _Batch:
     longest: int
 
 
-@lru_cache(maxsize=256)
-def _batches(borders: tuple[int, ...]) -> tuple[list[_Batch], Tensor]:
-    """The samples grouped by length, and for each row position its place in the batches laid end to end."""
+@lru_cache(maxsize=32)
+def _batches(borders: tuple[int, ...], device: torch.device) -> tuple[list[_Batch], Tensor]:
+    """The samples grouped by length, and for each row position its place in the batches laid end to end.
+
+    Made once for all layers of a row.
+    """
     spans = sorted(((after - before, before) for before, after in pairwise(borders) if after > before), reverse=True)
     groups: list[list[tuple[int, int]]] = []
     for length, start in spans:
@@ -138,14 +141,14 @@ def _batches(borders: tuple[int, ...]) -> tuple[list[_Batch], Tensor]:
             groups[-1].append((length, start))
         else:
             groups.append([(length, start)])
-    batches = [_batch(group, borders[-1]) for group in groups]
+    batches = [_batch(group, borders[-1], device) for group in groups]
     flat = [b.index.reshape(-1) if b.real is None else b.index[b.real] for b in batches]
     return batches, torch.cat(flat).argsort()
 
 
-def _batch(group: list[tuple[int, int]], row: int) -> _Batch:
-    lengths, starts = (torch.tensor(column) for column in zip(*group, strict=True))
-    place = torch.arange(group[0][0])
+def _batch(group: list[tuple[int, int]], row: int, device: torch.device) -> _Batch:
+    lengths, starts = (torch.tensor(column, device=device) for column in zip(*group, strict=True))
+    place = torch.arange(group[0][0], device=device)
     index = (starts[:, None] + place).clamp(max=row - 1)
     even = group[0][0] == group[-1][0]
     return _Batch(index, None if even else place < lengths[:, None], group[0][0])
@@ -161,7 +164,7 @@ def _by_length(
     window: int | None,
 ) -> Tensor:
     """(1, T, heads, head_dim); padding behind a sample's end attends, but is never attended to."""
-    batches, places = _batches(borders)
+    batches, places = _batches(borders, query.device)
     parts = [_Apart.apply(x[0].transpose(0, 1), batches, places) for x in (query, key, value)]
     done = []
     for batch, *own in zip(batches, *parts, strict=True):
@@ -212,22 +215,20 @@ class _Together(torch.autograd.Function):
         parts = _taken_apart(gradient, ctx.batches)
         for part, batch in zip(parts, ctx.batches, strict=True):
             if batch.real is not None:
-                part[~batch.real.to(part.device)] = 0
+                part[~batch.real] = 0
         return None, None, *parts
 
 
 def _taken_apart(row: Tensor, batches: Sequence[_Batch]) -> tuple[Tensor, ...]:
-    return tuple(
-        row.index_select(0, batch.index.flatten().to(row.device)).unflatten(0, batch.index.shape) for batch in batches
-    )
+    return tuple(row.index_select(0, batch.index.flatten()).unflatten(0, batch.index.shape) for batch in batches)
 
 
 def _put_together(parts: Sequence[Tensor], batches: Sequence[_Batch], places: Tensor) -> Tensor:
     flat = [
-        part.flatten(0, 1) if batch.real is None else part[batch.real.to(part.device)]
+        part.flatten(0, 1) if batch.real is None else part[batch.real]
         for part, batch in zip(parts, batches, strict=True)
     ]
-    return torch.cat(flat).index_select(0, places.to(flat[0].device))
+    return torch.cat(flat).index_select(0, places)
 
 
 def _window_mask(length: int, window: int | None, device: torch.device) -> Tensor | None:

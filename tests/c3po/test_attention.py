@@ -59,7 +59,7 @@ def test_every_position_comes_back_to_its_place(lengths):
 def test_a_row_costs_the_sum_of_its_samples():
     """Query-key products over 40 samples of 25 tokens and one of 200: near the sum of squares, far from the square."""
     borders = (0, *range(200, 1201, 25))
-    batches, _ = attention._batches(borders)
+    batches, _ = attention._batches(borders, torch.device("cpu"))
     cost = sum(batch.index.shape[0] * batch.longest**2 for batch in batches)
     assert cost == 200**2 + 40 * 25**2 < 1200**2 / 20
 
