@@ -1,4 +1,4 @@
-"""The gain of mode carry that `plan` foresees, beside what was measured on one H100."""
+"""The gain of mode carry that `plan` foresees, beside what was measured on GPUs."""
 
 import json
 from pathlib import Path
@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from ringlite_cli.recipe.load import load_recipe
-from ringlite_cli.stages.commands.carry_plan import assumed_lengths, carry_lines, gain
+from ringlite_cli.stages.commands.carry_plan import BANDWIDTH, assumed_lengths, carry_lines, gain
 
 QWEN = {"weights": 2 * 0.6e9, "kv": 2 * 2 * 28 * 8 * 128, "prompt": 120, "bandwidth": 3.35e12}
 
@@ -15,6 +15,13 @@ QWEN = {"weights": 2 * 0.6e9, "kv": 2 * 2 * 28 * 8 * 128, "prompt": 120, "bandwi
 def test_the_formula_gives_what_was_measured_on_an_h100(in_flight: int, measured: float) -> None:
     """vLLM alone, a 0.6B model of Qwen3's shape, lognormal lengths cut at 8,192 tokens."""
     assert gain(in_flight, assumed_lengths(8192), **QWEN) == pytest.approx(measured, rel=0.15)
+
+
+@pytest.mark.parametrize(("in_flight", "measured"), [(64, 2.40), (128, 2.15)])
+def test_the_formula_gives_what_rollouts_of_the_trainer_took_on_an_h200(in_flight: int, measured: float) -> None:
+    """docs/experiments/rollouts-on-a-gpu.md: the same workload, with weight syncs and log-probabilities."""
+    found = gain(in_flight, assumed_lengths(8192), **QWEN | {"bandwidth": BANDWIDTH["H200"]})
+    assert found == pytest.approx(measured, rel=0.15)
 
 
 def test_equal_lengths_leave_nothing_to_gain_and_a_tail_does() -> None:
