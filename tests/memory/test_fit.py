@@ -3,11 +3,15 @@
 from types import SimpleNamespace
 
 import pytest
+import torch
+from transformers import AutoConfig, AutoModelForCausalLM
 
 from ringlite_cli.memory.asked import beside_of
 from ringlite_cli.memory.engine import GRAPHS, OWN, engine_needs, heads_fault
 from ringlite_cli.memory.fit import SPARE, Beside, fit
 from ringlite_cli.memory.held import CONTEXT, Shape, Training, held_parts, resident
+from ringlite_cli.memory.shapes import shape_of
+from ringlite_cli.models import register
 
 GIB = 2**30
 QWEN_7B = SimpleNamespace(
@@ -67,6 +71,20 @@ def test_the_share_is_what_the_engine_needs_or_what_training_leaves():
     assert awake.share < scarce.share
     assert awake.in_update < memory
     assert fit(LORA, how, memory, Beside(many, share=0.35)).share == 0.35
+
+
+def test_layers_that_fsdp2_gathers_count_while_responses_are_drawn():
+    """4 layers of Ling-lite's on two H200s, one engine over both: 44.7 GiB by docs/experiments/flagship.md."""
+    register()
+    config = AutoConfig.for_model("bailing_moe", num_hidden_layers=4)
+    with torch.device("meta"):
+        shape = shape_of(AutoModelForCausalLM.from_config(config))
+    needs = engine_needs(config, shape.total, in_flight=64, length=24_576, gpus=2)
+    how = Training(reference=True, checkpointing=True, row_tokens=5483, shards=2)
+    found = fit(shape, how, 139 * GIB, Beside(needs, sleeps=True))
+    assert found.in_rollout == pytest.approx(44.7 * GIB, rel=0.15)
+    full = fit(shape, how, int(0.9 * found.in_rollout), Beside(needs, sleeps=True, share=found.share))
+    assert any("layers gathered whole" in fault for fault in full.faults())
 
 
 def test_what_does_not_fit_is_said_with_its_numbers():
