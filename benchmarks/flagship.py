@@ -185,11 +185,20 @@ def _rank(options: argparse.Namespace) -> None:
         _rl(options, rows, seen, meter)
     meter.end()
     host = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    facts = seen | {"rows": rows, "peaks": meter.peaks, "host": host}
+    facts = seen | {"rows": rows, "peaks": meter.peaks, "host": host, "torch": _torch_peaks()}
     place = options.folder / f"{options.part}.rank{os.environ['RANK']}.json"
     if options.part.startswith("rl") and place.exists():  # of steps that an earlier call made
         facts["rows"] = json.loads(place.read_text())["rows"] + rows
     place.write_text(json.dumps(facts))
+
+
+def _torch_peaks() -> list[int]:
+    """Return the largest bytes that torch gave out in this process, and that it held."""
+    import torch
+
+    if not torch.cuda.is_available():
+        return [0, 0]
+    return [torch.cuda.max_memory_allocated(), torch.cuda.max_memory_reserved()]
 
 
 def _recipe(options: argparse.Namespace) -> Any:
@@ -400,8 +409,8 @@ def table(folder: Path) -> list[str]:
         "|---|---:|---:|---:|---:|---:|---:|---:|",
     ]
     memory = [
-        "| part | plan, drawing / update, GiB | each GPU, GiB | host, a rank at most, GiB |",
-        "|---|---:|---|---:|",
+        "| part | plan, drawing / update, GiB | each GPU, GiB | torch gave out / held, GiB | host, a rank, GiB |",
+        "|---|---:|---|---:|---:|",
     ]
     for part in FACTS:
         facts = [json.loads(path.read_text()) for path in sorted(folder.glob(f"{part}.rank*.json"))]
@@ -428,7 +437,9 @@ def _memory(part: str, facts: list[ResultRow]) -> str:
         for fact in facts
     )
     host = max(fact["host"] for fact in facts) / 2**30
-    return f"| {part} | {plan['rollout'] / 2**30:.1f} / {plan['update'] / 2**30:.1f} | {each} | {host:.1f} |"
+    given, held = (max(fact["torch"][i] for fact in facts) / 2**30 for i in range(2))
+    planned = f"{plan['rollout'] / 2**30:.1f} / {plan['update'] / 2**30:.1f}"
+    return f"| {part} | {planned} | {each} | {given:.1f} / {held:.1f} | {host:.1f} |"
 
 
 PHASES = (("engine start", "sync", "rollout"), ("update",))
