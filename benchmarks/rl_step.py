@@ -187,6 +187,7 @@ def _stock(options: argparse.Namespace) -> list[ResultRow]:
         def on_step_end(self, *_: Any, **__: Any) -> None:
             now = time.perf_counter()
             steps.append({"seconds": now - self.last, "tokens": generated[0]})
+            print("stock TRL", steps[-1], file=sys.stderr, flush=True)  # there if the run is cut off
             self.last, generated[0] = now, 0
 
     with _verifiers() as verify, tempfile.TemporaryDirectory() as scratch:
