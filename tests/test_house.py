@@ -55,6 +55,7 @@ SMALL_ROOMS = {
         "base_model": 0,
         "devices": 0,
         "step_rows": 0,
+        "sums": 0,
         "finite": 0,
         "speed": 0,
         "read_once": 0,

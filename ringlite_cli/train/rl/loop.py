@@ -54,6 +54,7 @@ def train(
     from ringlite_cli.train.resume.new_values import NewValues
     from ringlite_cli.train.resume.stop import StopFlag
     from ringlite_cli.train.step_rows import StepRows
+    from ringlite_cli.train.sums import sums_in_order
 
     peak = peak_here()
 
@@ -85,7 +86,7 @@ def train(
             if callback is not None:
                 trainer.add_callback(callback)
         try:
-            with loading:
+            with loading, sums_in_order():
                 trainer.train(resume_from_checkpoint=checkpoint)
         except Diverged as error:
             raise (guard_callback and guard_callback.rollback_for(error)) or error from None
