@@ -253,6 +253,15 @@ RL = (
     *TIMES,
 )
 
+_STEP_TIME = Metric(
+    "step_seconds",
+    "step time",
+    "s",
+    "time",
+    "From the step's first pass to its optimizer step; without saving.",
+    status=True,
+)
+
 SFT = (
     Metric("step", "step", "", "state", "Optimizer steps done, this one included."),
     Metric("epoch", "epoch", "", "state", "Passes over the traces."),
@@ -270,14 +279,7 @@ SFT = (
         status=True,
     ),
     Metric("aux_loss", "router auxiliary loss", "", "step", "Load-balance loss of a mixture; null for a dense model."),
-    Metric(
-        "step_seconds",
-        "step time",
-        "s",
-        "time",
-        "From the step's first pass to its optimizer step; without saving.",
-        status=True,
-    ),
+    _STEP_TIME,
 )
 
 REWARD_MODEL = (
@@ -296,12 +298,5 @@ REWARD_MODEL = (
     Metric(
         "tokens_trained", "tokens trained", "so far", "sum", "Tokens of all texts with their prompts, from the start."
     ),
-    Metric(
-        "step_seconds",
-        "step time",
-        "s",
-        "time",
-        "From the step's first pass to its optimizer step; without saving.",
-        status=True,
-    ),
+    _STEP_TIME,
 )
