@@ -13,10 +13,9 @@ from ringlite_cli.train.sft.run import run_sft
 from ringlite_cli.train.sums import sums_in_order
 
 in_order = torch.are_deterministic_algorithms_enabled
-on_a_cpu = pytest.mark.skipif(torch.cuda.is_available(), reason="a CUDA device keeps torch's own order")
+CPU = torch.device("cpu")
 
 
-@on_a_cpu
 def test_the_gradient_of_a_token_that_four_experts_get_is_the_same_each_time() -> None:
     """Seen with two threads: 36 of 40 gradients differed without the block."""
     torch.manual_seed(3)
@@ -30,7 +29,7 @@ def test_the_gradient_of_a_token_that_four_experts_get_is_the_same_each_time() -
     threads = torch.get_num_threads()
     torch.set_num_threads(2)
     try:
-        with sums_in_order():
+        with sums_in_order(CPU):
             first = gradient()
             assert all(torch.equal(gradient(), first) for _ in range(30))
     finally:
@@ -38,8 +37,8 @@ def test_the_gradient_of_a_token_that_four_experts_get_is_the_same_each_time() -
     assert not in_order()
 
 
-@on_a_cpu
 @pytest.mark.slow
+@pytest.mark.skipif(torch.cuda.is_available(), reason="a CUDA device trains, in torch's own order")
 def test_sft_and_rl_train_in_order_and_leave_torch_as_it_was(tmp_path: Path) -> None:
     seen: list[bool] = []
 
@@ -56,12 +55,16 @@ def test_sft_and_rl_train_in_order_and_leave_torch_as_it_was(tmp_path: Path) -> 
     assert not in_order()
 
 
-@on_a_cpu
+def test_a_gpu_keeps_torch_s_own_order() -> None:
+    with sums_in_order(torch.device("cuda")):
+        assert not in_order()
+
+
 def test_what_the_user_has_set_stays() -> None:
     before = torch.utils.deterministic.fill_uninitialized_memory
     torch.use_deterministic_algorithms(True)
     try:
-        with sums_in_order():
+        with sums_in_order(CPU):
             assert torch.utils.deterministic.fill_uninitialized_memory == before
         assert in_order()
     finally:

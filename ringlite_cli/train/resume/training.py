@@ -26,7 +26,7 @@ def train_from_last(trainer: Any, prepare: Callable[[], tuple[Path, int] | None]
     for callback in (*callbacks, AttentionKernels(), NewValues(), Keeper(trainer)):
         trainer.add_callback(callback)
     last = read_by_one(prepare, trainer.accelerator.state)
-    with sums_in_order(), Overlooked(last[0] if last else None) as loading:
+    with sums_in_order(trainer.accelerator.device), Overlooked(last[0] if last else None) as loading:
         trainer.add_callback(WholeLoad(loading))
         trainer.train(resume_from_checkpoint=str(last[0]) if last else None)
     trainer.accelerator.wait_for_everyone()

@@ -86,7 +86,7 @@ def train(
             if callback is not None:
                 trainer.add_callback(callback)
         try:
-            with loading, sums_in_order():
+            with loading, sums_in_order(trainer.accelerator.device):
                 trainer.train(resume_from_checkpoint=checkpoint)
         except Diverged as error:
             raise (guard_callback and guard_callback.rollback_for(error)) or error from None
