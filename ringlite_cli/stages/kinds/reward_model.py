@@ -237,7 +237,7 @@ def _models(context: Context) -> dict[str, Path]:
     return {} if context.section.policy else model_files(context.recipe.model)
 
 
-_TRAIN = ("base_model.py", "devices.py", "finite.py", "liger.py", "resume", "reward_model")
+_TRAIN = ("base_model.py", "devices.py", "finite.py", "liger.py", "resume", "reward_model", "sums.py")
 """What it uses of the room of training."""
 
 
@@ -275,6 +275,8 @@ STAGE = StageKind(
         "problems.py",
         "chat",
         "models",
+        "c3po/kernel_choice.py",
+        "c3po/varlen_kernels.py",
         "data/pairs.py",
         *(f"train/{name}" for name in _TRAIN),
         "rewards/reward_model.py",
