@@ -21,9 +21,10 @@ def train_from_last(trainer: Any, prepare: Callable[[], tuple[Path, int] | None]
     from ringlite_cli.train.resume.keeper import Keeper
     from ringlite_cli.train.resume.loading import WholeLoad
     from ringlite_cli.train.resume.new_values import NewValues
+    from ringlite_cli.train.step_rows import EveryStep
 
     trainer.remove_callback(PrinterCallback)
-    for callback in (*callbacks, AttentionKernels(), NewValues(), Keeper(trainer)):
+    for callback in (EveryStep(trainer), *callbacks, AttentionKernels(), NewValues(), Keeper(trainer)):
         trainer.add_callback(callback)
     last = read_by_one(prepare, trainer.accelerator.state)
     with sums_in_order(trainer.accelerator.device), Overlooked(last[0] if last else None) as loading:

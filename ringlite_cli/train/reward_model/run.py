@@ -30,6 +30,7 @@ from ringlite_cli.train.resume.checkpoints import last_or_afresh, load_weights
 from ringlite_cli.train.resume.training import total_steps, train_from_last
 from ringlite_cli.train.reward_model.recorder import OnStep, PairRecorder
 from ringlite_cli.train.reward_model.samples import PairSamples
+from ringlite_cli.train.step_rows import mean_over
 from ringlite_cli.whole import remove, whole
 
 if TYPE_CHECKING:
@@ -165,6 +166,22 @@ def _trainer_class() -> type["RewardTrainer"]:
     from trl import RewardTrainer
 
     class WholeRewardTrainer(FiniteGradients, RewardTrainer):
+        _batches: tuple[int, ...] = ()  # pairs of each batch of the step at hand
+
+        def compute_loss(self, model: Any, inputs: dict[str, Any], *args: Any, **kwargs: Any) -> Any:
+            if model.training:
+                self._batches += (len(inputs["input_ids"]) // 2,)
+            return super().compute_loss(model, inputs, *args, **kwargs)
+
+        def log(self, logs: dict[str, float], *args: Any, **kwargs: Any) -> None:
+            found = self._metrics["train"]
+            mean_over(found, ("accuracy", "margin", "mean_reward"), self._batches)
+            for name, extreme in (("min_reward", min), ("max_reward", max)):
+                if found.get(name):  # of which TRL would take the mean
+                    found[name] = [extreme(found[name])]
+            self._batches = ()
+            super().log(logs, *args, **kwargs)
+
         def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
             load_weights(self.accelerator.unwrap_model(model or self.model), resume_from_checkpoint)
 

@@ -1,5 +1,6 @@
 """One attempt at an RL run: TRL's training loop with the callbacks that log, save, guard and stop it."""
 
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -27,13 +28,20 @@ class Hooks:
 
 
 def speed(row: MetricsRow, flops: float, ranks: int, peak: float | None) -> MetricsRow:
-    """Return how well a step used its GPUs. row: its counts and seconds. peak: FLOP/s of a card, None if not known."""
+    """Return how well a step used its GPUs. row: its counts and seconds.
+
+    flops: of the update, NaN if not known. peak: FLOP/s of a card, None if not known.
+    """
     seconds = max(row["update_seconds"], 1e-9)
     found: MetricsRow = {
         "tokens_per_second_per_gpu": row["tokens_trained"] / max(row["step_seconds"], 1e-9) / ranks,
         "update_tokens_per_second_per_gpu": row["tokens_forwarded"] / seconds / ranks,
     }
-    return found | phase_shares(row) | ({} if peak is None else {"mfu": flops / seconds / ranks / peak})
+    return (
+        found
+        | phase_shares(row)
+        | ({} if peak is None or math.isnan(flops) else {"mfu": flops / seconds / ranks / peak})
+    )
 
 
 def train(
@@ -53,7 +61,7 @@ def train(
     from ringlite_cli.train.resume.loading import WholeLoad
     from ringlite_cli.train.resume.new_values import NewValues
     from ringlite_cli.train.resume.stop import StopFlag
-    from ringlite_cli.train.step_rows import StepRows
+    from ringlite_cli.train.step_rows import EveryStep, StepRows
     from ringlite_cli.train.sums import sums_in_order
 
     peak = peak_here()
@@ -81,7 +89,7 @@ def train(
     keeper = Keeper(trainer, protected=lambda: guard_callback.good if guard_callback else None)
     with StopFlag() as stop:
         loading = Overlooked(checkpoint)
-        before = (StepRows(make_row, write), AttentionKernels(), guard_callback)
+        before = (EveryStep(trainer), StepRows(make_row, write), AttentionKernels(), guard_callback)
         for callback in (*before, NewValues(lr_scale), WholeLoad(loading), keeper, stop):
             if callback is not None:
                 trainer.add_callback(callback)

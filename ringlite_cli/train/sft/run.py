@@ -42,6 +42,7 @@ from ringlite_cli.train.resume.training import steps_per_epoch, total_steps, tra
 from ringlite_cli.train.sft.aux_loss import settle_aux_loss
 from ringlite_cli.train.sft.samples import Limits, Samples, as_dataset, check_rows, make_samples
 from ringlite_cli.train.sharded import settle
+from ringlite_cli.train.step_rows import mean_over
 from ringlite_cli.whole import remove
 
 if TYPE_CHECKING:
@@ -245,12 +246,20 @@ def _counting_trainer() -> type["SFTTrainer"]:
         loss_tokens = 0  # over all ranks and all steps of the run
         saved_dtype: str | None = None  # of the checkpoints for later stages
         row_path: Any = None  # how rows are run; None where TRL pads batches itself
+        _batches: tuple[int, ...] = ()  # tokens that carry loss in each batch of the step at hand, over all ranks
 
         def compute_loss(self, model: Any, inputs: dict[str, Any], *args: Any, **kwargs: Any) -> Any:
             if model.training:
                 counted = (inputs["labels"][:, 1:] != -100).sum()
-                self.loss_tokens += int(self.accelerator.reduce(counted, reduction="sum"))
+                tokens = int(self.accelerator.reduce(counted, reduction="sum"))
+                self.loss_tokens += tokens
+                self._batches += (tokens,)
             return super().compute_loss(model, inputs, *args, **kwargs)
+
+        def log(self, logs: dict[str, float], *args: Any, **kwargs: Any) -> None:
+            mean_over(self._metrics["train"], ("mean_token_accuracy", "entropy"), self._batches)
+            self._batches = ()
+            super().log(logs, *args, **kwargs)
 
         def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
             if self.is_fsdp_enabled:

@@ -105,6 +105,16 @@ def test_rows_carry_the_fields_of_the_contract_and_the_loss_falls(whole_run):
     assert rows[-1]["lr"] < 0.1 * max(row["lr"] for row in rows)
 
 
+@pytest.mark.slow
+def test_the_accuracy_of_a_step_is_its_right_tokens_over_all_of_its_tokens(whole_run):
+    """Two batches of unlike sizes a step: the mean of their shares would be no whole number of tokens."""
+    _, rows, _ = whole_run
+    trained = [row["tokens_trained"] for row in rows]
+    steps = [after - before for before, after in pairwise([0, *trained])]
+    right = [row["mean_token_accuracy"] * tokens for row, tokens in zip(rows, steps, strict=True)]
+    assert right == pytest.approx([round(count) for count in right], abs=0.01)
+
+
 def test_checkpoints_are_plain_folders_listed_in_order(whole_run):
     out, _, result = whole_run
     listed = json.loads((out / "checkpoints.json").read_text())
