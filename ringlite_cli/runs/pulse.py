@@ -4,10 +4,12 @@ import os
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
+from contextlib import suppress
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from ringlite_cli.runs.files import write_json
+from ringlite_cli.runs.files import read_json, write_json
 from ringlite_cli.runs.manifest import now
 
 FILE = "pulse.json"
@@ -23,6 +25,8 @@ class Pulse:
 
     def __init__(self, folder: Path, clock: Callable[[], float] = time.monotonic) -> None:
         self._path, self._clock = folder / FILE, clock
+        with suppress(OSError):  # the last process's; its time would be taken for this one's
+            self._path.unlink()
         self._row: dict[str, Any] = {"pid": os.getpid(), "started": now(), "done": None, "total": None, "note": ""}
         self._recent: deque[tuple[float, float]] = deque(maxlen=_WINDOW)
         self._written = -EVERY
@@ -54,6 +58,16 @@ class Pulse:
             write_json(self._path, self._row | {"updated": now(), "memory_mb": _memory_mb()})
         except OSError:
             return
+
+
+def seconds_told(folder: Path) -> float:
+    """Return the seconds from the start of a stage's last process to its last sign; 0 where it gave none."""
+    try:
+        row = read_json(folder / FILE)
+        begun, last = (datetime.fromisoformat(row[name]) for name in ("started", "updated"))
+        return max(0.0, (last - begun).total_seconds())
+    except (OSError, ValueError, TypeError, KeyError, RecursionError):
+        return 0.0
 
 
 def _memory_mb() -> int | None:

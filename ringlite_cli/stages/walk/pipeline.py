@@ -19,6 +19,7 @@ from ringlite_cli.runs.files import write_json
 from ringlite_cli.runs.folder import lock_run, make_stage_folder, refuse_held, take_over
 from ringlite_cli.runs.manifest import Manifest, describe, now, read_manifest
 from ringlite_cli.runs.previous import bring_back, put_aside
+from ringlite_cli.runs.pulse import seconds_told
 from ringlite_cli.runs.ranks import call_ranks, others_end_too, signs_for_others
 from ringlite_cli.sampling.keeping import end_engine, engine_of_run
 from ringlite_cli.stages.base import Context, StageKind, StageResult
@@ -159,7 +160,8 @@ def _go_on(context: Context, kind: StageKind, decision: Decision, title: str) ->
     if before.status == "running":
         said = f"; {context.run / LOG} ends with what it said last"
         console.warn(f"the last process there ended without a word: it was killed, or the machine went down{said}")
-    manifest.started, manifest.seconds, manifest.changes = before.started, before.seconds, list(before.changes)
+    killed = seconds_told(context.folder) if before.status == "running" else 0.0  # which its manifest does not count
+    manifest.started, manifest.seconds, manifest.changes = before.started, before.seconds + killed, list(before.changes)
     step = (kind.step_of(context.folder) if kind.step_of else None) or 0
     entry: dict[str, Any] = {}
     if decision.changes and decision.changes.keys:

@@ -128,6 +128,29 @@ def test_an_interrupted_stage_goes_on_in_its_folder(walk) -> None:
 
 
 @pytest.mark.slow
+def test_the_time_of_a_process_that_was_killed_counts(walk) -> None:
+    """Its manifest says `running` and not how long; what it last wrote into pulse.json does. It counts once."""
+    walk(last="sft")
+    folder = walk.run / "sft"
+    manifest = read_manifest(folder)
+    manifest.status, manifest.seconds = "running", 100.0  # of processes before it
+    manifest.write(folder)
+    times = {"started": "2026-01-01T23:59:00+00:00", "updated": "2026-01-02T00:59:00+00:00"}
+    (folder / "pulse.json").write_text(json.dumps(times))
+    runner = KINDS["sft"].run
+    walk.use("sft", lambda context: (_ for _ in ()).throw(KeyboardInterrupt))
+    with pytest.raises(Interrupted):
+        walk()
+    assert 3700 <= read_manifest(folder).seconds < 3800
+    manifest = read_manifest(folder)
+    manifest.status = "running"  # killed again, before it gave a sign
+    manifest.write(folder)
+    walk.use("sft", runner)
+    assert walk() == ["sft", "select"]
+    assert 3700 <= read_manifest(folder).seconds < 3800
+
+
+@pytest.mark.slow
 def test_a_failed_stage_says_why_and_goes_on_later(walk) -> None:
     def full(context: Context) -> StageResult:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
