@@ -86,19 +86,24 @@ def sound_line(path: Path, line: bytes, number: int) -> dict[str, Any]:
     return _sound(path, json_line(line, number))
 
 
-def last_row(path: Path, tail: int = 64_000) -> dict[str, Any]:
-    """Return the last whole row of a JSON Lines file, read from its end; {} where there is none.
+def last_rows(path: Path, tail: int = 64_000) -> list[dict[str, Any]]:
+    """Return the last whole rows of a JSON Lines file, read from its end; [] where there is none.
 
-    tail: bytes at the end of the file that hold it.
+    tail: bytes at the end of the file that are looked at.
     """
     try:
         with path.open("rb") as file:
             file.seek(max(0, path.stat().st_size - tail))
             lines = list(whole_lines(file))
     except OSError:
-        return {}
-    row = json_line(lines[-1], 0) if lines else {}
-    return {} if isinstance(row, Unreadable) else dict(row)
+        return []
+    rows: list[dict[str, Any]] = []
+    for line in reversed(lines):
+        row = json_line(line, 0)
+        if isinstance(row, Unreadable):
+            break
+        rows.insert(0, dict(row))
+    return rows
 
 
 def json_rows(path: Path, parse: Parse = loads, *, encoding: str | None = None) -> Iterator[RawRow]:

@@ -9,7 +9,7 @@ import pytest
 from ringlite_cli.data.readers import read_file
 from ringlite_cli.errors import UserError
 from ringlite_cli.evals.tasks.base import read_rows
-from ringlite_cli.json_rows import Unreadable, json_lines, json_rows, last_row, sound_rows
+from ringlite_cli.json_rows import Unreadable, json_lines, json_rows, last_rows, sound_rows
 from ringlite_cli.problems import read_problems
 from ringlite_cli.report.files import load_rows
 from ringlite_cli.runs.files import read_jsonl
@@ -111,7 +111,13 @@ def test_a_broken_gzip_file_is_told(tmp_path: Path) -> None:
 def test_the_last_whole_row_is_read_from_the_end(tmp_path: Path, text: str, last: dict[str, int]) -> None:
     file = tmp_path / "metrics.jsonl"
     file.write_text(text)
-    assert last_row(file) == last
+    assert last_rows(file)[-1:] == ([last] if last else [])
     file.write_text('{"long": "' + "x" * 500 + '"}\n' + text)
-    assert last_row(file, tail=60) == last
-    assert last_row(tmp_path / "absent.jsonl") == {}
+    assert last_rows(file, tail=60)[-1:] == ([last] if last else [])
+    assert last_rows(tmp_path / "absent.jsonl") == []
+
+
+def test_the_last_rows_come_in_their_order(tmp_path: Path) -> None:
+    file = tmp_path / "metrics.jsonl"
+    file.write_text("".join(json.dumps({"step": step, "by": {"math": step}}) + "\n" for step in range(1, 101)))
+    assert [row["step"] for row in last_rows(file, tail=100)] == [99, 100]

@@ -5,7 +5,9 @@ from pathlib import Path
 from typing import Any
 
 from ringlite_cli.recipe.renamed import with_new_names
-from ringlite_cli.runs.catalogue import OF_STAGE, TOTALS, of_stage, value_of
+from ringlite_cli.runs.catalogue import OF_STAGE, TOTALS, of_stage
+from ringlite_cli.runs.catalogue.columns import Metric
+from ringlite_cli.runs.catalogue.tenths import mean_of, tenths
 from ringlite_cli.runs.files import read_json, read_jsonl
 
 Manifests = Mapping[str, dict[str, Any]]
@@ -33,7 +35,7 @@ def training(a: tuple[Path, Mapping[str, Any]], b: tuple[Path, Mapping[str, Any]
         if kind not in OF_STAGE or b[1][stage].get("kind") != kind:
             continue
         shown = {m.key: m for folder in (a[0], b[0]) for m in of_stage(kind, folder / stage) if m.status}
-        means_a, means_b = (_last_tenth(folder / stage / "metrics.jsonl", shown) for folder in (a[0], b[0]))
+        means_a, means_b = (_last_tenth(folder / stage / "metrics.jsonl", shown.values()) for folder in (a[0], b[0]))
         for key in (key for key in means_a if key in means_b):
             known = shown[key]
             row = {"stage": stage, "metric": known.name, "unit": known.unit, "a": means_a[key], "b": means_b[key]}
@@ -41,11 +43,9 @@ def training(a: tuple[Path, Mapping[str, Any]], b: tuple[Path, Mapping[str, Any]
     return rows
 
 
-def _last_tenth(file: Path, keys: Iterable[str]) -> dict[str, float]:
-    rows = read_jsonl(file) if file.is_file() else []
-    last = rows[-max(1, len(rows) // 10) :]
-    found = {key: [v for row in last if (v := value_of(row, key)) is not None] for key in keys}
-    return {key: sum(values) / len(values) for key, values in found.items() if values}
+def _last_tenth(file: Path, shown: Iterable[Metric]) -> dict[str, float]:
+    _, last = tenths(read_jsonl(file) if file.is_file() else [])
+    return {metric.key: value for metric in shown if (value := mean_of(metric, last)) is not None}
 
 
 def stage_costs(a: Manifests, b: Manifests) -> list[dict[str, Any]]:

@@ -9,6 +9,7 @@ from ringlite_cli.report.sections.common import standing
 from ringlite_cli.report.sections.timeline import Timeline, figures, timeline
 from ringlite_cli.report.words import count, decimal, duration, joined, percent, short
 from ringlite_cli.runs.catalogue import of_stage
+from ringlite_cli.runs.catalogue.tenths import mean_of, tenths
 
 
 def section(run: Run, pens: Pens) -> Section:
@@ -67,10 +68,11 @@ def _table(stage: Stage) -> Table:
         *map(Column, ("first tenth", "last tenth", "lowest", "highest")),
     ]
     rows = []
+    parts = tenths(stage.metrics)
     for metric in (m for m in of_stage("rl", stage.folder) if m.table):
         values = stage.values(metric.key)
         if values:
-            shown = [*ends(values), min(values), max(values)]
+            shown = [*(mean_of(metric, part) for part in parts), min(values), max(values)]
             text = percent if metric.unit.startswith("share") else decimal
             rows.append([Cell(metric.name), Cell(metric.unit, tone="quiet"), *(Cell(text(v), v) for v in shown)])
     return Table(

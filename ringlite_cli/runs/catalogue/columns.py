@@ -34,7 +34,8 @@ class Metric:
 
     key: its name in the file. name: its name for readers. unit: "" where it has none. reduced: how it becomes one
     number. watched: the guard reads it. table: it stands in the report's table. status: `ringlite status` shows it.
-    was: its key in the files of earlier versions.
+    was: its key in the files of earlier versions. per: the column of seconds that it is a share of or a number per
+    second of; a mean over steps weighs by it.
     """
 
     key: str
@@ -46,6 +47,7 @@ class Metric:
     table: bool = False
     status: bool = False
     was: str = ""
+    per: str = ""
 
 
 def measures(*metrics: Metric) -> Callable[[F], F]:

@@ -3,7 +3,13 @@
 from ringlite_cli.runs.catalogue.columns import Metric
 
 TIMES = (
-    Metric("rollout_seconds", "rollout", "s", "time", "Generation, with what waits for it."),
+    Metric(
+        "rollout_seconds",
+        "rollout",
+        "s",
+        "time",
+        "Generation, with what waits for it; of rollouts drawn ahead, the wait.",
+    ),
     Metric("reward_seconds", "reward", "s", "time", "Waiting for verdicts after generation."),
     Metric("reference_seconds", "reference", "s", "time", "Passes for reference and old log-probabilities."),
     Metric("held_out_seconds", "held-out problems", "s", "time", "Drawing and scoring them (guard.held_out)."),
@@ -18,12 +24,50 @@ TIMES = (
         status=True,
     ),
     Metric(
-        "generation_share", "generation, share", "share", "time", "Engine time that the step waits for.", status=True
+        "generation_share",
+        "generation, share",
+        "share",
+        "time",
+        "Engine time that the step waits for.",
+        status=True,
+        per="step_seconds",
     ),
-    Metric("sync_share", "weight sync, share", "share", "time", "sync_seconds over step_seconds.", status=True),
-    Metric("reward_share", "reward, share", "share", "time", "reward_seconds over step_seconds.", status=True),
-    Metric("reference_share", "reference, share", "share", "time", "reference_seconds over step_seconds.", status=True),
-    Metric("update_share", "update, share", "share", "time", "update_seconds over step_seconds.", status=True),
+    Metric(
+        "sync_share",
+        "weight sync, share",
+        "share",
+        "time",
+        "sync_seconds over step_seconds.",
+        status=True,
+        per="step_seconds",
+    ),
+    Metric(
+        "reward_share",
+        "reward, share",
+        "share",
+        "time",
+        "reward_seconds over step_seconds.",
+        status=True,
+        per="step_seconds",
+    ),
+    Metric(
+        "reference_share",
+        "reference, share",
+        "share",
+        "time",
+        "reference_seconds over step_seconds.",
+        status=True,
+        per="step_seconds",
+    ),
+    Metric(
+        "update_share",
+        "update, share",
+        "share",
+        "time",
+        "update_seconds over step_seconds.",
+        status=True,
+        per="step_seconds",
+    ),
     Metric(
         "idle_share",
         "idle, share",
@@ -31,6 +75,7 @@ TIMES = (
         "time",
         "The rest: packing, logs, checkpoints, held-out problems.",
         status=True,
+        per="step_seconds",
     ),
     Metric(
         "tokens_per_second_per_gpu",
@@ -40,6 +85,7 @@ TIMES = (
         "tokens_trained over step_seconds and ranks.",
         table=True,
         status=True,
+        per="step_seconds",
     ),
     Metric(
         "update_tokens_per_second_per_gpu",
@@ -47,6 +93,7 @@ TIMES = (
         "tokens/s per GPU",
         "rate",
         "tokens_forwarded over update_seconds and ranks.",
+        per="update_seconds",
     ),
     Metric(
         "mfu",
@@ -56,6 +103,7 @@ TIMES = (
         "FLOPs that the update needs over update_seconds, ranks and a card's dense bfloat16 peak; see below.",
         table=True,
         status=True,
+        per="update_seconds",
     ),
     Metric(
         "reward_overlap",
@@ -80,6 +128,7 @@ TIMES = (
         "Tokens generated over rollout_seconds.",
         table=True,
         status=True,
+        per="rollout_seconds",
     ),
     Metric("generation_seconds", "generation", "s", "time", "The engine's own time (vLLM)."),
     Metric(
@@ -88,6 +137,7 @@ TIMES = (
         "tokens/s",
         "rate",
         "Tokens generated over generation_seconds.",
+        per="generation_seconds",
     ),
     Metric("sync_seconds", "weight sync", "s", "time", "Handing the new weights to the engine."),
     Metric(
@@ -98,7 +148,14 @@ TIMES = (
         "Starting the engine beside the trainer, or taking over the run's; in the row of the step that waited for it.",
     ),
     Metric("sync_bytes", "weights handed over", "bytes", "step", "Weights that a sync hands to each engine."),
-    Metric("engine_idle_share", "engine idle", "share", "time", "Share of the step in which the engine waits."),
+    Metric(
+        "engine_idle_share",
+        "engine idle",
+        "share",
+        "time",
+        "Share of the step in which the engine waits.",
+        per="step_seconds",
+    ),
     Metric(
         "rollout_tail_share",
         "tail of the rollout",

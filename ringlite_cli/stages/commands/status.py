@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from ringlite_cli.errors import UserError
-from ringlite_cli.json_rows import last_row
+from ringlite_cli.json_rows import last_rows
 from ringlite_cli.runs.catalogue import OF_STAGE, of_stage, value_of
+from ringlite_cli.runs.catalogue.tenths import last_of, mean_of
 from ringlite_cli.runs.files import read_json
 from ringlite_cli.runs.folder import holder, run_hint
 from ringlite_cli.runs.manifest import read_manifest
@@ -95,10 +96,15 @@ def _of_pulse(folder: Path) -> dict[str, Any]:
 
 
 def _last(folder: Path, kind: str) -> dict[str, Any]:
-    """The last step's metrics that the catalogue shows in a status; none where the stage writes none."""
-    row = last_row(folder / "metrics.jsonl") if kind in OF_STAGE else {}
-    shown = [(m, value_of(row, m.key)) for m in (of_stage(kind, folder) if row else ()) if m.status]
-    metrics = {m.key: {"name": m.name, "value": value, "unit": m.unit} for m, value in shown if value is not None}
+    """The last step's metrics that the catalogue shows in a status; none where the stage writes none.
+
+    Shares of time and speeds are those of all the steps so far of the last rollout.
+    """
+    rows = last_rows(folder / "metrics.jsonl") if kind in OF_STAGE else []
+    row = rows[-1] if rows else {}
+    shown = [m for m in (of_stage(kind, folder) if row else ()) if m.status]
+    found = [(m, mean_of(m, last_of(rows)) if m.per else value_of(row, m.key)) for m in shown]
+    metrics = {m.key: {"name": m.name, "value": value, "unit": m.unit} for m, value in found if value is not None}
     return {"step": row.get("step"), "metrics": metrics}
 
 
