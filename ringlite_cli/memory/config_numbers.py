@@ -2,6 +2,11 @@
 
 from typing import Any
 
+EXPERTS = ("num_experts", "num_local_experts", "n_routed_experts", "moe_num_experts")
+"""What families call the experts of a layer that tokens are routed to."""
+CHOSEN = ("num_experts_per_tok", "moe_k", "moe_topk", "num_experts_per_token")
+"""What they call those of them that a token is sent to."""
+
 
 def number(config: Any, *names: str) -> int:
     """Return the first of these fields that is there; the largest, where it differs from layer to layer; else 0."""
@@ -25,8 +30,8 @@ def attention(config: Any) -> tuple[int, int, int]:
 
 def experts(config: Any) -> tuple[int, int, int]:
     """Return the experts that a token is sent to, the width of one, and that of those which all tokens pass."""
-    chosen = number(config, "num_experts_per_tok", "moe_k", "moe_topk", "num_experts_per_token")
-    if not chosen or not number(config, "num_experts", "num_local_experts", "n_routed_experts", "moe_num_experts"):
+    chosen = number(config, *CHOSEN)
+    if not chosen or not number(config, *EXPERTS):
         return 0, 0, 0
     width = number(config, "moe_intermediate_size", "intermediate_size")
     shared = number(config, "shared_expert_intermediate_size")

@@ -7,13 +7,16 @@ for a sample of n tokens and each layer that sees all of it. Not counted: what g
 reference and old log-probabilities, layers that see a window or keep a state instead of attention, embeddings, norms.
 """
 
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
+
+from ringlite_cli.memory.config_numbers import CHOSEN, EXPERTS, number
 
 PEAK_FLOPS: tuple[tuple[str, float], ...] = (
     (r"H(100|200) NVL|H100 NVL", 835e12),  # NVIDIA H100 NVL and H200 NVL product briefs
@@ -54,7 +57,10 @@ class TrainingFlops:
 
 
 def training_flops(model: nn.Module) -> TrainingFlops:
-    """Count what a causal language model needs for a token. Call it before weights are shared out over ranks."""
+    """Count what a causal language model needs for a token. Call it before weights are shared out over ranks.
+
+    NaN where the config of a mixture does not say how many of its experts a token is sent to.
+    """
     lm: Any = model
     config = lm.config.get_text_config()
     embeddings = {id(m.weight) for m in model.modules() if isinstance(m, nn.Embedding)}
@@ -63,25 +69,29 @@ def training_flops(model: nn.Module) -> TrainingFlops:
     body = 0.0
     for name, weight in model.named_parameters():
         if weight.dim() > 1 and id(weight) not in embeddings | {id(head)}:
-            body += weight.numel() * (6 if weight.requires_grad else 4) * _active_share(config, name)
+            body += weight.numel() * (6 if weight.requires_grad else 4) * _active_share(config, name, weight)
     return TrainingFlops(body, head.numel() * (6.0 if head.requires_grad else 4.0), 6.0 * _attention_width(config))
 
 
-def _active_share(config: Any, name: str) -> float:
+def _active_share(config: Any, name: str, weight: Tensor) -> float:
     """Return the share of the tokens that meet a weight: of routed experts, those that a token is sent to."""
-    if ".experts." not in name:
+    experts = number(config, *EXPERTS)
+    together = weight.dim() == 3 and weight.shape[0] == experts  # all of a layer's in one tensor, by any name
+    if ".experts." not in name and not together:
         return 1.0
-    counts = ("num_experts", "num_local_experts", "moe_num_experts", "n_routed_experts")
-    experts = next((value for key in counts if (value := getattr(config, key, None))), None)
-    chosen = getattr(config, "num_experts_per_tok", None) or getattr(config, "moe_k", None)
-    return chosen / experts if chosen and experts else 1.0
+    chosen = number(config, *CHOSEN)
+    return chosen / experts if chosen and experts else math.nan
+
+
+_WHOLE = ("full_attention", "hybrid")
+"""Kinds of layers that see the whole sample; a hybrid one keeps a state beside."""
 
 
 def _attention_width(config: Any) -> float:
     """Return heads x head size, summed over the layers that see the whole sample."""
     layers = config.num_hidden_layers
     kinds = getattr(config, "layer_types", None)
-    whole = layers if kinds is None else list(kinds)[:layers].count("full_attention")
+    whole = layers if kinds is None else sum(kind in _WHOLE for kind in list(kinds)[:layers])
     heads = config.num_attention_heads
     size = getattr(config, "head_dim", None) or config.hidden_size // heads
     key, value = (getattr(config, name, None) or size for name in ("qk_head_dim", "v_head_dim"))

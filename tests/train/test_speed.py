@@ -1,13 +1,21 @@
 """FLOPs of training by hand-made shapes, the table of cards, and the shares of a step."""
 
+from types import SimpleNamespace
+
 import pytest
 import torch
+from datasets import Dataset
 from peft import LoraConfig, get_peft_model
-from tiny_lm import tiny_model
+from tiny_lm import save_policy, tiny_model
+from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
+from transformers import AutoTokenizer
 
+from ringlite_cli.c3po.router import router_parameters
+from ringlite_cli.train.rl.config import C3POConfig
 from ringlite_cli.train.rl.loop import speed
-from ringlite_cli.train.speed import peak_flops, phase_shares, training_flops
+from ringlite_cli.train.rl.trainer import C3POTrainer
+from ringlite_cli.train.speed import _attention_width, peak_flops, phase_shares, training_flops
 
 
 def test_a_step_s_flops_are_those_that_torch_counts() -> None:
@@ -31,6 +39,62 @@ def test_experts_count_as_often_as_tokens_are_sent_to_them() -> None:
     share = config.num_experts_per_tok / config.num_experts
     assert 0 < share < 1
     assert training_flops(model).token == pytest.approx(6 * (others + experts * share))
+
+
+def mixture(names: str, **counts: int | None) -> nn.Module:
+    """A layer of 8 experts, each 10 x 4, and a router of 8 x 4, in a model whose config has these counts."""
+    model = nn.Module()
+    model.head = nn.Linear(4, 16, bias=False)
+    layer = nn.Module()
+    for name in ("router", names):
+        shape = (8, 4) if name == "router" else (8, 10, 4)
+        layer.register_parameter(name, nn.Parameter(torch.zeros(shape)))
+    model.mlp = layer
+    config = SimpleNamespace(num_hidden_layers=1, num_attention_heads=1, hidden_size=4, **counts)
+    config.get_text_config = lambda: config
+    model.config, model.get_output_embeddings = config, lambda: model.head
+    return model
+
+
+@pytest.mark.parametrize(
+    ("names", "counts"),
+    [
+        ("input_linear", {"num_local_experts": 8, "num_experts_per_tok": 2}),  # JetMoE
+        ("w1", {"moe_num_experts": 8, "moe_topk": 2}),  # Aria
+        ("w1", {"num_experts": [8], "moe_topk": [2]}),  # Hunyuan has a list, with a number per layer
+        ("w1", {"num_experts": 8, "num_experts_per_token": 2}),  # Kimi
+    ],
+)
+def test_experts_are_known_by_their_shape_and_their_number_by_any_family_s_name(names, counts) -> None:
+    assert training_flops(mixture(names, **counts)).token == 6 * (8 * 4 + 2 * 10 * 4)
+
+
+def test_a_mixture_that_does_not_say_how_many_experts_a_token_has_is_given_no_number() -> None:
+    found = training_flops(mixture("w1", num_experts=8, experts_a_token=2))
+    row = {"step_seconds": 20.0, "rollout_seconds": 8.0, "reward_seconds": 2.0, "update_seconds": 10.0}
+    row |= {"tokens_trained": 400, "tokens_forwarded": 500}
+    assert "mfu" not in speed(row, found.of(500, 400, 0), 1, 1e12)
+
+
+def test_a_router_that_is_frozen_counts_as_frozen(tmp_path) -> None:
+    counted = []
+    for freeze in (False, True):
+        keys = {"prompts_per_step": 1, "token_budget": 8, "freeze_router": freeze}
+        args = C3POConfig(str(tmp_path), num_generations=2, max_completion_length=8, max_steps=1, **keys)
+        trainer = C3POTrainer(
+            model=tiny_model("qwen3_moe"), reward_funcs=lambda completions, **_: [0.0] * len(completions), args=args,
+            train_dataset=Dataset.from_list([{"prompt": "w1"}]),
+            processing_class=AutoTokenizer.from_pretrained(save_policy(tmp_path / str(freeze), "qwen3_moe")),
+        )  # fmt: skip
+        frozen = sum(p.numel() for p in router_parameters(trainer.model))
+        counted.append(trainer.flops.token)
+    assert counted[0] - counted[1] == 2 * frozen > 0
+
+
+def test_layers_with_attention_beside_a_state_see_the_whole_sample() -> None:
+    config = SimpleNamespace(num_hidden_layers=3, num_attention_heads=2, hidden_size=8)
+    config.layer_types = ["hybrid", "linear_attention", "full_attention"]
+    assert _attention_width(config) == 2 * 8
 
 
 def test_frozen_weights_count_four_and_adapters_six() -> None:

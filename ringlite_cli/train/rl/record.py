@@ -1,7 +1,7 @@
 """What the trainer generates and scores, recorded where it is made: nothing is read back from a log."""
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -12,20 +12,21 @@ from torch import Tensor
 from torch import distributed as dist
 from trl.trainer import grpo_trainer
 
-from ringlite_cli.runs.catalogue.own import means
-
 
 @dataclass(slots=True)
 class Measured:
     """What reward functions measured in one batch.
 
     seconds: domain -> seconds until its last verdict. overlap: share of the verdicts that were there when generation
-    ended; None where none was started ahead. numbers: means of what rewards of the user's own measure.
+    ended; None where none was started ahead. numbers: means of what rewards of the user's own measure. responses: that
+    were scored. counts: number -> the values that it is the mean of, 1 where it is not said.
     """
 
     seconds: dict[str, float] = field(default_factory=dict)
     overlap: float | None = None
     numbers: dict[str, float] = field(default_factory=dict)
+    responses: int = 1
+    counts: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,33 +119,48 @@ def gathered_on_main(accelerator: Accelerator, items: Sequence[Any]) -> list[Any
     return [item for of_rank in found or [] for item in of_rank]
 
 
+@dataclass(slots=True)
+class _Mean:
+    """The mean of means, each by the number of values behind it; 0 without any."""
+
+    total: float = 0.0
+    count: int = 0
+
+    @property
+    def value(self) -> float:
+        return self.total / self.count if self.count else 0.0
+
+    def add(self, mean: float, count: int) -> None:
+        self.total, self.count = self.total + mean * count, self.count + count
+
+
 class Measures:
     """Adds up what the reward functions measured in the batches of a rollout, over all ranks."""
 
     def __init__(self) -> None:
         self.seconds: defaultdict[str, float] = defaultdict(float)
-        self._overlaps: list[float] = []
-        self._numbers: list[dict[str, float]] = []  # of a rank and a batch each
-        self._penalties: list[float] = []
+        self._ready = _Mean()
+        self._numbers: defaultdict[str, _Mean] = defaultdict(_Mean)
+        self._penalty = _Mean()
 
     @property
     def overlap(self) -> float:
-        """Return the mean of this rank's shares of verdicts that were there when generation ended; 0 without any."""
-        return sum(self._overlaps) / len(self._overlaps) if self._overlaps else 0.0
+        """Return the share of all verdicts that were there when generation ended; 0 without any."""
+        return self._ready.value
 
     @property
     def numbers(self) -> dict[str, float]:
-        """Return the means over ranks and batches of what rewards of the user's own measure."""
-        return means(self._numbers)
+        """Return the means over all responses of what rewards of the user's own measure."""
+        return {key: mean.value for key, mean in self._numbers.items()}
 
-    def penalty(self, mean: float) -> None:
-        """Add the mean penalty of a batch, over all ranks."""
-        self._penalties.append(mean)
+    def penalty(self, mean: float, responses: int) -> None:
+        """Add the mean penalty of a batch of so many responses, over all ranks."""
+        self._penalty.add(mean, responses)
 
     @property
     def mean_penalty(self) -> float:
-        """Return the mean over batches of what long responses lost of their rewards; 0 without any."""
-        return sum(self._penalties) / len(self._penalties) if self._penalties else 0.0
+        """Return the mean over all responses of what they lost of their rewards by their length; 0 without any."""
+        return self._penalty.value
 
     def add(self, functions: Sequence[Any]) -> None:
         """Add what these reward functions keep as `measured` of their last call. Every rank has to call it.
@@ -152,11 +168,13 @@ class Measures:
         A domain's seconds are those of the slowest rank.
         """
         own = [function.measured for function in functions if isinstance(getattr(function, "measured", None), Measured)]
-        self._overlaps.append(next((each.overlap for each in own if each.overlap is not None), 0.0))
         slowest: defaultdict[str, float] = defaultdict(float)
         for rank in gather_object([own]):
+            known = next((each for each in rank if each.overlap is not None), None)
+            self._ready.add((known.overlap or 0.0) if known else 0.0, max((each.responses for each in rank), default=0))
             for each in rank:
-                self._numbers.append(each.numbers)
+                for key, value in each.numbers.items():
+                    self._numbers[key].add(value, each.counts.get(key, 1))
                 for domain, seconds in each.seconds.items():
                     slowest[domain] = max(slowest[domain], seconds)
         for domain, seconds in slowest.items():

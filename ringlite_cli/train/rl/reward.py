@@ -6,7 +6,7 @@ that end while others are still written are verified meanwhile (`ahead`); the ca
 
 import asyncio
 import time
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean, pstdev
@@ -112,8 +112,9 @@ class VerifiedReward:
             for each, found in zip(asked, verdicts, strict=True)
         ]
         overlap = ready / len(asked) if any(batch is not None for batch in early) else None
-        numbers = means(verdict.numbers for found in verdicts for verdict in found)
-        self.measured = Measured(dict(sorted(seconds.items())), overlap, numbers)
+        told = [verdict.numbers for found in verdicts for verdict in found]
+        counted = Counter(key for each in told for key in each)
+        self.measured = Measured(dict(sorted(seconds.items())), overlap, means(told), len(asked), counted)
         if log_metric is not None:
             _tell(self.measured, composed, log_metric)
         if log_extra is not None:

@@ -223,7 +223,7 @@ class RolloutTrainer(FiniteGradients, GRPOTrainer):
             return rewards
         lost = [penalty(len(ids), longest, overlong) for ids in completion_ids_list]
         all_lost = self.accelerator.gather(torch.tensor(lost, device=rewards.device, dtype=rewards.dtype))
-        self._measures.penalty(all_lost.mean().item())
+        self._measures.penalty(all_lost.mean().item(), len(all_lost))
         less = rewards.clone()
         less[:, 0] += all_lost / self.reward_weights[0].item()
         return less

@@ -141,7 +141,6 @@ class C3POTrainer(HalvedRows, RolloutTrainer):
         self.held_out_scores: Scores | None = None  # where they were measured after the step at hand
         self.update_began = time.perf_counter()
         """When the passes of the step at hand began."""
-        self.flops = training_flops(self.accelerator.unwrap_model(self.model))
         self._warned_of_short_step = False
         self.tap = RouterTap(self.model)
         self._numbers = StepNumbers(
@@ -154,6 +153,7 @@ class C3POTrainer(HalvedRows, RolloutTrainer):
         if args.freeze_router:
             for parameter in router_parameters(self.model):
                 parameter.requires_grad_(False)
+        self.flops = training_flops(self.accelerator.unwrap_model(self.model))
         router_on = self._router_on or bool(args.router_bias_rate)
         self._router_seen = check_model(self, router_on=router_on, in_small=in_small)
 
@@ -309,7 +309,8 @@ class C3POTrainer(HalvedRows, RolloutTrainer):
         budget = self._budget_step() if self.algorithm.has_budget else trained
         stats: MetricsRow = {"algorithm": self.args.algorithm} | selection_stats(rollout, picks, budget, all_picks)
         stats |= {f"{name}_seconds": self._seconds[name] if all_picks else 0.0 for name in ("rollout", "reward")}
-        stats["reward_overlap"] = self._measures.overlap if all_picks else 0.0
+        if all_picks is not None:
+            stats["reward_overlap"] = self._measures.overlap
         if all_picks is not None and self.args.overlong.rule == "penalty":
             stats["overlong_penalty"] = self._measures.mean_penalty
         stats["reward_seconds_by_domain"] = dict(sorted(self._measures.seconds.items())) if all_picks else {}

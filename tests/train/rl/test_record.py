@@ -52,6 +52,24 @@ def test_batches_add_up_and_functions_that_measure_nothing_are_passed_over() -> 
     assert (measures.overlap, measures.numbers) == (0.25, {"x": 2.0})
 
 
+def test_means_are_over_responses_whatever_their_batches_and_ranks(monkeypatch) -> None:
+    """Two ranks, of which one graded 3 of 4 responses and the other 1; then a smaller batch, of a refill."""
+    measures = Measures()
+    ranks = [
+        [Measured({}, 1.0, {"judge_tokens": 100.0}, responses=4, counts={"judge_tokens": 3})],
+        [Measured({}, 0.5, {"judge_tokens": 900.0}, responses=4, counts={"judge_tokens": 1})],
+    ]
+    monkeypatch.setattr("ringlite_cli.train.rl.record.gather_object", lambda mine: ranks)
+    measures.add([])
+    ranks = [[Measured({}, 0.0, {}, responses=1)]] * 2
+    measures.add([])
+    assert measures.overlap == (4 + 2) / 10
+    assert measures.numbers == {"judge_tokens": (3 * 100 + 900) / 4}
+    measures.penalty(-0.5, 12)
+    measures.penalty(0.0, 4)
+    assert measures.mean_penalty == -0.5 * 12 / 16
+
+
 def test_a_response_that_was_not_trained_is_of_the_step_after_its_policy() -> None:
     rollout = RolloutBatch([3, 2], [True, False], [1.0, None], [0.5, 0.0], ["math"] * 2, ["a"] * 2,
                            [(0, 0, 0), (0, 0, 1)],

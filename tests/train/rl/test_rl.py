@@ -225,6 +225,7 @@ def test_several_updates_train_disjoint_selections_off_policy(policy, tmp_path):
     for row in rows:
         assert sum(r["tokens_kept"] for r in rollouts if r["step"] == row["step"]) == row["tokens_trained"]
     assert [row["clip_fraction"] > 0 for row in rows] == [False, True, False, True]
+    assert ["reward_overlap" in row for row in rows] == [True, False, True, False]
 
 
 @pytest.mark.slow
