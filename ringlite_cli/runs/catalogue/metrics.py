@@ -72,7 +72,8 @@ RL = (
         "clip fraction",
         "share of tokens",
         "tokens",
-        "Trained tokens whose probability ratio is outside the clip range.",
+        "Trained tokens that clipping holds back: their ratio is above the range with an advantage above 0, or below "
+        "it with one below 0 (cispo: above the bound with any).",
         table=True,
     ),
     Metric(
@@ -174,7 +175,14 @@ RL = (
         "ages",
         "Mode carry: mean length of the responses taken, by rollouts that their group was carried over.",
     ),
-    Metric("tokens_by_domain", "tokens by domain", "tokens", "domains", "The five counts above for each domain."),
+    Metric(
+        "tokens_by_domain",
+        "tokens by domain",
+        "tokens",
+        "domains",
+        "Tokens generated, kept (in all updates of the rollout), dropped, cut and refilled, for each domain; mode "
+        "carry: of the responses taken.",
+    ),
     Metric("responses_trained", "responses trained", "responses", "sum", "Responses with at least one trained token."),
     Metric(
         "response_tokens_mean",
@@ -216,7 +224,7 @@ RL = (
         "groups with both right and wrong",
         "share",
         "responses",
-        "Groups whose rewards differ; the others carry no policy gradient.",
+        "Groups whose rewards differ; the others carry no policy gradient, but for overlong penalties that differ.",
         table=True,
         status=True,
     ),
@@ -265,7 +273,15 @@ _STEP_TIME = Metric(
 SFT = (
     Metric("step", "step", "", "state", "Optimizer steps done, this one included."),
     Metric("epoch", "epoch", "", "state", "Passes over the traces."),
-    Metric("loss", "loss", "nats per token", "tokens", "Cross-entropy of the trained tokens.", status=True),
+    Metric(
+        "loss",
+        "loss",
+        "nats per token",
+        "tokens",
+        "The loss that is differentiated: cross-entropy of the trained tokens (or trl.loss_type) and, of a mixture, "
+        "trl.router_aux_loss_coef x aux_loss.",
+        status=True,
+    ),
     Metric("lr", "learning rate", "", "state", "Learning rate of the step."),
     Metric("grad_norm", "gradient norm", "L2", "step", "Norm of the whole gradient before it is clipped."),
     Metric("tokens_trained", "tokens trained", "so far", "sum", "Response tokens that carried loss, from the start."),
@@ -285,7 +301,15 @@ SFT = (
 REWARD_MODEL = (
     Metric("step", "step", "", "state", "Optimizer steps done, this one included."),
     Metric("epoch", "epoch", "", "state", "Passes over the pairs."),
-    Metric("loss", "loss", "nats per pair", "step", "Loss of Bradley and Terry's model of pairs.", status=True),
+    Metric(
+        "loss",
+        "loss",
+        "nats per pair",
+        "step",
+        "The loss that is differentiated: that of Bradley and Terry's model, and trl.center_rewards_coefficient x the "
+        "mean square of the sum of a pair's scores.",
+        status=True,
+    ),
     Metric(
         "accuracy", "accuracy", "share of pairs", "step", "Trained pairs whose better text scores higher.", status=True
     ),

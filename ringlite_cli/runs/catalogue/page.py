@@ -7,8 +7,12 @@ from ringlite_cli.runs.catalogue.panels import RL_BY_NAME
 _TITLES = {"sft": "Supervised fine-tuning", "reward-model": "Reward model", "rl": "Reinforcement learning"}
 _HEAD = """# Metrics
 
-Every training stage writes `metrics.jsonl`, one row per optimizer step. This page lists the columns. It is generated:
+Every training stage writes `metrics.jsonl`, one row per optimizer step, also where trackers hear of fewer steps
+(`trl.logging_steps`). This page lists the columns. It is generated:
 `python -m ringlite_cli.runs.catalogue.page > docs/metrics.md`.
+
+Where a rollout serves several steps (`updates_per_rollout`), the first one's row has the seconds and tokens of the
+rollout; in the others they are 0, or left out.
 """
 _MFU = """
 ## Model FLOPs utilization
@@ -22,7 +26,7 @@ _MFU = """
 - Not counted: what gradient checkpointing computes again, reference and old log-probabilities, embeddings, norms.
 - Peaks (`ringlite_cli/train/speed.py` has the sources): A100 312 TFLOP/s, H100 SXM, H200 and GH200 989, H100 NVL 835,
   H100 PCIe 756, B200 2,250, L40S 362, RTX 4090 165, MI300X 1,307. There is no `mfu` on a CPU, on a part of a card
-  (MIG), or on a card that is not listed.
+  (MIG), on a card that is not listed, or of a mixture whose config does not say how many experts a token is sent to.
 
 prime-rl publishes MFU by another count: full squares of attention (12 x n² where 6 are counted here), by hidden size
 instead of heads x head size, and the head for all tokens. `benchmarks/trainer_rows.py` prints both."""
@@ -37,7 +41,8 @@ def page() -> str:
         lines += [_row(kind, metric) for metric in metrics] + [""]
     lines += [
         "`ringlite status` shows the last row of the stage at work. `ringlite compare` shows means over the last tenth",
-        "of the steps. The guard watches " + _joined([m for m in OF_STAGE["rl"] if m.watched]) + ".",
+        "of the steps. Shares of time and speeds are those of the whole time there, in whole rollouts; in status, of",
+        "the last rollout. The guard watches " + _joined([m for m in OF_STAGE["rl"] if m.watched]) + ".",
         _MFU,
     ]
     return "\n".join(lines) + "\n"
