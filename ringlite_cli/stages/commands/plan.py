@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from math import ceil
 from pathlib import Path
 from typing import Any
 
@@ -224,12 +225,18 @@ def _sft_lines(recipe: Recipe, section: SftStage) -> Iterator[str]:
     curate = recipe.stages.get(stage)
     rows = curate.sets[artifact].rows if isinstance(curate, CurateStage) else None
     traces = f"{sum(rows.values()):,} traces" if rows else "every trace"
+    chooses = any(isinstance(s, SelectStage) and recipe.stages[s.candidates] == section for s in recipe.stages.values())
+    chosen = " for select to choose from" * chooses
+    if (steps := section.trl_value("max_steps")) > 0:
+        yield f"{steps:,} steps over {traces}; batch {batch} rows of at most {longest:,} tokens"
+        yield f"at most {steps * batch * longest:,} tokens seen by a rank; those of prompts carry no loss"
+        yield f"checkpoints: {section.checkpoints_per_epoch} an epoch, and that of the last step{chosen}"
+        return
     yield f"{traces} x {epochs:g} epochs; batch {batch} rows of at most {longest:,} tokens"
     if rows:
         most = round(sum(rows.values()) * longest * epochs)
         yield f"at most {most:,} tokens seen; those of prompts carry no loss"
-    chooses = any(isinstance(s, SelectStage) and recipe.stages[s.candidates] == section for s in recipe.stages.values())
-    yield f"{round(epochs * section.checkpoints_per_epoch)} checkpoints" + " for select to choose from" * chooses
+    yield f"{ceil(epochs * section.checkpoints_per_epoch)} checkpoints{chosen}"
 
 
 def _reward_model_lines(recipe: Recipe, section: RewardModelStage) -> Iterator[str]:
@@ -242,10 +249,9 @@ def _reward_model_lines(recipe: Recipe, section: RewardModelStage) -> Iterator[s
     else:
         assert section.data is not None
         yield f"pairs of {section.data.path or section.data.hub}"
-    yield (
-        f"from {start}: {section.trl_value('num_train_epochs'):g} epochs, batch {batch} pairs; "
-        f"{100 * section.held_out:g} % of the prompts are held out"
-    )
+    steps = section.trl_value("max_steps")
+    length = f"{steps:,} steps" if steps > 0 else f"{section.trl_value('num_train_epochs'):g} epochs"
+    yield (f"from {start}: {length}, batch {batch} pairs; {100 * section.held_out:g} % of the prompts are held out")
 
 
 def _rl_lines(section: RlStage) -> Iterator[str]:
@@ -273,8 +279,8 @@ def _rl_lines(section: RlStage) -> Iterator[str]:
     if section.row_tokens is None:
         yield "rows are longer where a GPU holds longer ones (row_tokens is not set)"
     each = " a rank" * (section.token_budget_scope == "rank")
-    most = "at most " * (not section.selects or section.schedule.kind != "constant")
-    tokens = f"{most}{steps * batch.budget_step:,} tokens trained{each}"
+    most = "about" if section.selects and section.cut == "whole" else "at most"
+    tokens = f"{most} {steps * batch.budget_step:,} tokens trained{each}"
     yield f"{steps} steps: {tokens}, {steps * batch.responses:,} rollouts"
 
 

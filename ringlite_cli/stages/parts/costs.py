@@ -2,11 +2,13 @@
 
 import re
 from dataclasses import dataclass
+from math import ceil
 from pathlib import Path
 from typing import Any
 
 from ringlite_cli.recipe.schema import CurateStage, EvalStage, Recipe, RlStage, SelectStage, SftStage
 from ringlite_cli.runs.manifest import Manifest, read_manifest
+from ringlite_cli.runs.ranks import world_size
 
 _COUNTED = {"sft": "trained", "reward-model": "trained", "rl": "trained", "select": "generated", "eval": "generated"}
 """Kind of stage -> the tokens that its time goes with."""
@@ -56,13 +58,18 @@ def tokens_of(recipe: Recipe, name: str, problems: int | None) -> int | None:
     section: Any = recipe.stages[name]
     if isinstance(section, RlStage):
         return section.steps * section.batch_plan().budget_step
+    if isinstance(section, SftStage) and (steps := section.trl_value("max_steps")) > 0:
+        rows = section.trl_value("per_device_train_batch_size") * section.trl_value("gradient_accumulation_steps")
+        return int(steps * rows * world_size() * section.trl_value("max_length"))
     if problems is None:
         return None
     if isinstance(section, SftStage):
         return round(problems * section.trl_value("max_length") * section.trl_value("num_train_epochs"))
     if isinstance(section, SelectStage):
         sft: Any = recipe.stages[section.candidates]
-        checkpoints = round(sft.trl_value("num_train_epochs") * sft.checkpoints_per_epoch)
+        if sft.trl_value("max_steps") > 0:
+            return None
+        checkpoints = ceil(sft.trl_value("num_train_epochs") * sft.checkpoints_per_epoch)
         return problems * section.num_generations * section.max_completion_length * checkpoints
     if isinstance(section, EvalStage):
         return problems * section.num_generations * section.max_completion_length * len(section.policies)

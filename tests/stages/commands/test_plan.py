@@ -10,6 +10,7 @@ from ringlite_cli.recipe.load import shipped_recipes
 from ringlite_cli.runs.files import read_json, write_json
 from ringlite_cli.stages.commands.check import load_checked
 from ringlite_cli.stages.commands.plan import count_parameters, print_plan
+from ringlite_cli.stages.parts.costs import tokens_of
 
 
 class Lines:
@@ -57,8 +58,20 @@ def test_the_batch_plan_follows_the_recipes_numbers(tmp_path: Path) -> None:
     text = plan("toy", tmp_path, "stages.rl-math.trl.max_steps=7")
     assert "L = 4 prompts x K = 4 responses = 16 responses of at most 48 tokens" in text
     assert "Phi = 512 response tokens (global), cut exact" in text
-    assert "7 steps: 3,584 tokens trained, 112 rollouts" in text
+    assert "7 steps: at most 3,584 tokens trained, 112 rollouts" in text
     assert "132 traces x 2 epochs" in text
+
+
+def test_steps_that_are_given_go_before_epochs(tmp_path: Path) -> None:
+    """What TRL trains by: 5 steps of 8 rows of 256 tokens, whatever the epochs say; and a part of an epoch counts."""
+    text = plan("toy", tmp_path, "stages.sft.trl.max_steps=5")
+    assert "5 steps over 132 traces; batch 8 rows of at most 256 tokens" in text
+    assert "at most 10,240 tokens seen by a rank" in text
+    assert "checkpoints: 1 an epoch, and that of the last step for select to choose from" in text
+    assert "132 traces x" not in text
+    recipe = load_checked("toy", ("stages.sft.trl.max_steps=5",))
+    assert (tokens_of(recipe, "sft", 132), tokens_of(recipe, "select", 12)) == (10_240, None)
+    assert "3 checkpoints for select" in plan("toy", tmp_path, "stages.sft.trl.num_train_epochs=2.25")
 
 
 def test_the_rows_are_those_of_the_largest_step_of_a_budget_that_grows(tmp_path: Path) -> None:
@@ -106,7 +119,7 @@ def test_a_large_mixture_shows_its_active_parameters_and_what_many_gpus_hold(tmp
     """16.8B and 2.75B are the paper's own figures (section 1); 4 bytes a parameter and part, 8 of AdamW's moments."""
     text = plan("ring-lite", tmp_path)
     assert "inclusionAI/Ling-lite-1.5, 16.80B parameters (2.75B active), bfloat16" in text
-    assert "480 steps: 196,608,000 tokens trained a rank, 3,932,160 rollouts" in text
+    assert "480 steps: at most 196,608,000 tokens trained a rank, 3,932,160 rollouts" in text
     assert "on 8 GPUs: a step trains 3,276,800 tokens, 1,024 responses a GPU" in text
     assert "on 16 GPUs: a step trains 6,553,600 tokens, 512 responses a GPU" in text
     assert "on 256 GPUs: a step trains 104,857,600 tokens, 32 responses a GPU" in text
