@@ -114,7 +114,7 @@ class WatchedGeneration(ServerRestart, WeightCheck, PublishingGeneration):
         """Generate as TRL does; start a failed engine again. Raises WorkFailed if it fails again or has drifted."""
         if self._check_prompts is None:
             self._check_prompts = self._choose_check_prompts(prompts)
-        started = time.perf_counter()
+        started, synced = time.perf_counter(), self._stats["sync_seconds"]
         try:
             if self.mode == "server":
                 return self._generate_by_server(prompts, *args, **kwargs)
@@ -129,7 +129,8 @@ class WatchedGeneration(ServerRestart, WeightCheck, PublishingGeneration):
                 raise
             self._start_again(error)
         finally:
-            self._stats["generation_seconds"] += time.perf_counter() - started
+            within = self._stats["sync_seconds"] - synced  # an engine that slept is given its weights again
+            self._stats["generation_seconds"] += time.perf_counter() - started - within
         return self.generate(prompts, *args, **kwargs)
 
     def _generate_by_server(self, prompts: list[list[int]], *args: Any, **kwargs: Any) -> tuple:
@@ -159,7 +160,9 @@ class WatchedGeneration(ServerRestart, WeightCheck, PublishingGeneration):
             return
         asleep = self.enable_sleep_mode and getattr(self, "_llm_weights_sleeping", False)
         if asleep:
+            synced = self._stats["sync_seconds"]
             self.sync_weights()
+            self._stats["generation_seconds"] -= self._stats["sync_seconds"] - synced  # which this block's seconds hold
         if self.enable_sleep_mode:
             self.llm.wake_up(tags=["kv_cache"])
         with self._in_time():
