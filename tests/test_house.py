@@ -22,6 +22,7 @@ GROUND = {
     "prompt_code",
     "samples",
     "shipped",
+    "config_numbers",
     "console",
     "engine",
     "freeing",

@@ -15,6 +15,14 @@ WHAT_FITS = (
 )
 """What to do where something does not fit."""
 
+_LIGER = {
+    *("deepseek_v2", "deepseek_v3", "deepseek_v4", "exaone4", "falcon_h1", "gemma", "gemma2"),
+    *("gemma3_text", "gemma4_text", "glm4", "gpt_oss", "granite", "hunyuan_v1_dense", "hunyuan_v1_moe"),
+    *("llama", "llama4_text", "ministral", "mistral", "mixtral", "nemotron", "olmo2", "olmo3", "phi3"),
+    *("qwen2", "qwen3", "qwen3_moe", "qwen3_next", "qwen3_5_text", "qwen3_5_moe_text", "smollm3"),
+}
+"""Text models that liger-kernel 0.8 has fused norms and products for; others run on plain ones."""
+
 
 def beside_of(trl: Mapping[str, Any], shape: Shape, *, responses: int, length: int, bf16: bool) -> Beside | None:
     """Return the engine on the trainer's own GPUs that GRPOConfig's fields ask for; None where there is none.
@@ -44,8 +52,8 @@ def optimizer_name(trl: Mapping[str, Any]) -> str | None:
 
 
 def has_fused_kernels(config: Any) -> bool:
-    """Return whether liger has kernels for a model: it knows transformers' own, not those that are built in here."""
-    return not type(config).__module__.startswith("ringlite_cli.")
+    """Return whether liger has kernels for a model, by its text config."""
+    return getattr(config, "model_type", "") in _LIGER and not type(config).__module__.startswith("ringlite_cli.")
 
 
 def _value(trl: Mapping[str, Any], name: str) -> Any:

@@ -59,7 +59,8 @@ class Fit:
         if self.beside.share is not None:
             return self.beside.share
         room = self._room if self.beside.sleeps else max(self._room // 2, min(self._room, self.beside.needs.least))
-        return ceil(100 * min(self.beside.needs.wanted, room) / self.total - (room < self.beside.needs.wanted)) / 100
+        short = room < self.beside.needs.wanted
+        return max(0, ceil(100 * min(self.beside.needs.wanted, room) / self.total - short)) / 100
 
     @property
     def in_rollout(self) -> int:
@@ -79,10 +80,10 @@ class Fit:
             return 0
         needs = self.beside.needs
         left = self._engine - needs.weights - OWN
-        return max(0, min(needs.in_flight, left // max(1, needs.token * needs.length)))
+        return max(0, min(needs.in_flight, left // max(1, needs.response)))
 
     def faults(self) -> list[str]:
-        """Return what does not fit, each with its numbers."""
+        """Return what does not fit, each with its numbers; without an engine an update takes the most."""
         found = []
         if self.beside is not None and self._engine < self.beside.needs.least:
             needs = self.beside.needs
@@ -93,7 +94,7 @@ class Fit:
                 f"values for {max(needs.length, needs.bound):,} tokens, and its own work), and {what} beside "
                 f"{self.in_words(resident_only=True)}"
             )
-        elif self.in_rollout > self.memory:
+        elif self.beside is not None and self.in_rollout > self.memory:
             found.append(
                 f"drawing responses takes {_gib(self.in_rollout)} (engine {_gib(self._engine)}, "
                 f"{self.in_words(resident_only=True)}), and a GPU has {_gib(self.memory)}"

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from math import ceil
 from typing import Any
 
-from ringlite_cli.memory.config_numbers import number
+from ringlite_cli.config_numbers import number
 from ringlite_cli.memory.optimizers import optimizer_bytes
 from ringlite_cli.memory.rows import activation_bytes
 

@@ -2,7 +2,12 @@
 
 from typing import Any
 
-from ringlite_cli.memory.config_numbers import attention, experts, number
+from ringlite_cli.config_numbers import attention, experts, number
+
+_NORMS_BEHIND = ("gemma2", "gemma3_text", "gemma3n_text", "gemma4_text", "glm4")
+"""Families with two norms more in a layer, behind attention and feed-forward."""
+_NORMS_OF_KEYS = ("gemma3_text", "gemma3n_text", "gemma4_text", "olmo2", "olmo3")
+"""Families whose norms of queries and keys work in float32 throughout, or over all heads at once."""
 
 
 def activation_bytes(
@@ -21,12 +26,31 @@ def activation_bytes(
     hidden, layers = number(config, "hidden_size"), number(config, "num_hidden_layers")
     heads, keys, head = attention(config)
     states = (4 if fused else 8) // (2 if adapter else 1) + 5 * wide
-    kept = states * hidden + 4 * (heads + keys) * head + _feed_forward(config, fused, wide, bool(adapter))
+    kept = (
+        states * hidden
+        + _more_norms(config, fused)
+        + 4 * (heads + keys) * head
+        + _feed_forward(config, fused, wide, bool(adapter))
+    )
     layer = 2 * kept + (2 * adapter // layers if layers else 0)
     working = 2 * _working(config, wide, bool(adapter))
     if checkpointing:
         return (4 if wide else 2) * hidden * layers + layer + working
     return layer * layers + working
+
+
+def _more_norms(config: Any, fused: bool) -> int:
+    """Numbers that a layer keeps of a token for norms that most families do not have.
+
+    Fused ones keep their input, plain ones a copy in float32 and their output; Gemma's multiply in float32 too.
+    """
+    kind, hidden = str(getattr(config, "model_type", "")), number(config, "hidden_size")
+    behind = 2 if kind in _NORMS_BEHIND else 0
+    if fused:
+        return behind * hidden
+    heads, keys, head = attention(config)
+    of_keys = 3 * (heads + keys) * head if kind in _NORMS_OF_KEYS else 0
+    return (3 * behind + (2 + behind) * kind.startswith("gemma")) * hidden + of_keys
 
 
 def scoring_bytes(config: Any, width: int) -> int:

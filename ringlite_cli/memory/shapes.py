@@ -3,7 +3,7 @@
 from collections import Counter
 from typing import Any
 
-from ringlite_cli.memory.config_numbers import experts
+from ringlite_cli.config_numbers import experts
 from ringlite_cli.memory.held import Shape
 
 

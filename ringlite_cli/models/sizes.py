@@ -1,7 +1,10 @@
 """How large a model is, and how much of it a token passes, without its weights."""
 
+import re
 from pathlib import Path
 from typing import Any
+
+from ringlite_cli.config_numbers import expert_counts
 
 _LITE = ("Ling-lite-1.5", "Ring-lite", "Ring-lite-2507")
 _MINI = ("Ling-mini-2.0", "Ring-mini-2.0")
@@ -18,6 +21,7 @@ PUBLISHED: dict[str, tuple[str, dict[str, Any]]] = {
     "inclusionAI/Ling-flash-base-2.0": ("bailing_moe_v2", _BASE | _WIDE),
 }
 """Hub ids whose size is known here: model_type, and the fields that differ from its config's defaults."""
+_ONE_EXPERT = re.compile(r"(?:^|\.)experts\.\d+\.")
 _networks: dict[tuple[str, str], Any] = {}
 """(class of the config, the config as JSON) -> the network on torch's meta device."""
 
@@ -83,12 +87,11 @@ def model_sizes(model: Any) -> tuple[int, int] | None:
 
 
 def active_parameters(network: Any) -> int:
-    """Parameters that one token passes: of stacked experts, the share that it is sent to."""
-    config = network.config.get_text_config()
-    experts = getattr(config, "num_experts", None) or 1
-    chosen = getattr(config, "num_experts_per_tok", None) or 1
+    """Parameters that one token passes: of routed experts, stacked or one by one, the share that it is sent to."""
+    count, chosen = expert_counts(network.config.get_text_config())
     total = 0
     for name, parameter in network.named_parameters():
-        routed = ".experts." in name and parameter.shape[0] == experts
-        total += parameter.numel() * chosen // experts if routed else parameter.numel()
+        stacked = parameter.dim() == 3 or ".experts." in name
+        routed = _ONE_EXPERT.search(name) or (stacked and parameter.shape[0] == count)
+        total += parameter.numel() * chosen // count if count and routed else parameter.numel()
     return total

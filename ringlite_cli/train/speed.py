@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ringlite_cli.memory.config_numbers import CHOSEN, EXPERTS, number
+from ringlite_cli.config_numbers import expert_counts, routed_experts
 
 PEAK_FLOPS: tuple[tuple[str, float], ...] = (
     (r"H(100|200) NVL|H100 NVL", 835e12),  # NVIDIA H100 NVL and H200 NVL product briefs
@@ -75,12 +75,11 @@ def training_flops(model: nn.Module) -> TrainingFlops:
 
 def _active_share(config: Any, name: str, weight: Tensor) -> float:
     """Return the share of the tokens that meet a weight: of routed experts, those that a token is sent to."""
-    experts = number(config, *EXPERTS)
-    together = weight.dim() == 3 and weight.shape[0] == experts  # all of a layer's in one tensor, by any name
+    together = weight.dim() == 3 and weight.shape[0] == routed_experts(config)  # all of a layer's in one tensor, by any name
     if ".experts." not in name and not together:
         return 1.0
-    chosen = number(config, *CHOSEN)
-    return chosen / experts if chosen and experts else math.nan
+    count, chosen = expert_counts(config)
+    return chosen / count if count else math.nan
 
 
 _WHOLE = ("full_attention", "hybrid")

@@ -21,6 +21,36 @@ MIXTURE = SIZES | {"moe_intermediate_size": 96, "num_experts": 8, "num_experts_p
 LAYERS = 6
 
 
+LATENT = {
+    "kv_lora_rank": 32, "q_lora_rank": 48, "qk_rope_head_dim": 16, "qk_nope_head_dim": 32, "v_head_dim": 48,
+    "first_k_dense_replace": 1, "n_group": 1, "topk_group": 1, "num_key_value_heads": 4, "n_shared_experts": 1,
+    "n_routed_experts": 8, "num_experts_per_tok": 4, "moe_intermediate_size": 96,
+}  # fmt: skip
+FEW = {"intermediate_size": 96, "num_local_experts": 8, "num_experts_per_tok": 4}
+OTHERS = {
+    "deepseek_v3": SIZES | LATENT,
+    "granitemoe": SIZES | FEW,
+    "olmoe": SIZES | {"intermediate_size": 96, "num_experts": 8, "num_experts_per_tok": 4},
+    **{name: SIZES | {"head_dim": 32} for name in ("gemma2", "gemma3_text", "glm4", "olmo2", "phi3")},
+}
+"""Families whose attention, norms or names of sizes are their own."""
+
+
+@pytest.mark.parametrize("checkpointing", [False, True])
+@pytest.mark.parametrize("architecture", OTHERS)
+def test_activations_of_other_families_are_within_15_percent_too(architecture, checkpointing):
+    model = tiny_model(architecture, num_hidden_layers=LAYERS, **OTHERS[architecture]).train()
+    if "num_experts_per_tok" in OTHERS[architecture]:
+        model.set_experts_implementation("grouped_mm")
+    model = model.to(torch.bfloat16)
+    if checkpointing:
+        model.gradient_checkpointing_enable({"use_reentrant": False})
+        model.enable_input_require_grads()
+    counted = (peak_of(model, 320) - peak_of(model, 192)) / 128
+    planned = activation_bytes(shape_of(model).config, checkpointing=checkpointing)
+    assert planned == pytest.approx(counted, rel=0.15)
+
+
 def model_of(architecture, *, wide, lora, checkpointing):
     """A model as it is trained: in bfloat16 as FSDP2 computes with it, or in float32 under autocast."""
     register()

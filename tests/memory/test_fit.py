@@ -6,7 +6,7 @@ import pytest
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM
 
-from ringlite_cli.memory.asked import beside_of
+from ringlite_cli.memory.asked import beside_of, has_fused_kernels
 from ringlite_cli.memory.engine import GRAPHS, OWN, engine_needs, heads_fault
 from ringlite_cli.memory.fit import SPARE, Beside, fit
 from ringlite_cli.memory.held import CONTEXT, Shape, Training, held_parts, resident
@@ -30,18 +30,18 @@ def needs_of(**changed):
 
 def test_an_engine_needs_its_weights_and_the_keys_and_values_of_responses_under_way():
     needs = needs_of()
-    assert needs.token == 2 * 2 * 28 * 4 * 128
+    token = 2 * 2 * 28 * 4 * 128
     assert needs.weights == 2 * TOTAL
-    assert needs.cache == needs.token * 64 * 4096
+    assert needs.cache == token * 64 * 4096
     assert needs.wanted == needs.weights + needs.cache + OWN
-    assert needs.least == needs.weights + needs.token * 4096 + OWN
-    assert needs_of(bound=32_768).least == needs.weights + needs.token * 32_768 + OWN
+    assert needs.least == needs.weights + token * 4096 + OWN
+    assert needs_of(bound=32_768).least == needs.weights + token * 32_768 + OWN
 
 
 def test_gpus_that_share_an_engine_hold_a_share_of_weights_and_heads():
     two, eight = needs_of(gpus=2), needs_of(gpus=8)
-    assert (two.weights, two.token) == (TOTAL, needs_of().token // 2)
-    assert eight.token == needs_of().token // 4  # four heads of keys: each on two GPUs
+    assert (two.weights, two.cache) == (TOTAL, needs_of().cache // 2)
+    assert eight.cache == needs_of().cache // 4  # four heads of keys: each on two GPUs
     assert [bool(heads_fault(QWEN_7B, gpus)) for gpus in (1, 2, 4, 7, 14, 8, 3)] == [0, 0, 0, 1, 1, 1, 1]
     assert "28 attention heads cannot be shared evenly by 8 GPUs" in heads_fault(QWEN_7B, 8)
 
@@ -141,3 +141,13 @@ def test_a_reward_model_on_the_same_gpu_is_counted_and_named():
     assert beside.in_rollout - alone.in_rollout == scorer  # it is there while responses are drawn, and scored
     (said, *_) = fit(LORA, Training(bf16=True, row_tokens=4096, scorer=memory), memory).faults()
     assert "reward model 80.0 GiB" in said
+
+
+def test_fused_kernels_are_planned_for_models_that_liger_knows():
+    """liger-kernel 0.8.5's table; a mixture that is not in it (OLMoE, Granite) runs on plain kernels on a GPU too."""
+    register()
+    found = {
+        name: has_fused_kernels(AutoConfig.for_model(name)) for name in ("qwen3", "olmoe", "granitemoe", "gpt_oss")
+    }
+    assert found == {"qwen3": True, "olmoe": False, "granitemoe": False, "gpt_oss": True}
+    assert not has_fused_kernels(AutoConfig.for_model("bailing_moe"))

@@ -16,7 +16,7 @@ from pathlib import Path
 from statistics import NormalDist, fmean
 from typing import Any
 
-from ringlite_cli.memory.config_numbers import attention, number
+from ringlite_cli.memory.caches import cache_of
 from ringlite_cli.models.sizes import active_parameters, network_without_weights
 from ringlite_cli.recipe.batch_plan import MEAN_PROMPT_TOKENS
 from ringlite_cli.recipe.schema import Recipe, RlStage
@@ -84,7 +84,7 @@ def _gain_line(recipe: Recipe, section: RlStage, in_flight: int, known: list[flo
         in_flight,
         lengths,
         weights=2.0 * active_parameters(network),
-        kv=_kv_bytes(network.config.get_text_config()),
+        kv=_kv_bytes(network.config.get_text_config(), round(fmean(lengths)) + MEAN_PROMPT_TOKENS),
         prompt=MEAN_PROMPT_TOKENS,
         bandwidth=bandwidth,
     )
@@ -101,10 +101,9 @@ def _lengths(stage: Path) -> list[float]:
     return [float(row["tokens"]) for row in islice(read_rollouts(stage), _ROWS) if row.get("tokens")]
 
 
-def _kv_bytes(config: Any) -> float:
-    """Bytes of a token's keys and values in 16 bits; 0 for a model without attention."""
-    _, keys, width = attention(config)
-    return float(2 * 2 * number(config, "num_hidden_layers") * keys * width)
+def _kv_bytes(config: Any, length: int) -> float:
+    """Bytes of a token's keys and values in 16 bits, on average over a response of so many tokens with its prompt."""
+    return cache_of(config).of(length) / length
 
 
 def _gpu() -> tuple[str, float]:

@@ -5,11 +5,12 @@ from dataclasses import replace
 from math import ceil
 
 from ringlite_cli.memory.asked import optimizer_name
-from ringlite_cli.memory.engine import EngineNeeds
+from ringlite_cli.memory.engine import EngineNeeds, heads_fault
 from ringlite_cli.memory.fit import Fit
 from ringlite_cli.memory.held import Shape, update_parts
 from ringlite_cli.memory.layout import RowLayout
 from ringlite_cli.memory.optimizers import host_bytes
+from ringlite_cli.recipe.rl_settings import starts_engine
 from ringlite_cli.recipe.schema import Model, RewardModelStage, RlStage, SftStage
 from ringlite_cli.stages.parts.memory import Machine, foreseen, longest_sample, training_of
 
@@ -48,6 +49,22 @@ def memory_lines(
         yield f"  does not fit: {fault}"
 
 
+def refusals(section: SftStage | RewardModelStage | RlStage, shape: Shape, gpus: int) -> Iterator[str]:
+    """Give why a run on so many GPUs would be refused, whatever their memory."""
+    if not isinstance(section, RlStage):
+        return
+    alone = section.faults()
+    yield from (fault for fault in section.faults(world_size=gpus) if fault not in alone)
+    if not starts_engine(section.trl) or section.trl_value("vllm_mode") != "colocate":
+        return
+    spread = int(section.trl_value("vllm_tensor_parallel_size") or 1)
+    where = "trl.vllm_tensor_parallel_size"
+    if gpus % spread:
+        yield f"{where}: an engine spreads over {spread} of them, which {gpus} is no multiple of"
+    if fault := heads_fault(shape.config, spread):
+        yield f"{where}: {fault}"
+
+
 def _update(fit: Fit, layout: RowLayout) -> str:
     how = "with" if layout.gradient_checkpointing else "without"
     row = (
@@ -65,10 +82,12 @@ def _sample(model: Model, section: SftStage | RewardModelStage | RlStage, shape:
 
 
 def _engine(fit: Fit, needs: EngineNeeds) -> str:
+    alike = not (needs.kept.windows or needs.kept.state)
+    of_each = "a token" if alike else "a token on average"
     return (
         f"{fit.share:.0%} of the GPU, {_gib(int(fit.share * fit.total))}: weights {_gib(needs.weights)}, keys and "
         f"values of {fit.responses:,} of {needs.in_flight:,} responses under way at full length "
-        f"({needs.token / 1024:,.0f} KiB a token; all together {_gib(needs.cache)})"
+        f"({needs.response / needs.length / 1024:,.0f} KiB {of_each}; all together {_gib(needs.cache)})"
     )
 
 

@@ -26,7 +26,7 @@ from ringlite_cli.recipe.scoring import trained_scorer
 from ringlite_cli.stages.base import Finding
 from ringlite_cli.stages.commands.answers import answer
 from ringlite_cli.stages.commands.carry_plan import carry_lines
-from ringlite_cli.stages.commands.memory_plan import machines, memory_lines
+from ringlite_cli.stages.commands.memory_plan import machines, memory_lines, refusals
 from ringlite_cli.stages.commands.row_plan import rows_foreseen
 from ringlite_cli.stages.kinds import KINDS
 from ringlite_cli.stages.parts.costs import expected_time, hours, read_by, set_size, tokens_of
@@ -292,6 +292,10 @@ def _on_gpus(recipe: Recipe, name: str, planned: Sequence[Machine]) -> Iterator[
         return
     scorer = scorer_bytes(recipe, name)
     for machine in (replace(each, scorer=scorer) for each in planned):
+        if refused := list(refusals(section, shape, machine.gpus)):
+            count = f"{machine.gpus} GPUs are" if machine.gpus > 1 else "1 GPU is"
+            yield from (f"{count} refused: {fault}" for fault in refused)
+            continue
         if isinstance(section, RlStage) and machine.gpus > 1:
             per_rank = section.token_budget_scope == "rank"
             tokens = section.token_budget * machine.gpus if per_rank else section.token_budget

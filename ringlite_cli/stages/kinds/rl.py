@@ -170,7 +170,8 @@ STAGE = StageKind(
         "metrics": "a row per optimizer step",
     },
     code=(
-        *("problems.py", "repetition.py", "chat", "models", "c3po", "memory", "train", "rewards", "sandbox"),
+        *("problems.py", "repetition.py", "config_numbers.py", "chat", "models"),
+        *("c3po", "memory", "train", "rewards", "sandbox"),
         "stages/kinds/rl.py",
     ),
     uses=("model", "prompt_suffix", "rewards"),

@@ -188,3 +188,25 @@ def test_a_plan_says_what_would_fail_and_refuses_what_no_machine_can_run(tmp_pat
     assert "here it would fail: model.path" in text
     with pytest.raises(RecipeErrors, match="no folder"):
         plan("toy", tmp_path, "model.new=null", f"model.path={tmp_path / 'none'}")
+
+
+def test_a_plan_for_a_number_of_gpus_that_a_run_would_refuse_says_so(tmp_path: Path) -> None:
+    console = Lines()
+    drawing = ("use_vllm=true", "vllm_mode=colocate", "vllm_tensor_parallel_size=2")
+    fields = [f"stages.rl-math.trl.{each}" for each in drawing]
+    print_plan(load_checked("toy", fields), console, tmp_path, gpus=[3, 4], gpu_memory=8)
+    three, _, four = console.text.partition("rl-math:")[2].partition("rl-mixed:")[0].partition("memory on 4 GPUs")
+    assert "3 GPUs are refused: prompts_per_step: 4 prompts x 4 responses cannot be shared evenly by 3 ranks" in three
+    assert "3 GPUs are refused: trl.vllm_tensor_parallel_size: an engine spreads over 2 of them" in three
+    assert "responses a GPU" not in three.partition("3 GPUs are refused")[0]
+    assert "refused" not in four
+
+
+def test_a_stage_that_draws_nothing_is_not_told_of_drawing_and_no_share_is_below_nothing(tmp_path: Path) -> None:
+    console = Lines()
+    print_plan(load_checked("ring-lite", ()), console, tmp_path, gpus=[2], gpu_memory=16)
+    sft, _, rl = console.text.partition("sft:")[2].partition("rl-math:")
+    assert "does not fit: an update takes" in sft
+    assert "drawing responses" not in sft
+    assert "engine: 0% of the GPU, 0.0 MiB" in rl
+    assert "-1%" not in console.text
