@@ -27,6 +27,11 @@ def first_line(error: BaseException) -> str:
     return str(error).strip().split("\n")[0][:300] or type(error).__name__
 
 
+def one_line(error: BaseException) -> str:
+    """Return all that an error says as one line, 300 characters at most: where its first line alone says nothing."""
+    return " ".join(str(error).split())[:300] or type(error).__name__
+
+
 class RingliteError(Exception):
     """Base of all failures that the CLI reports by message alone."""
 

@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from ringlite_cli.errors import UserError
+from ringlite_cli.errors import UserError, one_line
 
 DECODERS = "give a decoder for text (llama, qwen2, qwen3, qwen3_moe, gemma3_text, mistral, phi3, ernie4_5_moe ...)"
 _OTHER_HEADS = (
@@ -33,8 +33,7 @@ def read_config(folder: Path, *, trust: bool = False) -> Any:
     except UserError:
         raise
     except Exception as error:  # transformers validates configs with many kinds of exception
-        said = " ".join(str(error).split())[:300] or type(error).__name__
-        raise UserError(f"config.json cannot be read ({said})", where=str(folder)) from None
+        raise UserError(f"config.json cannot be read ({one_line(error)})", where=str(folder)) from None
     check_architecture(config, str(folder))
     return config
 

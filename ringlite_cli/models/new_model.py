@@ -7,7 +7,8 @@ BPE tokenizer trained on the curated traces, digits apart, with a chat template.
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from ringlite_cli.errors import UserError, first_line, near
+from ringlite_cli.config_numbers import attention
+from ringlite_cli.errors import UserError, near, one_line
 from ringlite_cli.models import register
 
 CHAT_TEMPLATE = (
@@ -15,6 +16,7 @@ CHAT_TEMPLATE = (
     "{% if message['role'] == 'assistant' %}{{ '<|end|>' }}{% endif %}{% endfor %}"
     "{% if add_generation_prompt %}{{ '<|assistant|>' }}{% endif %}"
 )
+_WHERE = "model.new.config"
 SPECIAL_TOKENS = ("<|pad|>", "<|end|>", "<|user|>", "<|assistant|>", "<|system|>")
 
 _PIECES = r"[0-9]|</?think>\n?|\\boxed\{|```[a-z]*\n?| ?[A-Za-z_]+|\n *|[^0-9A-Za-z\s] ?| +"
@@ -53,28 +55,61 @@ def new_model(config: Mapping[str, Any], tokenizer: Any, seed: int) -> Any:
     config: fields of a transformers config, `model_type` among them. Raises UserError where transformers refuses them.
     """
     import torch
-    from transformers import AutoConfig, AutoModelForCausalLM
+    from transformers import AutoModelForCausalLM
 
-    register()
-    fields = dict(config)
-    kind = fields.pop("model_type")
-    fields |= {"vocab_size": len(tokenizer), "pad_token_id": tokenizer.pad_token_id}
-    fields |= {"eos_token_id": tokenizer.eos_token_id, "bos_token_id": None}
+    settings = new_config(
+        config,
+        vocab_size=len(tokenizer),
+        pad_token_id=tokenizer.pad_token_id,
+        eos_token_id=tokenizer.eos_token_id,
+        bos_token_id=None,
+    )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         try:
-            settings = AutoConfig.for_model(kind, **fields)
-            _refuse_unknown(settings, config)
             network = AutoModelForCausalLM.from_config(settings, dtype=torch.float32)
-        except UserError:
-            raise
         except Exception as error:  # transformers validates configs with many kinds of exception
-            raise UserError(
-                f"transformers refuses this config ({first_line(error)})", where="model.new.config"
-            ) from None
+            raise _refused(error) from None
     network.generation_config.eos_token_id = tokenizer.eos_token_id
     network.generation_config.pad_token_id = tokenizer.pad_token_id
     return network
+
+
+def new_config(config: Mapping[str, Any], **more: Any) -> Any:
+    """Return the transformers config of these fields, `model_type` among them, and of some more.
+
+    Raises UserError for an architecture that transformers does not have, or has no language model of, for fields that
+    it does not know, and for what it refuses itself.
+    """
+    from transformers import AutoConfig
+    from transformers.models.auto.configuration_auto import CONFIG_MAPPING
+
+    from ringlite_cli.models.architecture import DECODERS, check_architecture
+
+    register()
+    kind = config["model_type"]
+    if kind not in CONFIG_MAPPING:
+        raise UserError(
+            f"transformers has no architecture {kind!r}",
+            where=f"{_WHERE}.model_type",
+            hint=near(kind, CONFIG_MAPPING.keys(), DECODERS),
+        )
+    fields = {name: value for name, value in config.items() if name != "model_type"}
+    try:
+        settings = AutoConfig.for_model(kind, **fields | more)
+    except Exception as error:  # transformers validates configs with many kinds of exception
+        raise _refused(error) from None
+    check_architecture(settings, f"{_WHERE}.model_type")
+    _refuse_unknown(settings, config)
+    heads, keys, _ = attention(settings.get_text_config())
+    if keys and heads % keys:
+        what = f"{heads} attention heads cannot be shared evenly by {keys} key-value heads"
+        raise UserError(what, where=f"{_WHERE}.num_key_value_heads", hint="take a number that divides them")
+    return settings
+
+
+def _refused(error: Exception) -> UserError:
+    return UserError(f"transformers refuses this config ({one_line(error)})", where=_WHERE)
 
 
 def _refuse_unknown(settings: Any, config: Mapping[str, Any]) -> None:
@@ -84,6 +119,6 @@ def _refuse_unknown(settings: Any, config: Mapping[str, Any]) -> None:
     if unknown:
         raise UserError(
             f"'{unknown[0]}' is not a field of {type(settings).__name__}",
-            where="model.new.config",
+            where=_WHERE,
             hint=near(unknown[0], known, "see the architecture's page in the transformers documentation"),
         )

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ringlite_cli.chat.templates import ChatOptions, settle
-from ringlite_cli.errors import UserError, first_line, near
+from ringlite_cli.errors import UserError, first_line, near, one_line
 from ringlite_cli.models.embedding import check_tokens
 from ringlite_cli.models.loading import check_model_files
 from ringlite_cli.models.sizes import config_of
@@ -33,12 +33,17 @@ def model_is_sound(context: Context) -> Iterator[Finding]:
 
 
 def _new_model(model: Model) -> Iterator[Finding]:
+    from ringlite_cli.models.new_model import new_config
     from ringlite_cli.models.sizes import network_without_weights
 
+    assert model.new is not None
     try:
+        new_config(model.new.config)
         network_without_weights(model)
+    except UserError as error:
+        yield Finding(error.where, error.what, error.hint)
     except Exception as error:  # transformers validates configs with many kinds of exception
-        yield Finding("model.new.config", f"transformers refuses this config ({first_line(error)})")
+        yield Finding("model.new.config", f"transformers refuses this config ({one_line(error)})")
 
 
 def _gguf(model: Model) -> Iterator[Finding]:

@@ -52,6 +52,24 @@ def test_a_folder_that_is_not_there_is_named_with_its_neighbour(tmp_path: Path) 
     assert f"did you mean '{tmp_path / 'tiny'}'?" in found
 
 
+@pytest.mark.parametrize(
+    ("change", "what"),
+    [
+        ("model_type=ernie_4_5_moe", "config.model_type: transformers has no architecture 'ernie_4_5_moe'; did you"),
+        ("model_type=qwen2_5_vl", "model_type: transformers has no causal language model of the kind qwen2_5_vl;"),
+        ("model_type=t5", "config.model_type: t5 is not a causal language model"),
+        ("hiden_size=64", "config: 'hiden_size' is not a field of Ernie4_5_MoeConfig; did you mean 'hidden_size'?"),
+        ("num_attention_heads=3", "config.num_key_value_heads: 3 attention heads cannot be shared evenly by 2 key"),
+        ("norm_eps=[1]", "config: 'norm_eps' is not a field"),
+    ],
+)
+def test_the_config_of_a_new_model_is_read_before_anything_is_curated(change: str, what: str) -> None:
+    (found,) = faults_of(f"model.new.config.{change}", stages=("sft",))
+    assert found.startswith("model.new.config")
+    assert what in found
+    assert len(found) < 400
+
+
 def test_an_adapter_is_no_model(tmp_path: Path) -> None:
     (tmp_path / "adapter_config.json").write_text(json.dumps({"base_model_name_or_path": "some/base"}))
     with pytest.raises(
