@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import torch
+from torch.distributed.checkpoint.state_dict import set_optimizer_state_dict
 
 from ringlite_cli.c3po.router import BIAS
 from ringlite_cli.errors import UserError
@@ -31,9 +32,11 @@ def settle(accelerator: Any, model: Any = None) -> None:
     if plugin is None:
         return
     from accelerate.utils import fsdp_utils
+    from torch.distributed.checkpoint import state_dict
     from torch.distributed.fsdp import MixedPrecisionPolicy
 
     fsdp_utils.fsdp2_load_full_state_dict = send_pieces
+    state_dict.set_optimizer_state_dict = _load_optimizer  # type: ignore[assignment]
     plugin.cpu_ram_efficient_loading = is_read_once()
 
     if model is not None:
@@ -47,6 +50,20 @@ def settle(accelerator: Any, model: Any = None) -> None:
         bias = module._parameters.pop(BIAS, None)
         if bias is not None:
             module.register_buffer(BIAS, bias.detach())
+
+
+def _load_optimizer(model: Any, optimizer: Any, state: Any, *, options: Any = None) -> None:
+    """Load an optimizer as torch does, and also one that keeps nothing of its weights: of plain SGD, the rates alone.
+
+    torch looks up a tensor of the state to tell the device by, and fails where there is none. state: on the first rank.
+    """
+    plain = getattr(optimizer, "optimizer", optimizer)
+    if not isinstance(plain, torch.optim.SGD) or any(group["momentum"] for group in plain.param_groups):
+        return set_optimizer_state_dict(model, optimizer, state, options=options)
+    groups: list[Any] = [state["param_groups"] if state else None]
+    torch.distributed.broadcast_object_list(groups, src=0)
+    for own, saved in zip(plain.param_groups, groups[0] or [], strict=True):
+        own |= {name: value for name, value in saved.items() if name != "params"}
 
 
 def check_layers(named: Sequence[str] | None, model: torch.nn.Module) -> None:

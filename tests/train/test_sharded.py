@@ -80,7 +80,12 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> SimpleNamespace:
         ]
         if how == "fsdp":
             ernie = policies["ernie4_5_moe"]
+            mixture = policies["qwen3_moe"]
+            options = RUNS["mixture"][2] | {"trl": TERMS["trl"] | {"save_steps": 1}}
             jobs += [
+                job("plain-sgd", root / how, mixture, "rl", options),
+                job("plain-sgd", root / how, mixture, "forget", {"paths": AFTER}),
+                job("plain-sgd", root / how, mixture, "rl", options),
                 job("undisturbed", root / how, ernie, "rl", BIASED),
                 job("resumed", root / how, ernie, "rl", BIASED),
                 job("resumed", root / how, ernie, "forget", {"paths": AFTER}),
@@ -231,6 +236,13 @@ def test_a_run_in_the_middle_of_a_rollout_resumes_to_the_same_weights(runs):
     moved = [name for name in first if name.endswith("e_score_correction_bias")]
     assert moved
     assert all(not torch.equal(first[name], undisturbed[name]) for name in moved)
+
+
+@pytest.mark.slow
+def test_an_optimizer_that_keeps_nothing_resumes_with_its_learning_rate(runs):
+    """Plain SGD; the rate of step 2 is half of that of step 1."""
+    assert [row["step"] for row in read_jsonl(runs.fsdp / "plain-sgd" / "metrics.jsonl")] == [1, 2]
+    assert_same(weights(runs.fsdp / "plain-sgd" / "policy"), weights(runs.fsdp / "mixture" / "policy"), 0.0)
 
 
 @pytest.mark.slow
