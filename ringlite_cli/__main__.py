@@ -9,7 +9,7 @@ from pathlib import Path
 
 from ringlite_cli import __version__
 from ringlite_cli.errors import RingliteError, UserError
-from ringlite_cli.runs.launcher import end_after_another, stop_with_launcher, take_rank_from_slurm
+from ringlite_cli.runs.launcher import check_rank, end_after_another, stop_with_launcher, take_rank_from_slurm
 from ringlite_cli.runs.ranks import speaks_for_its_machine
 from ringlite_cli.runs.stopping import STOPS, stop_now
 
@@ -50,6 +50,7 @@ def main() -> None:
         signal.signal(signal.SIGINT, stop_now)
     try:
         take_rank_from_slurm()
+        check_rank()
     except UserError as error:
         sys.exit(_failed(error) if speaks_for_its_machine() else _without_a_word(error))
     stop_with_launcher()
@@ -61,7 +62,7 @@ def main() -> None:
 
 def _show_life(arguments: list[str]) -> None:
     """Write one line on standard error for commands that work long: their imports take a second on a busy machine."""
-    silent = {"-q", "--quiet", "--json", "--help", "-h"} & set(arguments) or int(os.environ.get("RANK") or 0) > 0
+    silent = {"-q", "--quiet", "--json", "--help", "-h"} & set(arguments) or os.environ.get("RANK", "0") != "0"
     if arguments and arguments[0] in _AT_ONCE and not silent:
         with suppress(OSError):
             os.write(2, f"ringlite {__version__} {arguments[0]}\n".encode())

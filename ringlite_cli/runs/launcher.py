@@ -23,6 +23,7 @@ LAST = 20.0
 LOOKS = 0.1  # seconds between two looks at whether another rank has ended
 
 _OF_A_RANK = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE", "GROUP_RANK", "GROUP_WORLD_SIZE")
+_ENVIRONMENT = "the launcher's environment"
 _PREFIXES = ("MASTER_", "TORCHELASTIC_", "ROLE_", "ACCELERATE_", "FSDP_", "OMPI_", "PMI_", "PMIX_", "SLURM_")
 
 
@@ -37,16 +38,46 @@ _PORTS = range(20_000, 30_000)
 """Where ranks that Slurm starts meet, by the number of their job and step."""
 
 
+_OF_SLURM = ("SLURM_STEP_NUM_TASKS", "SLURM_JOB_ID", "SLURM_STEP_ID", "SLURM_NODEID", "SLURM_PROCID", "SLURM_LOCALID")
+_UNSET = "start all ranks by a launcher (torchrun, accelerate launch, srun), or unset RANK, LOCAL_RANK and WORLD_SIZE"
+
+
+def check_rank(environment: Mapping[str, str] = os.environ) -> None:
+    """Raise UserError where the environment makes half a rank of this process: it would wait for others in vain."""
+    for name in _OF_A_RANK:
+        _number(environment, name, 0)
+    rank, ranks = _number(environment, "RANK", 0), _number(environment, "WORLD_SIZE", 1)
+    if "RANK" not in environment and ranks > 1:
+        raise UserError(f"WORLD_SIZE is {ranks}, and RANK is not set", where=_ENVIRONMENT, hint=_UNSET)
+    if rank >= ranks:
+        whole = f"WORLD_SIZE is {ranks}" if "WORLD_SIZE" in environment else "WORLD_SIZE is not set"
+        raise UserError(f"RANK is {rank}, and {whole}", where=_ENVIRONMENT, hint=_UNSET)
+    missing = [name for name in ("MASTER_ADDR", "MASTER_PORT") if not environment.get(name)]
+    if ranks > 1 and missing:
+        what = f"WORLD_SIZE is {ranks}, and {' and '.join(missing)}, where ranks meet, not set"
+        raise UserError(what, where=_ENVIRONMENT, hint=_UNSET)
+
+
+def _number(environment: Mapping[str, str], name: str, default: int) -> int:
+    """Return a variable's number. Raises UserError for what is none, or is below 0."""
+    value = environment.get(name, str(default))
+    if not (value.isascii() and value.isdigit()):
+        raise UserError(f"{name} is {value!r}, which is no number of a rank", where=_ENVIRONMENT, hint=_UNSET)
+    return int(value)
+
+
 def take_rank_from_slurm() -> None:
     """In a task of `srun` with several, sets what torchrun sets: number, ranks, and where the first one is met.
 
-    A launcher's own settings stay, and a batch script is no task. Raises UserError, with the rank's numbers set, where
-    the first node's name is needed and cannot be read.
+    A launcher's own settings stay, and a batch script is no task. Raises UserError for numbers that are none and, with
+    the rank's numbers set, where the first node's name is needed and cannot be read.
     """
     slurm = os.environ
-    if "RANK" in slurm or int(slurm.get("SLURM_STEP_NUM_TASKS", "1")) < 2 or "SLURM_PROCID" not in slurm:
+    if "RANK" in slurm or "SLURM_PROCID" not in slurm or _number(slurm, "SLURM_STEP_NUM_TASKS", 1) < 2:
         return
-    job, step = int(slurm.get("SLURM_JOB_ID", "0")), int(slurm.get("SLURM_STEP_ID", "0"))
+    for name in _OF_SLURM:
+        _number(slurm, name, 0)
+    job, step = _number(slurm, "SLURM_JOB_ID", 0), _number(slurm, "SLURM_STEP_ID", 0)
     found = {
         "RANK": slurm["SLURM_PROCID"],
         "WORLD_SIZE": slurm["SLURM_STEP_NUM_TASKS"],

@@ -43,7 +43,8 @@ def is_follower() -> bool:
 
 def speaks_for_its_machine() -> bool:
     """Return whether this rank tells what is wrong with the command itself: the first of its machine, as all see it."""
-    return int(os.environ.get("LOCAL_RANK", "0")) == 0
+    local = os.environ.get("LOCAL_RANK", "0")
+    return not local.isdigit() or int(local) == 0
 
 
 def call_ranks(run: Path, stage: Call) -> None:

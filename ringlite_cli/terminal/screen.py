@@ -67,7 +67,7 @@ class Screen:
         out, err = (capture.out, capture.err) if capture else (None, None)
         self._err = _Output(file=err, stderr=True, soft_wrap=True, highlight=False, width=width)
         self._out = _Output(file=out, soft_wrap=True, highlight=False, width=width)
-        self._speaks = int(os.environ.get("RANK") or 0) == 0 or capture is None
+        self._speaks = os.environ.get("RANK", "0") in ("", "0") or capture is None
         self._bars: Bars | None = None
         self._said = time.monotonic()
         self._lines: Lines | None = None  # the last progress, for a line that says what goes on

@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from ringlite_cli.errors import UserError
-from ringlite_cli.runs.launcher import first_host, take_rank_from_slurm, without_rank
+from ringlite_cli.runs.launcher import check_rank, first_host, take_rank_from_slurm, without_rank
 
 STEP = {
     "SLURM_JOB_ID": "4711",
@@ -103,6 +103,56 @@ def test_an_exported_address_cures_a_list_without_a_node(environment: pytest.Mon
     put(environment, STEP | {"SLURM_STEP_NODELIST": "", "MASTER_ADDR": "10.0.0.1"})
     take_rank_from_slurm()
     assert os.environ["MASTER_ADDR"] == "10.0.0.1"
+
+
+def become_a_rank() -> None:
+    take_rank_from_slurm()
+    check_rank()
+
+
+MET = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "29500"}
+
+
+@pytest.mark.parametrize(
+    ("values", "what"),
+    [
+        ({"WORLD_SIZE": "two"}, "WORLD_SIZE is 'two', which is no number of a rank"),
+        ({"WORLD_SIZE": ""}, "WORLD_SIZE is ''"),
+        ({"RANK": "-1", "WORLD_SIZE": "2"}, "RANK is '-1'"),
+        ({"RANK": "0", "WORLD_SIZE": "2", "LOCAL_RANK": "x"}, "LOCAL_RANK is 'x'"),
+        ({"WORLD_SIZE": "2"}, "WORLD_SIZE is 2, and RANK is not set"),
+        ({"RANK": "1"}, "RANK is 1, and WORLD_SIZE is not set"),
+        ({"RANK": "5", "WORLD_SIZE": "2"}, "RANK is 5, and WORLD_SIZE is 2"),
+        ({"RANK": "0", "WORLD_SIZE": "2"}, "and MASTER_ADDR and MASTER_PORT, where ranks meet, not set"),
+        (STEP | {"SLURM_STEP_NUM_TASKS": "x"}, "SLURM_STEP_NUM_TASKS is 'x'"),
+        (STEP | {"SLURM_NODEID": ""}, "SLURM_NODEID is ''"),
+        (STEP | {"SLURM_PROCID": "11"}, "RANK is 11, and WORLD_SIZE is 11"),
+    ],
+)
+def test_variables_that_are_half_set_are_refused(
+    environment: pytest.MonkeyPatch, values: dict[str, str], what: str
+) -> None:
+    put(environment, values)
+    with pytest.raises(UserError, match="the launcher's environment") as refused:
+        become_a_rank()
+    assert what in str(refused.value)
+
+
+def test_variables_of_a_whole_rank_or_of_none_are_taken(environment: pytest.MonkeyPatch) -> None:
+    for values in ({}, {"RANK": "0"}, {"RANK": "0", "WORLD_SIZE": "1"}, MET | {"RANK": "1", "WORLD_SIZE": "2"}, STEP):
+        put(environment, values)
+        become_a_rank()
+        for name in ("RANK", "WORLD_SIZE", *MET):
+            environment.delenv(name, raising=False)
+
+
+@pytest.mark.parametrize("values", [{"RANK": "1"}, {"WORLD_SIZE": ""}, {"RANK": "x", "LOCAL_RANK": "x"}])
+def test_a_process_that_is_half_a_rank_ends_with_one_message(values: dict[str, str]) -> None:
+    command = [sys.executable, "-m", "ringlite_cli", "check", "toy"]
+    done = subprocess.run(command, env=without_rank(os.environ) | values, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 2
+    assert done.stderr.count("error: ") == 1
+    assert "Traceback" not in done.stderr
 
 
 @pytest.mark.parametrize(("local", "told"), [("0", True), ("1", False)])

@@ -119,7 +119,8 @@ def test_a_rank_without_a_word_ends_after_the_one_that_speaks(words, message, tm
 
 LAUNCHER = """
 import os, subprocess, sys, time
-rank = subprocess.Popen([sys.executable, *sys.argv[1:]], env=os.environ | {"RANK": "1", "WORLD_SIZE": "2"})
+rank = subprocess.Popen([sys.executable, *sys.argv[1:]], env=os.environ | {
+    "RANK": "1", "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "1"})
 print(rank.pid, flush=True)
 time.sleep(100)
 """
