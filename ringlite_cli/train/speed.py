@@ -75,7 +75,7 @@ def training_flops(model: nn.Module) -> TrainingFlops:
 
 def _active_share(config: Any, name: str, weight: Tensor) -> float:
     """Return the share of the tokens that meet a weight: of routed experts, those that a token is sent to."""
-    together = weight.dim() == 3 and weight.shape[0] == routed_experts(config)  # all of a layer's in one tensor, by any name
+    together = weight.dim() == 3 and weight.shape[0] == routed_experts(config)  # all of a layer's, by any name
     if ".experts." not in name and not together:
         return 1.0
     count, chosen = expert_counts(config)
