@@ -7,12 +7,14 @@ middle of one: it goes through all of them first, and then tells what it noted.
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
+from functools import partial
 from typing import Any, TypeVar
 
 from torch import Tensor
 from trl.generation.vllm_client import VLLMClient
 
 from ringlite_cli.beside import beside
+from ringlite_cli.train.engine.order import as_drawn, longest_first
 
 Result = TypeVar("Result")
 _POLL, _GRACE = 0.5, 5.0
@@ -21,6 +23,9 @@ _NO_RESPONSES: dict[str, Any] = {"prompt_ids": [], "completion_ids": [], "logpro
 
 class NotingClient(VLLMClient):
     """See the top of this file. After a fault the server is asked for nothing more until `take_fault` is called."""
+
+    expected: list[float] | None = None
+    """Lengths that the responses of the next call are likely to have: prompts with the longest are asked first."""
 
     def __init__(
         self,
@@ -62,9 +67,15 @@ class NotingClient(VLLMClient):
         fault, self._fault = self._fault, None
         return fault
 
-    def generate(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
-        """Ask for responses as TRL does; there are none where that fails."""
-        return self.attempt(lambda: super(NotingClient, self).generate(*args, **kwargs), _NO_RESPONSES)
+    def generate(
+        self, prompts: list[Any], features: list[Any] | None = None, n: int = 1, *args: Any, **kwargs: Any
+    ) -> dict[str, Any]:
+        """Ask for responses as TRL does; there are none where that fails. A server begins with the first prompts."""
+        order = longest_first(self.expected and self.expected[::n], len(prompts))
+        asked = [prompts[place] for place in order]
+        known = None if features is None else [features[place] for place in order]
+        ask = partial(super().generate, asked, known, n, *args, **kwargs)
+        return as_drawn(self.attempt(ask, _NO_RESPONSES), order, n)
 
     def update_named_params(self, metadata: list[Any], named_params: Iterator[tuple[str, Tensor]]) -> None:
         """Send weights as TRL does. Where that fails, the others are still gathered, as all ranks have to do.

@@ -27,6 +27,7 @@ from functools import partial
 from typing import Any
 
 import torch
+from accelerate.utils import gather_object
 from trl.generation import vllm_generation
 from trl.trainer import grpo_trainer
 
@@ -38,6 +39,7 @@ from ringlite_cli.train.engine.checked_engine import CheckedEngine
 from ringlite_cli.train.engine.ending import forget_groups, shut_down
 from ringlite_cli.train.engine.held import RunEngine, asked_settings
 from ringlite_cli.train.engine.log_probs import read_flat
+from ringlite_cli.train.engine.order import longest_first
 from ringlite_cli.train.engine.own_server import ServerProcess, free_port
 from ringlite_cli.train.engine.publishing import PublishingGeneration
 from ringlite_cli.train.engine.server_restart import ServerRestart
@@ -134,8 +136,11 @@ class WatchedGeneration(ServerRestart, WeightCheck, PublishingGeneration):
         return self.generate(prompts, *args, **kwargs)
 
     def _generate_by_server(self, prompts: list[list[int]], *args: Any, **kwargs: Any) -> tuple:
+        expected = None if self.expected is None else gather_object(self.expected)
         while True:
             self.check_sync(prompts)
+            if self.accelerator.is_main_process:
+                self.vllm_client.expected = expected
             found: tuple = super().generate(prompts, *args, **kwargs)
             if not self._started_again():
                 return found
@@ -287,9 +292,15 @@ class WatchedGeneration(ServerRestart, WeightCheck, PublishingGeneration):
         return llm
 
     def _order(self, responses: int) -> list[int]:
-        """Return the places of `responses` responses in the order in which they are begun."""
-        known = self.expected if self.expected is not None and len(self.expected) == responses else [0.0] * responses
-        return sorted(range(responses), key=lambda place: -known[place])
+        """Return the places of `responses` responses in the order in which they are begun.
+
+        The ranks that share an engine have to call it together; it draws the responses of all of them.
+        """
+        if self.expected is None or self.tensor_parallel_size == 1:
+            return longest_first(self.expected, responses)
+        of_ranks: list[Any] = [None] * self.tensor_parallel_size
+        torch.distributed.all_gather_object(of_ranks, self.expected, group=self.tp_group)
+        return longest_first([length for of_rank in of_ranks for length in of_rank], responses)
 
     def _hand_on(self, place: int, tokens: list[int]) -> None:
         if self.on_response is not None and self.tensor_parallel_size == 1:  # else it may be another rank's
