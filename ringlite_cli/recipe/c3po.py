@@ -4,6 +4,7 @@ The library's `C3POConfig` has the same fields. What an RL stage needs besides (
 in rl_settings.py. A new key is added here and where it is used.
 """
 
+from collections.abc import Iterator
 from math import ceil
 from typing import Any, Literal
 
@@ -168,6 +169,7 @@ class C3POSettings(Section):
                 f"{', '.join(keys)}: {self.algorithm} trains every response and has no budget to fill or to move; "
                 "use algorithm: c3po, or leave both out"
             )
+        found += self._idle_keys()
         found += self._rollout_faults(num_generations or 0, max_completion_length or 0, world_size)
         try:
             assert self.schedule
@@ -176,6 +178,21 @@ class C3POSettings(Section):
         except UserError as error:
             found.append(str(error))
         return found
+
+    def _idle_keys(self) -> Iterator[str]:
+        """Yield the keys that have another value than they have anyway, and that nothing reads."""
+        kind = self.budget_schedule
+        of_others = {
+            "token_budget_end": ("budget_schedule: linear or adaptive; set one", kind != "constant"),
+            "budget_steps": ("budget_schedule: linear; set that", kind == "linear"),
+            "budget_dead_band": ("budget_schedule: adaptive; set that", kind == "adaptive"),
+            "refill_rounds": ("undershoot: refill; set that", self.undershoot == "refill" or self.carries),
+        }
+        for name, (owner, is_read) in of_others.items():
+            if not is_read and getattr(self, name) != type(self).model_fields[name].default:
+                yield f"{name}: it is of {owner}, or leave it out"
+        if not self.selects and self.cut != "exact":
+            yield f"cut: {self.algorithm} trains every response whole; leave it out"
 
     def _rollout_faults(self, group: int, longest: int, world_size: int) -> list[str]:
         """What is wrong with rollouts, mismatch and overlong, for groups of so many responses of at most `longest`."""

@@ -12,13 +12,14 @@ from ringlite_cli.recipe.batch_plan import BatchPlan
 from ringlite_cli.recipe.c3po import C3POSettings
 from ringlite_cli.recipe.guard import Guard
 from ringlite_cli.recipe.key_classes import objective, operational, tunable
-from ringlite_cli.recipe.rollouts import engine_faults
+from ringlite_cli.recipe.rollouts import engine_faults, order_faults
 from ringlite_cli.recipe.section import Condition, Positive, Probability, Section, Shares
 from ringlite_cli.recipe.tracking import tracker_faults
 from ringlite_cli.recipe.trl_defaults import usual_value, without_usual
 from ringlite_cli.recipe.trl_fields import check_trl
 
 SAMPLINGS = ("shuffle", "difficulty")
+_RESTS = 8
 
 
 def _known_sampling(name: str) -> str:
@@ -86,7 +87,9 @@ class RlSettings(C3POSettings):
     rollout_func: OwnObject | None = objective(
         None, description="module:object, a rollout_func of TRL that draws the responses; default: transformers or vllm"
     )
-    rest_rollouts: int = tunable(8, ge=0, description="rollouts that a solved prompt rests for (sampling: difficulty)")
+    rest_rollouts: int = tunable(
+        _RESTS, ge=0, description="rollouts that a solved prompt rests for (sampling: difficulty)"
+    )
     domain_mix: Shares | None = objective(None, description="share of a step's prompts per domain or label")
     where: dict[str, Condition] = objective(
         {}, description="label -> accepted values, or [low, high]: prompts to train on"
@@ -184,7 +187,11 @@ class RlSettings(C3POSettings):
                 found.append(
                     f"{name}: the run starts no vllm of its own (trl.use_vllm, no server's address); leave it out"
                 )
+        refills = self.sampling == "shuffle" and self.undershoot == "refill" and not self.pools
+        if self.sampling != "difficulty" and not refills and self.rest_rollouts != _RESTS:
+            found.append("rest_rollouts: it is of sampling: difficulty; set that, or leave it out")
         found += engine_faults(self.rollouts, self.trl, own_engine=own_engine, world_size=world_size)
+        found += order_faults(self.rollouts, self.trl, own_engine=own_engine)
         return found + self.c3po_faults(self.num_generations, self.max_completion_length, world_size=world_size)
 
     def check(self, *, world_size: int = 1, own_engine: bool = False) -> None:

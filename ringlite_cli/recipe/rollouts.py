@@ -37,8 +37,16 @@ class Rollouts(Section):
     )
 
 
-_SEE_OUTPUT = {"stop", "stop_token_ids", "min_tokens", "presence_penalty", "frequency_penalty", "structured_outputs"}
-"""Settings of vLLM's requests that look at what a response has so far, which is a prompt once it is carried over."""
+_OF_VLLM = {
+    *("stop", "stop_token_ids", "min_tokens", "presence_penalty", "frequency_penalty", "structured_outputs"),
+    *("bad_words", "thinking_token_budget", "repetition_detection"),
+}
+_OF_TRANSFORMERS = {
+    *("min_new_tokens", "min_length", "stop_strings", "exponential_decay_length_penalty", "begin_suppress_tokens"),
+    *("forced_bos_token_id", "forced_eos_token_id", "max_time"),
+}
+_SEE_OUTPUT = _OF_VLLM | _OF_TRANSFORMERS
+"""Settings of a request that look at what a response has so far, which is a prompt once it is carried over."""
 
 
 def engine_faults(rollouts: Rollouts, trl: Mapping[str, Any], *, own_engine: bool, world_size: int = 1) -> list[str]:
@@ -71,6 +79,25 @@ def engine_faults(rollouts: Rollouts, trl: Mapping[str, Any], *, own_engine: boo
     if trl.get("use_transformers_continuous_batching"):
         found.append("trl.use_transformers_continuous_batching: it cannot be stopped; leave it out in mode carry")
     return found
+
+
+def order_faults(rollouts: Rollouts, trl: Mapping[str, Any], *, own_engine: bool) -> Iterator[str]:
+    """Yield why nothing comes of an order of prompts: in mode wait only vLLM begins with some before others.
+
+    own_engine: whether a `rollout_func` of the user's own draws.
+    """
+    if rollouts.order == "drawn" or rollouts.mode == "carry" or rollouts.ahead:
+        return
+    if own_engine:
+        yield (
+            "rollouts.order: a rollout_func gets the prompts of a step together, as they were drawn; leave it out, or "
+            "set rollouts: {mode: carry}"
+        )
+    elif not trl.get("use_vllm"):
+        yield (
+            "rollouts.order: the trainer's own model begins all responses of a step at once; leave it out, or set "
+            "trl.use_vllm: true"
+        )
 
 
 _FIELDS = {

@@ -22,7 +22,7 @@ from ringlite_cli.c3po.schedule import Budget
 from ringlite_cli.chat.rendering import prompt_ids
 from ringlite_cli.chat.responses import response_texts, special_tags
 from ringlite_cli.errors import Diverged, RecipeErrors, UserError
-from ringlite_cli.recipe.rollouts import engine_faults
+from ringlite_cli.recipe.rollouts import engine_faults, order_faults
 from ringlite_cli.runs.row_types import MetricsRow, PromptRow
 from ringlite_cli.train.engine.stream import Stream
 from ringlite_cli.train.finite import FiniteGradients
@@ -54,12 +54,14 @@ class RolloutTrainer(FiniteGradients, GRPOTrainer):
     ) -> None:
         """Set up the source of prompts, the budget, the pool of mode carry, and what a checkpoint keeps of them."""
         args = self.args
-        if faults := engine_faults(
+        faults = engine_faults(
             args.rollouts,
             vars(args),
             own_engine=streams is not None,
             world_size=args.world_size,
-        ):
+        )
+        faults += order_faults(args.rollouts, vars(args), own_engine=self.rollout_func is not None)
+        if faults:
             raise RecipeErrors(faults)
         pools = args.settings.pools  # whether rollouts are made of a pool
         if pools and prompts is None:

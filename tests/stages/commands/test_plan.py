@@ -75,15 +75,16 @@ def test_steps_that_are_given_go_before_epochs(tmp_path: Path) -> None:
 
 
 def test_the_rows_are_those_of_the_largest_step_of_a_budget_that_grows(tmp_path: Path) -> None:
-    moves = ("stages.rl-math.token_budget_end=768", "stages.rl-math.budget_steps=2")
+    end, steps = "stages.rl-math.token_budget_end=768", ("stages.rl-math.budget_steps=2",)
     texts = {
         "start": plan("toy", tmp_path, "stages.rl-math.token_budget=64"),
         "end": plan("toy", tmp_path, "stages.rl-math.token_budget=768"),
         **{
             kind: plan(
-                "toy", tmp_path, "stages.rl-math.token_budget=64", f"stages.rl-math.budget_schedule={kind}", *moves
+                *("toy", tmp_path, "stages.rl-math.token_budget=64", f"stages.rl-math.budget_schedule={kind}", end),
+                *more,
             )
-            for kind in ("linear", "adaptive")
+            for kind, more in (("linear", steps), ("adaptive", ()))
         },
     }
     rows = {name: _lines_of_rl_math(text, "packed:") for name, text in texts.items()}

@@ -6,6 +6,7 @@ import pytest
 from rl_runs import rl
 from tiny_lm import save_policy
 
+from ringlite_cli.errors import UserError
 from ringlite_cli.recipe.rollouts import Overlong
 from ringlite_cli.runs.files import read_jsonl
 from ringlite_cli.train.rl.lengths import LengthHistory, penalty
@@ -69,8 +70,10 @@ def test_mask_leaves_truncated_responses_untrained_as_trl_s_field_does(policy: P
     assert all(row["tokens_kept"] == 0 for row in ours if row["truncated"])
 
 
-@pytest.mark.slow
-def test_the_order_of_asking_is_the_only_thing_that_changes(policy: Path, tmp_path: Path) -> None:
-    """The trainer's own model draws all at once, so that the order changes nothing."""
-    rows = [only(policy, tmp_path / order, rollouts={"order": order})[1] for order in ("drawn", "longest")]
-    assert rows[0] == rows[1]
+def test_an_order_that_nothing_would_obey_is_refused(policy: Path, tmp_path: Path) -> None:
+    """The trainer's own model draws all at once, and a rollout_func gets all at once."""
+    with pytest.raises(UserError, match=r"rollouts\.order: the trainer's own model begins all responses of a step"):
+        only(policy, tmp_path, rollouts={"order": "longest"})
+    with pytest.raises(UserError, match=r"rollouts\.order: a rollout_func gets the prompts of a step together"):
+        only(policy, tmp_path, rollouts={"order": "longest"}, rollout_func=lambda prompts, trainer: {})
+    assert not list(tmp_path.iterdir())
