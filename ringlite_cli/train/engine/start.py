@@ -106,10 +106,15 @@ def end_generation(trainer: Any, *, keep: bool = False) -> None:
 
 
 def phase_stats(trainer: Any, stats: Mapping[str, Any], step_seconds: float) -> MetricsRow:
-    """Return the numbers of a step's rollout phase: tokens/s, and with vLLM its seconds, idle share and drift."""
+    """Return the numbers of a step's rollout phase: tokens/s, and with vLLM its seconds, idle share and drift.
+
+    A rollout that was drawn while the step before trained has no tokens/s: its seconds are those of waiting for it.
+    """
     if not stats.get("rollout_seconds"):
         return {}
-    row: MetricsRow = {"rollout_tokens_per_second": stats["tokens_generated"] / stats["rollout_seconds"]}
+    row: MetricsRow = {}
+    if not getattr(getattr(trainer, "carried", None), "drawn_ahead", False):
+        row["rollout_tokens_per_second"] = stats["tokens_generated"] / stats["rollout_seconds"]
     generation = getattr(trainer, "vllm_generation", None)
     if generation is not None:
         row |= generation.take_stats()

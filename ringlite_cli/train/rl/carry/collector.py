@@ -16,7 +16,6 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from copy import deepcopy
-from dataclasses import dataclass, field
 from math import ceil
 from typing import Any
 
@@ -30,23 +29,12 @@ from ringlite_cli.runs.row_types import MetricsRow
 from ringlite_cli.train.engine.stream import Stream
 from ringlite_cli.train.rl.carry.agreed import Ranks
 from ringlite_cli.train.rl.carry.phase import Limits, Phase
-from ringlite_cli.train.rl.carry.pool import Group, Pool, ages, lengths_by_retention, mean_length_by_retention
+from ringlite_cli.train.rl.carry.pool import Counted, Group, Pool, ages, lengths_by_retention, mean_length_by_retention
 from ringlite_cli.train.rl.carry.writer import Writer
 from ringlite_cli.train.rl.reward import VerifiedReward
 from ringlite_cli.train.rl.rollout import RolloutBatch
 
 Batch = dict[str, Tensor]
-
-
-@dataclass(slots=True)
-class Counted:
-    """What a rollout phase did, for the log. Tokens are those of responses."""
-
-    generated: int = 0
-    carried_in: int = 0
-    dropped_groups: int = 0
-    dropped_tokens: int = 0
-    taken: list[Group] = field(default_factory=list)
 
 
 class Carried:
@@ -56,6 +44,10 @@ class Carried:
         """streams: makes an engine of the trainer for each rollout; by default vLLM, or the trainer's own model."""
         self._trainer = trainer
         self.pool, self.counted, self.stats = Pool(), Counted(), dict[str, Any]()
+        self._groups: list[Group] = []
+        """Those that the step at hand has taken."""
+        self.drawn_ahead = False
+        """Whether the step at hand took what was drawn, in part at least, while the step before trained."""
         self.lock = threading.RLock()
         """Held while the pool changes: a checkpoint may be saved while a thread writes."""
         args = trainer.args
@@ -88,10 +80,13 @@ class Carried:
 
     def collect(self) -> tuple[list[Batch], RolloutBatch]:
         """Roll out until the step's budgets are filled; return TRL's batches of the groups taken, and their record."""
-        trainer, self.counted = self._trainer, Counted(carried_in=self.pool.tokens)
+        trainer, self._groups = self._trainer, []
         written = self.writer.join()
+        self.drawn_ahead = self.pool.begun is not None
+        self.counted, self.pool.begun = self.pool.begun or self._begin(), None
+        self.counted.generated = self.pool.tokens - self.counted.carried_in + self.counted.dropped_tokens
         if written is None:
-            self._begin()
+            self._quota = self._further_groups()
             self.writer.sync()
         batches, rollout = self._round(None, written)
         trainer._move_budget(rollout)
@@ -104,18 +99,22 @@ class Carried:
         self.pool.grow_older()
         self.stats = self._counts_of_phase()
         if self._ahead and trainer.state.global_step + trainer.args.updates_per_rollout < trainer.state.max_steps:
-            self._begin()
+            self.pool.begun, self._quota = self._begin(), self._further_groups()
             self.writer.sync()
             self.writer.start(*self._aim(self._budget(), self._steady()))
         self.pool.version += 1
         return batches, rollout
 
-    def _begin(self) -> None:
-        """Prepare the pool for a phase: groups that are too old go, and their prompts are asked again."""
+    def _begin(self) -> Counted:
+        """Prepare the pool for a phase, and count it: groups that are too old go, and their prompts are asked again."""
+        carried = self.pool.tokens
         dropped = self.pool.drop_old(self._max_retention)
-        self.counted.dropped_groups += len(dropped)
-        self.counted.dropped_tokens += sum(group.tokens for group in dropped)
-        self._quota = None if self._carries else max(0, self._prompts() - len(self.pool.groups))
+        tokens = sum(group.tokens for group in dropped)
+        return Counted(carried_in=carried, dropped_groups=len(dropped), dropped_tokens=tokens)
+
+    def _further_groups(self) -> int | None:
+        """Return how many groups a phase may launch; None for as many as it takes."""
+        return None if self._carries else max(0, self._prompts() - len(self.pool.groups))
 
     def _counts_of_phase(self) -> MetricsRow:
         """Return the phase's columns of a metrics row."""
@@ -129,7 +128,7 @@ class Carried:
             "groups_dropped_old": counted.dropped_groups,
             "tokens_dropped_old": counted.dropped_tokens,
         }
-        lengths = self._ranks.listed(lengths_by_retention(counted.taken))
+        lengths = self._ranks.listed(lengths_by_retention(self._groups))
         return self._ranks.summed(of_rank) | {"response_tokens_by_retention": dict(mean_length_by_retention(lengths))}
 
     # What a step takes
@@ -155,7 +154,7 @@ class Carried:
             return 0
         if not self._carries or args.undershoot == "refill" or args.drop_uninformative:
             return int(trainer._planner.missing(rollout, trainer.budget.tokens))
-        return self._ranks.lacking(self._budget(), sum(map(self._counts, self.counted.taken)))
+        return self._ranks.lacking(self._budget(), sum(map(self._counts, self._groups)))
 
     def _counts(self, group: Group) -> int:
         """Return a group's tokens that may be trained, as far as is known before its verdicts."""
@@ -229,12 +228,11 @@ class Carried:
         if before is not None and not self._carries:
             self._quota = trainer._prompts_for(wanted, before)
         tokens, enough = self._aim(wanted, self._steady() if before is None else 0)
-        self.counted.generated += written or 0
         self.counted.generated += self.writer.write(tokens if written is None else 0, enough)
         taken = self._taken(wanted)
         self.pool.remove(taken)
         self.pool.taken += sum(group.tokens for group in taken)
-        self.counted.taken += taken
+        self._groups += taken
         asked = [group.row for group in taken for _ in group.responses]
         with self._as_drawn(taken):
             batch, recorded = trainer._roll_out(asked)

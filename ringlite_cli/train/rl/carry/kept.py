@@ -1,5 +1,6 @@
 """The pool in a checkpoint: tokens, log-probabilities and versions as safetensors, the groups as JSON."""
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ from transformers import TrainerCallback
 from ringlite_cli.errors import UserError
 from ringlite_cli.runs.files import read_json, write_json
 from ringlite_cli.train.resume.keeper import checkpoint_folder
-from ringlite_cli.train.rl.carry.pool import Group, Pool, Response
+from ringlite_cli.train.rl.carry.pool import Counted, Group, Pool, Response
 
 
 class CarriedPool(TrainerCallback):
@@ -50,7 +51,7 @@ def save_pool(folder: Path, rank: int, pool: Pool, drawn: dict[str, Any] | None 
         for g in pool.groups
     ]
     rest = {"groups": groups, "waiting": pool.waiting, "version": pool.version, "launched": pool.launched}
-    rest |= {"taken": pool.taken, "prompts": drawn}
+    rest |= {"taken": pool.taken, "prompts": drawn, "begun": None if pool.begun is None else asdict(pool.begun)}
     write_json(_rest(folder, rank), rest)
 
 
@@ -85,7 +86,9 @@ def load_pool(folder: Path, rank: int, ranks: int = 1) -> tuple[Pool, dict[str, 
         for g in rest["groups"]
     ]
     numbers = {name: rest[name] for name in ("version", "launched", "taken")}
-    return Pool(groups, rest["waiting"], **numbers), rest.get("prompts")
+    begun = rest.get("begun")
+    pool = Pool(groups, rest["waiting"], **numbers, begun=None if begun is None else Counted(**begun))
+    return pool, rest.get("prompts")
 
 
 def _columns(folder: Path, rank: int) -> Path:

@@ -52,11 +52,22 @@ class Group:
 
 
 @dataclass(slots=True)
+class Counted:
+    """What a rollout phase did, for the log. Tokens are those of responses."""
+
+    generated: int = 0
+    carried_in: int = 0
+    dropped_groups: int = 0
+    dropped_tokens: int = 0
+
+
+@dataclass(slots=True)
 class Pool:
     """Groups in flight, and complete ones that wait for a step, in the order of their launch.
 
     waiting: rows that were drawn and not launched. version: of the policy that writes now, the number of the rollout.
-    launched: groups so far. taken: tokens of the groups that steps have taken.
+    launched: groups so far. taken: tokens of the groups that steps have taken. begun: of a phase that is at work beside
+    a step, what it did before it wrote; None between phases.
     """
 
     groups: list[Group] = field(default_factory=list)
@@ -64,6 +75,7 @@ class Pool:
     version: int = 0
     launched: int = 0
     taken: int = 0
+    begun: Counted | None = None
 
     def launch(self, row: MetricsRow, prompt: Sequence[int], responses: int, *, rank: int = 0, ranks: int = 1) -> Group:
         """Put a group of empty responses into the pool and return it. rank: of this pool among those of `ranks`."""

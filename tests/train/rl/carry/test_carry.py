@@ -317,3 +317,30 @@ def test_a_run_that_is_stopped_while_a_rollout_is_drawn_ahead_goes_on(policy: Pa
     assert [row["step"] for row in rows] == [1, 2, 3, 4]
     assert all(set(row["tokens_by_age"]) <= {"0", "1"} for row in rows)
     assert len(read_jsonl(tmp_path / "rollouts.jsonl")) == 4 * 16
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("stops", [False, True])
+def test_what_a_rollout_ahead_did_is_counted_in_the_step_that_takes_it(
+    policy: Path, tmp_path: Path, stops: bool
+) -> None:
+    """A group that is dropped, and every token, is in one row of metrics, stopped and resumed too."""
+    keys = CARRY | {"rollouts": {"mode": "carry", "in_flight": 12, "max_retention": 1, "ahead": 1}, "token_budget": 15}
+    keys |= {"steps": 8, "trl": {"max_completion_length": 15, "save_steps": 100}}
+    keys |= {"rollout_func": words(lambda name: 15 if name == "0-0" else 1)}
+    for place in range(1, 4 * stops):
+
+        def stop(row: dict, at: int = 2 * place - 1) -> None:
+            if row["step"] == at:
+                os.kill(os.getpid(), signal.SIGUSR1)
+
+        with pytest.raises(Interrupted):
+            rl(policy, tmp_path, on_step=stop, **keys)
+    rl(policy, tmp_path, **keys)
+    rows = read_jsonl(tmp_path / "metrics.jsonl")
+    assert sum(row["groups_dropped_old"] for row in rows) == 1
+    for row, after in pairwise(rows):
+        assert row["tokens_carried_out"] == after["tokens_carried_in"]
+    left = sum(row["tokens"] for row in read_jsonl(tmp_path / "rollouts.jsonl")) + rows[-1]["tokens_carried_out"]
+    assert sum(row["tokens_generated"] for row in rows) == left + sum(row["tokens_dropped_old"] for row in rows)
+    assert ["rollout_tokens_per_second" in row for row in rows] == [True] + 7 * [False], "the others waited for it"
