@@ -123,6 +123,17 @@ class C3POSettings(Section):
             return max(1, self.in_flight(num_generations) // world_size)
         return self.prompts_per_step * num_generations * self.updates_per_rollout // world_size
 
+    def in_flight_fault(self, num_generations: int, world_size: int = 1) -> str:
+        """Return why so many processes cannot share out the responses in flight; "" where they can."""
+        responses, group = self.responses(num_generations, world_size), num_generations
+        if responses >= group:
+            return ""
+        on = f" on each of {world_size} processes" if world_size > 1 else ""
+        return (
+            f"rollouts.in_flight: {responses} responses{on} are less than a group of {group}, and only whole groups "
+            f"train; raise it to {group * world_size} at least"
+        )
+
     def row_length(self, max_completion_length: int, mean_prompt_tokens: float = 0.0) -> int:
         """Return the length of a packed row in tokens, as it is on a CPU where row_tokens is not given."""
         return self.row_tokens or max(CPU_ROW_TOKENS, max_completion_length + ceil(mean_prompt_tokens))
@@ -200,12 +211,8 @@ class C3POSettings(Section):
         given = [name for name in ("in_flight", "max_retention") if name in self.rollouts.model_fields_set]
         if given and not self.carries:
             found.append(f"rollouts.{given[0]}: it is of rollouts: {{mode: carry}}; set that, or leave it out")
-        if self.carries and self.responses(group, world_size) < group:
-            on = f" on each of {world_size} processes" if world_size > 1 else ""
-            found.append(
-                f"rollouts.in_flight: {self.responses(group, world_size)} responses{on} are less than a group of "
-                f"{group}, and only whole groups train; raise it to {group * world_size} at least"
-            )
+        if self.carries and (fault := self.in_flight_fault(group, world_size)):
+            found.append(fault)
         if self.rollouts.ahead and world_size > 1:
             found.append(
                 f"rollouts.ahead trains on one process, not on {world_size}; leave it out, or give the trainer one"

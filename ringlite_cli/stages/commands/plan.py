@@ -57,9 +57,10 @@ def print_plan(
     for name in run_order(recipe):
         section = recipe.stages[name]
         lines = list(_lines(recipe, name))
+        planned = machines(gpus, gpu_memory, parameters or 0)
         if parameters and isinstance(section, SftStage | RewardModelStage | RlStage):
-            lines += _on_gpus(recipe, name, machines(gpus, gpu_memory, parameters))
-        lines += carry_lines(recipe, name, runs)
+            lines += _on_gpus(recipe, name, planned)
+        lines += carry_lines(recipe, name, runs, [machine.gpus for machine in planned])
         costs.append(_Cost(recipe, name, parameters, runs))
         lines += costs[-1].lines(price)
         _show(console, f"{name}: {KINDS[section.kind].summary}", lines)
@@ -256,13 +257,10 @@ def _reward_model_lines(recipe: Recipe, section: RewardModelStage) -> Iterator[s
 
 def _rl_lines(section: RlStage) -> Iterator[str]:
     steps = section.steps
-    generations, length = section.num_generations, section.max_completion_length
+    length = section.max_completion_length
     prompt = max(0, min(MEAN_PROMPT_TOKENS, section.row_length(length, MEAN_PROMPT_TOKENS) - length))
     batch = section.batch_plan(mean_prompt_tokens=prompt)
-    yield (
-        f"a step: L = {section.prompts_per_step} prompts x K = {generations} responses = {batch.responses:,} "
-        f"responses of at most {length:,} tokens"
-    )
+    yield _of_a_step(section, batch.responses)
     if section.selects:
         grows = section.schedule.largest > section.token_budget
         upto = f", growing to {section.schedule.largest:,} ({section.budget_schedule})" if grows else ""
@@ -281,7 +279,28 @@ def _rl_lines(section: RlStage) -> Iterator[str]:
     each = " a rank" * (section.token_budget_scope == "rank")
     most = "about" if section.selects and section.cut == "whole" else "at most"
     tokens = f"{most} {steps * batch.budget_step:,} tokens trained{each}"
-    yield f"{steps} steps: {tokens}, {steps * batch.responses:,} rollouts"
+    yield f"{steps} steps: {tokens}{_rollouts(section, batch.responses)}"
+
+
+def _of_a_step(section: RlStage, responses: int) -> str:
+    """Return what a step draws. In mode carry its groups are as many as hold its budget."""
+    prompts, group, longest = section.prompts_per_step, section.num_generations, section.max_completion_length
+    if not section.carries:
+        words = f"a step: L = {prompts} prompts x K = {group} responses = {responses:,} responses"
+        return f"{words} of at most {longest:,} tokens"
+    takes = "complete groups" if section.selects else f"{prompts} complete groups"
+    until = " until they hold its budget" if section.selects else ""
+    in_flight = f"in flight: {section.in_flight(group):,} responses of at most {longest:,} tokens"
+    return f"{in_flight}; a step takes {takes} of K = {group}{until}"
+
+
+def _rollouts(section: RlStage, responses: int) -> str:
+    """Return how many responses all steps draw; "" where that is not known before."""
+    if section.carries and section.selects:
+        return ""
+    rollouts = section.steps * responses
+    refills = section.undershoot == "refill"
+    return f", {rollouts:,} rollouts" + refills * f", and up to {rollouts * section.refill_rounds:,} to refill"
 
 
 def _on_gpus(recipe: Recipe, name: str, planned: Sequence[Machine]) -> Iterator[str]:

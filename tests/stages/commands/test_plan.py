@@ -74,6 +74,26 @@ def test_steps_that_are_given_go_before_epochs(tmp_path: Path) -> None:
     assert "3 checkpoints for select" in plan("toy", tmp_path, "stages.sft.trl.num_train_epochs=2.25")
 
 
+def test_a_plan_of_carried_rollouts_promises_no_number_of_them(tmp_path: Path) -> None:
+    """A step takes as many groups as hold its budget: 6 steps of the toy recipe took 9 of the 24 of mode wait."""
+    carries = ("stages.rl-math.rollouts={mode: carry, in_flight: 8}", "stages.rl-math.trl.max_steps=6")
+    text = plan("toy", tmp_path, *carries)
+    assert _lines_of_rl_math(text, "in flight:") == (
+        "in flight: 8 responses of at most 48 tokens; a step takes complete groups of K = 4 until they hold its budget"
+    )
+    assert _lines_of_rl_math(text, "6 steps:") == "6 steps: at most 3,072 tokens trained"
+    text = plan("toy", tmp_path, *carries, "stages.rl-math.algorithm=grpo")
+    assert "a step takes 4 complete groups of K = 4" in _lines_of_rl_math(text, "in flight:")
+
+
+def test_a_plan_counts_the_rollouts_that_refilling_may_ask(tmp_path: Path) -> None:
+    text = plan("toy", tmp_path, "stages.rl-math.undershoot=refill")
+    assert (
+        _lines_of_rl_math(text, "3 steps:")
+        == "3 steps: at most 1,536 tokens trained, 48 rollouts, and up to 96 to refill"
+    )
+
+
 def test_the_rows_are_those_of_the_largest_step_of_a_budget_that_grows(tmp_path: Path) -> None:
     end, steps = "stages.rl-math.token_budget_end=768", ("stages.rl-math.budget_steps=2",)
     texts = {
