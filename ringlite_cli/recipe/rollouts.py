@@ -81,6 +81,13 @@ def engine_faults(rollouts: Rollouts, trl: Mapping[str, Any], *, own_engine: boo
     return found
 
 
+SHARED_OUT = (
+    "a model that is shared out writes in step on all ranks, and each rank carries its own responses",
+    "set trl.use_vllm: true, an engine beside each rank, or rollouts: {mode: wait}",
+)
+"""Why the trainer's own model cannot carry where FSDP2 shares it out, and what to do."""
+
+
 def order_faults(rollouts: Rollouts, trl: Mapping[str, Any], *, own_engine: bool) -> Iterator[str]:
     """Yield why nothing comes of an order of prompts: in mode wait only vLLM begins with some before others.
 

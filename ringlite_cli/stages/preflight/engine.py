@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 from ringlite_cli.engine import INSTALL, fault_of, head_dtype_fault, vllm_version
 from ringlite_cli.recipe.rl_settings import RlSettings, starts_engine, starts_server
+from ringlite_cli.recipe.rollouts import SHARED_OUT
 from ringlite_cli.runs.ranks import world_size
 from ringlite_cli.stages.base import Context, Finding
 
@@ -36,9 +37,11 @@ def engine_of_models_is_there(context: Context) -> Iterator[Finding]:
 def rollouts_can_be_drawn(context: Context) -> Iterator[Finding]:
     """Check what an RL stage draws its rollouts with."""
     section: RlSettings = context.section
-    if not section.trl.get("use_vllm"):
-        return
     key = f"stages.{context.name}"
+    if not section.trl.get("use_vllm"):
+        if section.rollout_func is None:
+            yield from _own_model(section, key)
+        return
     if fault := fault_of(vllm_version()):
         yield Finding(f"{key}.trl.use_vllm", fault, f"{INSTALL}, or set use_vllm: false", of_machine=True)
         return
@@ -65,6 +68,17 @@ def rollouts_can_be_drawn(context: Context) -> Iterator[Finding]:
             hint = f"launch a multiple of {gpus} ranks (accelerate launch --num_processes), or lower it"
             yield Finding(where, what, hint, of_machine=True)
         yield from _heads(context, gpus, where)
+
+
+def _own_model(section: RlSettings, key: str) -> Iterator[Finding]:
+    """Check what the trainer's own model cannot do, or does without an effect."""
+    from ringlite_cli.train.devices import sharing_ranks
+
+    if section.carries and sharing_ranks() > 1:
+        yield Finding(f"{key}.rollouts.mode", *SHARED_OUT, of_machine=True)
+    if section.mismatch_rule != "none" and not section.pools:
+        what = f"{section.mismatch_rule} weighs nothing, for the trainer's own model gives no log-probabilities in mode"
+        yield Finding(f"{key}.mismatch.rule", f"{what} wait", "set trl.use_vllm: true, or leave it out", fatal=False)
 
 
 def _heads(context: Context, gpus: int, where: str) -> Iterator[Finding]:

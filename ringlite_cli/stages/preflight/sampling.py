@@ -17,6 +17,9 @@ def sampling_is_known(context: Context) -> Iterator[Finding]:
     if weights is not None and len(weights) != 1:
         what = f"{len(weights)} weights, and ringlite gives TRL one reward"
         yield Finding(f"{where}.reward_weights", what, "give one, or leave it out")
+    elif weights is not None and not weights[0]:
+        what = "a weight of 0 leaves nothing to learn from"
+        yield Finding(f"{where}.reward_weights", what, "give another, or leave it out")
     yield from _generation(section.trl, where)
 
 
@@ -49,13 +52,19 @@ def _fields_of_vllm() -> set[str] | None:
 
 
 def responses_have_room(context: Context) -> Iterator[Finding]:
-    """Check that a response of `max_completion_length` leaves the recipe's model some tokens for a prompt."""
+    """Check that a response of `max_completion_length` leaves model and engine some tokens for a prompt."""
+    longest = context.section.max_completion_length
+    if context.section.kind == "rl" and context.section.trl.get("use_vllm"):
+        most = context.section.trl.get("vllm_max_model_length")
+        if most and longest >= most:
+            what = f"responses of {longest:,} tokens leave no room for a prompt in its {most:,}"
+            key = f"stages.{context.name}.trl.vllm_max_model_length"
+            yield Finding(key, what, "raise it, or lower max_completion_length")
     try:
         network = network_without_weights(context.recipe.model)
     except Exception:
         return  # what is wrong with the model itself is another check's to say
     positions = getattr(network.config.get_text_config(), "max_position_embeddings", None) if network else None
-    longest = context.section.max_completion_length
     if positions and longest >= positions:
         key = "trl.max_completion_length" if context.section.kind == "rl" else "max_completion_length"
         what = f"responses of {longest:,} tokens leave no room for a prompt in the model's context of {positions:,}"

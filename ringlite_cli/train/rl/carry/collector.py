@@ -25,6 +25,7 @@ from torch import Tensor
 from ringlite_cli.chat.rendering import prompt_ids
 from ringlite_cli.chat.responses import response_texts
 from ringlite_cli.errors import UserError
+from ringlite_cli.recipe.rollouts import SHARED_OUT
 from ringlite_cli.runs.row_types import MetricsRow
 from ringlite_cli.train.engine.stream import Stream
 from ringlite_cli.train.rl.carry.agreed import Ranks
@@ -53,11 +54,7 @@ class Carried:
         args = trainer.args
         self._ranks = Ranks(trainer.accelerator, shares=args.token_budget_scope == "global")
         if self._ranks.count > 1 and streams is None and not trainer.use_vllm and trainer.is_fsdp_enabled:
-            raise UserError(
-                "a model that is shared out writes in step on all ranks, and each rank carries its own responses",
-                where="rollouts.mode",
-                hint="set trl.use_vllm: true, an engine beside each rank, or rollouts: {mode: wait}",
-            )
+            raise UserError(SHARED_OUT[0], where="rollouts.mode", hint=SHARED_OUT[1])
         self._carries, self._ahead = bool(args.carries), bool(args.rollouts.ahead)
         self._limits = Limits(
             in_flight=args.settings.responses(trainer.num_generations, self._ranks.count)
