@@ -94,11 +94,14 @@ class C3POSettings(Section):
         return self.rollouts.in_flight or self.prompts_per_step * num_generations
 
     def steps_to_end(self, num_generations: int, longest: int, world_size: int = 1) -> int:
-        """Return how often a response of `longest` tokens is carried over where a rollout writes the budget's tokens.
+        """Return how often a response of `longest` tokens is carried over where a rollout writes what it trains.
 
-        All responses in flight grow alike.
+        All responses in flight grow alike. Without a budget that is what the groups of a rollout have, whose responses
+        are taken as an eighth of the longest.
         """
         tokens = self.token_budget * self.updates_per_rollout * (world_size if self.token_budget_scope == "rank" else 1)
+        if not self.selects:
+            tokens = max(1, self.prompts_per_step * self.updates_per_rollout * num_generations * longest // 8)
         return max(0, ceil(longest * self.in_flight(num_generations) / tokens) - 1)
 
     def max_retention(self, num_generations: int, longest: int, world_size: int = 1) -> int:

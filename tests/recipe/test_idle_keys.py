@@ -77,3 +77,19 @@ def test_what_counts_from_a_response_s_beginning_is_refused_in_mode_carry(
     (found,) = faults(rollouts=CARRY, trl={**trl, "generation_kwargs": {name: value}})
     assert f"trl.generation_kwargs: {name} " in found
     assert faults(trl={**trl, "generation_kwargs": {name: value}}) == []
+
+
+def test_how_often_a_group_is_carried_over_does_not_hang_on_a_budget_that_the_algorithm_has_not() -> None:
+    """A rollout of grpo writes what prompts_per_step groups have, of responses of an eighth of the longest, say."""
+    found = {
+        RlSettings.made(
+            algorithm="grpo", prompts_per_step=4, token_budget=budget, rollouts=CARRY | more, trl={"max_steps": 1}
+        ).max_retention(4, 4096)
+        for budget in (4096, 409_600)
+        for more in ({}, {"in_flight": 16})
+    }
+    assert found == {8}
+    more = RlSettings.made(
+        algorithm="grpo", prompts_per_step=4, rollouts=CARRY | {"in_flight": 64}, trl={"max_steps": 1}
+    )
+    assert more.max_retention(4, 4096) == 32

@@ -208,6 +208,20 @@ WRONG: list[tuple[str, Change, str, str, str]] = [
         "dtype",
     ),
     ("engine against trainer", steps(mismatch_masked=0.2), "amber", "leaves 20.0\u00a0% of the tokens", "dtype"),
+    (
+        "groups dropped for their age",
+        steps(tokens_generated=1000, tokens_dropped_old=60, groups_dropped_old=1),
+        "amber",
+        "6.0\u00a0% of the tokens that rollouts wrote went with 20 groups past max_retention",
+        "raise rollouts.max_retention",
+    ),
+    (
+        "groups dropped for their age",
+        steps(tokens_generated=1000, tokens_dropped_old=300, groups_dropped_old=1),
+        "red",
+        "30.0\u00a0% of the tokens",
+        "lower in_flight",
+    ),
     ("the token budget", steps(budget_fill=0.7), "amber", "filled to 70.0\u00a0% on average", "undershoot: refill"),
     ("the token budget", steps(budget_fill=0.3), "red", "filled to 30.0\u00a0%", "prompts_per_step"),
     (
@@ -288,6 +302,7 @@ RIGHT: list[tuple[str, Change]] = [
     ("KL", steps(last=2, kl=0.4)),
     ("the guard's alarms", lines("rl-math", "guard.jsonl")),
     ("engine against trainer", steps(engine_mismatch=0.04, mismatch_masked=0.05)),
+    ("groups dropped for their age", steps(tokens_generated=1000, tokens_dropped_old=40, groups_dropped_old=1)),
     ("the token budget", steps(budget_fill=0.95)),
     ("responses without a verdict", steps(responses_without_verdict=0, **tally(correct=60))),
     ("experts of the router", steps(router_load_min=[0.5, 0.4], router_load_max=[2.0, 1.8])),

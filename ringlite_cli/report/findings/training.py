@@ -38,6 +38,8 @@ MISMATCH = (0.05, 0.2)
 """Nats per token between engine and trainer; the second is the guard's own limit."""
 MASKED = (0.1, 0.5)
 """Share of tokens that the mismatch rule leaves without weight; the second is the guard's own limit."""
+TOO_OLD = (0.05, 0.2)
+"""Share of the tokens that rollouts wrote for groups that were dropped: what is dropped are the longest responses."""
 BUDGET_FILLED = (0.9, 0.5)
 NO_VERDICT = (0.01, 0.1)
 LEFT_OUT = 0.1
@@ -179,6 +181,20 @@ def _mismatch(stage: Stage) -> Found:
     return []
 
 
+def _too_old(stage: Stage) -> Found:
+    groups, dropped = sum(stage.values("groups_dropped_old")), sum(stage.values("tokens_dropped_old"))
+    written = sum(stage.values("tokens_generated"))
+    if not stage.values("groups_dropped_old") or not written:
+        return None
+    if not (level := graded(dropped / written, *TOO_OLD)):
+        return []
+    words = (
+        f"{percent(dropped / written)} of the tokens that rollouts wrote went with {count(groups)} groups past "
+        "max_retention: long responses do not train"
+    )
+    return [Finding(level, stage.name, words, "raise rollouts.max_retention, or lower in_flight", "rl")]
+
+
 def _budget(stage: Stage) -> Found:
     filled = stage.values("budget_fill")
     if not filled:
@@ -257,6 +273,7 @@ TRAINING = (
     Rule("KL", ("rl",), _kl),
     Rule("the guard's alarms", ("rl",), _alarms),
     Rule("engine against trainer", ("rl",), _mismatch),
+    Rule("groups dropped for their age", ("rl",), _too_old),
     Rule("the token budget", ("rl",), _budget),
     Rule("responses without a verdict", ("rl",), _no_verdict),
     Rule("experts of the router", ("rl",), _router),

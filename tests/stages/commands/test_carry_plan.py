@@ -70,7 +70,7 @@ def test_plan_compares_with_what_mode_wait_would_draw_at_once() -> None:
 
 
 def test_plan_promises_no_speed_of_the_trainers_own_model() -> None:
-    """It reads prompts anew for every piece: the toy recipe's rollouts took 1.7 times as long with carry on a CPU."""
+    """It reads prompts anew for every piece: the toy recipe took 2.2 times as long with carry on a CPU."""
     (line,) = lines("rollouts={mode: carry}")
     assert line.startswith("carry: rollouts would be about")
     assert line.endswith("; the trainer's own model, which draws here, is slower with it than in mode wait")
