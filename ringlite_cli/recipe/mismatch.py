@@ -47,7 +47,7 @@ class Mismatch(Section):
     rule: RuleName | None = objective(
         None,
         description=f"{', '.join(mismatch_rules())}, or module:object; default: icepop where rollouts are "
-        "carried over, else none",
+        "carried over or drawn ahead, else none",
     )
     cap: float = objective(2.0, gt=0, description="truncate: the largest weight of a token")
     low: float | None = objective(

@@ -88,7 +88,9 @@ class RlSettings(C3POSettings):
         None, description="module:object, a rollout_func of TRL that draws the responses; default: transformers or vllm"
     )
     rest_rollouts: int = tunable(
-        _RESTS, ge=0, description="rollouts that a solved prompt rests for (sampling: difficulty)"
+        _RESTS,
+        ge=0,
+        description="draws that a solved prompt rests for: one a rollout, one a refilling (sampling: difficulty)",
     )
     domain_mix: Shares | None = objective(None, description="share of a step's prompts per domain or label")
     where: dict[str, Condition] = objective(

@@ -26,7 +26,7 @@ class Rollouts(Section):
     )
     max_retention: Positive | None = objective(
         None,
-        description="carry: steps that a group may be carried over; past them it is dropped and asked again; default: "
+        description="carry: rollouts that a group may be carried over; past them it is dropped and asked again; default: "
         "4, or one more than the longest response needs",
     )
     ahead: Literal[0, 1] = objective(

@@ -120,6 +120,7 @@ def run_rl(
         composition=composition,
         engine=engine if ranks == 1 else None,
     )
+    run._streams()  # raises where there can be none
     with Overlooked(policy):
         room = partial(with_room, policy, tokenizer, asked=lambda p: run.as_row(p)["prompt"], settings=settings)
         fitting = room(problems)
@@ -298,16 +299,19 @@ class _Run:
         return self.hooks.rollout_func or (load(named, calls=True) if named else None)
 
     def _streams(self) -> Any:
-        """Return what makes an engine of the user's own for mode carry; None for vLLM or the trainer's own model."""
+        """Return what makes an engine of the user's own for a pool; None without, for vLLM or the trainer's model."""
         own = self._rollout_func()
-        if own is None:
+        if own is None or not self.settings.pools:
             return None
         streams = getattr(own, "stream", None)
         if not callable(streams):
+            carries = self.settings.carries
             raise UserError(
-                f"{self.settings.rollout_func or own!r} has no stream(trainer), by which responses are carried over",
+                f"{self.settings.rollout_func or own!r} has no stream(trainer), by which responses are "
+                + ("carried over" if carries else "drawn ahead"),
                 where="rollout_func",
-                hint="give it one (ringlite_cli/train/engine/stream.py), or set rollouts: {mode: wait}",
+                hint="give it one (ringlite_cli/train/engine/stream.py), or "
+                + ("set rollouts: {mode: wait}" if carries else "leave rollouts.ahead out"),
             )
         return streams
 
@@ -331,7 +335,7 @@ class _Run:
                 processing_class=self.tokenizer,
                 on_rollout=log_rollout,
                 rollout_func=None if self.settings.pools else self._rollout_func(),
-                streams=self._streams() if self.settings.pools else None,
+                streams=self._streams(),
                 prompts=source_of(self.settings, self.problems, self.as_row, self.seed),
                 in_small=in_small,
                 peft_config=lora_config(self.settings.lora.model_dump()) if self.settings.lora else None,

@@ -69,9 +69,9 @@ def load_pool(folder: Path, rank: int, ranks: int = 1) -> tuple[Pool, dict[str, 
         )
     if not _rest(folder, rank).exists():
         raise UserError(
-            "the checkpoint holds no carried responses, and rollouts.mode is carry",
+            "the checkpoint holds no pool of responses, of which rollouts of mode carry and those drawn ahead are made",
             where=str(folder),
-            hint="go on with rollouts: {mode: wait}, or start afresh (--fresh)",
+            hint="go on with rollouts: {mode: wait} without ahead, or start afresh (--fresh)",
         )
     columns = {name: column.tolist() for name, column in load_file(_columns(folder, rank)).items()}
     rest = read_json(_rest(folder, rank))

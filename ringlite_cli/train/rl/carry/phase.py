@@ -112,9 +112,10 @@ class Phase:
         if written.log_probs is None:
             if self._limits.needs_log_probs:
                 raise WorkFailed(
-                    "the engine gives no log-probabilities, and carried responses are weighed by them",
-                    where="rollouts.mode",
-                    hint="give `log_probs` with the tokens, set mismatch: {rule: none}, or rollouts: {mode: wait}",
+                    "the engine gives no log-probabilities, and responses of older weights are weighed by them",
+                    where="rollouts",
+                    hint="give `log_probs` with the tokens, set mismatch: {rule: none}, or take rollouts of mode wait "
+                    "without ahead",
                 )
             return [float("nan")] * len(written.tokens)
         return written.log_probs

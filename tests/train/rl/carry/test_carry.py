@@ -254,7 +254,14 @@ def draws(prompts: list, trainer: object) -> dict:
         ({"mismatch": {"rule": "kpop", "masked_share": 0.2, "divergence": 0.1}}, "mismatch.masked_share: divergence"),
         ({"overlong": {"rule": "penalty"}}, "overlong: rule: penalty and buffer"),
         ({"overlong": {"rule": "penalty", "buffer": 99}}, "overlong.buffer: 99 tokens are more than max_completion"),
-        ({"rollout_func": draws, "rollouts": {"mode": "carry"}}, r"has no stream\(trainer\), by which responses are"),
+        (
+            {"rollout_func": draws, "rollouts": {"mode": "carry"}},
+            r"has no stream\(trainer\), by which responses are carried over.*set rollouts: \{mode: wait\}",
+        ),
+        (
+            {"rollout_func": draws, "rollouts": {"ahead": 1}},
+            r"has no stream\(trainer\), by which responses are drawn ahead.*or leave rollouts.ahead out",
+        ),
     ],
 )
 def test_what_cannot_work_is_refused_before_anything_is_drawn(
@@ -262,6 +269,7 @@ def test_what_cannot_work_is_refused_before_anything_is_drawn(
 ) -> None:
     with pytest.raises(UserError, match=message):
         rl(policy, tmp_path / "out", steps=1, router_balance_coef=0.0, router_z_loss_coef=0.0, **keys)
+    assert not (tmp_path / "out").exists()
 
 
 def test_drawing_ahead_on_several_processes_is_refused_with_the_reason() -> None:
