@@ -26,8 +26,8 @@ class Rollouts(Section):
     )
     max_retention: Positive | None = objective(
         None,
-        description="carry: rollouts that a group may be carried over; past them it is dropped and asked again; default: "
-        "4, or one more than the longest response needs",
+        description="carry: rollouts that a group may be carried over; past them it is dropped and asked again; "
+        "default: 4, or one more than the longest response needs",
     )
     ahead: Literal[0, 1] = objective(
         0, description="1: the next rollout is drawn while a step trains; needs an engine on GPUs of its own"

@@ -15,6 +15,8 @@ from ringlite_cli.http_client import post_events
 from ringlite_cli.train.engine.stream import Ask, Written
 
 _SOON = 0.05
+_GIVEN_UP = ("abort", "error")
+"""What a server calls the end of a response that it did not write to its end."""
 
 
 @dataclass
@@ -24,6 +26,7 @@ class _Request:
     log_probs: list[float] = field(default_factory=list)
     told: bool = True  # whether every token came with a log-probability
     ended: bool = False
+    given_up: str = ""  # the server's word for it
 
 
 class ServerStream:
@@ -80,11 +83,12 @@ class ServerStream:
         try:
             for event in post_events(self._url, body, timeout=self._timeout):
                 _take(request, event)
-                if request.ended or self._left.is_set():
+                if request.ended or request.given_up or self._left.is_set():
                     break
             if not request.ended and not self._left.is_set():
+                why = f" ({request.given_up})" if request.given_up else ""
                 error = WorkFailed(
-                    f"the server broke off a response after {len(request.tokens)} tokens", where=self._url
+                    f"the server broke off a response after {len(request.tokens)} tokens{why}", where=self._url
                 )
         except Exception as failure:
             error = failure
@@ -99,7 +103,9 @@ def _take(request: _Request, event: Any) -> None:
         request.told = request.told and len(log_probs) == len(tokens)
         request.tokens += tokens
         request.log_probs += [float("nan") if each is None else each for each in log_probs]
-        request.ended = choice.get("finish_reason") is not None
+        reason = choice.get("finish_reason")
+        request.given_up = reason if reason in _GIVEN_UP else ""
+        request.ended = reason is not None and not request.given_up
 
 
 def _written(request: _Request) -> Written:

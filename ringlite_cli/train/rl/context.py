@@ -11,6 +11,7 @@ from ringlite_cli.problems import Problem
 from ringlite_cli.recipe.rl_settings import RlSettings
 from ringlite_cli.runs.ranks import is_follower
 from ringlite_cli.train.base_model import context_of
+from ringlite_cli.train.rl.prompts import check_mix
 
 log = logging.getLogger(__name__)
 _SHOWN = 3
@@ -53,6 +54,21 @@ def with_room(
         more = f" and {len(over) - _SHOWN:,} more" if len(over) > _SHOWN else ""
         log.warning("%s; left out: %s%s", what, ", ".join(list(over)[:_SHOWN]), more)
     return [problem for problem in problems if problem.id not in over]
+
+
+def still_mixed(fitting: list[Problem], problems: Sequence[Problem], mix: Mapping[str, float] | None) -> list[Problem]:
+    """Return `fitting`, what `with_room` left of the problems. Raises UserError where a part of the mix has none."""
+    check_mix(problems, mix)
+    for part in mix or ():
+        try:
+            check_mix(fitting, {part: 1.0})
+        except UserError:
+            raise UserError(
+                f"all prompts of {part!r} are too long and were left out",
+                where="domain_mix",
+                hint="lower trl.max_completion_length, take a model with a longer context, or leave it out of the mix",
+            ) from None
+    return fitting
 
 
 def _bound(policy: Path, trl: Mapping[str, Any]) -> tuple[str, int] | None:

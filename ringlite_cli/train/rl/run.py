@@ -36,7 +36,7 @@ from ringlite_cli.train.liger import liger_for_one_training
 from ringlite_cli.train.read_once import read_once_if_sharded
 from ringlite_cli.train.resume.agreed import check_same, read_by_one, seen_here
 from ringlite_cli.train.rl.composed import Composer, composer_for
-from ringlite_cli.train.rl.context import with_room
+from ringlite_cli.train.rl.context import still_mixed, with_room
 from ringlite_cli.train.rl.folder import prepare_folder
 from ringlite_cli.train.rl.given import check_adapter, load_tokenizer, with_unique_ids
 from ringlite_cli.train.rl.held_out import HeldOutSet, held_out_of
@@ -123,7 +123,7 @@ def run_rl(
     run._streams()  # raises where there can be none
     with Overlooked(policy):
         room = partial(with_room, policy, tokenizer, asked=lambda p: run.as_row(p)["prompt"], settings=settings)
-        fitting = room(problems)
+        fitting = still_mixed(room(problems), problems, settings.domain_mix)
         run = replace(run, problems=fitting, held_out=held_out_of(held_out, problems, settings, seed, room))
         args = run.config(ranks)
     if not resume and args.process_index == 0:

@@ -252,20 +252,25 @@ class C3POTrainer(HalvedRows, RolloutTrainer):
             updates.append(update)
         updates[0].stats["reference_seconds"] = self._seconds["reference"]
         self._report_rollout(rollout, selections)
-        self._warn_of_short_step(min(updates, key=lambda update: update.stats["budget_fill"]).stats)
+        least = min(updates, key=lambda update: update.stats["budget_fill"])
+        self._warn_of_short_step(least.stats, len(rollout.lengths))
         return updates
 
-    def _warn_of_short_step(self, stats: MetricsRow) -> None:
+    def _warn_of_short_step(self, stats: MetricsRow, responses: int) -> None:
         """Warn of the first step that does not fill its budget; `budget_fill` in metrics.jsonl has the others."""
         if stats["budget_fill"] < 1 and not self._warned_of_short_step and self.accelerator.is_main_process:
             self._warned_of_short_step = True
-            log.warning(
-                "step %d trains %d of the %d tokens of its budget, and its loss is divided by the budget all the same; "
-                "undershoot: refill asks further prompts (budget_fill in metrics.jsonl tells of the steps to come)",
-                self.state.global_step + 1,
-                stats["tokens_trained"],
-                stats["budget"],
-            )
+            log.warning("step %d trains %s", self.state.global_step + 1, self._short_in_words(stats, responses))
+
+    def _short_in_words(self, stats: MetricsRow, responses: int) -> str:
+        if not self.algorithm.has_budget:
+            return f"nothing: none of its {responses} responses may be trained"
+        refills = self.args.undershoot == "refill" or (self.args.carries and self.args.drop_uninformative)
+        cure = "raise refill_rounds, or lower token_budget" if refills else "undershoot: refill asks further prompts"
+        return (
+            f"{stats['tokens_trained']} of the {stats['budget']} tokens of its budget, and its loss is divided by the "
+            f"budget all the same; {cure} (budget_fill in metrics.jsonl tells of the steps to come)"
+        )
 
     def _budget_step(self) -> int:
         """Return the tokens that all ranks train together in the step at hand."""

@@ -26,6 +26,7 @@ class Server:
         self.bodies: list[dict[str, Any]] = []
         self.left: list[int] = []  # last tokens of prompts whose connection was closed
         self.slow, self.status, self.breaks, self.tells = 0.0, 200, False, True
+        self.reason = "stop"
 
         class Handler(BaseHTTPRequestHandler):
             def do_POST(self) -> None:
@@ -55,7 +56,7 @@ class Server:
                 "text": "a\u2028b",
                 "token_ids": tokens,
                 "logprobs": told,
-                "finish_reason": "stop" if ends else None,
+                "finish_reason": self.reason if ends else None,
             }
             file.write(f"data: {json.dumps({'choices': [choice]}, ensure_ascii=False)}\n\n".encode())
             file.flush()
@@ -134,6 +135,15 @@ def test_a_server_that_fails_is_told(server: Server) -> None:
     stream = ServerStream("http://127.0.0.1:9", "tiny", SETTINGS, in_flight=1, timeout=5)
     stream.ask([Ask("a", [1], 9, 1)])
     with pytest.raises(NoAnswer):
+        until_one_ends(stream)
+
+
+def test_a_response_that_the_server_gave_up_has_not_ended(server: Server) -> None:
+    """A server that is being ended says so; taken as ended, its responses would be trained as if they were whole."""
+    server.reason = "abort"
+    stream = stream_of(server)
+    stream.ask([Ask("a", [1], 4, 1)])
+    with pytest.raises(Exception, match=r"the server broke off a response after 4 tokens \(abort\)"):
         until_one_ends(stream)
 
 

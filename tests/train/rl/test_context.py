@@ -35,6 +35,17 @@ def test_prompts_that_leave_too_little_room_are_refused_where_they_are_many(poli
     assert not (tmp_path / "out").exists()
 
 
+def test_a_domain_whose_prompts_were_all_left_out_is_said_to_be_that(policy, tmp_path):
+    """Its problems are in the data: what is wrong is their length."""
+    problems = [replace(each, domain="math") for each in PROBLEMS] + [replace(longer(1)[0], domain="code")]
+    said = r"domain_mix: all prompts of 'code' are too long and were left out; lower .*, or leave it out of the mix"
+    with pytest.raises(UserError, match=said):
+        start(policy, tmp_path, problems, 12, domain_mix={"math": 0.5, "code": 0.5})
+    with pytest.raises(UserError, match="no problem of domain 'science' in the data"):
+        start(policy, tmp_path, problems, 12, domain_mix={"math": 0.5, "science": 0.5})
+    assert not (tmp_path / "out").exists()
+
+
 @pytest.mark.slow
 def test_a_few_of_them_are_left_out_and_counted(policy, tmp_path, caplog):
     result = start(policy, tmp_path, [*PROBLEMS, *longer(3)], 12, steps=9)

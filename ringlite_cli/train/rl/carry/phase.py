@@ -102,13 +102,22 @@ class Phase:
 
     def _take(self, written: Written, open_ones: dict[str, tuple[Group, int]]) -> None:
         group, place = open_ones.pop(written.name)
-        log_probs = self._checked(written)
-        group.responses[place].write(written.tokens, log_probs, self._version, ended=written.ended)
+        response = group.responses[place]
+        log_probs = self._checked(written, self._limits.longest - len(response.tokens))
+        response.write(written.tokens, log_probs, self._version, ended=written.ended)
+        if written.ended and not response.tokens:
+            raise WorkFailed(
+                "the engine ended a response without a token", hint="its tokens have the token that ends it, too"
+            )
         self.generated += len(written.tokens)
         if written.ended:
             self._on_response(group, place)
 
-    def _checked(self, written: Written) -> Sequence[float]:
+    def _checked(self, written: Written, room: int) -> Sequence[float]:
+        """Return the log-probabilities of new tokens. Raises WorkFailed where they cannot be those of a response."""
+        tokens = len(written.tokens)
+        if tokens > room:
+            raise WorkFailed(f"the engine wrote {tokens} tokens of a response that had room for {room}")
         if written.log_probs is None:
             if self._limits.needs_log_probs:
                 raise WorkFailed(
@@ -117,5 +126,7 @@ class Phase:
                     hint="give `log_probs` with the tokens, set mismatch: {rule: none}, or take rollouts of mode wait "
                     "without ahead",
                 )
-            return [float("nan")] * len(written.tokens)
+            return [float("nan")] * tokens
+        if len(written.log_probs) != tokens:
+            raise WorkFailed(f"the engine gave {len(written.log_probs)} log-probabilities of {tokens} tokens")
         return written.log_probs

@@ -1,6 +1,7 @@
 """Mode carry through run_rl: what a step trains, what is carried, and that a killed run ends as an undisturbed one."""
 
 import os
+import re
 import signal
 import threading
 from itertools import pairwise
@@ -166,6 +167,24 @@ def test_only_tokens_that_can_be_trained_count_where_the_recipe_asks_for_them(po
     assert [row["budget_fill"] for row in dropped] == [1.0] * 4
     assert sum(row["tokens_refilled"] for row in dropped) > 0
     assert sum(row["tokens_refilled"] for row in rows) == 0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("keys", "message"),
+    [
+        ({"undershoot": "refill"}, "of its budget, .*; raise refill_rounds, or lower token_budget"),
+        ({}, "of its budget, .*; undershoot: refill asks further prompts"),
+        ({"algorithm": "grpo"}, "step 1 trains nothing: none of its 16 responses may be trained"),
+    ],
+)
+def test_a_step_that_trains_nothing_says_what_would_help(
+    policy: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture, keys: dict, message: str
+) -> None:
+    """All responses are truncated, and truncated ones are left out."""
+    carry(policy, tmp_path, words(lambda name: 99), steps=1, overlong={"rule": "mask"}, **keys)
+    (told,) = (record.getMessage() for record in caplog.records if "step 1 trains" in record.getMessage())
+    assert re.search(message, told)
 
 
 @pytest.mark.slow

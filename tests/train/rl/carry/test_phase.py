@@ -6,6 +6,7 @@ import pytest
 from carry_runs import words
 
 from ringlite_cli.errors import UserError, WorkFailed
+from ringlite_cli.train.engine.stream import Written
 from ringlite_cli.train.rl.carry.kept import load_pool, save_pool
 from ringlite_cli.train.rl.carry.phase import Limits, Phase
 from ringlite_cli.train.rl.carry.pool import Pool, ages, lengths_by_retention, mean_length_by_retention
@@ -99,6 +100,22 @@ def test_an_engine_without_log_probabilities_is_refused_where_they_are_needed() 
     pool = Pool()
     run(pool, words(length, log_probs=False), enough=1, needs_log_probs=False)
     assert all(p != p for group in pool.complete() for r in group.responses for p in r.log_probs)
+
+
+@pytest.mark.parametrize(
+    ("tokens", "log_probs", "message"),
+    [
+        ([], [], "the engine ended a response without a token; .*the token that ends it"),
+        ([1] * 41, [-1.0] * 41, "the engine wrote 41 tokens of a response that had room for 40"),
+        ([1, 2], [-1.0], "the engine gave 1 log-probabilities of 2 tokens"),
+    ],
+)
+def test_an_engine_that_writes_what_is_no_response_is_told(tokens: list, log_probs: list, message: str) -> None:
+    """Engines of the user's own, and servers that end a response early: TRL would fail on it later."""
+    stream = words(length).stream(None)
+    stream.step = lambda: [Written(next(iter(stream._open)), tokens, log_probs, True)]
+    with pytest.raises(WorkFailed, match=message):
+        phase_of(Pool()).run(stream, 0, lambda: False)
 
 
 def test_an_engine_that_fails_leaves_the_pool_as_it_was_when_responses_last_ended() -> None:
