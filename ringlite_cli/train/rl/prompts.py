@@ -50,6 +50,18 @@ def own_source(name: str, **given: Any) -> PromptSource:
     return source
 
 
+def drawn(source: PromptSource, count: int) -> list[dict[str, Any]]:
+    """Draw `count` prompts. Raises UserError where the source gives another number."""
+    rows = list(source.draw(count))
+    if len(rows) != count:
+        raise UserError(
+            f"the prompt source gave {len(rows)} prompts where {count} were asked for",
+            where="sampling",
+            hint="have draw(count) return as many rows as it is asked for",
+        )
+    return rows
+
+
 class DatasetSource:
     """Draws the rows of a data set in their order, pass after pass."""
 

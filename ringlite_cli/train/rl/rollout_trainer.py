@@ -31,8 +31,9 @@ from ringlite_cli.train.rl.carry.kept import CarriedPool
 from ringlite_cli.train.rl.carry.locked import LockedSource
 from ringlite_cli.train.rl.config import C3POConfig
 from ringlite_cli.train.rl.lengths import LengthHistory, penalty
+from ringlite_cli.train.rl.own_rollouts import checked_rollouts
 from ringlite_cli.train.rl.pending_updates import PendingUpdates
-from ringlite_cli.train.rl.prompts import DatasetSource, PromptSource
+from ringlite_cli.train.rl.prompts import DatasetSource, PromptSource, drawn
 from ringlite_cli.train.rl.record import Measures, Recorded, Recorder
 from ringlite_cli.train.rl.rollout import RolloutBatch
 from ringlite_cli.train.rl.run_state import RunState
@@ -69,6 +70,8 @@ class RolloutTrainer(FiniteGradients, GRPOTrainer):
         if args.rollouts.ahead and prompts is not None:
             prompts = LockedSource(prompts)
         self.prompts = prompts
+        if self.rollout_func is not None:
+            self.rollout_func = checked_rollouts(self.rollout_func)
         self.budget = Budget(args.schedule)
         self.remedy = Remedy(rule_of(args.settings.mismatch_rule), args.mismatch)
         self.lengths = LengthHistory() if args.rollouts.order == "longest" else None
@@ -115,7 +118,7 @@ class RolloutTrainer(FiniteGradients, GRPOTrainer):
     def _draw(self, prompts: int) -> list[PromptRow]:
         """Draw `prompts` more prompts and return this rank's share, each repeated `num_generations` times."""
         assert self.prompts is not None
-        rows = [row for row in self.prompts.draw(prompts) for _ in range(self.num_generations)]
+        rows = [row for row in drawn(self.prompts, prompts) for _ in range(self.num_generations)]
         size = len(rows) // self.accelerator.num_processes
         first = self.accelerator.process_index * size
         return rows[first : first + size]

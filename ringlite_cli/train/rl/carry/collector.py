@@ -32,6 +32,7 @@ from ringlite_cli.train.rl.carry.agreed import Ranks
 from ringlite_cli.train.rl.carry.phase import Limits, Phase
 from ringlite_cli.train.rl.carry.pool import Counted, Group, Pool, ages, lengths_by_retention, mean_length_by_retention
 from ringlite_cli.train.rl.carry.writer import Writer
+from ringlite_cli.train.rl.prompts import drawn
 from ringlite_cli.train.rl.reward import VerifiedReward
 from ringlite_cli.train.rl.rollout import RolloutBatch
 
@@ -251,9 +252,9 @@ class Carried:
                 return None
             self._quota -= 1
         if not pool.waiting:
-            drawn = list(trainer.prompts.draw(max(self._prompts(), ranks.count)))
-            trainer.order_prompts(drawn)
-            pool.waiting = drawn[ranks.number :: ranks.count]
+            rows = drawn(trainer.prompts, max(self._prompts(), ranks.count))
+            trainer.order_prompts(rows)
+            pool.waiting = rows[ranks.number :: ranks.count]
         row = pool.waiting.pop(0)
         ids = self._ids(row["prompt"])
         return pool.launch(row, ids, trainer.num_generations, rank=ranks.number, ranks=ranks.count)
