@@ -62,11 +62,11 @@ def _rows() -> list[CuratedRow]:
 
 def test_a_local_policy_sorts_problems_and_goes_on_after_a_stop(policy: Path, tmp_path: Path) -> None:
     responder = Responder(path=str(policy), dtype="float32", max_completion_length=16, batch_tokens=200)
-    section = Difficulty(models=[responder], num_generations=8)
+    section = Difficulty(models=[responder], num_generations=32)
     lines: list[str] = []
     sifted = by_pass_rate(_rows(), section, _asking(tmp_path / "whole", lines))
-    assert lines[0].startswith(f"difficulty: 4 of 4 problems x 8 responses of {policy}: ")
-    assert "at most 512 response tokens" in lines[0]
+    assert lines[0].startswith(f"difficulty: 4 of 4 problems x 32 responses of {policy}: ")
+    assert "at most 2,048 response tokens" in lines[0]
     assert {d.problem.id: d.reason for d in sifted.drops} == {
         "p4": "always_solved",
         "p7": "never_solved",
@@ -76,7 +76,7 @@ def test_a_local_policy_sorts_problems_and_goes_on_after_a_stop(policy: Path, tm
     assert 0 < kept.problem.labels["pass_rate"] < 1
 
     def stop(name: str, state: Any) -> None:
-        if state.done >= 8:
+        if state.done >= 32:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
@@ -101,12 +101,12 @@ def test_a_recipe_asks_a_local_policy(policy: Path, tmp_path: Path, capsys: pyte
             {"path": str(tmp_path / "rows.jsonl"), "columns": {"prompt": "q", "answer": "a"}, "domain": "math"}
         ],
         "sets": {"all": {}},
-        "difficulty": {"models": models, "num_generations": 8},
+        "difficulty": {"models": models, "num_generations": 32},
     }
     recipe = {"name": "asks", "model": {"path": str(policy)}, "prompt_suffix": {}, "stages": {"curate": curate}}
     (tmp_path / "asks.yaml").write_text(json.dumps(recipe))
     assert run(["curate", str(tmp_path / "asks.yaml"), "--runs-dir", str(tmp_path / "runs")]) == 0
-    assert "difficulty: 2 of 2 problems x 8 responses" in capsys.readouterr().out
+    assert "difficulty: 2 of 2 problems x 32 responses" in capsys.readouterr().out
     (only,) = read_problems(tmp_path / "runs" / "asks" / "curate" / "all.parquet")
     assert only.prompt == BOTH
     assert 0 < only.labels["pass_rate"] < 1
