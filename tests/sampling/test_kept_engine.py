@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from sweeps import sample_of
 from tiny_lm import save_policy, tiny_tokenizer
 
 from ringlite_cli.engine import fault_of, vllm_version
@@ -65,7 +66,7 @@ def fresh(policies: dict[str, Path]) -> Callable[[str, str], Tokens]:
     return tokens
 
 
-@pytest.mark.parametrize("kind", SETTINGS)
+@pytest.mark.parametrize("kind", sample_of(SETTINGS, "sampled"))
 def test_a_kept_engine_draws_what_a_fresh_one_does(
     policies: dict[str, Path], fresh: Callable[[str, str], Tokens], kind: str
 ) -> None:
@@ -147,11 +148,14 @@ def _with_another_field(folder: Path) -> None:
 
 @pytest.mark.parametrize(
     ("change", "words"),
-    [
-        (_with_other_ends, "end tokens"),
-        (_with_another_word, "a vocabulary"),
+    sample_of(
+        [
+            (_with_other_ends, "end tokens"),
+            (_with_another_word, "a vocabulary"),
+            (_with_another_field, "fields of the config (rms_norm_eps)"),
+        ],
         (_with_another_field, "fields of the config (rms_norm_eps)"),
-    ],
+    ),
 )
 def test_a_policy_that_needs_another_engine_gets_one(
     policies: dict[str, Path],

@@ -9,6 +9,7 @@ import psutil
 import pytest
 from launches import RINGLITE, Ended, Launch
 from policies import write_tiny_policy
+from sweeps import sample_of
 
 from ringlite_cli.runs.files import read_json, read_jsonl
 from ringlite_cli.sampling.shared.session import FOLDER
@@ -54,7 +55,7 @@ def alone(policy: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return out / "eval"
 
 
-@pytest.mark.parametrize("ranks", [2, 3])
+@pytest.mark.parametrize("ranks", sample_of([2, 3], 2))
 def test_any_number_of_ranks_draws_the_same_responses(policy: Path, alone: Path, tmp_path: Path, ranks: int) -> None:
     """Seven problems are no multiple of two or three; the one that is too long is counted once."""
     ended = Launch(ranks, command(policy, write_tasks(tmp_path), tmp_path / "eval")).wait()

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from launches import free_port
 from policies import write_tiny_policy
+from sweeps import sample_of
 from vllm_runs import wait_for
 
 from ringlite_cli.runs.files import read_json, read_jsonl
@@ -120,7 +121,7 @@ def test_the_warning_before_the_end_reaches_the_ranks_and_leaves_their_launcher_
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("way", ["accelerate", "srun"])
+@pytest.mark.parametrize("way", sample_of(["accelerate", "srun"], "srun"))
 def test_two_nodes_draw_together(cluster: dict[str, str], tmp_path: Path, way: str) -> None:
     """One task a node that starts a launcher, and tasks that are ranks themselves."""
     words = ["bash", str(SCRIPT)] if way == "accelerate" else ["srun", sys.executable, "-m", "ringlite_cli"]
