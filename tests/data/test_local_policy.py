@@ -24,7 +24,7 @@ SAYS = {EVEN: ["\\boxed{4}"], BOTH: ["\\boxed{4}", "\\boxed{5}"]}
 
 @pytest.fixture(scope="module")
 def policy(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Says \\boxed{4} to EVEN, and one of two answers to BOTH."""
+    """Says \\boxed{4} to EVEN, and one of two answers to BOTH; top_p 0.9 leaves out what it says by chance."""
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
@@ -45,7 +45,9 @@ def policy(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def _asking(folder: Path, lines: list[str], **more: Any) -> Asking:
     def open_sampler(responder: Responder) -> TransformersSampler:
-        settings = SamplingSettings(responder.max_completion_length, seed=3, batch_tokens=responder.batch_tokens)
+        settings = SamplingSettings(
+            responder.max_completion_length, top_p=responder.top_p, seed=3, batch_tokens=responder.batch_tokens
+        )
         return TransformersSampler(str(responder.path), settings=settings, dtype=responder.dtype)
 
     return Asking(open_sampler, exact_match, folder, report=lines.append, **more)
@@ -61,7 +63,7 @@ def _rows() -> list[CuratedRow]:
 
 
 def test_a_local_policy_sorts_problems_and_goes_on_after_a_stop(policy: Path, tmp_path: Path) -> None:
-    responder = Responder(path=str(policy), dtype="float32", max_completion_length=16, batch_tokens=200)
+    responder = Responder(path=str(policy), dtype="float32", max_completion_length=16, batch_tokens=200, top_p=0.9)
     section = Difficulty(models=[responder], num_generations=32)
     lines: list[str] = []
     sifted = by_pass_rate(_rows(), section, _asking(tmp_path / "whole", lines))
@@ -94,7 +96,7 @@ def test_a_recipe_asks_a_local_policy(policy: Path, tmp_path: Path, capsys: pyte
 
     data = [{"q": EVEN, "a": "4"}, {"q": BOTH, "a": "5"}]
     (tmp_path / "rows.jsonl").write_text("".join(json.dumps(line) + "\n" for line in data))
-    models = [{"path": str(policy), "dtype": "float32", "max_completion_length": 16}]
+    models = [{"path": str(policy), "dtype": "float32", "max_completion_length": 16, "top_p": 0.9}]
     curate = {
         "kind": "curate",
         "sources": [
