@@ -79,7 +79,9 @@ def test_a_folder_is_taken_as_it_is_and_dtype_is_applied(tmp_path, base):
     ("section", "message"),
     [
         (new(hidden_sizes=64), "did you mean 'hidden_size'"),
-        (new(model_type="ernie4"), "no architecture .ernie4."),
+        (new(model_type="ernie4"), "transformers has no architecture 'ernie4'"),
+        (new(hidden_size="wide"), "transformers refuses this config .*hidden_size"),
+        (new(hidden_act="nothing"), "transformers refuses this config .*nothing"),
         ({"path": "/no/such/model"}, "no such model folder"),
         ({"package": "no_such_package", "gguf_file": "x.gguf"}, "pip install no-such-package"),
         ({"path": "/tmp", "gguf_file": "x.gguf"}, "no file 'x.gguf'"),
