@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from ringlite_cli.config_numbers import expert_counts
+from ringlite_cli.config_numbers import expert_counts, routed_experts
 
 _LITE = ("Ling-lite-1.5", "Ring-lite", "Ring-lite-2507")
 _MINI = ("Ling-mini-2.0", "Ring-mini-2.0")
@@ -21,7 +21,7 @@ PUBLISHED: dict[str, tuple[str, dict[str, Any]]] = {
     "inclusionAI/Ling-flash-base-2.0": ("bailing_moe_v2", _BASE | _WIDE),
 }
 """Hub ids whose size is known here: model_type, and the fields that differ from its config's defaults."""
-_ONE_EXPERT = re.compile(r"(?:^|\.)experts\.\d+\.")
+_OF_EXPERTS = re.compile(r"(?:^|\.)experts\.")
 _networks: dict[tuple[str, str], Any] = {}
 """(class of the config, the config as JSON) -> the network on torch's meta device."""
 
@@ -86,12 +86,20 @@ def model_sizes(model: Any) -> tuple[int, int] | None:
     return network and (int(network.num_parameters()), active_parameters(network))
 
 
+def is_routed(config: Any, name: str, weight: Any) -> bool:
+    """Return whether a weight is met by the tokens alone that a router sends to it.
+
+    It is one expert's, or all of a layer's are stacked in it, by any name. config: a transformers text config.
+    """
+    return bool(_OF_EXPERTS.search(name)) or (weight.dim() == 3 and weight.shape[0] == routed_experts(config))
+
+
 def active_parameters(network: Any) -> int:
     """Parameters that one token passes: of routed experts, stacked or one by one, the share that it is sent to."""
-    count, chosen = expert_counts(network.config.get_text_config())
+    config = network.config.get_text_config()
+    count, chosen = expert_counts(config)
     total = 0
     for name, parameter in network.named_parameters():
-        stacked = parameter.dim() == 3 or ".experts." in name
-        routed = _ONE_EXPERT.search(name) or (stacked and parameter.shape[0] == count)
-        total += parameter.numel() * chosen // count if count and routed else parameter.numel()
+        routed = count and is_routed(config, name, parameter)
+        total += parameter.numel() * chosen // count if routed else parameter.numel()
     return total

@@ -16,7 +16,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ringlite_cli.config_numbers import expert_counts, routed_experts
+from ringlite_cli.config_numbers import expert_counts
+from ringlite_cli.models.sizes import is_routed
 
 PEAK_FLOPS: tuple[tuple[str, float], ...] = (
     (r"H(100|200) NVL|H100 NVL", 835e12),  # NVIDIA H100 NVL and H200 NVL product briefs
@@ -75,8 +76,7 @@ def training_flops(model: nn.Module) -> TrainingFlops:
 
 def _active_share(config: Any, name: str, weight: Tensor) -> float:
     """Return the share of the tokens that meet a weight: of routed experts, those that a token is sent to."""
-    together = weight.dim() == 3 and weight.shape[0] == routed_experts(config)  # all of a layer's, by any name
-    if ".experts." not in name and not together:
+    if not is_routed(config, name, weight):
         return 1.0
     count, chosen = expert_counts(config)
     return chosen / count if count else math.nan

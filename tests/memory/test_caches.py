@@ -124,3 +124,8 @@ def test_experts_are_told_by_their_count_whatever_their_names():
     listed = torch.nn.ModuleDict({"experts": torch.nn.ModuleList([torch.nn.Linear(3, 5, bias=False)] * 1)})
     listed.config = SimpleNamespace(get_text_config=lambda: SimpleNamespace(num_experts=5, num_experts_per_tok=1))
     assert active_parameters(listed) == 3
+    padded = torch.nn.Module()  # LongCat: experts of no width lie in the same tensor, beyond those that are counted
+    padded.register_module("experts", torch.nn.Module())
+    padded.experts.gate_up_proj = torch.nn.Parameter(torch.zeros(8, 3, 5))
+    padded.config = listed.config
+    assert active_parameters(padded) == 8 * 3 * 5 // 5
