@@ -2,16 +2,19 @@
 
 A decoding step of an engine costs w seconds, whatever is in flight (weights are read, kernels are launched), and the
 reading of every response's keys and values. Both modes read the same of the latter for the same responses. `wait`
-decodes as many steps as its longest of R responses has tokens, `carry` as many as the mean one:
+decodes as many steps as its longest of R responses has tokens, `carry` as many as the mean one, and it reads once more
+what its F unfinished responses have written until each rollout ends (with their prompts, c seconds a token):
 
-    gain = (w E[longest of R] + K) / (w E[length] + K),   K = R kv (E[length^2] / 2 + prompt E[length]) / bandwidth
+    gain = (w E[longest of R] / R + k) / (w E[length] / F + k + c (F / R) (E[length^2] / (2 E[length]) + prompt))
+    k = kv (E[length^2] / 2 + prompt E[length]) / bandwidth
 
-Where `wait` draws another number of responses at a time than `carry` has in flight, each side is taken per response.
+R: the responses that `wait` draws at a time, whose tokens fill a rollout of `carry` too.
 
 docs/rollouts.md has its check against measurements.
 """
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from itertools import islice
 from math import exp, log
 from pathlib import Path
@@ -26,35 +29,64 @@ from ringlite_cli.runs.rollouts import read_rollouts
 
 BANDWIDTH = {"H200": 4.8e12, "H100": 3.35e12, "A100": 2.0e12, "L40": 0.86e12}
 """Bytes per second that a GPU's memory gives."""
-OVERHEAD = 1.4e-3
-"""Seconds of a decoding step of vLLM on an H100 beside the reading of weights: launches, sampling."""
+OVERHEAD = 2.5e-3
+"""Seconds of a decoding step of vLLM beside the reading of weights: launches, sampling, log-probabilities."""
+AGAIN = 17e-6
+"""Seconds until vLLM has read a token of an unfinished response again, beside its FLOPs."""
+READ_AT = 0.4
+"""Share of a GPU's peak FLOP/s at which vLLM reads prompts. OVERHEAD and AGAIN are fitted to what was measured."""
 SIGMA, MEDIAN = 0.9, 1 / 8
 _ROWS = 20_000
 
 
-def gain(
-    in_flight: int,
-    lengths: Sequence[float],
-    *,
-    weights: float,
-    kv: float,
-    prompt: float,
-    bandwidth: float,
-    waits: int | None = None,
-) -> float:
+@dataclass(frozen=True, slots=True)
+class Engine:
+    """A model in a vLLM engine on one GPU.
+
+    weights: bytes that a decoding step reads; kv: bytes of a token's keys and values; prompt: tokens of one;
+    bandwidth: bytes per second of the GPU's memory; flops: its peak FLOP/s.
+    """
+
+    weights: float
+    kv: float
+    prompt: float
+    bandwidth: float
+    flops: float
+
+    def waiting(self, lengths: Sequence[float], together: int) -> float:
+        """Return the seconds of a response where so many are drawn at a time, each to its end."""
+        ordered, count = sorted(lengths), len(lengths)
+        shares = [(i / count) ** together for i in range(count + 1)]
+        longest = sum(x * (shares[i + 1] - shares[i]) for i, x in enumerate(ordered))
+        return self._step() * longest / together + self._reading(lengths)
+
+    def carrying(self, lengths: Sequence[float], in_flight: int, together: int) -> float:
+        """Return the seconds of a response with so many in flight; together: of a rollout, by their tokens."""
+        per_token = AGAIN + self.weights / (READ_AT * self.flops)  # 2 FLOPs a weight, which has 2 bytes
+        again = per_token * (_written(lengths) + self.prompt) * in_flight / together
+        return self._step() * fmean(lengths) / in_flight + self._reading(lengths) + again
+
+    def _step(self) -> float:
+        return self.weights / self.bandwidth + OVERHEAD
+
+    def _reading(self, lengths: Sequence[float]) -> float:
+        """Seconds in which the keys and values of a response are read, at all of its tokens."""
+        return self.kv * (_written(lengths) + self.prompt) * fmean(lengths) / self.bandwidth
+
+
+def _written(lengths: Sequence[float]) -> float:
+    """Return the tokens that a response under way has on average."""
+    return fmean(x * x for x in lengths) / 2 / fmean(lengths)
+
+
+def gain(engine: Engine, in_flight: int, lengths: Sequence[float], waits: int | None = None) -> float:
     """Return how many times as fast rollouts are with `carry` as with `wait`.
 
-    lengths: of responses, tokens, in any order. weights: bytes that a decoding step reads; kv: bytes of a token's keys
-    and values. prompt: tokens. bandwidth: bytes per second. waits: responses that `wait` draws at a time; default: as
-    many as are in flight.
+    lengths: of responses, tokens, in any order. waits: responses that `wait` draws at a time, and whose tokens a
+    rollout of `carry` holds; default: as many as are in flight.
     """
-    ordered = sorted(lengths)
-    count, mean, together = len(ordered), fmean(ordered), waits or in_flight
-    shares = [(i / count) ** together for i in range(count + 1)]
-    longest = sum(x * (shares[i + 1] - shares[i]) for i, x in enumerate(ordered))
-    step = weights / bandwidth + OVERHEAD
-    reading = kv * (fmean(x * x for x in ordered) / 2 + prompt * mean) / bandwidth
-    return (step * longest / together + reading) / (step * mean / in_flight + reading)
+    together = waits or in_flight
+    return engine.waiting(lengths, together) / engine.carrying(lengths, in_flight, together)
 
 
 def assumed_lengths(longest: int, count: int = 2000) -> list[float]:
@@ -101,20 +133,19 @@ def _gain_line(recipe: Recipe, section: RlStage, gpus: int, known: list[float], 
         return
     if network is None:
         return
-    gpu, bandwidth = _gpu()
+    gpu, bandwidth, flops = _gpu()
     lengths = known or assumed_lengths(section.max_completion_length)
     group, engines = section.num_generations, _engines(section, gpus)
     in_flight = max(1, section.in_flight(group) // engines)
     waits = max(1, section.prompts_per_step * section.updates_per_rollout * group // engines)
-    found = gain(
-        in_flight,
-        lengths,
+    engine = Engine(
         weights=2.0 * active_parameters(network),
         kv=_kv_bytes(network.config.get_text_config(), round(fmean(lengths)) + MEAN_PROMPT_TOKENS),
         prompt=MEAN_PROMPT_TOKENS,
         bandwidth=bandwidth,
-        waits=waits,
+        flops=flops,
     )
+    found = gain(engine, in_flight, lengths, waits)
     source = "lengths as in its last run" if known else "lognormal lengths assumed"
     by_vllm = bool(section.trl.get("use_vllm"))
     verb = "are" if section.carries and by_vllm else "would be"
@@ -143,10 +174,12 @@ def _kv_bytes(config: Any, length: int) -> float:
     return cache_of(config).of(length) / length
 
 
-def _gpu() -> tuple[str, float]:
-    """The GPU here and its bandwidth; an H100 where there is none that is known."""
+def _gpu() -> tuple[str, float, float]:
+    """The GPU here, its bandwidth and its peak FLOP/s; an H100's where there is none that is known."""
     import torch
+
+    from ringlite_cli.train.speed import peak_flops
 
     here = torch.cuda.get_device_name() if torch.cuda.is_available() else ""
     found = next((name for name in BANDWIDTH if name in here), "H100")
-    return found, BANDWIDTH[found]
+    return found, BANDWIDTH[found], peak_flops(here) or peak_flops("H100") or 1e15

@@ -1,41 +1,46 @@
 """The gain of mode carry that `plan` foresees, beside what was measured on GPUs."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from ringlite_cli.recipe.load import load_recipe
-from ringlite_cli.stages.commands.carry_plan import BANDWIDTH, assumed_lengths, carry_lines, gain
+from ringlite_cli.stages.commands.carry_plan import BANDWIDTH, Engine, assumed_lengths, carry_lines, gain
 
-QWEN = {"weights": 2 * 0.6e9, "kv": 2 * 2 * 28 * 8 * 128, "prompt": 120, "bandwidth": 3.35e12}
+QWEN = Engine(weights=2 * 0.6e9, kv=2 * 2 * 28 * 8 * 128, prompt=120, bandwidth=BANDWIDTH["H100"], flops=989e12)
 
 
 @pytest.mark.parametrize(("in_flight", "measured"), [(64, 2.39), (128, 1.73), (512, 1.14)])
 def test_the_formula_gives_what_was_measured_on_an_h100(in_flight: int, measured: float) -> None:
     """vLLM alone, a 0.6B model of Qwen3's shape, lognormal lengths cut at 8,192 tokens."""
-    assert gain(in_flight, assumed_lengths(8192), **QWEN) == pytest.approx(measured, rel=0.15)
+    assert gain(QWEN, in_flight, assumed_lengths(8192)) == pytest.approx(measured, rel=0.15)
 
 
-@pytest.mark.parametrize(("in_flight", "measured"), [(64, 2.40), (128, 2.15)])
-def test_the_formula_gives_what_rollouts_of_the_trainer_took_on_an_h200(in_flight: int, measured: float) -> None:
+@pytest.mark.parametrize(("in_flight", "longest", "measured"), [(64, 8192, 2.40), (128, 8192, 2.15), (512, 4096, 0.92)])
+def test_the_formula_gives_what_rollouts_of_the_trainer_took_on_an_h200(
+    in_flight: int, longest: int, measured: float
+) -> None:
     """docs/experiments/rollouts-on-a-gpu.md: the same workload, with weight syncs and log-probabilities."""
-    found = gain(in_flight, assumed_lengths(8192), **QWEN | {"bandwidth": BANDWIDTH["H200"]})
+    found = gain(replace(QWEN, bandwidth=BANDWIDTH["H200"]), in_flight, assumed_lengths(longest))
     assert found == pytest.approx(measured, rel=0.15)
 
 
 def test_mode_wait_waits_for_as_many_as_it_draws_at_once() -> None:
-    """64 are waited for and 512 carried: the gain is 64's, and what more in flight brings beside."""
+    """64 are waited for and 512 carried: more in flight brings speed, and more to be read again in every rollout."""
     lengths = assumed_lengths(8192)
-    both = gain(512, lengths, waits=64, **QWEN)
-    assert both > gain(64, lengths, **QWEN) > gain(512, lengths, **QWEN)
-    assert both == pytest.approx(13_327 / 4_556, rel=0.2), "tokens a second as measured, carried and waited for"
-    assert gain(64, lengths, waits=64, **QWEN) == gain(64, lengths, **QWEN)
+    own_budgets = QWEN.waiting(lengths, 64) / QWEN.carrying(lengths, 512, 512)
+    assert own_budgets == pytest.approx(13_327 / 4_556, rel=0.2), "tokens a second as measured, carried and waited for"
+    assert own_budgets > gain(QWEN, 64, lengths) > gain(QWEN, 512, lengths, waits=64) > gain(QWEN, 512, lengths)
+    assert gain(QWEN, 64, lengths, waits=64) == gain(QWEN, 64, lengths)
 
 
 def test_equal_lengths_leave_nothing_to_gain_and_a_tail_does() -> None:
-    assert gain(64, [500.0] * 100, **QWEN) == pytest.approx(1.0)
-    assert gain(64, [500.0] * 99 + [8000.0], **QWEN) > 3
+    equal = [500.0] * 100
+    assert QWEN.waiting(equal, 64) == pytest.approx(QWEN.carrying(equal, 64, 10**9)), "but for what is read again"
+    assert gain(QWEN, 64, equal) < 1
+    assert gain(QWEN, 64, [500.0] * 99 + [8000.0]) > 2.5
 
 
 def test_assumed_lengths_have_the_mean_of_the_workload() -> None:
@@ -54,7 +59,7 @@ def test_plan_says_what_carry_would_gain_and_takes_lengths_of_the_last_run(tmp_p
     rows = [{"step": 1, "tokens": 40}] * 50
     (stage / "rollouts.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     (line,) = carry_lines(recipe, "rl-math", tmp_path)
-    assert "about 1.0 times as fast as in mode wait (16 in flight, lengths as in its last run, mean 40 tokens" in line
+    assert "about 0.7 times as fast as in mode wait (16 in flight, lengths as in its last run, mean 40 tokens" in line
     assert list(carry_lines(recipe, "sft", tmp_path)) == []
 
 
