@@ -1,6 +1,6 @@
 """Responses as text, in which the reader can still tell a thought from the answer."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from ringlite_cli.chat.rendering import decode, special_ids
@@ -22,6 +22,11 @@ def response_texts(tokenizer: Any, responses: Sequence[Sequence[int]], tags: Tag
         return list(tokenizer.batch_decode([list(ids) for ids in responses], skip_special_tokens=True))
     shown = [[i for i in ids if i not in special or i in kept] for ids in responses]
     return list(tokenizer.batch_decode(shown, skip_special_tokens=False))
+
+
+def without_end(ids: Sequence[int], ends: Collection[int]) -> Sequence[int]:
+    """Return a response's tokens without the one that ended it: models name ends that decoding takes for text."""
+    return ids[:-1] if ids and ids[-1] in ends else ids
 
 
 def special_tags(tokenizer: Any, tags: Tags = TAGS) -> set[int]:
