@@ -16,6 +16,7 @@ from ringlite_cli.evals.overlong import note_on
 from ringlite_cli.evals.responses import Group, ResponseLog, collect, model_key, renew_verdicts
 from ringlite_cli.problems import DEFAULT_SUFFIX, DOMAINS, NO_VERDICT, VERDICT_REVISION, Problem, Verify, is_right
 from ringlite_cli.recipe.evaluation import EvalSettings
+from ringlite_cli.recipe.graph import HARNESS
 from ringlite_cli.runs.files import write_json
 from ringlite_cli.runs.revisions import in_words, revisions_of
 from ringlite_cli.samples import FILTERED, REFUSALS, OnProgress, Progress, Sampler, SamplingSettings
@@ -93,7 +94,7 @@ def score(groups: Sequence[Group], *, seed: int = 0) -> dict[str, Any]:
     means = [float(np.mean(group)) for group in rewards]
     low, high = metrics.bootstrap(means, seed=seed)
     came = [row for row in rows if row["verdict"] not in REFUSALS]
-    counted = [row["tokens"] for row in came if row["tokens"] or not row["response"]]
+    counted = [row["tokens"] for row in came if _is_counted(row)]
     cut = sum(row["truncated"] for row in came) / len(came) if came else 0.0
     right = [sum(is_right(row["verdict"], row["reward"]) for row in group) for group in groups]
     solved = [metrics.pass_at_k(len(g), n, k) for g, n in zip(groups, right, strict=True)] if k else []
@@ -116,6 +117,11 @@ def score(groups: Sequence[Group], *, seed: int = 0) -> dict[str, Any]:
         result["maj@k_ci95"] = list(metrics.bootstrap(votes, seed=seed))
     notes = _notes(rows, cut, uncounted=len(came) - len(counted))
     return result | ({"notes": notes} if notes else {})
+
+
+def _is_counted(row: Mapping[str, Any]) -> bool:
+    """Return whether a row's tokens are known: 0 are those of no text, or of a choice by likelihood."""
+    return bool(row["tokens"]) or not row["response"] or str(row.get("task", "")).startswith(HARNESS)
 
 
 def _notes(rows: Sequence[Mapping[str, Any]], cut: float, uncounted: int) -> list[str]:

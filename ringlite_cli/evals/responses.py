@@ -226,7 +226,7 @@ class _Recorder:
         flat = [(request, sample) for request, samples in waiting for sample in samples if not sample.refused]
         scored = iter(self.entropy_of(self.sampler, flat) if self.entropy_of else [s.entropy for _, s in flat])
         with_entropy = [
-            (request, samples, [0.0 if sample.refused else next(scored) for sample in samples])
+            (request, samples, [None if sample.refused else next(scored) for sample in samples])
             for request, samples in waiting
         ]
         self._waiting = []  # only now: an interruption above loses none of them

@@ -80,6 +80,7 @@ def test_lengths_are_those_of_responses_that_came_and_were_counted() -> None:
         "prompts without room for a respo", "responses that the server's cont", "responses without a verdict (an ",
         "the server did not count the tok", "33% of the responses were cut at",
     ]  # fmt: skip
+    assert "notes" not in score([[row("a choice by likelihood", tokens=0, task="lm-eval:mmlu")]])
     unknown = score([[row("uncounted", tokens=0)]])
     assert unknown["response_tokens_mean"] is None
     assert "tokens not counted" in describe(unknown)
