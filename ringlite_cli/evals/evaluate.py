@@ -58,7 +58,7 @@ def evaluate(
     numbers per problem and sample, so their differences are paired. A policy that cannot be evaluated does not lose the
     others: it is reported at the end, by WorkFailed (UserError where it is the only one).
     """
-    _check(tasks)
+    check_tasks_are_sound(tasks)
     suffix = DEFAULT_SUFFIX if prompt_suffix is None else prompt_suffix
     sampling = settings.sampling(seed)
     counts = {task: settings.num_generations or (k or {}).get(task, DEFAULT_K) for task in tasks}
@@ -224,7 +224,8 @@ def _answer(row: Mapping[str, Any]) -> str | None:
     return metrics.final_answer(answer_part(with_thought(row["response"], row.get("thought_opened") or "")))
 
 
-def _check(tasks: Mapping[str, Sequence[Problem]]) -> None:
+def check_tasks_are_sound(tasks: Mapping[str, Sequence[Problem]]) -> None:
+    """Raise UserError for a task without problems, or with two of one id: responses go by it."""
     for task, problems in tasks.items():
         if not problems:
             raise UserError("the task has no problems", where=f"task {task}", hint="look at its source and filters")

@@ -12,7 +12,7 @@ import numpy as np
 
 from ringlite_cli.errors import UserError
 from ringlite_cli.evals import metrics
-from ringlite_cli.evals.evaluate import DEFAULT_SUFFIX, MakeSampler, Report, resume_key, score
+from ringlite_cli.evals.evaluate import DEFAULT_SUFFIX, MakeSampler, Report, check_tasks_are_sound, resume_key, score
 from ringlite_cli.evals.forced import ForcedLog, ForcedOf
 from ringlite_cli.evals.pick import Band, Candidate, Decision, explain, pick
 from ringlite_cli.evals.responses import EntropyOf, Group, ResponseLog, collect, renew_verdicts
@@ -80,6 +80,7 @@ def measure_candidates(
         raise UserError("there is no checkpoint to select from", where="select.candidates")
     if not problems:
         raise UserError("there are no problems to select on", where="select.data", hint="look at the curated set")
+    check_tasks_are_sound({_TASK: problems})
     suffix = DEFAULT_SUFFIX if prompt_suffix is None else prompt_suffix
     settings = SamplingSettings(max_completion_length, temperature=1.0, top_p=1.0, seed=seed, batch_tokens=batch_tokens)
     candidates: list[Candidate] = []

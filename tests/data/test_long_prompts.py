@@ -93,11 +93,16 @@ def test_what_one_model_cannot_read_another_may_rate(policy: Responder, server: 
 def test_a_verifier_that_fails_says_nothing_of_a_problem(server: Server, tmp_path: Path) -> None:
     """Every failure counted as a wrong response: with the sandbox broken, all problems were never solved."""
 
+    seen: set[str | None] = set()
+
     def verify(pairs: Any) -> list[Verdict]:
-        return [
-            Verdict("sandbox error", 0.0) if problem.answer == "2" or number == 0 else Verdict("correct", 1.0)
-            for number, (problem, _) in enumerate(pairs)
-        ]
+        """Fail for all responses to the first problem, and for one to the second."""
+        verdicts = []
+        for problem, _ in pairs:
+            failed = problem.answer == "2" or problem.answer not in seen
+            seen.add(problem.answer)
+            verdicts.append(Verdict("sandbox error", 0.0) if failed else Verdict("correct", 1.0))
+        return verdicts
 
     told: list[str] = []
     asked = Asking(lambda r: EndpointSampler(r, SETTINGS), verify, tmp_path, report=told.append)
@@ -105,7 +110,7 @@ def test_a_verifier_that_fails_says_nothing_of_a_problem(server: Server, tmp_pat
     found = by_pass_rate(rows(1, 2), section, asked)
     assert found.drops == []
     assert [each.problem.labels.get("pass_rate") for each in found.kept] == [None, 1.0]
-    assert told[-1] == "difficulty: 2 responses of tester have no verdict (our error): no rate counts them"
+    assert told[-1] == "difficulty: 3 responses of tester have no verdict (our error): no rate counts them"
 
 
 @pytest.mark.parametrize("said", [VLLM, ENGINE, SGLANG, LLAMA])

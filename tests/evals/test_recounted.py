@@ -99,3 +99,13 @@ def test_a_candidate_without_a_counted_token_has_an_error_and_the_entropy_is_tha
     assert found.pass_1 == 0.25
     with pytest.raises(UserError, match="no problem has a response whose tokens are known"):
         _measured(Candidate("c", "."), [[row("a", verdict=TOO_LONG, response="", tokens=0, entropy=0.0)]], 0)
+
+
+def test_two_problems_of_one_id_are_refused_before_a_checkpoint_is_measured(tmp_path: Path) -> None:
+    """The second's verdicts counted for both."""
+    from ringlite_cli.errors import UserError
+    from ringlite_cli.evals.measure import measure_candidates
+
+    twice = [Problem("a", "math", "2+2", "4"), Problem("a", "math", "2+3", "5")]
+    with pytest.raises(UserError, match="1 problem ids occur more than once, such as 'a'"):
+        measure_candidates([{"name": "c"}], tmp_path, twice, Fours, verify, tmp_path, k=1, max_completion_length=8)
