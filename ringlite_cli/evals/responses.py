@@ -29,7 +29,7 @@ Group = list[ResponseRow]
 EntropyOf = Callable[[Sampler, Sequence[tuple[Request, SampledResponse]]], list[float]]
 """Mean entropy of each response, in nats per token at temperature 1 over the full distribution."""
 
-_GOLDS = "golds"  # the key of resume.json that is no policy's
+GOLDS = "golds"  # the key of resume.json that is no policy's
 _SCORED_TOKENS = 16384  # responses gathered before they are scored together
 
 
@@ -89,11 +89,11 @@ class ResponseLog:
 
     def golds(self, policy: str, task: str) -> dict[str, str]:
         """Return problem id -> digest of what its responses were verified by, as far as it is known."""
-        return dict(self._keys.get(_GOLDS, {}).get(f"{policy}/{task}", {}))
+        return dict(self._keys.get(GOLDS, {}).get(f"{policy}/{task}", {}))
 
     def keep_golds(self, policy: str, task: str, golds: Mapping[str, str]) -> None:
         """Remember what all responses of a task are verified by."""
-        self._keys.setdefault(_GOLDS, {})[f"{policy}/{task}"] = dict(golds)
+        self._keys.setdefault(GOLDS, {})[f"{policy}/{task}"] = dict(golds)
         write_json(self._keys_path, self._keys)
 
     def has_some(self, policy: str) -> bool:

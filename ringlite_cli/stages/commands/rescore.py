@@ -12,7 +12,7 @@ from typing import Any
 from ringlite_cli.console import Console, Progress
 from ringlite_cli.errors import UserError
 from ringlite_cli.json_rows import sound_line, whole_lines
-from ringlite_cli.problems import NO_VERDICT, VERDICT_REVISION, Verdict, Verify, is_right
+from ringlite_cli.problems import NO_VERDICT, VERDICT_REVISION, Problem, Verdict, Verify, is_right
 from ringlite_cli.recipe.own_names import take_up_own_code
 from ringlite_cli.recipe.schema import Rewards
 from ringlite_cli.runs import rollouts
@@ -214,6 +214,7 @@ def _write_summary(stored: Stored, rows: Sequence[StoredRow]) -> list[str]:
 def _write_scores(stored: Stored, folder: Path, rows: Sequence[StoredRow]) -> list[str]:
     """scores.json as the evaluation wrote it, of the new verdicts; `data` and harness scores are taken over."""
     from ringlite_cli.evals.evaluate import score
+    from ringlite_cli.evals.responses import GOLDS
 
     path = stored.file.parent / "scores.json"
     old, keys = (read_json(file) if file.is_file() else {} for file in (path, path.parent / "resume.json"))
@@ -227,10 +228,20 @@ def _write_scores(stored: Stored, folder: Path, rows: Sequence[StoredRow]) -> li
             continue
         seed = keys.get(f"{policy}/{task}", {}).get("seed", 0)
         made = score(list(_by(group, lambda row: str(row["id"])).values()), seed=seed)
+        golds = keys.get(GOLDS, {}).get(f"{policy}/{task}", {})
+        if changed := len({row["id"] for row in group if _has_other_gold(stored.find(row), golds)}):
+            said = f"{changed:,} problems have another gold answer or other tests than `data` tells of"
+            made["notes"] = [*made.get("notes", []), said]
         scores.setdefault(policy, {})[task] = made | ({"data": before["data"]} if "data" in before else {})
         lines.append(f"{policy} on {task}: {_shift(_means(group))}")
     write_json(folder / "scores.json", next(iter(scores.values())) if flat else scores)
     return lines
+
+
+def _has_other_gold(problem: Problem | None, golds: Mapping[str, str]) -> bool:
+    from ringlite_cli.evals.responses import gold_digest
+
+    return problem is not None and problem.id in golds and golds[problem.id] != gold_digest(problem)
 
 
 def _write_pass_rates(folder: Path, rows: Sequence[StoredRow]) -> list[str]:

@@ -190,9 +190,11 @@ def test_the_folder_of_an_evaluation_without_a_recipe(tmp_path):
     write_jsonl(out / "responses.jsonl", [row(Problem("q", "math", "1 + 1?"), "</think>\\boxed{2}", 0.0,
                                               policy="model", task="mine", sample=0)])  # fmt: skip
     write_json(out / "scores.json", {"mine": {"avg@k": 0.0}})
+    write_json(out / "resume.json", {"golds": {"model/mine": {"q": "of another answer"}}})
     done = CliRunner().invoke(app, ["rescore", str(out), "--data", f"mine={data}"])
     assert done.exit_code == 0, done.output
     assert read_json(out / NEW / "scores.json")["mine"]["avg@k"] == 1.0
+    assert "1 problems have another gold answer" in read_json(out / NEW / "scores.json")["mine"]["notes"][-1]
     assert read_json(out / "scores.json")["mine"]["avg@k"] == 0.0
 
 
