@@ -79,6 +79,8 @@ class Verdict:
 
 RIGHT = ("correct", "accepted")
 """Verdicts on right responses."""
+NO_VERDICT = ("error", "sandbox error")
+"""Verdicts that speak of the verifier, not of the response."""
 
 
 def is_right(verdict: str, reward: float | None) -> bool:
@@ -91,7 +93,7 @@ def is_right(verdict: str, reward: float | None) -> bool:
     return verdict not in _NOT_RIGHT and reward is not None and reward >= 0.5
 
 
-_NOT_RIGHT = ("wrong", "error", "sandbox error")
+_NOT_RIGHT = ("wrong", *NO_VERDICT)
 
 VERDICT_REVISION = 3
 """Raised by one whenever a verifier may say something else of the same response. Scores of different revisions are not

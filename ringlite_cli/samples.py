@@ -46,7 +46,7 @@ class SampledResponse:
     logprob:       sum of the log-probabilities of `token_ids` at temperature 1, in nats; or None.
     prompt_end:    the last characters of the prompt as the model saw it: they may open a thought; "" if not known.
     entropy:       mean over `token_ids` of the entropy of the full distribution at temperature 1, in nats; or None.
-    refused:       why there is no response, as TOO_LONG; "" where there is one.
+    refused:       why there is no whole response, one of REFUSALS; "" where there is one.
     """
 
     problem_id: str
@@ -148,6 +148,10 @@ class Keeping(Protocol):
 
 TOO_LONG = "prompt too long"
 """The verdict of a problem whose prompt fills the context of the model that is asked."""
+FILTERED = "content filter"
+"""The verdict of a response that a server withheld, or cut, for what it says."""
+REFUSALS = (TOO_LONG, FILTERED)
+"""The verdicts that no verifier gave: there is no response."""
 
 
 def without_room(requests: Sequence[Request], sampler: Sampler, *, answered: bool) -> dict[str, int]:

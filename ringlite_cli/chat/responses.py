@@ -1,6 +1,6 @@
 """Responses as text, in which the reader can still tell a thought from the answer."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from ringlite_cli.chat.rendering import decode, special_ids
@@ -19,9 +19,19 @@ def response_texts(tokenizer: Any, responses: Sequence[Sequence[int]], tags: Tag
     """
     special, kept = special_ids(tokenizer), special_tags(tokenizer, tags)
     if not kept:
-        return list(tokenizer.batch_decode([list(ids) for ids in responses], skip_special_tokens=True))
+        return _decoded(tokenizer, [list(ids) for ids in responses], skip=True)
     shown = [[i for i in ids if i not in special or i in kept] for ids in responses]
-    return list(tokenizer.batch_decode(shown, skip_special_tokens=False))
+    return _decoded(tokenizer, shown, skip=False)
+
+
+def _decoded(tokenizer: Any, responses: list[list[int]], *, skip: bool) -> list[str]:
+    """Texts as they were written: some tokenizers would take the spaces before punctuation out."""
+    return list(tokenizer.batch_decode(responses, skip_special_tokens=skip, clean_up_tokenization_spaces=False))
+
+
+def without_end(ids: Sequence[int], ends: Collection[int]) -> Sequence[int]:
+    """Return a response's tokens without the one that ended it: models name ends that decoding takes for text."""
+    return ids[:-1] if ids and ids[-1] in ends else ids
 
 
 def special_tags(tokenizer: Any, tags: Tags = TAGS) -> set[int]:

@@ -70,14 +70,20 @@ class Asking:
         todo = [i for i, key in enumerate(keys) if len(known[key]) < k]
         self.report(estimate(len(rows), [rows[i].problem for i in todo], responder, k, purpose))
         if todo:
-            self._run(rows, todo, keys, responder, k)
+            self._run(rows, todo, keys, responder, k, purpose)
             known = self._known(responder)
         if long := sum(is_too_long(known[key]) for key in keys):
             self.report(f"{purpose}: {long:,} of {len(rows):,} prompts leave {responder.name} no room for a response")
         return [known[key][:k] for key in keys]
 
     def _run(
-        self, rows: Sequence[CuratedRow], todo: Sequence[int], keys: Sequence[str], responder: Responder, k: int
+        self,
+        rows: Sequence[CuratedRow],
+        todo: Sequence[int],
+        keys: Sequence[str],
+        responder: Responder,
+        k: int,
+        purpose: str,
     ) -> None:
         row_of = {keys[i]: rows[i] for i in todo}
         requests = [Request(key, chat_messages(row.problem, self.suffix), k) for key, row in row_of.items()]
@@ -88,7 +94,7 @@ class Asking:
         with MetricsWriter(self.path) as log:
 
             def write() -> None:
-                self._verify_and_write([(row_of[g[0].problem_id], g) for g in waiting], responder, log)
+                self._verify_and_write([(row_of[g[0].problem_id], g) for g in waiting], responder, log, purpose)
                 self.unverified.drop(sample for group in waiting for sample in group)
                 waiting.clear()
 
@@ -132,7 +138,11 @@ class Asking:
             sampler.close()
 
     def _verify_and_write(
-        self, groups: Sequence[tuple[CuratedRow, list[SampledResponse]]], responder: Responder, log: MetricsWriter
+        self,
+        groups: Sequence[tuple[CuratedRow, list[SampledResponse]]],
+        responder: Responder,
+        log: MetricsWriter,
+        purpose: str,
     ) -> None:
         pairs = [(row.problem, sample) for row, samples in groups for sample in samples]
         tags = tags_of(self.verify)
@@ -145,6 +155,7 @@ class Asking:
             {
                 "key": sample.problem_id,
                 "model": responder.name,
+                "purpose": purpose,
                 "source": problem.source,
                 "index": problem.index,
                 "sample": sample.index,

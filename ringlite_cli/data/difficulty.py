@@ -7,11 +7,11 @@ always solves, problems that none of the models ever solves, and those whose pro
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 
-from ringlite_cli.data.asking import Asking, is_too_long
+from ringlite_cli.data.asking import Asking, Response, is_too_long
 from ringlite_cli.data.cleansing import is_benchmark
 from ringlite_cli.data.funnel import bucket
 from ringlite_cli.data.rows import CuratedRow, Drop, Sifted
-from ringlite_cli.problems import is_right
+from ringlite_cli.problems import NO_VERDICT, is_right
 from ringlite_cli.recipe.schema import Difficulty
 
 
@@ -22,20 +22,26 @@ def by_pass_rate(rows: Sequence[CuratedRow], section: Difficulty, asking: Asking
     """
     asked = [r for r in rows if _is_asked(r, section.domains)]
     rates: list[dict[str, float]] = [{} for _ in asked]
+    too_long = {id(row) for row in asked}
     for responder in section.models:
         groups = asking.ask(asked, responder, section.num_generations, "difficulty")
-        for rate, responses in zip(rates, groups, strict=True):
-            if not is_too_long(responses):
-                rate[responder.name] = sum(is_right(r.verdict, r.reward) for r in responses) / max(len(responses), 1)
+        for row, rate, responses in zip(asked, rates, groups, strict=True):
+            if is_too_long(responses):
+                continue
+            too_long.discard(id(row))
+            if (share := _share_right(responses)) is not None:
+                rate[responder.name] = share
+        _tell_errors(groups, responder.name, asking)
     sifted = Sifted(notes={"pass_rates": _histograms(rates)} if asked else {})
     rate_of = {id(row): rate for row, rate in zip(asked, rates, strict=True)}
     for row in rows:
         of_models = rate_of.get(id(row))
-        if of_models is not None and (reason := _reason(row, of_models, section)):
+        reason = "prompt_too_long" if id(row) in too_long else _reason(row, of_models, section) if of_models else None
+        if reason:
             sifted.drops.append(Drop(row, reason, f"pass rates {of_models}"))
             continue
         if of_models:
-            _label(row, of_models, section.num_generations)
+            _label(row, of_models, section)
         sifted.kept.append(row)
     return sifted
 
@@ -60,9 +66,19 @@ def _is_asked(row: CuratedRow, domains: Sequence[str] | None) -> bool:
     return row.split == "train" and not is_benchmark(row) and (domains is None or row.problem.domain in domains)
 
 
+def _share_right(responses: Sequence[Response]) -> float | None:
+    """Return the share of right responses among those with a verdict; None where none has one."""
+    judged = [response for response in responses if response.verdict not in NO_VERDICT]
+    return sum(is_right(r.verdict, r.reward) for r in judged) / len(judged) if judged else None
+
+
+def _tell_errors(groups: Sequence[Sequence[Response]], model: str, asking: Asking) -> None:
+    failed = sum(response.verdict in NO_VERDICT for responses in groups for response in responses)
+    if failed:
+        asking.report(f"difficulty: {failed:,} responses of {model} have no verdict (our error): no rate counts them")
+
+
 def _reason(row: CuratedRow, rates: Mapping[str, float], section: Difficulty) -> str | None:
-    if not rates:
-        return "prompt_too_long"
     if not any(rates.values()):
         if row.verified not in ("trace", "solution"):
             return "no_agreement"
@@ -70,8 +86,10 @@ def _reason(row: CuratedRow, rates: Mapping[str, float], section: Difficulty) ->
     return "always_solved" if section.drop_all_right and rates.get(section.models[0].name) == 1 else None
 
 
-def _label(row: CuratedRow, rate: dict[str, float], samples: int) -> None:
+def _label(row: CuratedRow, rate: dict[str, float], section: Difficulty) -> None:
+    """Write a row's rates; `pass_rate` is the first model's, and is left out where that one has none."""
     if row.verified not in ("trace", "solution") and any(rate.values()):
         row.verified = "models"
-    first = next(iter(rate.values()))
-    row.change(labels={**row.problem.labels, "pass_rate": first, "pass_rates": rate, "pass_samples": samples})
+    first = section.models[0].name
+    own = {"pass_rate": rate[first]} if first in rate else {}
+    row.change(labels={**row.problem.labels, **own, "pass_rates": rate, "pass_samples": section.num_generations})

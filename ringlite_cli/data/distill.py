@@ -14,7 +14,7 @@ from ringlite_cli.data.needs import trace_reason
 from ringlite_cli.data.rows import CuratedRow
 from ringlite_cli.problems import Problem, is_right
 from ringlite_cli.recipe.schema import Distill
-from ringlite_cli.samples import TOO_LONG
+from ringlite_cli.samples import REFUSALS
 
 _SPECIAL = re.compile(r"<\|[^<>|\n]{1,40}\|>|<｜[^<>｜\n]{1,40}｜>|</?s>")
 _BLANK_LINES = re.compile(r"\n[ \t]*\n(?:[ \t]*\n)+")
@@ -56,8 +56,8 @@ def _best(problem: Problem, responses: Sequence[Response], rejected: Counter[str
     good = []
     for response in responses:
         trace = clean_trace(response.text)
-        if response.verdict == TOO_LONG:
-            rejected["prompt_too_long"] += 1
+        if response.verdict in REFUSALS:
+            rejected[response.verdict.replace(" ", "_")] += 1
             continue
         if response.truncated:
             reason: str | None = "trace_truncated"

@@ -13,12 +13,13 @@ from ringlite_cli.domains import writes_code
 from ringlite_cli.errors import UserError, WorkFailed
 from ringlite_cli.evals import metrics
 from ringlite_cli.evals.overlong import note_on
-from ringlite_cli.evals.responses import Group, ResponseLog, collect, model_key
-from ringlite_cli.problems import DEFAULT_SUFFIX, DOMAINS, VERDICT_REVISION, Problem, Verify, is_right
+from ringlite_cli.evals.responses import Group, ResponseLog, collect, model_key, renew_verdicts
+from ringlite_cli.problems import DEFAULT_SUFFIX, DOMAINS, NO_VERDICT, VERDICT_REVISION, Problem, Verify, is_right
 from ringlite_cli.recipe.evaluation import EvalSettings
+from ringlite_cli.recipe.graph import HARNESS
 from ringlite_cli.runs.files import write_json
 from ringlite_cli.runs.revisions import in_words, revisions_of
-from ringlite_cli.samples import OnProgress, Progress, Sampler, SamplingSettings
+from ringlite_cli.samples import FILTERED, REFUSALS, OnProgress, Progress, Sampler, SamplingSettings
 from ringlite_cli.thoughts import answer_part, with_thought
 
 MakeSampler = Callable[[Path | str, SamplingSettings], Sampler]
@@ -57,7 +58,7 @@ def evaluate(
     numbers per problem and sample, so their differences are paired. A policy that cannot be evaluated does not lose the
     others: it is reported at the end, by WorkFailed (UserError where it is the only one).
     """
-    _check(tasks)
+    check_tasks_are_sound(tasks)
     suffix = DEFAULT_SUFFIX if prompt_suffix is None else prompt_suffix
     sampling = settings.sampling(seed)
     counts = {task: settings.num_generations or (k or {}).get(task, DEFAULT_K) for task in tasks}
@@ -83,14 +84,18 @@ def evaluate(
 
 
 def score(groups: Sequence[Group], *, seed: int = 0) -> dict[str, Any]:
-    """The score of one policy on one task from its responses: one group of k rows per problem."""
+    """The score of one policy on one task from its responses: one group of k rows per problem, in any order."""
+    groups = sorted(
+        groups, key=lambda group: str(group[0].get("id", ""))
+    )  # an interval follows from its seed and these alone
     rewards = [[row["reward"] for row in group] for group in groups]
     rows = [row for group in groups for row in group]
     k = min(map(len, rewards), default=0)
     means = [float(np.mean(group)) for group in rewards]
     low, high = metrics.bootstrap(means, seed=seed)
-    tokens = sum(row["tokens"] for row in rows)
-    cut = sum(row["truncated"] for row in rows) / len(rows) if rows else 0.0
+    came = [row for row in rows if row["verdict"] not in REFUSALS]
+    counted = [row["tokens"] for row in came if _is_counted(row)]
+    cut = sum(row["truncated"] for row in came) / len(came) if came else 0.0
     right = [sum(is_right(row["verdict"], row["reward"]) for row in group) for group in groups]
     solved = [metrics.pass_at_k(len(g), n, k) for g, n in zip(groups, right, strict=True)] if k else []
     result = {
@@ -100,9 +105,9 @@ def score(groups: Sequence[Group], *, seed: int = 0) -> dict[str, Any]:
         "pass@k_ci95": list(metrics.bootstrap(solved, seed=seed)),
         "n": len(groups),
         "k": k,
-        "response_tokens_mean": tokens / len(rows) if rows else 0.0,
+        "response_tokens_mean": sum(counted) / len(counted) if counted else None if came else 0.0,
         "truncated_fraction": cut,
-        "tokens": tokens,
+        "tokens": sum(row["tokens"] for row in rows),
         "verdicts": dict(Counter(row["verdict"] for row in rows).most_common()),
         "verdict_revision": max(revisions_of(rows), default=VERDICT_REVISION),
     }
@@ -110,7 +115,24 @@ def score(groups: Sequence[Group], *, seed: int = 0) -> dict[str, Any]:
         votes = _majority(groups)
         result["maj@k"] = float(np.mean(votes))
         result["maj@k_ci95"] = list(metrics.bootstrap(votes, seed=seed))
-    notes = [said] if (said := note_on(rows)) else []
+    notes = _notes(rows, cut, uncounted=len(came) - len(counted))
+    return result | ({"notes": notes} if notes else {})
+
+
+def _is_counted(row: Mapping[str, Any]) -> bool:
+    """Return whether a row's tokens are known: 0 are those of no text, or of a choice by likelihood."""
+    return bool(row["tokens"]) or not row["response"] or str(row.get("task", "")).startswith(HARNESS)
+
+
+def _notes(rows: Sequence[Mapping[str, Any]], cut: float, uncounted: int) -> list[str]:
+    """What a reader of a score has to know. cut: the share of responses that the length limit cut."""
+    notes = [note_on(rows)]
+    if filtered := sum(row["verdict"] == FILTERED for row in rows):
+        notes.append(f"responses that the server's content filter withheld count as failures: {filtered:,}")
+    if failed := sum(row["verdict"] in NO_VERDICT for row in rows):
+        notes.append(f"responses without a verdict (an error of the verifier) count as failures: {failed:,}")
+    if uncounted:
+        notes.append(f"the server did not count the tokens of {uncounted:,} responses: lengths and tokens lack them")
     if cut >= CUT_IS_MANY:
         notes.append(
             f"{cut:.0%} of the responses were cut at the length limit: raise max_completion_length to trust the score"
@@ -119,14 +141,15 @@ def score(groups: Sequence[Group], *, seed: int = 0) -> dict[str, Any]:
         notes.append(
             f"verdicts of revisions {in_words(mixed)} are mixed: `ringlite rescore` verifies all of them again"
         )
-    return result | ({"notes": notes} if notes else {})
+    return [note for note in notes if note]
 
 
 def describe(result: Mapping[str, Any]) -> str:
     """One line of a score, in percent."""
     low, high = (100 * x for x in result["ci95"])
     line = f"avg@{result['k']} {100 * result['avg@k']:5.1f} % [{low:.1f}, {high:.1f}]  n={result['n']}"
-    line += f"  {result['response_tokens_mean']:.0f} tokens"
+    length = result["response_tokens_mean"]
+    line += "  tokens not counted" if length is None else f"  {length:.0f} tokens"
     return line + (f"  ({result['truncated_fraction']:.0%} cut)" if result["truncated_fraction"] >= CUT_IS_MANY else "")
 
 
@@ -168,6 +191,7 @@ def _respond(
     for task, problems in tasks.items():
         key = resume_key(path, settings, suffix, counts[task])
         todo[task] = log.open(policy, task, problems, counts[task], key)
+    renew_verdicts(log, policy, tasks, verify)
     if not any(todo.values()):
         return
     sampler = make_sampler(path, settings)
@@ -200,7 +224,8 @@ def _answer(row: Mapping[str, Any]) -> str | None:
     return metrics.final_answer(answer_part(with_thought(row["response"], row.get("thought_opened") or "")))
 
 
-def _check(tasks: Mapping[str, Sequence[Problem]]) -> None:
+def check_tasks_are_sound(tasks: Mapping[str, Sequence[Problem]]) -> None:
+    """Raise UserError for a task without problems, or with two of one id: responses go by it."""
     for task, problems in tasks.items():
         if not problems:
             raise UserError("the task has no problems", where=f"task {task}", hint="look at its source and filters")

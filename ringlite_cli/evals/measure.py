@@ -12,13 +12,13 @@ import numpy as np
 
 from ringlite_cli.errors import UserError
 from ringlite_cli.evals import metrics
-from ringlite_cli.evals.evaluate import DEFAULT_SUFFIX, MakeSampler, Report, resume_key, score
+from ringlite_cli.evals.evaluate import DEFAULT_SUFFIX, MakeSampler, Report, check_tasks_are_sound, resume_key, score
 from ringlite_cli.evals.forced import ForcedLog, ForcedOf
 from ringlite_cli.evals.pick import Band, Candidate, Decision, explain, pick
-from ringlite_cli.evals.responses import EntropyOf, Group, ResponseLog, collect
+from ringlite_cli.evals.responses import EntropyOf, Group, ResponseLog, collect, renew_verdicts
 from ringlite_cli.problems import Problem, Verify
 from ringlite_cli.runs.files import finite, write_json, write_text
-from ringlite_cli.samples import BATCH_TOKENS, OnProgress, Progress, SamplingSettings
+from ringlite_cli.samples import BATCH_TOKENS, REFUSALS, OnProgress, Progress, SamplingSettings
 
 _TASK = "select"
 
@@ -80,6 +80,7 @@ def measure_candidates(
         raise UserError("there is no checkpoint to select from", where="select.candidates")
     if not problems:
         raise UserError("there are no problems to select on", where="select.data", hint="look at the curated set")
+    check_tasks_are_sound({_TASK: problems})
     suffix = DEFAULT_SUFFIX if prompt_suffix is None else prompt_suffix
     settings = SamplingSettings(max_completion_length, temperature=1.0, top_p=1.0, seed=seed, batch_tokens=batch_tokens)
     candidates: list[Candidate] = []
@@ -156,6 +157,7 @@ def _respond(
 ) -> None:
     key = resume_key(model, settings, suffix, k) | {"entropy": "forward" if entropy_of else "draw"}
     todo = log.open(name, _TASK, problems, k, key)
+    renew_verdicts(log, name, {_TASK: problems}, verify)
     if not todo and not forced.lacks(name, model):
         return
     sampler = make_sampler(model, settings)
@@ -179,9 +181,13 @@ def _candidate(checkpoint: Mapping[str, Any], folder: Path, out_dir: Path) -> Ca
 
 def _measured(candidate: Candidate, groups: Sequence[Group], seed: int) -> Candidate:
     result = score(groups, seed=seed)
-    entropies = [sum(row["entropy"] * row["tokens"] for row in group) for group in groups]
-    tokens = [sum(row["tokens"] for row in group) for group in groups]
-    repeated = [float(np.mean([metrics.repetition(row["response"]) for row in group])) for group in groups]
+    came = [[row for row in group if row["verdict"] not in REFUSALS] for group in groups]
+    answered = [group for group in came if group]
+    entropies = [sum(row["entropy"] * row["tokens"] for row in group) for group in answered]
+    tokens = [sum(row["tokens"] for row in group) for group in answered]
+    if not sum(tokens):
+        raise UserError("no problem has a response whose tokens are known", where="select", hint="see responses.jsonl")
+    repeated = [float(np.mean([metrics.repetition(row["response"]) for row in group])) for group in answered]
     solved = result["pass@k_ci95"]
     return replace(
         candidate,
@@ -196,7 +202,7 @@ def _measured(candidate: Candidate, groups: Sequence[Group], seed: int) -> Candi
         truncated_fraction=result["truncated_fraction"],
         tokens=result["tokens"],
         pass_k_ci95=(solved[0], solved[1]),
-        response_tokens_ci95=metrics.bootstrap([t / len(g) for t, g in zip(tokens, groups, strict=True)], seed=seed),
+        response_tokens_ci95=metrics.bootstrap([t / len(g) for t, g in zip(tokens, answered, strict=True)], seed=seed),
         repetition=float(np.mean(repeated)),
         repetition_ci95=metrics.bootstrap(repeated, seed=seed),
     )

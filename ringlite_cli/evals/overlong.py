@@ -25,7 +25,7 @@ def failed_rows(request: Request, problem: Problem, head: Mapping[str, Any], tok
             "reward": verdict.reward,
             "tokens": 0,
             "truncated": False,
-            "entropy": 0.0,
+            "entropy": None,
             "thought_opened": "",
             "revision": VERDICT_REVISION,
         }

@@ -1,9 +1,11 @@
 """responses.jsonl: every response with its verdict, appended problem by problem, so that a killed run goes on.
 
-Beside it stands `resume.json`: for each (policy, task) what its responses depend on. Rows made under other conditions
-(another model, k, temperature, suffix ...) are dropped when that policy and task are opened again, and only those.
+Beside it stands `resume.json`: for each (policy, task) what its responses depend on, and digests of the gold answers by
+which they were verified. Rows made under other conditions (another model, k, temperature, suffix ...) are dropped when
+that policy and task are opened again, and only those.
 """
 
+import hashlib
 import json
 import threading
 from collections.abc import Callable, Mapping, Sequence
@@ -15,9 +17,9 @@ from ringlite_cli.evals.overlong import failed_rows
 from ringlite_cli.presence import is_there
 from ringlite_cli.problems import VERDICT_REVISION, Problem, Verdict, Verify, chat_messages
 from ringlite_cli.recipe.renamed import with_new_names
-from ringlite_cli.runs.files import MetricsWriter, cut_jsonl, read_json, read_jsonl, write_json
+from ringlite_cli.runs.files import MetricsWriter, cut_jsonl, read_json, read_jsonl, write_json, write_jsonl
 from ringlite_cli.runs.stopping import stop_after
-from ringlite_cli.samples import OnProgress, Request, SampledResponse, Sampler, without_room
+from ringlite_cli.samples import REFUSALS, OnProgress, Request, SampledResponse, Sampler, without_room
 from ringlite_cli.thoughts import opened_thought, tags_of, with_thought
 
 ResponseRow = dict[str, Any]
@@ -27,6 +29,7 @@ Group = list[ResponseRow]
 EntropyOf = Callable[[Sampler, Sequence[tuple[Request, SampledResponse]]], list[float]]
 """Mean entropy of each response, in nats per token at temperature 1 over the full distribution."""
 
+GOLDS = "golds"  # the key of resume.json that is no policy's
 _SCORED_TOKENS = 16384  # responses gathered before they are scored together
 
 
@@ -72,6 +75,27 @@ class ResponseLog:
         """The rows of each problem, in the problems' order."""
         return [self._groups[(policy, task, p.id)] for p in problems if (policy, task, p.id) in self._groups]
 
+    def replace(self, rows: Sequence[ResponseRow]) -> None:
+        """Put rows in the place of those of the same problems, in one step: a kill loses none."""
+        if not rows:
+            return
+        made: dict[tuple[str, str, str], Group] = {}
+        for row in rows:
+            made.setdefault((row["policy"], row["task"], row["id"]), []).append(row)
+        self._groups |= made
+        self._writer.close()
+        write_jsonl(self.path, (row for group in self._groups.values() for row in group))
+        self._writer = MetricsWriter(self.path)
+
+    def golds(self, policy: str, task: str) -> dict[str, str]:
+        """Return problem id -> digest of what its responses were verified by, as far as it is known."""
+        return dict(self._keys.get(GOLDS, {}).get(f"{policy}/{task}", {}))
+
+    def keep_golds(self, policy: str, task: str, golds: Mapping[str, str]) -> None:
+        """Remember what all responses of a task are verified by."""
+        self._keys.setdefault(GOLDS, {})[f"{policy}/{task}"] = dict(golds)
+        write_json(self._keys_path, self._keys)
+
     def has_some(self, policy: str) -> bool:
         """Return whether any problem of any task has its rows of this policy."""
         return any(owner == policy for owner, _, _ in self._groups)
@@ -93,6 +117,36 @@ class ResponseLog:
         self._writer = MetricsWriter(self.path)
         for name in stale:
             del self._groups[name]
+
+
+def renew_verdicts(log: ResponseLog, policy: str, tasks: Mapping[str, Sequence[Problem]], verify: Verify) -> None:
+    """Verify logged responses again whose problem has another gold answer, tests or verifier by now.
+
+    What was logged by versions that did not keep the digests of gold answers stays as it is.
+    """
+    for task, problems in tasks.items():
+        golds = {problem.id: gold_digest(problem) for problem in problems}
+        before = log.golds(policy, task)
+        changed = [p for p in problems if before.get(p.id, golds[p.id]) != golds[p.id]]
+        pairs = [(p, dict(row)) for p in changed for group in log.groups(policy, task, [p]) for row in group]
+        came = [(p, row) for p, row in pairs if row["verdict"] not in REFUSALS]
+        asked = [(p, with_thought(row["response"], row.get("thought_opened") or "")) for p, row in came]
+        for (_, row), verdict in zip(came, verify(asked) if asked else [], strict=True):
+            row.pop("detail", None)
+            row |= _verdict_fields(verdict)
+        log.replace([row for _, row in pairs])
+        log.keep_golds(policy, task, golds)
+
+
+def gold_digest(problem: Problem) -> str:
+    """Return what a verdict depends on besides the response, as a short digest."""
+    parts = [problem.domain, problem.answer, problem.tests, problem.verifier]
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode("utf-8", "surrogatepass")).hexdigest()[:12]
+
+
+def _verdict_fields(verdict: Verdict) -> ResponseRow:
+    fields = {"verdict": verdict.verdict, "reward": verdict.reward, "revision": VERDICT_REVISION}
+    return fields | ({"detail": verdict.detail} if verdict.detail else {})
 
 
 def collect(
@@ -172,7 +226,7 @@ class _Recorder:
         flat = [(request, sample) for request, samples in waiting for sample in samples if not sample.refused]
         scored = iter(self.entropy_of(self.sampler, flat) if self.entropy_of else [s.entropy for _, s in flat])
         with_entropy = [
-            (request, samples, [0.0 if sample.refused else next(scored) for sample in samples])
+            (request, samples, [None if sample.refused else next(scored) for sample in samples])
             for request, samples in waiting
         ]
         self._waiting = []  # only now: an interruption above loses none of them
@@ -225,8 +279,7 @@ class _Recorder:
             "truncated": sample.truncated,
             "entropy": None if entropy is None else round(entropy, 6),
             "thought_opened": self._opened(sample),
-            "revision": VERDICT_REVISION,
-        } | ({"detail": verdict.detail} if verdict.detail else {})
+        } | _verdict_fields(verdict)
 
 
 def model_key(path: Path | str) -> list[list[Any]]:

@@ -20,6 +20,7 @@ from ringlite_cli.errors import UserError, WorkFailed
 from ringlite_cli.http_client import NoAnswer, Refused, post_json
 from ringlite_cli.recipe.schema import Responder
 from ringlite_cli.samples import (
+    FILTERED,
     TOO_LONG,
     Memory,
     OnDone,
@@ -30,6 +31,7 @@ from ringlite_cli.samples import (
     SamplingSettings,
     sample_seed,
 )
+from ringlite_cli.sampling.endpoint_answer import busy_fault, read_answer
 
 TRIES = 5
 FIRST_PAUSE = 1.0  # seconds, doubled after each try
@@ -41,7 +43,11 @@ _OVER = re.compile(
 """What servers say of a prompt, or of a prompt with its response, that is longer than their model takes."""
 _LIMIT = re.compile(r"(?:context|model)[ _]?length(?: is| of| \()\s*(\d+)")
 _ASKED = re.compile(r"(\d+)(?: tokens)? (?:in the messages|from the input messages|input tokens|in the prompt)")
+_FILTER = re.compile(r"content.?(?:filter|policy|management)", re.IGNORECASE)
+"""What servers say of a prompt that they answer nobody."""
 _AGAIN = (408, 409, 425, 429, 500, 502, 503, 504)
+_LONGEST_PAUSE = 120.0
+"""Seconds that a server's Retry-After is obeyed for, at most."""
 
 
 class EndpointSampler:
@@ -136,6 +142,8 @@ class EndpointSampler:
             if 0 < error.room < self.settings.max_completion_length:
                 return self._answered(request, index, error.room)
             return SampledResponse(request.problem_id, index, "", (), 0, False, refused=TOO_LONG)
+        except _Filtered:
+            return SampledResponse(request.problem_id, index, "", (), 0, False, refused=FILTERED)
 
     def _answered(self, request: Request, index: int, max_tokens: int) -> SampledResponse:
         body: dict[str, Any] = {
@@ -152,26 +160,27 @@ class EndpointSampler:
         try:
             answer = self._post(body | extras)
         except UserError as error:
-            if not extras or isinstance(error, _NoRoom):
+            if not extras or isinstance(error, (_NoRoom, _Filtered)):
                 raise
             answer = self._post(body)  # raises the same where the extras were not to blame
             if self._extras:
                 self._extras = {}
                 _LOG.warning("%s knows no %s: the model's own sampling defaults may hold", self.url, ", ".join(extras))
-        try:
-            choice = answer["choices"][0]
-            text, truncated = _text(choice["message"]), choice.get("finish_reason") == "length"
-        except (KeyError, IndexError, TypeError):
-            raise WorkFailed(f"the endpoint's answer has no choices: {str(answer)[:200]}", where=self.url) from None
-        usage = answer.get("usage") or {}
-        prompt_tokens = int(usage.get("prompt_tokens") or 0)
-        self.prompt_tokens += prompt_tokens
-        counted = int(usage.get("completion_tokens") or 0)
-        self.response_tokens += counted
-        ids = tuple(choice.get("token_ids") or ())
-        end = self.prompt_end(request)
+        read = read_answer(answer, max_tokens)
+        if read is None:
+            raise WorkFailed(f"the endpoint's answer has no choices: {str(answer)[:200]}", where=self.url)
+        self.prompt_tokens += read.prompt_tokens or 0
+        self.response_tokens += read.tokens or len(read.ids)
         return SampledResponse(
-            request.problem_id, index, text, ids, prompt_tokens, truncated, counted=counted, prompt_end=end
+            request.problem_id,
+            index,
+            read.text,
+            read.ids,
+            read.prompt_tokens or 0,
+            read.truncated,
+            counted=read.tokens,
+            prompt_end=self.prompt_end(request),
+            refused=FILTERED if read.filtered else "",
         )
 
     def _post(self, body: dict[str, Any]) -> dict[str, Any]:
@@ -180,13 +189,16 @@ class EndpointSampler:
             if attempt:
                 if self._stopping.wait(pause):
                     break
-                pause *= 2
+                pause = FIRST_PAUSE * 2**attempt
             try:
                 return self._once(body)
             except Refused as error:
                 said = str(error)
+                pause = max(pause, min(error.wait or 0.0, _LONGEST_PAUSE))
                 if error.code in (400, 413, 422) and _OVER.search(error.said):
                     raise _NoRoom(f"the endpoint refuses: {said}", where=self.url, room=_room(error.said)) from None
+                if error.code == 400 and _FILTER.search(error.said):
+                    raise _Filtered(f"the endpoint refuses: {said}", where=self.url) from None
                 if error.code not in _AGAIN:
                     raise UserError(
                         f"the endpoint refuses: {said}", where=self.url, hint=self._hint(error.code)
@@ -202,9 +214,9 @@ class EndpointSampler:
     def _once(self, body: dict[str, Any]) -> dict[str, Any]:
         key = os.environ.get(self.responder.api_key_env, "")
         answer = post_json(self.url, body, key=key, timeout=self.responder.timeout)
-        if not isinstance(answer, dict):
-            raise NoAnswer(f"the answer is a {type(answer).__name__}")
-        return answer
+        if fault := busy_fault(answer):
+            raise NoAnswer(fault)
+        return dict(answer)
 
     def _hint(self, code: int) -> str:
         if code in (401, 403):
@@ -220,15 +232,11 @@ class _NoRoom(UserError):
         self.room = room
 
 
+class _Filtered(UserError):
+    """The server does not answer this prompt for what it says."""
+
+
 def _room(said: str) -> int:
     """The tokens that a server has left for a response, by what it says; 0 where it tells none."""
     limit, asked = _LIMIT.search(said), _ASKED.search(said)
     return max(0, int(limit[1]) - int(asked[1])) if limit and asked else 0
-
-
-def _text(message: dict[str, Any]) -> str:
-    """The response; a thought that the server has taken apart goes back between its marks."""
-    content = message.get("content") or ""
-    thought = message.get("reasoning_content") or message.get("reasoning")
-    text = f"<think>\n{thought.strip()}\n</think>\n\n{content}" if thought else content
-    return str(text).encode("utf-8", "replace").decode()  # half a character, where the length limit cut it

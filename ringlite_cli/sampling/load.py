@@ -12,7 +12,15 @@ from ringlite_cli.models.refused import ADAPTER, MERGED, adapter_fault
 from ringlite_cli.overlooked import Overlooked
 from ringlite_cli.runs.manifest import read_manifest
 
-__all__ = ["check_model_folder", "load_config", "load_model", "load_tokenizer", "prompt_end", "response_texts"]
+__all__ = [
+    "check_model_folder",
+    "load_config",
+    "load_model",
+    "load_tokenizer",
+    "positions_of",
+    "prompt_end",
+    "response_texts",
+]
 
 _WEIGHTS = ("*.safetensors", "pytorch_model*.bin")
 
@@ -81,6 +89,11 @@ def load_config(model_path: str | Path) -> Any:
         return AutoConfig.from_pretrained(str(model_path))
     except (OSError, ValueError, KeyError) as error:
         raise UserError(f"cannot load the model's config ({first_line(error)})", where=str(model_path)) from None
+
+
+def positions_of(config: Any) -> int:
+    """Return the tokens of prompt and response that a model takes, by its config; a very large number for no limit."""
+    return getattr(config.get_text_config(), "max_position_embeddings", None) or 1 << 30
 
 
 def load_model(model_path: str | Path, *, dtype: str | None = None, device: str | None = None) -> Any:

@@ -47,7 +47,7 @@ def sampled_entropy(
     prompts: dict[str, list[int]] = {}
     pairs = []
     for request, sample in samples:
-        if sample.tokens and not sample.token_ids:
+        if not sample.token_ids:
             raise UserError(
                 "the server gives no token ids, without which entropy cannot be computed",
                 where="engine",

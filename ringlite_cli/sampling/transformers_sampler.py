@@ -18,11 +18,11 @@ from transformers import GenerationConfig, StoppingCriteria
 from transformers.generation.utils import ALL_CACHE_NAMES
 
 from ringlite_cli.chat.rendering import prompt_ids
-from ringlite_cli.chat.responses import prompt_end, response_texts
+from ringlite_cli.chat.responses import prompt_end, response_texts, without_end
 from ringlite_cli.errors import UserError
 from ringlite_cli.runs.stopping import stop_after
 from ringlite_cli.sampling.draw import SeededDraw
-from ringlite_cli.sampling.load import load_model, load_tokenizer
+from ringlite_cli.sampling.load import load_model, load_tokenizer, positions_of
 from ringlite_cli.sampling.sampler import (
     OnDone,
     OnProgress,
@@ -65,7 +65,7 @@ class TransformersSampler:
         self.tokenizer = load_tokenizer(model_path)
         self.model = load_model(model_path, dtype=dtype, device=device)
         self.end_ids = _end_ids(self.model, self.tokenizer)
-        self.max_positions = getattr(self.model.config, "max_position_embeddings", None) or 1 << 30
+        self.max_positions = positions_of(self.model.config)
         # The model's own defaults (top_k, repetition penalties ...) would change the policy that is measured.
         self.model.generation_config = GenerationConfig(
             do_sample=False, eos_token_id=self.end_ids, pad_token_id=self.tokenizer.pad_token_id
@@ -127,7 +127,7 @@ class TransformersSampler:
             torch.cuda.empty_cache()
             half = len(batch) // 2
             return self._sample_batch(batch[:half], requests) + self._sample_batch(batch[half:], requests)
-        texts = response_texts(self.tokenizer, [m.token_ids for m in made])
+        texts = response_texts(self.tokenizer, [without_end(m.token_ids, self.end_ids) for m in made])
         return [
             SampledResponse(
                 problem_id=requests[row.request].problem_id,
@@ -144,33 +144,39 @@ class TransformersSampler:
         ]
 
     def _generate(self, batch: Sequence[_Row]) -> list["_Made"]:
-        """Rounds of `generate`; after each, the rows that have ended leave and the others go on with their cache."""
+        """Rounds of `generate`; after each, the rows that have ended leave and the others go on with their cache.
+
+        A row's limit is its own: a longer prompt beside it takes none of its room.
+        """
         device = self.model.device
         ids, mask = self._pad([row.prompt for row in batch])
         seeds = torch.tensor([row.seed for row in batch], device=device)
-        limit = min(self.settings.max_completion_length, self.max_positions - ids.shape[1])
+        rooms = [min(self.settings.max_completion_length, self.max_positions - len(row.prompt)) for row in batch]
+        limits = torch.tensor(rooms, device=device)
         made = [_Made() for _ in batch]
         alive = torch.arange(len(batch), device=device)
         shrink = not getattr(self.model, "_is_stateful", False)  # a recurrent state has no rows to select
         cache: Any = None
         steps = 0
-        while steps < limit and len(alive):
+        while len(alive):
+            rest = limits[alive] - steps
+            most = int(rest.min() if shrink else rest.max())
             drawing = SeededDraw(seeds[alive], self.settings.temperature, self.settings.top_p, first_step=steps)
             out = self.model.generate(
                 input_ids=ids,
                 attention_mask=mask,
                 **{_CACHE: cache},
-                max_new_tokens=limit - steps,
+                max_new_tokens=most,
                 logits_processor=[drawing],
                 stopping_criteria=[_HalfEnded(self.end_ids, device)] if shrink and len(alive) > _FEW_ROWS else None,
                 return_dict_in_generate=True,
             )
             new = out.sequences[:, ids.shape[1] :]
             steps += new.shape[1]
-            lengths = ended_after(new, self.end_ids)
+            lengths = torch.minimum(ended_after(new, self.end_ids), rest)
             _record(made, alive.tolist(), new, lengths, drawing)
             keep = (lengths > new.shape[1]).nonzero().squeeze(-1)
-            if steps >= limit or not len(keep):
+            if not len(keep):
                 break
             cache = getattr(out, _CACHE)
             cache.batch_select_indices(keep)

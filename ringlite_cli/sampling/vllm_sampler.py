@@ -13,12 +13,12 @@ from pathlib import Path
 from typing import Any
 
 from ringlite_cli.chat.rendering import prompt_ids
-from ringlite_cli.chat.responses import prompt_end, response_texts
+from ringlite_cli.chat.responses import prompt_end, response_texts, without_end
 from ringlite_cli.engine import run_requests
 from ringlite_cli.errors import UserError
 from ringlite_cli.recipe.engine import Engine
 from ringlite_cli.sampling.engine_key import EngineKey
-from ringlite_cli.sampling.load import load_config, load_model, load_tokenizer
+from ringlite_cli.sampling.load import load_config, load_model, load_tokenizer, positions_of
 from ringlite_cli.sampling.sampler import (
     OnDone,
     OnProgress,
@@ -162,7 +162,7 @@ class VllmSampler:
     def _samples(self, outputs: Sequence[Any], asked: "_Asked") -> list[tuple[SampledResponse, int]]:
         """Finished outputs as samples, each with its request's place."""
         ids = [list(output.outputs[0].token_ids) for output in outputs]
-        texts = response_texts(self.tokenizer, ids) if ids else []
+        texts = response_texts(self.tokenizer, [without_end(each, self.end_ids) for each in ids]) if ids else []
         made = []
         for output, token_ids, text in zip(outputs, ids, texts, strict=True):
             place, index = asked.places.pop(output.request_id)
@@ -189,5 +189,4 @@ class _Asked:
 
 def longest_sequence(config: Any, engine: Engine, settings: SamplingSettings) -> int:
     """Return the positions of prompt and response that the engine is set up for. config: the model's."""
-    positions = getattr(config.get_text_config(), "max_position_embeddings", None) or 1 << 30
-    return min(engine.max_model_length or settings.max_completion_length + _PROMPT_TOKENS, positions)
+    return min(engine.max_model_length or settings.max_completion_length + _PROMPT_TOKENS, positions_of(config))

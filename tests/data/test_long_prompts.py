@@ -14,6 +14,7 @@ from ringlite_cli.data.distill import distill
 from ringlite_cli.data.labelling import label_by_model
 from ringlite_cli.data.rows import CuratedRow
 from ringlite_cli.errors import UserError
+from ringlite_cli.problems import Verdict
 from ringlite_cli.recipe.schema import Difficulty, Distill, Responder
 from ringlite_cli.runs.files import read_jsonl
 from ringlite_cli.samples import Request, SamplingSettings
@@ -85,7 +86,31 @@ def test_what_one_model_cannot_read_another_may_rate(policy: Responder, server: 
     found = by_pass_rate([too_long(), *rows(1)], section, asking(tmp_path, []))
     assert found.drops == []
     assert found.kept[0].problem.labels["pass_rates"] == {"tester": 1.0}
+    assert "pass_rate" not in found.kept[0].problem.labels, "it is the policy's, and that one could not be asked"
     assert found.kept[1].problem.labels["pass_rates"].keys() == {policy.name, "tester"}
+
+
+def test_a_verifier_that_fails_says_nothing_of_a_problem(server: Server, tmp_path: Path) -> None:
+    """Every failure counted as a wrong response: with the sandbox broken, all problems were never solved."""
+
+    seen: set[str | None] = set()
+
+    def verify(pairs: Any) -> list[Verdict]:
+        """Fail for all responses to the first problem, and for one to the second."""
+        verdicts = []
+        for problem, _ in pairs:
+            failed = problem.answer == "2" or problem.answer not in seen
+            seen.add(problem.answer)
+            verdicts.append(Verdict("sandbox error", 0.0) if failed else Verdict("correct", 1.0))
+        return verdicts
+
+    told: list[str] = []
+    asked = Asking(lambda r: EndpointSampler(r, SETTINGS), verify, tmp_path, report=told.append)
+    section = Difficulty(models=[server.responder()], num_generations=2, drop_all_right=False)
+    found = by_pass_rate(rows(1, 2), section, asked)
+    assert found.drops == []
+    assert [each.problem.labels.get("pass_rate") for each in found.kept] == [None, 1.0]
+    assert told[-1] == "difficulty: 3 responses of tester have no verdict (our error): no rate counts them"
 
 
 @pytest.mark.parametrize("said", [VLLM, ENGINE, SGLANG, LLAMA])

@@ -2,6 +2,8 @@
 
 import pytest
 from tiny_lm import EOS, tiny_tokenizer
+from tokenizers import Tokenizer, decoders, models
+from transformers import PreTrainedTokenizerFast
 
 from ringlite_cli.sampling.load import prompt_end, response_texts
 
@@ -26,3 +28,12 @@ def test_the_end_of_a_prompt_shows_special_tokens():
     tokenizer = tiny_tokenizer()
     ids = tokenizer.convert_tokens_to_ids(["<user>", "w1", "<assistant>"])
     assert prompt_end(tokenizer, ids).split() == ["<user>", "w1", "<assistant>"]
+
+
+def test_no_space_is_taken_out_of_what_a_policy_wrote():
+    """A tokenizer that cleans up made `''` of `' '`, which is another program."""
+    words = Tokenizer(models.Unigram([("<unk>", 0.0)] + [(letter, -1.0) for letter in "x '=,."], unk_id=0))
+    words.decoder = decoders.Fuse()
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=words, unk_token="<unk>", clean_up_tokenization_spaces=True)
+    program = "x = ' ' , x ."
+    assert response_texts(tokenizer, [tokenizer(program, add_special_tokens=False)["input_ids"]]) == [program]

@@ -6,10 +6,13 @@ from pathlib import Path
 import pytest
 import torch
 from policies import END, write_tiny_policy
+from tiny_lm import EOS, save_policy
+from transformers import AutoConfig
 
 from ringlite_cli.errors import UserError
 from ringlite_cli.samples import Progress, Request, SampledResponse, SamplingSettings
 from ringlite_cli.sampling import transformers_sampler
+from ringlite_cli.sampling.load import positions_of
 from ringlite_cli.sampling.score import sampled_entropy
 from ringlite_cli.sampling.transformers_sampler import TransformersSampler
 
@@ -151,6 +154,41 @@ def test_a_response_stops_where_the_context_ends(sampler: TransformersSampler) -
     finally:
         sampler.settings = SETTINGS
     assert sample.prompt_tokens + len(sample.token_ids) <= 256
+
+
+def test_a_long_prompt_takes_no_room_from_a_short_one_beside_it(sampler: TransformersSampler) -> None:
+    """A response had the room of its batch's longest prompt: it was cut by what it stood beside, or by a resume."""
+    sampler.settings = replace(SETTINGS, max_completion_length=400)
+    short = Request("short", [{"role": "user", "content": "hi"}], 12)
+    middle = Request("middle", [{"role": "user", "content": "x" * 200}], 2)
+    long = Request("long", [{"role": "user", "content": "x" * 250}], 2)
+    ends, settings = sampler.end_ids, sampler.model.generation_config
+    sampler.end_ids, settings.eos_token_id = [END], [END]
+    try:
+        alone = sampler.sample([short])
+        beside = sampler.sample([short, long, middle])
+    finally:
+        sampler.settings, sampler.end_ids, settings.eos_token_id = SETTINGS, ends, ends
+    assert tokens(beside)[:1] == tokens(alone)
+    for sample in (sample for group in beside for sample in group):
+        whole = sample.prompt_tokens + len(sample.token_ids)
+        assert whole == 256 if sample.truncated else whole <= 256
+    assert {s.truncated for s in beside[0]} == {True, False}
+
+
+def test_an_end_token_that_is_no_special_one_is_not_part_of_the_text(tmp_path: Path) -> None:
+    save_policy(tmp_path, "llama", eos_token_id=[EOS, *range(20)])
+    (tmp_path / "generation_config.json").unlink()
+    ended = TransformersSampler(tmp_path, settings=SETTINGS, device="cpu").sample(
+        [Request("p", [{"role": "user", "content": "w1"}], 12)]
+    )[0]
+    assert any(s.token_ids[-1] < 20 for s in ended)
+    assert not {f"w{i}" for i in range(20)} & {word for s in ended for word in s.text.split()}
+
+
+def test_the_context_of_a_multimodal_config_is_that_of_its_text() -> None:
+    config = AutoConfig.for_model("gemma3", text_config={"max_position_embeddings": 48})
+    assert positions_of(config) == 48
 
 
 def test_router_logits_are_off_and_the_models_own_sampling_defaults_are_gone(tmp_path: Path) -> None:

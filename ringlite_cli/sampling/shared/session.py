@@ -17,7 +17,7 @@ from ringlite_cli.recipe.engine import Engine
 from ringlite_cli.runs.files import write_json, write_text
 from ringlite_cli.runs.ranks import rank, world_size
 from ringlite_cli.samples import OnDone, OnProgress, Progress, Request, SampledResponse, SamplingSettings
-from ringlite_cli.sampling.load import load_config, load_tokenizer
+from ringlite_cli.sampling.load import load_config, load_tokenizer, positions_of
 from ringlite_cli.sampling.opening import chosen
 from ringlite_cli.sampling.shared.answers import AnswerReader, earlier_answers, lacking, sample_of
 from ringlite_cli.sampling.shared.child import Child, gpus_of_rank
@@ -140,7 +140,7 @@ class SharedSampler:
         config = load_config(policy)
         self._batches = chosen(session.engine) == "transformers"
         if self._batches:
-            self.max_positions = getattr(config, "max_position_embeddings", None) or 1 << 30
+            self.max_positions = positions_of(config)
         else:
             from ringlite_cli.sampling.vllm_sampler import longest_sequence
 

@@ -12,7 +12,7 @@ from typing import Any
 from ringlite_cli.console import Console, Progress
 from ringlite_cli.errors import UserError
 from ringlite_cli.json_rows import sound_line, whole_lines
-from ringlite_cli.problems import VERDICT_REVISION, Verdict, Verify, is_right
+from ringlite_cli.problems import NO_VERDICT, VERDICT_REVISION, Problem, Verdict, Verify, is_right
 from ringlite_cli.recipe.own_names import take_up_own_code
 from ringlite_cli.recipe.schema import Rewards
 from ringlite_cli.runs import rollouts
@@ -21,7 +21,7 @@ from ringlite_cli.runs.folder import lock_run
 from ringlite_cli.runs.manifest import Manifest, read_manifest
 from ringlite_cli.runs.revisions import rescored_folder, revisions_of
 from ringlite_cli.runs.rollouts import rollout_lines
-from ringlite_cli.samples import TOO_LONG
+from ringlite_cli.samples import REFUSALS
 from ringlite_cli.stages.base import open_verifiers, with_trained_model
 from ringlite_cli.stages.parts.stored_problems import FindProblem, of_evaluation, of_pass_rates, of_set, of_tasks
 from ringlite_cli.terminal.run_log import LOG, title_of
@@ -31,7 +31,6 @@ from ringlite_cli.whole import whole
 
 StoredRow = dict[str, Any]
 _BATCH = 256
-_OURS = ("error", "sandbox error", TOO_LONG)  # verdicts that say nothing of the response
 FILES = {"eval": "responses.jsonl", "select": "responses.jsonl", "rl": rollouts.FILE, "curate": "asked.jsonl"}
 """The stored responses of each kind of stage that has some."""
 
@@ -54,6 +53,7 @@ class Tally:
     rows: int = 0
     unknown: int = 0
     unsure: int = 0
+    refused: int = 0
     moves: Counter[str] = field(default_factory=Counter)
 
     def line(self) -> str:
@@ -61,6 +61,7 @@ class Tally:
         changes = ", ".join(f"{count:,} {move}" for move, count in sorted(self.moves.items())) or "no reward changed"
         more = f"; {self.unknown:,} of problems that are not there any more, kept as they were" if self.unknown else ""
         more += f"; {self.unsure:,} without a verdict (our error), kept as they were" if self.unsure else ""
+        more += f"; {self.refused:,} more were never given, kept as they were" if self.refused else ""
         return f"{self.rows:,} responses: {changes}{more}"
 
 
@@ -125,15 +126,17 @@ def rescored_rows(stored: Stored, verify: Verify, tally: Tally, bar: Progress) -
     """
     size = stored.file.stat().st_size
     for batch, done in _batches(stored.file):
-        problems = [stored.find(row) for row in batch]
+        answered = [row.get("verdict") not in REFUSALS for row in batch]
+        problems = [stored.find(row) if came else None for row, came in zip(batch, answered, strict=True)]
         pairs = [(p, _response(row)) for p, row in zip(problems, batch, strict=True) if p is not None]
         verdicts = iter(verify(pairs) if pairs else [])
-        for problem, row in zip(problems, batch, strict=True):
+        for problem, row, came in zip(problems, batch, answered, strict=True):
             verdict = next(verdicts) if problem is not None else None
-            tally.rows += 1
-            tally.unknown += verdict is None
-            tally.unsure += verdict is not None and verdict.verdict in _OURS
-            if verdict is None or verdict.verdict in _OURS:
+            tally.rows += came
+            tally.refused += not came
+            tally.unknown += verdict is None and came
+            tally.unsure += verdict is not None and verdict.verdict in NO_VERDICT
+            if verdict is None or verdict.verdict in NO_VERDICT:
                 yield row
                 continue
             if move := _move(row, verdict):
@@ -192,7 +195,7 @@ def _write_rows(stored: Stored, rows: Iterator[StoredRow]) -> list[StoredRow]:
     return kept
 
 
-_SUMMED = ("domain", "model", "source", "index", "reward", "was")
+_SUMMED = ("domain", "model", "source", "index", "reward", "was", "verdict", "key", "sample", "purpose")
 
 
 def _write_summary(stored: Stored, rows: Sequence[StoredRow]) -> list[str]:
@@ -203,7 +206,7 @@ def _write_summary(stored: Stored, rows: Sequence[StoredRow]) -> list[str]:
     if stored.file.name == "asked.jsonl":
         return _write_pass_rates(folder, rows)
     rewards = _by(rows, lambda row: str(row["domain"]))
-    lines = [f"{domain}: mean reward {_shift(group)}" for domain, group in sorted(rewards.items())]
+    lines = [f"{domain}: mean reward {_shift(_means(group))}" for domain, group in sorted(rewards.items())]
     write_json(folder / "rewards.json", {domain: _means(group) for domain, group in sorted(rewards.items())})
     return lines
 
@@ -211,9 +214,10 @@ def _write_summary(stored: Stored, rows: Sequence[StoredRow]) -> list[str]:
 def _write_scores(stored: Stored, folder: Path, rows: Sequence[StoredRow]) -> list[str]:
     """scores.json as the evaluation wrote it, of the new verdicts; `data` and harness scores are taken over."""
     from ringlite_cli.evals.evaluate import score
+    from ringlite_cli.evals.responses import GOLDS
 
     path = stored.file.parent / "scores.json"
-    old = read_json(path) if path.is_file() else {}
+    old, keys = (read_json(file) if file.is_file() else {} for file in (path, path.parent / "resume.json"))
     flat = bool(old) and "avg@k" in next(iter(old.values()))  # `ringlite eval --model` has one policy, unnamed
     scores: dict[str, dict[str, Any]] = {}
     lines = []
@@ -222,22 +226,45 @@ def _write_scores(stored: Stored, folder: Path, rows: Sequence[StoredRow]) -> li
         if not any("was" in row for row in group):
             scores.setdefault(policy, {})[task] = before
             continue
-        made = score(list(_by(group, lambda row: str(row["id"])).values()))
+        seed = keys.get(f"{policy}/{task}", {}).get("seed", 0)
+        made = score(list(_by(group, lambda row: str(row["id"])).values()), seed=seed)
+        golds = keys.get(GOLDS, {}).get(f"{policy}/{task}", {})
+        if changed := len({row["id"] for row in group if _has_other_gold(stored.find(row), golds)}):
+            said = f"{changed:,} problems have another gold answer or other tests than `data` tells of"
+            made["notes"] = [*made.get("notes", []), said]
         scores.setdefault(policy, {})[task] = made | ({"data": before["data"]} if "data" in before else {})
-        lines.append(f"{policy} on {task}: {_shift(group)}")
+        lines.append(f"{policy} on {task}: {_shift(_means(group))}")
     write_json(folder / "scores.json", next(iter(scores.values())) if flat else scores)
     return lines
 
 
+def _has_other_gold(problem: Problem | None, golds: Mapping[str, str]) -> bool:
+    from ringlite_cli.evals.responses import gold_digest
+
+    return problem is not None and problem.id in golds and golds[problem.id] != gold_digest(problem)
+
+
 def _write_pass_rates(folder: Path, rows: Sequence[StoredRow]) -> list[str]:
-    """pass_rates.jsonl: a row per problem and model, with its rate before and now."""
-    groups = _by(rows, lambda row: (row["model"], row["source"], row["index"]))
+    """pass_rates.jsonl: a row per problem and model, with its rate before and now, as `difficulty` counts it."""
+    asked = {(row["key"], row["sample"]): row for row in rows}  # one that was asked for twice counts once
+    rated = [row for row in asked.values() if row.get("purpose", "difficulty") == "difficulty"]
+    groups = _by(rated, lambda row: (row["model"], row["source"], row["index"]))
     made = [
-        {"model": model, "source": source, "index": index, **_means(group)}
+        {"model": model, "source": source, "index": index, **_rates(group)}
         for (model, source, index), group in groups.items()
     ]
     write_jsonl(folder / "pass_rates.jsonl", made)
-    return [f"{model}: {_shift(group)}" for model, group in _by(rows, lambda row: str(row["model"])).items()]
+    return [f"{model}: {_shift(_rates(group))}" for model, group in _by(rated, lambda row: str(row["model"])).items()]
+
+
+def _rates(rows: Sequence[StoredRow]) -> dict[str, Any]:
+    """The share of right responses before and now, of those that have a verdict."""
+    told: dict[str, Any] = {}
+    for name, verdicts in (("before", [row.get("was", row) for row in rows]), ("now", rows)):
+        judged = [each for each in verdicts if each.get("verdict") not in (*REFUSALS, *NO_VERDICT)]
+        right = sum(is_right(each.get("verdict") or "", each.get("reward")) for each in judged)
+        told[name] = right / len(judged) if judged else None
+    return told | {"responses": len(rows)}
 
 
 def _by(rows: Sequence[StoredRow], key: Callable[[StoredRow], Any]) -> dict[Any, list[StoredRow]]:
@@ -259,7 +286,6 @@ def _means(rows: Sequence[StoredRow]) -> dict[str, Any]:
     }
 
 
-def _shift(rows: Sequence[StoredRow]) -> str:
-    means = _means(rows)
+def _shift(means: Mapping[str, Any]) -> str:
     before, now = (f"{100 * x:.1f} %" if x is not None else "none" for x in (means["before"], means["now"]))
     return f"{before} -> {now}"

@@ -8,6 +8,7 @@ from typing import Any
 from ringlite_cli.chat.judged import asked_of
 from ringlite_cli.data.pairs import Pair, Pairs
 from ringlite_cli.errors import UserError
+from ringlite_cli.problems import NO_VERDICT as UNJUDGED
 from ringlite_cli.problems import Problem, Verdict, Verify, route
 from ringlite_cli.recipe.reward_model import MadePairs, PairRule
 from ringlite_cli.recipe.schema import Rewards
@@ -20,7 +21,6 @@ from ringlite_cli.thoughts import answer_part, with_thought
 
 TIE, NO_VERDICT, NO_RESPONSE = "a tie", "no verdict", "no response"
 _TASK = "pairs"
-_OURS = ("error", "sandbox error")
 Row = Mapping[str, Any]
 
 
@@ -116,10 +116,10 @@ def _unscored(asked: Sequence[tuple[Problem, str]]) -> list[Verdict]:
 
 
 def _add(found: Pairs, problem: Problem, left: Row, right: Row, rule: PairRule, rewards: Rewards) -> None:
-    if not left["tokens"] or not right["tokens"]:
+    if not all(row["tokens"] or row["response"] for row in (left, right)):
         found.left_out[NO_RESPONSE] += 1
         return
-    if rule == "verifier" and (left["verdict"] in _OURS or right["verdict"] in _OURS):
+    if rule == "verifier" and (left["verdict"] in UNJUDGED or right["verdict"] in UNJUDGED):
         found.left_out[NO_VERDICT] += 1
         return
     texts = [read_part(with_thought(row["response"], row["thought_opened"]), rewards) for row in (left, right)]

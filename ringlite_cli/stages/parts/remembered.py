@@ -6,12 +6,9 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from ringlite_cli.problems import VERDICT_REVISION, Problem, Verdict, Verify
+from ringlite_cli.problems import NO_VERDICT, VERDICT_REVISION, Problem, Verdict, Verify
 from ringlite_cli.runs.files import MetricsWriter, read_jsonl
 from ringlite_cli.thoughts import Tags, tags_of
-
-_OURS = ("error", "sandbox error")
-"""Verdicts that speak of the verifier and not of the response: asked again."""
 
 
 class Remembered:
@@ -31,7 +28,7 @@ class Remembered:
         keys = [_key(problem, response) for problem, response in pairs]
         new = {key: pair for key, pair in zip(keys, pairs, strict=True) if key not in self._known}
         found = dict(zip(new, self._verify(list(new.values())), strict=True)) if new else {}
-        lasting = {key: verdict for key, verdict in found.items() if verdict.verdict not in _OURS}
+        lasting = {key: verdict for key, verdict in found.items() if verdict.verdict not in NO_VERDICT}
         self._log.extend({"key": key, **asdict(verdict)} for key, verdict in lasting.items())
         self._known |= lasting
         return [found[key] if key in found else self._known[key] for key in keys]

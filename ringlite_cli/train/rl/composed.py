@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from ringlite_cli.errors import UserError
-from ringlite_cli.problems import Problem, Verdict, can_score, has_plain_answer, route
+from ringlite_cli.problems import NO_VERDICT, Problem, Verdict, can_score, has_plain_answer, route
 from ringlite_cli.recipe.composition import Composition
 from ringlite_cli.repetition import words_of
 from ringlite_cli.runs.catalogue.columns import PENALTY
@@ -20,8 +20,6 @@ from ringlite_cli.thoughts import TAGS, Tags, answer_part
 from ringlite_cli.train.rl.penalties import length_loss, repetition_loss
 
 log = logging.getLogger(__name__)
-NO_VERDICT = ("error", "sandbox error")
-"""Verdicts that speak of the verifier and not of the response."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -358,7 +358,7 @@ def test_a_policy_is_evaluated_on_a_file_of_ones_own(run: Path, place: Path, tmp
 @pytest.mark.parametrize("engine", ["transformers", "vllm"])
 def test_both_engines_write_what_the_sampler_of_evaluations_writes(engine: str, tmp_path: Path) -> None:
     """Greedily, without the token that ends a response; the pieces put together are the text."""
-    from tiny_lm import save_policy
+    from tiny_lm import EOS, save_policy
 
     from ringlite_cli.engine import fault_of, vllm_version
     from ringlite_cli.samples import Request, SamplingSettings
@@ -370,11 +370,16 @@ def test_both_engines_write_what_the_sampler_of_evaluations_writes(engine: str, 
     policy = save_policy(tmp_path / "policy", "llama", head_dim=32)
     settings = SamplingSettings(12, temperature=0)
     asked = [[{"role": "user", "content": f"w{n} w{n + 7} w3"}] for n in range(3)]
+    requests = [Request(str(n), messages) for n, messages in enumerate(asked)]
+    last = TransformersSampler(policy, settings=settings, device="cpu").sample(requests)[0][0].token_ids[-1]
+    (policy / "generation_config.json").write_text(json.dumps({"eos_token_id": [EOS, last]}))  # so that one ends
     sampler = TransformersSampler(policy, settings=settings, device="cpu")
-    expected = [group[0].text for group in sampler.sample([Request(str(n), m) for n, m in enumerate(asked)])]
+    samples = [group[0] for group in sampler.sample(requests)]
+    expected = [sample.text for sample in samples]
     with open_talker(str(policy), engine, settings, "float32") as talker:
-        written = ["".join(talker.respond(talker.prompt(messages))) for messages in asked]
-        assert [text.split() for text in written] == [text.split() for text in expected]
+        told = [("".join(talker.respond(talker.prompt(messages))).split(), talker.cut) for messages in asked]
+        assert told == [(sample.text.split(), sample.truncated) for sample in samples]
+        assert not samples[0].truncated
         (first, *_), pieces = expected, list(talker.respond(talker.prompt(asked[0])))
         assert len(pieces) > 1 or len(first.split()) < 3  # shown as they come
 

@@ -10,6 +10,7 @@ from ringlite_cli.console import Console
 from ringlite_cli.errors import UserError
 from ringlite_cli.evals.compare import compare
 from ringlite_cli.evals.compare_text import as_text
+from ringlite_cli.evals.evaluate import score
 from ringlite_cli.problems import VERDICT_REVISION, Problem, write_problems
 from ringlite_cli.runs.files import read_json, read_jsonl, write_json, write_jsonl
 from ringlite_cli.runs.manifest import Manifest
@@ -121,6 +122,43 @@ def test_rescoring_twice_is_the_same_as_once(run):
     assert files(run) == once
 
 
+def test_what_was_never_answered_stays_so_and_pass_rates_are_those_of_difficulty(run):
+    refused = row(PROBLEMS[2], "", 0.0, policy="rl", task="math", sample=0) | {"verdict": "prompt too long"}
+    rows = read_jsonl(run / "eval" / "responses.jsonl")[:2]
+    write_jsonl(run / "eval" / "responses.jsonl", [*rows, refused])
+    one = read_jsonl(run / "curate" / "asked.jsonl")[0] | {"response": "\\boxed{1}", "purpose": "difficulty"}
+    wrong = {"response": "\\boxed{5}", "verdict": "wrong", "reward": 0.0}
+    distilled = one | wrong | {"key": "c", "purpose": "distill round 1"}
+    asked = [one | wrong, one, one | {"sample": 1} | wrong, distilled]
+    write_jsonl(run / "curate" / "asked.jsonl", asked)
+    done = CliRunner().invoke(app, ["rescore", str(run)])
+    assert "eval: 2 responses: " in done.output
+    assert "; 1 more were never given, kept as they were" in done.output
+    assert read_jsonl(run / "eval" / NEW / "responses.jsonl")[2] == refused
+    assert "1 (p2)" in read_json(run / "eval" / NEW / "scores.json")["rl"]["math"]["notes"][0]
+    assert read_jsonl(run / "curate" / NEW / "pass_rates.jsonl") == [
+        {"model": "m", "source": "s", "index": 0, "before": 0.5, "now": 0.5, "responses": 2}
+    ]
+
+
+def test_an_interval_stays_where_no_verdict_changed(run):
+    many = [Problem(f"p{i}", "math", f"What is {i} + 1?", str(i + 1), source="s", index=i) for i in range(8)]
+    write_problems(run / "curate" / "math.parquet", many)
+    right = [[k < p.index % 4 for k in range(3)] for p in many]
+    groups = [
+        [row(p, f"\\boxed{{{p.index + 1 if is_right else 99}}}", float(is_right), policy="rl", task="math", sample=k)
+         for k, is_right in enumerate(of_problem)]
+        for p, of_problem in zip(many, right, strict=True)
+    ]  # fmt: skip
+    plain = score(groups, seed=0)["ci95"]
+    seed = next(n for n in range(1, 50) if score(groups, seed=n)["ci95"] != plain)
+    write_jsonl(run / "eval" / "responses.jsonl", [each for group in groups[::-1] for each in group])
+    write_json(run / "eval" / "resume.json", {"rl/math": {"seed": seed}})
+    assert "eval: 24 responses: no reward changed" in CliRunner().invoke(app, ["rescore", str(run)]).output
+    told = read_json(run / "eval" / NEW / "scores.json")["rl"]["math"]
+    assert told["ci95"] == score(groups, seed=seed)["ci95"]
+
+
 def test_compare_takes_one_revision_of_both_and_marks_two(run, tmp_path):
     other = tmp_path / "other"
     manifest(other, "eval", "eval", {"tasks": ["curate.math"]})
@@ -152,9 +190,11 @@ def test_the_folder_of_an_evaluation_without_a_recipe(tmp_path):
     write_jsonl(out / "responses.jsonl", [row(Problem("q", "math", "1 + 1?"), "</think>\\boxed{2}", 0.0,
                                               policy="model", task="mine", sample=0)])  # fmt: skip
     write_json(out / "scores.json", {"mine": {"avg@k": 0.0}})
+    write_json(out / "resume.json", {"golds": {"model/mine": {"q": "of another answer"}}})
     done = CliRunner().invoke(app, ["rescore", str(out), "--data", f"mine={data}"])
     assert done.exit_code == 0, done.output
     assert read_json(out / NEW / "scores.json")["mine"]["avg@k"] == 1.0
+    assert "1 problems have another gold answer" in read_json(out / NEW / "scores.json")["mine"]["notes"][-1]
     assert read_json(out / "scores.json")["mine"]["avg@k"] == 0.0
 
 

@@ -97,6 +97,8 @@ def _respond(conversation: Conversation, line: str, talker: Talker, console: Con
     except KeyboardInterrupt:
         show(" (stopped)")
     show("\n")
+    if talker.cut:
+        console.say(f"(cut at the limit of {talker.room(prompt):,} tokens)")
     response = with_thought("".join(said), opened)
     if answer_part(response).strip():
         conversation.answer(response)

@@ -10,7 +10,9 @@ Messages = Sequence[Mapping[str, str]]
 
 
 class Talker(Protocol):
-    """A policy to talk to."""
+    """A policy to talk to. cut: whether the length limit cut the last response that was written to its end."""
+
+    cut: bool
 
     def prompt(self, messages: Messages) -> list[int]:
         """The tokens of a conversation, up to where the response begins."""
@@ -53,6 +55,7 @@ class _OfSampler:
     def __init__(self, sampler: Any) -> None:
         self.sampler, self.tokenizer = sampler, sampler.tokenizer
         self.turn = 0
+        self.cut = False
 
     def prompt(self, messages: Messages) -> list[int]:
         from ringlite_cli.chat.rendering import prompt_ids
@@ -90,6 +93,7 @@ class TransformersTalker(_OfSampler):
         from ringlite_cli.sampling.draw import SeededDraw
 
         settings, model = self.sampler.settings, self.sampler.model
+        self.cut = False
         streamer = TextIteratorStreamer(self.tokenizer, skip_prompt=True, skip_special_tokens=False)
         stopped = threading.Event()
         failed: list[BaseException] = []
@@ -103,7 +107,7 @@ class TransformersTalker(_OfSampler):
                 ids = torch.tensor([list(prompt)], device=model.device)
                 seeds = torch.tensor([self._seed()], device=model.device)
                 with torch.inference_mode():
-                    model.generate(
+                    written = model.generate(
                         input_ids=ids,
                         attention_mask=torch.ones_like(ids),
                         max_new_tokens=self.room(prompt),
@@ -111,6 +115,8 @@ class TransformersTalker(_OfSampler):
                         stopping_criteria=[Stopped()],
                         streamer=streamer,
                     )
+                whole = written.shape[1] == len(prompt) + self.room(prompt)
+                self.cut = whole and int(written[0, -1]) not in self.sampler.end_ids
             except BaseException as error:  # said where the response is read
                 failed.append(error)
                 streamer.end()
@@ -143,7 +149,7 @@ class VllmTalker(_OfSampler):
             skip_special_tokens=False,
             output_kind=RequestOutputKind.DELTA,
         )
-        name = f"chat-{self.turn}"
+        name, self.cut = f"chat-{self.turn}", False
         engine.add_request(name, {"prompt_token_ids": list(prompt)}, params)
         try:
             yield from without_end(self._pieces(engine), self._ends())
@@ -151,10 +157,10 @@ class VllmTalker(_OfSampler):
             if engine.has_unfinished_requests():
                 engine.abort_request([name], internal=False)
 
-    @staticmethod
-    def _pieces(engine: Any) -> Iterator[str]:
+    def _pieces(self, engine: Any) -> Iterator[str]:
         while engine.has_unfinished_requests():
             for output in engine.step():
+                self.cut = output.outputs[0].finish_reason == "length"
                 yield output.outputs[0].text
 
 
