@@ -106,7 +106,7 @@ def train(
 
 
 def _leaving(error: Diverged | RollBack, guard_callback: Any, stopping: Callable[[], bool]) -> Exception:
-    """Return the rollback that ends an attempt, with whether the run is asked to stop; the error where there is none."""
+    """Return the rollback that ends an attempt, with whether the run is asked to stop; without one, the error."""
     back = error if isinstance(error, RollBack) else guard_callback and guard_callback.rollback_for(error)
     if not back:
         return error
