@@ -27,13 +27,46 @@ def marks(folder: Path) -> dict[int, dict[str, Any]]:
         entries = read_json(folder / "manifest.json").get("changes") or []
     except (*ABSENT, ValueError, AttributeError):
         return {}
-    return {int(entry["step"]): dict(entry["keys"]) for entry in entries if entry.get("keys")}
+    found: dict[int, dict[str, Any]] = {}
+    for entry in entries:
+        if entry.get("keys"):
+            _merge(found.setdefault(int(entry["step"]), {}), entry["keys"])
+    return found
+
+
+def _merge(changed: dict[str, Any], later: Mapping[str, Any]) -> None:
+    """Add later changes: key -> [before, after], the oldest value before and the newest after."""
+    for key, (before, after) in later.items():
+        changed[key] = [changed[key][0] if key in changed else before, after]
 
 
 def marked(row: dict[str, Any], changed: Mapping[int, Mapping[str, Any]]) -> dict[str, Any]:
     """Return a row of metrics; the first one after a change has it under `changed`: key -> [before, after]."""
     found = changed.get(row["step"] - 1)
     return row | {"changed": dict(found)} if found else row
+
+
+class Marking:
+    """Marks rows as `marked` does, also where training went back: a change holds from the first row after that."""
+
+    def __init__(self, changed: Mapping[int, Mapping[str, Any]]) -> None:
+        self._changed = {step: dict(keys) for step, keys in changed.items()}
+        self._last: int | None = None
+
+    def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
+        step = int(row["step"])
+        if self._last is None or step <= self._last:
+            self._hold_from(step - 1)
+        self._last = step
+        return marked(row, self._changed)
+
+    def _hold_from(self, step: int) -> None:
+        """Move changes of later steps to this one."""
+        moved: dict[str, Any] = {}
+        for at in sorted(at for at in self._changed if at >= step):
+            _merge(moved, self._changed.pop(at))
+        if moved:
+            self._changed[step] = moved
 
 
 def rate_note(section: RlStage | SftStage | RewardModelStage, keys: Mapping[str, Any]) -> str:
