@@ -1,6 +1,6 @@
 """Training that goes on with other values: from which step, how its rows are marked, and what becomes of the rate."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -35,9 +35,23 @@ def marks(folder: Path) -> dict[int, dict[str, Any]]:
 
 
 def _merge(changed: dict[str, Any], later: Mapping[str, Any]) -> None:
-    """Add later changes: key -> [before, after], the oldest value before and the newest after."""
+    """Add later changes: key -> [before, after], the oldest value before and the newest after, where they differ."""
     for key, (before, after) in later.items():
-        changed[key] = [changed[key][0] if key in changed else before, after]
+        first = changed.pop(key)[0] if key in changed else before
+        if first != after:
+            changed[key] = [first, after]
+
+
+def with_change(changes: Sequence[Mapping[str, Any]], entry: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return a manifest's changes with another one. Those after one step are one: nothing in between was kept."""
+    here = [*(each for each in changes if each["step"] == entry["step"]), entry]
+    keys: dict[str, Any] = {}
+    for each in here:
+        _merge(keys, each.get("keys") or {})
+    maker = next((each["made_by"] for each in here if each.get("made_by")), None)
+    merged = ({"keys": keys} if keys else {}) | ({"made_by": maker} if maker else {})
+    others = [dict(each) for each in changes if each["step"] != entry["step"]]
+    return [*others, {"step": entry["step"], **merged}] if merged else others
 
 
 def marked(row: dict[str, Any], changed: Mapping[int, Mapping[str, Any]]) -> dict[str, Any]:
@@ -63,7 +77,7 @@ class Marking:
     def _hold_from(self, step: int) -> None:
         """Move changes of later steps to this one."""
         moved: dict[str, Any] = {}
-        for at in sorted(at for at in self._changed if at >= step):
+        for at in [at for at in self._changed if at >= step]:  # as they came
             _merge(moved, self._changed.pop(at))
         if moved:
             self._changed[step] = moved

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from ringlite_cli.stages.parts.going_on import Marking, marks
+from ringlite_cli.stages.parts.going_on import Marking, marks, with_change
 
 
 def folder_with(folder: Path, *changes: tuple[int, dict[str, list[Any]]]) -> Path:
@@ -38,3 +38,13 @@ def test_keys_that_changed_one_after_the_other_are_all_told(tmp_path: Path) -> N
     assert Marking(marks(folder_with(tmp_path, *changes)))({"step": 7})["changed"] == both
     later = (6, {"trl.beta": [0.0, 0.1]}), (8, {"trl.beta": [0.1, 0.2], "token_budget": [60, 30]})
     assert Marking(marks(folder_with(tmp_path, *later)))({"step": 5})["changed"] == both
+
+
+def test_a_change_that_trained_nothing_leaves_no_trace() -> None:
+    """Fewer epochs than are trained are refused; what went on then as before was told as changed."""
+    refused = with_change([], {"step": 5, "keys": {"trl.num_train_epochs": [12, 0.1]}})
+    assert refused == [{"step": 5, "keys": {"trl.num_train_epochs": [12, 0.1]}}]
+    assert with_change(refused, {"step": 5, "keys": {"trl.num_train_epochs": [0.1, 12]}}) == []
+    upgraded = [{"step": 2, "keys": {"trl.beta": [0, 1]}}, {"step": 5, "made_by": "ringlite 0.1"}]
+    later = with_change(upgraded, {"step": 5, "keys": {"trl.beta": [1, 2]}, "made_by": "ringlite 0.2"})
+    assert later == [upgraded[0], {"step": 5, "keys": {"trl.beta": [1, 2]}, "made_by": "ringlite 0.1"}]
