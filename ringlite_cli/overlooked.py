@@ -16,7 +16,7 @@ from typing import Any, Self
 
 DISK_ERRORS = frozenset(
     getattr(errno, name)
-    for name in ("EIO", "ESTALE", "EREMOTEIO", "EUCLEAN", "ENXIO", "ENODEV", "EMFILE", "ENFILE", "ENOLCK")
+    for name in ("EIO", "ESTALE", "EREMOTEIO", "EUCLEAN", "ENXIO", "ENODEV", "EMFILE", "ENFILE", "ENOLCK", "EFBIG")
     if hasattr(errno, name)
 )
 """Errors by which the file system, and no program, is at fault."""

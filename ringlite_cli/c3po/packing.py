@@ -123,12 +123,49 @@ def halves(row: dict[str, Any]) -> list[dict[str, Any]]:
     if len(borders) < 3:
         return [row]
     cut = min(borders[1:-1], key=lambda place: abs(2 * place - borders[-1]))
-    parts = []
-    for start, end in ((0, cut), (cut, borders[-1])):
-        part = {name: x[:, start:end] for name, x in row.items() if isinstance(x, Tensor)}
-        inside = [border - start for border in borders if start <= border <= end]
-        parts.append(part | {"attention": packed_inputs(inside, row["input_ids"].device)})
-    return parts
+    return [_stretch(row, borders, start, end) for start, end in ((0, cut), (cut, borders[-1]))]
+
+
+def repacked(
+    rows: Sequence[dict[str, Any]], sizes: Sequence[int], count: int
+) -> tuple[list[dict[str, Any]], list[int]]:
+    """Spread the samples of packed rows over `count` rows, balanced; return these and their tokens.
+
+    sizes: the tokens of each row, 0 for a filler.
+    """
+    samples = []
+    for row, size in zip(rows, sizes, strict=True):
+        borders: list[int] = row["attention"]["cu_seq_lens_q"].tolist()
+        samples += [_stretch(row, borders, start, end) for start, end in pairwise(borders if size else [])]
+    lengths = [sample["input_ids"].numel() for sample in samples]
+    members = balance_rows(lengths, count)
+    made = [_joined([samples[i] for i in row]) if row else _filler_beside(rows[0]) for row in members]
+    return made, [sum(lengths[i] for i in row) for row in members]
+
+
+def _stretch(row: Mapping[str, Any], borders: Sequence[int], start: int, end: int) -> dict[str, Any]:
+    """Return the samples of a packed row from one border to another, as a row."""
+    part = {name: x[:, start:end] for name, x in row.items() if isinstance(x, Tensor)}
+    inside = [border - start for border in borders if start <= border <= end]
+    return part | {"attention": packed_inputs(inside, row["input_ids"].device)}
+
+
+def _joined(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """Return one row with the samples of several. What an engine told is nothing where a row has none of it."""
+    lengths = [row["input_ids"].shape[1] for row in rows]
+    known = {name: x for row in rows for name, x in row.items() if isinstance(x, Tensor)}
+    joined: dict[str, Any] = {}
+    for name, x in known.items():
+        nothing = [x.new_full((1, length), _OF_ENGINE.get(name, 0)) for length in lengths]
+        joined[name] = torch.cat([row.get(name, none) for row, none in zip(rows, nothing, strict=True)], dim=1)
+    return joined | {"attention": packed_inputs([0, *accumulate(lengths)], joined["input_ids"].device)}
+
+
+def _filler_beside(row: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a filler row with the columns that another row was given later, such as log-probabilities."""
+    filler = pack_row([], row["input_ids"].device)
+    later = {name: x for name, x in row.items() if isinstance(x, Tensor) and name not in {*filler, *_OF_ENGINE}}
+    return filler | {name: x.new_zeros(filler["input_ids"].shape) for name, x in later.items()}
 
 
 def forward_inputs(model: nn.Module, row: dict[str, Any]) -> dict[str, Any]:

@@ -65,5 +65,7 @@ class Budget:
         return {name: value for name, value in asdict(self).items() if name not in ("schedule", "change")}
 
     def restore(self, state: dict[str, Any]) -> None:
+        """Take up a checkpoint's state; its budget as far as the schedule, which may be another now, allows it."""
         for name, value in state.items():
             setattr(self, name, value)
+        self.tokens = min(max(self.tokens, self.schedule.start), self.schedule.largest)

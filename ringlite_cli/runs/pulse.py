@@ -20,7 +20,7 @@ _WINDOW = 20  # updates that the rate is taken over
 class Pulse:
     """Writes done, total, rate and the last warning of the work under way; a full disk is not its business to report.
 
-    Rates are by a clock that never jumps; the time of day stands beside them for the reader alone.
+    Rates and seconds are by a clock that never jumps; the time of day stands beside them for the reader alone.
     """
 
     def __init__(self, folder: Path, clock: Callable[[], float] = time.monotonic) -> None:
@@ -30,6 +30,7 @@ class Pulse:
         self._row: dict[str, Any] = {"pid": os.getpid(), "started": now(), "done": None, "total": None, "note": ""}
         self._recent: deque[tuple[float, float]] = deque(maxlen=_WINDOW)
         self._written = -EVERY
+        self._began = clock()
 
     def update(self, title: str, done: float, total: float, note: str, left: Mapping[str, Any] | None = None) -> None:
         """Note progress. left: what is left of the whole run, as far as it is known."""
@@ -54,8 +55,9 @@ class Pulse:
         if not force and now_at - self._written < EVERY:
             return
         self._written = now_at
+        seconds = round(now_at - self._began, 2)
         try:
-            write_json(self._path, self._row | {"updated": now(), "memory_mb": _memory_mb()})
+            write_json(self._path, self._row | {"updated": now(), "seconds": seconds, "memory_mb": _memory_mb()})
         except OSError:
             return
 
@@ -64,9 +66,11 @@ def seconds_told(folder: Path) -> float:
     """Return the seconds from the start of a stage's last process to its last sign; 0 where it gave none."""
     try:
         row = read_json(folder / FILE)
+        if isinstance(told := row.get("seconds"), int | float):
+            return float(told)
         begun, last = (datetime.fromisoformat(row[name]) for name in ("started", "updated"))
         return max(0.0, (last - begun).total_seconds())
-    except (OSError, ValueError, TypeError, KeyError, RecursionError):
+    except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError):
         return 0.0
 
 

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tiny_lm import ARCHITECTURES, tiny_model
 
-from ringlite_cli.c3po.packing import IGNORED, PackedSample, balance_rows, pack_row
+from ringlite_cli.c3po.packing import IGNORED, PackedSample, balance_rows, pack_row, repacked
 from ringlite_cli.c3po.row_path import choose_path
 
 
@@ -27,6 +27,29 @@ def test_an_empty_row_is_a_filler_without_labels():
     assert row["input_ids"].shape == (1, 2)
     assert (row["shift_labels"] == IGNORED).all()
     assert (row["advantages"] == 0).all()
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 6])
+def test_packed_rows_spread_over_another_number_of_rows_keep_every_sample(count):
+    sampled = [[-1.0, -2.0], None, [-3.0] * 4, None]
+    samples = [
+        PackedSample(i, [1, 2], list(range(3, 3 + n)), float(i), sampled=sampled[i]) for i, n in enumerate([2, 3, 4, 5])
+    ]
+    rows = [pack_row(samples[:1]), pack_row(samples[1:]), pack_row([])]
+    for row in rows:
+        row["ref_log_probs"] = row["advantages"] - 5
+    made, sizes = repacked(rows, [4, 18, 0], count)
+    assert (len(made), sum(sizes)) == (count, 22)
+    members = balance_rows([sample.size for sample in samples], count)
+    for row, size, of_row in zip(made, sizes, members, strict=True):
+        alone = pack_row([samples[i] for i in of_row])
+        alone["ref_log_probs"] = alone["advantages"] - (5 if of_row else 0)
+        assert size == sum(samples[i].size for i in of_row)
+        assert row["attention"]["cu_seq_lens_q"].tolist() == alone["attention"]["cu_seq_lens_q"].tolist()
+        assert alone.keys() <= row.keys()
+        for name, column in alone.items():
+            if isinstance(column, torch.Tensor):
+                torch.testing.assert_close(row[name], column, equal_nan=True)
 
 
 @given(st.lists(st.integers(1, 200), min_size=1, max_size=50), st.integers(1, 9))

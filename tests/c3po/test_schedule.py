@@ -47,6 +47,23 @@ def test_adaptive_stays_within_its_bounds_and_resumes_exactly(rollouts, stop):
 
 
 @pytest.mark.parametrize(
+    ("schedule", "expected"),
+    [
+        (BudgetSchedule(30), 30),  # 60 went on, though the recipe said 30
+        (BudgetSchedule(90), 90),
+        (BudgetSchedule(30, "adaptive", 50), 50),
+        (BudgetSchedule(30, "linear", 90, 10), 60),  # half of the way from 30 to 90
+        (BudgetSchedule(60), 60),
+    ],
+)
+def test_a_budget_that_is_another_after_a_resume_holds_at_once(schedule, expected):
+    before, after = Budget(BudgetSchedule(60)), Budget(schedule)
+    after.restore(before.state())
+    assert after.tokens == expected
+    assert after.move(5, None, 0.0) == expected
+
+
+@pytest.mark.parametrize(
     ("arguments", "message"),
     [
         ((1000, "cosine"), "budget_schedule: 'cosine' is not one of"),

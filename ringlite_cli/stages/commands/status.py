@@ -13,6 +13,7 @@ from ringlite_cli.runs.files import read_json
 from ringlite_cli.runs.folder import holder, run_hint
 from ringlite_cli.runs.manifest import read_manifest
 from ringlite_cli.runs.pulse import FILE
+from ringlite_cli.stages.kinds import KINDS
 from ringlite_cli.stages.parts.costs import duration
 from ringlite_cli.stages.walk.forecast import Left
 
@@ -41,7 +42,8 @@ def status_data(run: Path) -> dict[str, Any]:
     """Return the same as data. Raises UserError where there is no run.
 
     at_work: number and machine of the process that holds the run, or None. left: what is left of the whole run, None
-    where no process is at work or nothing is known. stages: one for each of the recipe's.
+    where no process is at work or nothing is known. stages: one for each of the recipe's; goes_on_after: the step of
+    the checkpoint that training which was killed goes on from, 0 for the start.
     """
     if not run.is_dir():
         raise UserError("no such run folder", where=str(run), hint=run_hint(run))
@@ -68,13 +70,26 @@ def _of_stage(folder: Path, *, at_work: bool) -> dict[str, Any]:
     manifest = read_manifest(folder)
     row: dict[str, Any] = {"name": folder.name, "kind": None, "seconds": None, "note": "", "message": ""}
     row |= {"progress": None, "updated": None, "memory_mb": None, "warning": None, "step": None, "metrics": {}}
-    row["run_left"] = None
+    row |= {"run_left": None, "goes_on_after": None}
     if manifest is None:
         return row | {"status": "unreadable" if (folder / "manifest.json").exists() else "not started"}
     row |= {"kind": manifest.kind, "status": manifest.status, "seconds": manifest.seconds}
     if manifest.status != "running":
         return row | {"note": manifest.note if manifest.status == "done" else "", "message": _message(manifest)}
-    return row | {"status": "running" if at_work else "stopped"} | _of_pulse(folder) | _last(folder, manifest.kind)
+    row |= {"status": "running" if at_work else "stopped"} | _of_pulse(folder) | _last(folder, manifest.kind)
+    return row if at_work else row | _nothing_left_known(row) | {"goes_on_after": _goes_on_after(folder, manifest.kind)}
+
+
+def _nothing_left_known(row: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a stage without a process has in place of its times left: nothing runs, and steps may be lost."""
+    progress = row["progress"] and {**row["progress"], "rate": None, "left_seconds": None}
+    return {"progress": progress, "run_left": None}
+
+
+def _goes_on_after(folder: Path, kind: str) -> int | None:
+    """Return the step that a training stage goes on from; None for stages that do not train."""
+    step_of = KINDS[kind].step_of if kind in KINDS else None
+    return (step_of(folder) or 0) if step_of else None
 
 
 def _message(manifest: Any) -> str:
@@ -126,6 +141,10 @@ def _progress_lines(row: Mapping[str, Any]) -> Iterator[str]:
     if words:
         step = "?" if row["step"] is None else row["step"]
         yield f"    step {step}: " + ", ".join(words)
+    if (step := row["goes_on_after"]) is not None:
+        yield "    it goes on " + (
+            f"after step {step}, its last checkpoint" if step else "from its start: no checkpoint"
+        )
 
 
 def _short(value: float) -> str:

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from ringlite_cli.console import Progress
@@ -16,7 +17,7 @@ from ringlite_cli.sampling.keeping import lend_engine
 from ringlite_cli.stages.base import Check, Context, StageKind, StageResult
 from ringlite_cli.stages.calls import call_ranks
 from ringlite_cli.stages.parts.games import require_games
-from ringlite_cli.stages.parts.going_on import last_step, marked, marks, rate_note
+from ringlite_cli.stages.parts.going_on import Marking, last_step, marks, rate_note
 from ringlite_cli.stages.parts.judging import with_judge
 from ringlite_cli.stages.parts.tracking import tracked
 from ringlite_cli.where import labels_there, matches
@@ -32,7 +33,6 @@ def run(context: Context) -> StageResult:
     require_games(problems)
     _refuse_shared_process(problems)
     call_ranks(context.run, context.name)
-    changed = marks(folder)
     with (
         context.verifiers(partial_scores=section.partial_scores) as verify,
         context.console.progress(context.name, 1) as bar,
@@ -49,7 +49,7 @@ def run(context: Context) -> StageResult:
             model=ModelOptions(recipe.model.dtype, recipe.model.attn_implementation, recipe.prompt_suffix),
             hooks=Hooks(
                 partial(_tell, bar, section.steps, verify),
-                as_written=lambda row: marked(row, changed),
+                as_written=Marking(marks(folder)),
             ),
             composition=recipe.rewards,
             held_out=_held_out(context),
@@ -57,6 +57,7 @@ def run(context: Context) -> StageResult:
         )
     tokens = {name: getattr(result, f"tokens_{name}") for name in ("trained", "generated", "dropped")}
     barren = nothing_learned(read_jsonl(folder / "metrics.jsonl"))
+    lost = rolled_back(folder)
     return with_judge(
         context,
         StageResult(
@@ -66,8 +67,10 @@ def run(context: Context) -> StageResult:
                 "metrics": folder / "metrics.jsonl",
             },
             tokens=tokens,
-            metrics={"steps": result.steps, "packing": result.packing, "prompts_left_out": result.prompts_left_out},
+            metrics={"steps": result.steps, "packing": result.packing, "prompts_left_out": result.prompts_left_out}
+            | lost,
             summary=f"{result.steps} steps, {tokens['trained']:,} of {tokens['generated']:,} tokens trained"
+            + (f"; {lost['steps_rolled_back']} more steps were rolled back" if lost else "")
             + (f"; {barren}" if barren else ""),
         ),
     )
@@ -103,6 +106,13 @@ def nothing_learned(rows: Sequence[Mapping[str, Any]]) -> str:
 
     facts = [found for row in rows if (found := facts_of(row)) is not None]
     return in_words(facts) if rows and len(facts) == len(rows) else ""
+
+
+def rolled_back(folder: Path) -> dict[str, int]:
+    """Return what the guard took back: steps, and the tokens that they trained; nothing where it took back none."""
+    rows = read_jsonl(folder / "rolled_back.jsonl")
+    trained = sum(int(row.get("tokens_trained") or 0) for row in rows)
+    return {"steps_rolled_back": len(rows), "tokens_rolled_back": trained} if rows else {}
 
 
 def chosen(problems: Sequence[Problem], section: RlStage) -> list[Problem]:

@@ -45,7 +45,8 @@ def expected_time(recipe: Recipe, name: str, tokens: int | None, runs: Path, fol
     if not measured:
         return None
     best = max(measured, key=lambda manifest: manifest.finished)
-    rate = best.tokens[_COUNTED[kind]] / best.seconds
+    worked = best.tokens[_COUNTED[kind]] + int(best.metrics.get("tokens_rolled_back") or 0)  # their time is in seconds
+    rate = worked / best.seconds
     source = f"at most, at {rate:,.0f} tokens/s as in a finished {kind} stage ({_device(best)})"
     return Time(tokens / rate, source, _count(best), at_most=True)
 

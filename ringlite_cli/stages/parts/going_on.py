@@ -1,6 +1,6 @@
 """Training that goes on with other values: from which step, how its rows are marked, and what becomes of the rate."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,13 +27,60 @@ def marks(folder: Path) -> dict[int, dict[str, Any]]:
         entries = read_json(folder / "manifest.json").get("changes") or []
     except (*ABSENT, ValueError, AttributeError):
         return {}
-    return {int(entry["step"]): dict(entry["keys"]) for entry in entries if entry.get("keys")}
+    found: dict[int, dict[str, Any]] = {}
+    for entry in entries:
+        if entry.get("keys"):
+            _merge(found.setdefault(int(entry["step"]), {}), entry["keys"])
+    return found
+
+
+def _merge(changed: dict[str, Any], later: Mapping[str, Any]) -> None:
+    """Add later changes: key -> [before, after], the oldest value before and the newest after, where they differ."""
+    for key, (before, after) in later.items():
+        first = changed.pop(key)[0] if key in changed else before
+        if first != after:
+            changed[key] = [first, after]
+
+
+def with_change(changes: Sequence[Mapping[str, Any]], entry: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return a manifest's changes with another one. Those after one step are one: nothing in between was kept."""
+    here = [*(each for each in changes if each["step"] == entry["step"]), entry]
+    keys: dict[str, Any] = {}
+    for each in here:
+        _merge(keys, each.get("keys") or {})
+    maker = next((each["made_by"] for each in here if each.get("made_by")), None)
+    merged = ({"keys": keys} if keys else {}) | ({"made_by": maker} if maker else {})
+    others = [dict(each) for each in changes if each["step"] != entry["step"]]
+    return [*others, {"step": entry["step"], **merged}] if merged else others
 
 
 def marked(row: dict[str, Any], changed: Mapping[int, Mapping[str, Any]]) -> dict[str, Any]:
     """Return a row of metrics; the first one after a change has it under `changed`: key -> [before, after]."""
     found = changed.get(row["step"] - 1)
     return row | {"changed": dict(found)} if found else row
+
+
+class Marking:
+    """Marks rows as `marked` does, also where training went back: a change holds from the first row after that."""
+
+    def __init__(self, changed: Mapping[int, Mapping[str, Any]]) -> None:
+        self._changed = {step: dict(keys) for step, keys in changed.items()}
+        self._last: int | None = None
+
+    def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
+        step = int(row["step"])
+        if self._last is None or step <= self._last:
+            self._hold_from(step - 1)
+        self._last = step
+        return marked(row, self._changed)
+
+    def _hold_from(self, step: int) -> None:
+        """Move changes of later steps to this one."""
+        moved: dict[str, Any] = {}
+        for at in [at for at in self._changed if at >= step]:  # as they came
+            _merge(moved, self._changed.pop(at))
+        if moved:
+            self._changed[step] = moved
 
 
 def rate_note(section: RlStage | SftStage | RewardModelStage, keys: Mapping[str, Any]) -> str:

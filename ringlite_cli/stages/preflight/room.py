@@ -17,6 +17,8 @@ _OPTIMIZER = 12
 """Bytes per parameter of a trainer's own checkpoint: weights and AdamW's two moments, in float32."""
 _KEPT = 2
 """Checkpoints of the trainer that are kept where `save_total_limit` does not say; one more lies there meanwhile."""
+_OF_GUARD = 2
+"""Checkpoints that RL's guard keeps beside them: the one to go back to, and one whose window is not over."""
 _ROLLOUT_TOKEN = 5
 """Bytes of rollouts.jsonl per response token, roughly."""
 
@@ -42,6 +44,7 @@ def disk_bytes(recipe: Recipe, name: str, parameters: int | None, *, rollouts: b
         handed_on = ceil(section.trl_value("num_train_epochs") * section.checkpoints_per_epoch) + 1
         return policy * handed_on + parameters * _OPTIMIZER * kept
     trained = policy if section.lora is None else 0
+    kept += _OF_GUARD if section.guard is not None else 0
     tokens = section.steps * section.prompts_per_step * section.num_generations * section.max_completion_length
     logs = tokens * _ROLLOUT_TOKEN if rollouts else 0
     return policy * 2 + (parameters * _OPTIMIZER if trained else policy) * kept + logs

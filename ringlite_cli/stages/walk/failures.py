@@ -11,7 +11,7 @@ from pathlib import Path
 from ringlite_cli.errors import RingliteError, WorkFailed, first_line
 from ringlite_cli.overlooked import DISK_ERRORS
 
-_MOUNT = ("ETIMEDOUT", "ENOTCONN", "ESHUTDOWN", "EHOSTDOWN", "EHOSTUNREACH", "EBUSY", "EFBIG", "ENAMETOOLONG", "ELOOP")
+_MOUNT = ("ETIMEDOUT", "ENOTCONN", "ESHUTDOWN", "EHOSTDOWN", "EHOSTUNREACH", "EBUSY", "ENAMETOOLONG", "ELOOP")
 """Names of errors that are of the file system where they name a file; of a connection they say something else."""
 _OF_MOUNT = frozenset(getattr(errno, name) for name in _MOUNT if hasattr(errno, name))
 _SAID_BY_DISK = re.compile(

@@ -24,6 +24,7 @@ from ringlite_cli.runs.ranks import call_ranks, others_end_too, signs_for_others
 from ringlite_cli.sampling.keeping import end_engine, engine_of_run
 from ringlite_cli.stages.base import Context, StageKind, StageResult
 from ringlite_cli.stages.kinds import KINDS
+from ringlite_cli.stages.parts.going_on import with_change
 from ringlite_cli.stages.walk.allocator import use_expandable_segments
 from ringlite_cli.stages.walk.decide import Decision, Walk, decide
 from ringlite_cli.stages.walk.failures import as_failure
@@ -173,7 +174,7 @@ def _go_on(context: Context, kind: StageKind, decision: Decision, title: str) ->
         entry["made_by"] = maker
         console.say(f"  it began with {maker}, and goes on with what is installed now")
     if entry:
-        manifest.changes.append({"step": step, **entry})
+        manifest.changes = with_change(manifest.changes, {"step": step, **entry})
 
 
 def _work(context: Context, kind: StageKind, manifest: Manifest, watched: WatchedConsole) -> None:

@@ -6,6 +6,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
+from ringlite_cli.errors import Interrupted
 from ringlite_cli.freeing import give_back
 from ringlite_cli.recipe.guard import Guard
 from ringlite_cli.train.guard.history import History, RollBack
@@ -21,7 +22,8 @@ def with_rollbacks(
     """Call train(history) until it returns, again after each rollback, and return its result.
 
     updates: optimizer steps of a rollout. state: accelerate's, which tells the ranks apart: one of them puts the
-    folder back, the others wait. Raises what training raises, and WorkFailed when the guard's patience is over.
+    folder back, the others wait. Raises what training raises, WorkFailed when the guard's patience is over, and
+    Interrupted after a rollback in whose attempt the run was asked to stop.
     """
     history = History.read(folder)
     while True:
@@ -35,4 +37,6 @@ def with_rollbacks(
             "back to step %d (rollback %d of %d), learning rate x %g, %d rollouts left out",
             at, history.attempt, guard.max_rollbacks, history.lr_scale, history.rollbacks[-1].skipped,
         )  # fmt: skip
+        if back.stopping:
+            raise Interrupted(f"stopped in step {back.alarm.step}, gone back to step {at}; the same command goes on")
         give_back()

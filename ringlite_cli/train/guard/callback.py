@@ -21,7 +21,7 @@ class GuardCallback(TrainerCallback, ExportableState):
     """Feeds the watch, logs, pauses or raises RollBack; keeps what it knows in the checkpoint.
 
     A checkpoint is good once a whole window of steps after it broke no rule that rolls back: only then is it certain
-    that what the rule saw had not begun before it.
+    that what the rule saw had not begun before it. Until then it must not be dropped for its age: `kept` names it.
     """
 
     def __init__(
@@ -30,11 +30,12 @@ class GuardCallback(TrainerCallback, ExportableState):
         guard: Guard | None = None,
         history: History | None = None,
         paired: Paired | None = None,
+        asked: str = "",
     ) -> None:
-        """paired: compares held-out scores; None where nothing is held out."""
+        """paired: compares held-out scores; None where nothing is held out. asked: a digest of the problems."""
         self._trainer, self._history = trainer, history
-        self._watch = Watch(guard or Guard(), paired)
-        self._saved: list[int] = []  # checkpoints that a window has not passed since
+        self._watch = Watch(guard or Guard(), paired, asked)
+        self._saved: list[int] = []  # checkpoints that a window has not passed since: the oldest of them and the newest
         self.good = 0
         self._paused: Alarm | None = None
 
@@ -51,8 +52,9 @@ class GuardCallback(TrainerCallback, ExportableState):
         if kept:
             self._watch.restore(kept["watch"])
             self.good, self._saved = kept["good"], kept["saved"]
-            self._may_be_good(args, state.global_step)
+            self._may_be_good(state)
         assert self._history is not None
+        self._vouch_for(self._history.good_at(state.global_step))
         _scale_lr(loop["optimizer"], loop["lr_scheduler"], self._history.lr_scale / kept.get("lr_scale", 1.0))
         self._skip_draws(self._history.left_out_at(state.global_step))
 
@@ -90,22 +92,35 @@ class GuardCallback(TrainerCallback, ExportableState):
             control.should_save = control.should_training_stop = True
         return control
 
+    @property
+    def kept(self) -> tuple[int, ...]:
+        """Return the steps of the checkpoints that a rollback may go to, now or once their window has passed."""
+        return (self.good, *self._saved)
+
     def _vouch(self, step: int) -> None:
-        passed = [saved for saved in self._saved if step - saved >= self._watch.guard.window]
-        self.good = max([self.good, *passed])
-        self._saved = [saved for saved in self._saved if saved not in passed]
+        for saved in self._saved:
+            if step - saved >= self._watch.guard.window:
+                self._vouch_for(saved)
+
+    def _vouch_for(self, good: int) -> None:
+        self.good = max(self.good, good)
+        self._saved = [saved for saved in self._saved if saved > self.good]
 
     def _note(self, alarm: Alarm, state: TrainerState) -> None:
         if state.is_world_process_zero and self._history is not None:
             self._history.note(alarm)
 
     def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
-        self._may_be_good(args, state.global_step)
+        self._may_be_good(state)
 
-    def _may_be_good(self, args: TrainingArguments, step: int) -> None:
-        """Return whether a rollback may go to the checkpoint; one of a stop does not count, for stops are chance."""
-        if step % args.save_steps == 0 and step not in self._saved:
-            self._saved = [*self._saved, step]
+    def _may_be_good(self, state: TrainerState) -> None:
+        """Note that a rollback may once go to this step's checkpoint; one of a stop does not count: stops are chance.
+
+        Of many within a window the oldest and the newest are noted, for each of them takes its room on the disk.
+        """
+        step = state.global_step
+        if step % state.save_steps == 0 and step not in self._saved:
+            self._saved = [*self._saved[:1], step]
 
     def rollback_for(self, error: Diverged) -> RollBack | None:
         """Return the rollback that a diverged policy asks for; None if the run is to fail."""

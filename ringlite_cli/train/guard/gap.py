@@ -4,14 +4,18 @@ Of each domain that is held out, the best measurement so far is kept. The rule i
 beyond the interval of their difference, paired by problem, while the training reward of some domain has risen since.
 """
 
+import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from statistics import fmean
 from typing import Any
 
 from ringlite_cli.recipe.guard import Guard
+from ringlite_cli.runs.ranks import is_follower
 from ringlite_cli.runs.row_types import MetricsRow
 from ringlite_cli.train.guard.alarm import Alarm
+
+log = logging.getLogger(__name__)
 
 Scores = Mapping[str, Sequence[float | None]]
 """Domain -> score of each held-out problem, always in the same order; None where its verifier failed."""
@@ -31,8 +35,9 @@ class Best:
 class Gap:
     """Watches the rule reward_gap over the measurements of a run. The same on all ranks and after a resume."""
 
-    def __init__(self, guard: Guard, paired: Paired) -> None:
-        self._rule, self._window, self._paired = guard.reward_gap, guard.window, paired
+    def __init__(self, guard: Guard, paired: Paired, asked: str = "") -> None:
+        """asked: a digest of the held-out problems. Measurements of others are not compared."""
+        self._rule, self._window, self._paired, self._asked = guard.reward_gap, guard.window, paired, asked
         self._rewards: list[dict[str, float]] = []  # of the last steps, by domain
         self._best: dict[str, Best] = {}
         self._open: list[Alarm] = []  # what the last measurement broke; it holds until the next one
@@ -58,11 +63,16 @@ class Gap:
     def state(self) -> dict[str, Any]:
         """Return what a checkpoint keeps."""
         best = {domain: asdict(each) for domain, each in self._best.items()}
-        return {"rewards": self._rewards, "best": best, "open": [alarm.row() for alarm in self._open]}
+        opened = [alarm.row() for alarm in self._open]
+        return {"rewards": self._rewards, "best": best, "open": opened, "asked": self._asked}
 
     def restore(self, state: Mapping[str, Any]) -> None:
-        """Go on from what a checkpoint kept."""
+        """Go on from what a checkpoint kept; without its measurements where they are of other problems."""
         self._rewards = [dict(each) for each in state["rewards"]]
+        if state.get("asked", self._asked) != self._asked:
+            if not is_follower():
+                log.warning("the held-out problems are others now: reward_gap compares those of this step and later")
+            return
         self._best = {domain: Best(**each) for domain, each in state["best"].items()}
         self._open = [Alarm(**row) for row in state["open"]]
 

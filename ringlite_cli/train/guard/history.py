@@ -23,7 +23,12 @@ Item = TypeVar("Item")
 
 
 class RollBack(Exception):
-    """Leaves the training loop; `good` is the last step that the guard vouches for."""
+    """Leaves the training loop; `good` is the last step that the guard vouches for.
+
+    stopping: whether somebody asked the run to stop meanwhile.
+    """
+
+    stopping = False
 
     def __init__(self, alarm: Alarm, good: int) -> None:
         super().__init__(alarm.words)
@@ -66,10 +71,15 @@ class History:
         """Return what the recipe's learning rate is multiplied by now."""
         return self.rollbacks[-1].lr_scale if self.rollbacks else 1.0
 
+    def good_at(self, step: int) -> int:
+        """Return the step that the last rollback went to, for the guard vouches for it; 0 where `step` is before it."""
+        at = self.rollbacks[-1].at if self.rollbacks else 0
+        return at if at <= step else 0
+
     def place(self, rollout: int, updates: int) -> int:
         """Return a rollout's place (from 0) in the stream of prompts, past all that was left out before it."""
         for back in reversed(self.rollbacks):
-            if rollout >= back.at // updates:
+            if rollout >= _whole_rollouts(back.at, updates):
                 rollout += back.skipped
         return rollout
 
@@ -118,7 +128,8 @@ class History:
         drop_after(checkpoints, back.good)
         found = last_checkpoint(checkpoints)
         at = found[1] if found else 0
-        skipped = -(-alarm.step // updates) - at // updates
+        drawn = _whole_rollouts(at, updates)  # with the one under way there, whose rest the checkpoint holds
+        skipped = _whole_rollouts(alarm.step, updates) - drawn
         new = Rollback(at, skipped, self.lr_scale * guard.lr_factor)
         self._discard(metrics, at)
         self.note(alarm, to=at, skipped=skipped, lr_scale=new.lr_scale)
@@ -130,10 +141,15 @@ class History:
             remove(self.folder / "policy")
         else:
             go_back_to(at, metrics)
-            rollouts.go_back_to(self.folder, at)
+            rollouts.go_back_to(self.folder, drawn * updates)
         return history
 
     def _discard(self, metrics: Path, at: int) -> None:
         cut_jsonl(self.folder / DISCARDED, lambda row: row["attempt"] < self.attempt)
         with MetricsWriter(self.folder / DISCARDED) as discarded:
             discarded.extend({"attempt": self.attempt, **row} for row in read_jsonl(metrics) if row["step"] > at)
+
+
+def _whole_rollouts(steps: int, updates: int) -> int:
+    """Return the rollouts that so many optimizer steps take; one that is not used up counts."""
+    return -(-steps // updates)

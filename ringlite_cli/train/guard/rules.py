@@ -18,10 +18,10 @@ _WATCHED = keys("rl", watched=True)
 class Watch:
     """Sees a row per step; tells of a rule when it is first broken, and again only after it has held in between."""
 
-    def __init__(self, guard: Guard, paired: Paired | None = None) -> None:
-        """paired: compares held-out scores; None where nothing is held out."""
+    def __init__(self, guard: Guard, paired: Paired | None = None, asked: str = "") -> None:
+        """paired: compares held-out scores; None where nothing is held out. asked: a digest of the problems."""
         self.guard = guard
-        self._gap = Gap(guard, paired) if paired is not None else None
+        self._gap = Gap(guard, paired, asked) if paired is not None else None
         self._recent: list[dict[str, float]] = []
         self._best: float | None = None  # mean reward of the best window
         self._first_length: float | None = None  # mean response length of the first window

@@ -11,7 +11,7 @@ import json
 import logging
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -117,10 +117,10 @@ def set_unsound_aside(folder: Path) -> None:
             path.rename(aside)
 
 
-def drop_old(folder: Path, keep: int, protected: int | None = None) -> None:
-    """Remove all but the `keep` newest checkpoints by their steps; the one of the step `protected` stays too."""
+def drop_old(folder: Path, keep: int, protected: Collection[int] = ()) -> None:
+    """Remove all but the `keep` newest checkpoints by their steps; those of the steps `protected` stay too."""
     for step, path in list(_newest_first(folder))[keep:]:
-        if step != protected:
+        if step not in protected:
             (path / SEAL).unlink(missing_ok=True)  # half removed, it must not count
             shutil.rmtree(path)
 

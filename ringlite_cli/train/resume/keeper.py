@@ -1,6 +1,6 @@
 """Hangs on TRL's loop and keeps its checkpoints: a seal goes on, old ones go."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +13,11 @@ from ringlite_cli.train.resume.checkpoints import KEPT, drop_old, seal
 class Keeper(TrainerCallback):
     """Seal each checkpoint, and keep the newest ones.
 
-    protected() is the step of a checkpoint that stays whatever its age. The number kept is TRL's save_total_limit, else
-    KEPT. Added last, so that what other callbacks write into a checkpoint is under the seal.
+    protected() gives the steps of checkpoints that stay whatever their age. The number kept is TRL's save_total_limit,
+    else KEPT. Added last, so that what other callbacks write into a checkpoint is under the seal.
     """
 
-    def __init__(self, trainer: Any, *, protected: Callable[[], int | None] = lambda: None) -> None:
+    def __init__(self, trainer: Any, *, protected: Callable[[], Collection[int]] = tuple) -> None:
         self._trainer, self._protected = trainer, protected
         self._keep = trainer.args.save_total_limit or KEPT
         trainer.args.save_total_limit = None  # the Trainer would go by the files' times

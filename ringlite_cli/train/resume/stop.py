@@ -65,7 +65,7 @@ class StopFlag(TrainerCallback):
         if self._step_began is not None:
             self.longest_step = max(self.longest_step, now - self._step_began)
         self._step_began = self._save_began = now
-        if self._requested_anywhere(args):
+        if self.asked_anywhere(args):
             self._stopped_at = state.global_step
             control.should_save = True
             control.should_training_stop = True
@@ -75,7 +75,7 @@ class StopFlag(TrainerCallback):
         self._step_began = time.monotonic()
         self.longest_save = max(self.longest_save, self._step_began - self._save_began)
 
-    def _requested_anywhere(self, args: TrainingArguments) -> bool:
+    def asked_anywhere(self, args: TrainingArguments) -> bool:
         """Return whether any rank was asked to stop: a signal may reach one alone, or each in another step."""
         left = seconds_left()
         if left is not None and left < 1.2 * self.longest_step + 2 * self.longest_save:

@@ -4,6 +4,7 @@ import logging
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from hashlib import sha256
 
 from ringlite_cli.errors import UserError
 from ringlite_cli.problems import Problem, route
@@ -24,6 +25,11 @@ class HeldOutSet:
     problems: Sequence[Problem]
     paired: Paired
     every: int = 1
+
+    @property
+    def digest(self) -> str:
+        """Return what tells these problems, in their order, from others."""
+        return sha256("\0".join(f"{p.id}\0{p.prompt}\0{p.answer}" for p in self.problems).encode()).hexdigest()[:16]
 
 
 def held_out_of(

@@ -4,13 +4,14 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 from ringlite_cli.errors import Diverged
 from ringlite_cli.overlooked import Overlooked
 from ringlite_cli.runs.files import MetricsWriter
 from ringlite_cli.runs.row_types import MetricsRow
 from ringlite_cli.train.engine.start import phase_stats
+from ringlite_cli.train.guard.history import RollBack
 from ringlite_cli.train.speed import peak_here, phase_shares
 
 
@@ -86,7 +87,7 @@ def train(
         if hooks.on_step is not None:
             hooks.on_step(row)
 
-    keeper = Keeper(trainer, protected=lambda: guard_callback.good if guard_callback else None)
+    keeper = Keeper(trainer, protected=lambda: guard_callback.kept if guard_callback else ())
     with StopFlag() as stop:
         loading = Overlooked(checkpoint)
         before = (EveryStep(trainer), StepRows(make_row, write), AttentionKernels(), guard_callback)
@@ -96,9 +97,18 @@ def train(
         try:
             with loading, sums_in_order(trainer.accelerator.device):
                 trainer.train(resume_from_checkpoint=checkpoint)
-        except Diverged as error:
-            raise (guard_callback and guard_callback.rollback_for(error)) or error from None
+        except (Diverged, RollBack) as error:
+            raise _leaving(error, guard_callback, lambda: stop.asked_anywhere(trainer.args)) from None
     if guard_callback:
         guard_callback.raise_if_paused()
     stop.raise_if_stopped(trainer.args.max_steps)
     keeper.raise_if_idle(trainer.state, trainer.args.max_steps)
+
+
+def _leaving(error: Diverged | RollBack, guard_callback: Any, stopping: Callable[[], bool]) -> Exception:
+    """Return the rollback that ends an attempt, with whether the run is asked to stop; without one, the error."""
+    back = error if isinstance(error, RollBack) else guard_callback and guard_callback.rollback_for(error)
+    if not back:
+        return error
+    back.stopping = stopping()
+    return cast(RollBack, back)

@@ -46,6 +46,8 @@ class PendingUpdates(TrainerCallback):
                 where=str(folder),
                 hint="resume from another checkpoint",
             )
+        for update in updates:  # row_tokens, the budget or the device's memory may be others now, and so are the rows
+            update.spread(args.gradient_accumulation_steps, accelerator)
         self._trainer.go_on_from(state.global_step, updates)
 
 

@@ -279,7 +279,8 @@ class _Run:
 
         if self.settings.guard is None:
             return None
-        return GuardCallback(trainer, self.settings.guard, history, self.held_out.paired if self.held_out else None)
+        held_out = (self.held_out.paired, self.held_out.digest) if self.held_out else ()
+        return GuardCallback(trainer, self.settings.guard, history, *held_out)
 
     def _scores(self, trainer: Any, held_out: HeldOutSet) -> Any:
         from ringlite_cli.train.rl.held_out_scores import HeldOutScores

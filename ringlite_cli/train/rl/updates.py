@@ -9,7 +9,7 @@ from accelerate import Accelerator
 from ringlite_cli.c3po.algorithms import algorithm_of
 from ringlite_cli.c3po.budget import Pick, informative_groups, pick_updates, seeded_order
 from ringlite_cli.c3po.loss import step_divisor, token_weights
-from ringlite_cli.c3po.packing import PackedSample, balance_rows, halves, pack_row
+from ringlite_cli.c3po.packing import PackedSample, balance_rows, halves, pack_row, repacked
 from ringlite_cli.errors import WorkFailed
 from ringlite_cli.runs.row_types import MetricsRow, PackedRow
 from ringlite_cli.train.rl.config import C3POConfig
@@ -40,6 +40,15 @@ class Update:
         if len(parts) == 1:
             return [(self.rows[row], self.row_sizes[row])]
         return [(part, part["input_ids"].numel()) for part in parts]
+
+    def spread(self, rows: int, accelerator: Accelerator) -> None:
+        """Spread the samples over `rows` rows, where a checkpoint holds another number. Every rank has to call it."""
+        if len(self.rows) == rows:
+            return
+        self.rows, self.row_sizes = repacked(self.rows, self.row_sizes, rows)
+        largest = int(accelerator.gather(torch.tensor([max(self.row_sizes)], device=accelerator.device)).max())
+        fill = self.step_size / max(rows * accelerator.num_processes * largest, 1)
+        self.stats |= {"row_fill": fill, "row_tokens_max": largest}
 
 
 class Planner:

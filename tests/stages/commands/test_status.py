@@ -17,8 +17,9 @@ import pytest
 from ringlite_cli.errors import UserError
 from ringlite_cli.runs.folder import LOCK, holder, lock_run
 from ringlite_cli.runs.manifest import Manifest
-from ringlite_cli.runs.pulse import FILE, Pulse
+from ringlite_cli.runs.pulse import FILE, Pulse, seconds_told
 from ringlite_cli.stages.commands.status import duration, status_text
+from ringlite_cli.train.resume.checkpoints import SEAL
 
 
 def stage(run: Path, name: str, status: str, **more: str) -> Path:
@@ -31,7 +32,7 @@ def stage(run: Path, name: str, status: str, **more: str) -> Path:
 def run(tmp_path: Path) -> Path:
     stage(tmp_path, "curate", "done", note="90 of 100 rows kept")
     (tmp_path / "recipe.json").write_text(json.dumps({"stages": {"curate": {}, "rl": {}, "eval": {}}}))
-    clock = iter((0.0, 0.0, 2.0, 2.0, 3.0)).__next__
+    clock = iter((0.0, 0.0, 0.0, 2.0, 2.0, 3.0)).__next__
     pulse = Pulse(stage(tmp_path, "rl", "running"), clock)
     pulse.update("rl", 10, 50, "reward 0.2")
     pulse.update("rl", 11, 50, "reward 0.3")
@@ -59,6 +60,25 @@ def test_a_killed_run_is_told_apart_from_one_at_work(run: Path) -> None:
     said = status_text(run)
     assert "no process is at work" in said
     assert "stopped without a word (killed, or out of memory); the same command goes on" in said
+    assert "rl: 11 of 50 (22 %); reward 0.3" in said
+    assert "left" not in said, "nobody works on it, and steps behind the checkpoint are lost"
+    assert "it goes on from its start: no checkpoint" in said
+    (run / "rl" / "checkpoints" / "checkpoint-10").mkdir(parents=True)
+    (run / "rl" / "checkpoints" / "checkpoint-10" / SEAL).touch()
+    assert "it goes on after step 10, its last checkpoint" in status_text(run)
+
+
+def test_the_seconds_of_a_killed_process_are_by_a_clock_that_is_never_put_back(tmp_path: Path) -> None:
+    pulse = Pulse(tmp_path, iter((5.0, 10.0, 10.0, 95.0, 95.0)).__next__)
+    pulse.update("rl", 1, 50, "")
+    pulse.update("rl", 2, 50, "")
+    row = json.loads((tmp_path / FILE).read_text())
+    (tmp_path / FILE).write_text(json.dumps(row | {"updated": "1999-01-01T00:00:00+00:00"}))
+    assert seconds_told(tmp_path) == 90.0
+    del row["seconds"]
+    told = {"started": "2026-01-01T00:00:00+00:00", "updated": "2026-01-01T00:00:30+00:00"}  # of earlier releases
+    (tmp_path / FILE).write_text(json.dumps(row | told))
+    assert seconds_told(tmp_path) == 30.0
 
 
 @pytest.mark.parametrize("content", ["", "{", "[]", '{"done": "x", "total": [], "updated": 5}', '{"updated": "soon"}'])

@@ -1,11 +1,14 @@
 """What a stage takes is asked also of stages that read a file or the hub, whose size no recipe tells."""
 
+import json
 from pathlib import Path
 
 import pytest
 from small_walks import SELECT, small_recipe
 
 from ringlite_cli.recipe.load import load_recipe
+from ringlite_cli.runs.manifest import Manifest
+from ringlite_cli.stages.kinds.rl import rolled_back
 from ringlite_cli.stages.parts.costs import expected_time, read_by, tokens_of
 
 RM = "rm: {kind: reward-model, data: {path: pairs.jsonl}}"
@@ -19,3 +22,21 @@ def test_a_source_of_unknown_size_is_no_traceback(tmp_path: Path, name: str, las
     assert read_by(recipe, name) is None
     assert tokens_of(recipe, name, None) is None
     assert expected_time(recipe, name, None, tmp_path) is None
+
+
+def test_the_rate_of_a_stage_counts_the_steps_that_the_guard_took_back(tmp_path: Path) -> None:
+    """Half of the 100 s went into steps that were rolled back: the rate is 20 tokens/s, not 10."""
+    rows = [{"attempt": 0, "step": step, "tokens_trained": 500} for step in (4, 5)]
+    folder = tmp_path / "other" / "rl-math"
+    folder.mkdir(parents=True)
+    (folder / "rolled_back.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    lost = rolled_back(folder)
+    assert lost == {"steps_rolled_back": 2, "tokens_rolled_back": 1000}
+    assert rolled_back(tmp_path) == {}
+    recipe = load_recipe("toy")
+    section = {"model": recipe.model.model_dump(mode="json")}
+    numbers = {"seconds": 100.0, "tokens": {"trained": 1000}, "metrics": lost}
+    Manifest("rl-math", "rl", "done", "f", 1, section, [], **numbers).write(folder)
+    found = expected_time(recipe, "rl-math", 2000, tmp_path)
+    assert found is not None
+    assert found.seconds == 100.0

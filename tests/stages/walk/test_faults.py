@@ -231,6 +231,8 @@ def test_a_model_that_cannot_be_loaded_is_named_whatever_the_library_says(tmp_pa
         (OSError(errno.ESTALE, "Stale file handle", "/x/y"), "/x/y: the file system fails (Stale file handle)"),
         (OSError(errno.EIO, "Input/output error"), "runs/x: the file system fails (Input/output error)"),
         (RuntimeError("SafetensorError: I/O error: Stale file handle (os error 116)"), "the file system fails"),
+        (RuntimeError("while serializing: I/O error: File too large (os error 27)"), "fails (File too large)"),
+        (OSError(errno.EFBIG, "File too large"), "fails (File too large)"),  # a row that is appended names no file
         (OSError(errno.ENOTCONN, "Transport endpoint is not connected", "/x"), "/x: the file system fails"),
         (OSError(errno.EACCES, "Permission denied", "/x"), "/x: can't be opened (Permission denied); see to its"),
     ],

@@ -99,6 +99,17 @@ def test_it_goes_on_from_its_state_as_a_checkpoint_keeps_it():
         assert before + said(seen[cut:], second, cut + 1) == whole
 
 
+@pytest.mark.parametrize("right", [{"right": 0, "of": 32}, {"right": 0, "of": 8}])
+def test_other_problems_after_a_resume_are_not_compared_with_those_before(right, caplog):
+    """Another number of them ended in a traceback; other problems of the same number were compared pair by pair."""
+    guard = Guard.model_validate({"window": 2, "held_out": HELD})
+    first, second = Watch(guard, paired, "these"), Watch(guard, paired, "others")
+    said(HACKED[:3], first)
+    second.restore(json.loads(json.dumps(first.state())))
+    assert "the held-out problems are others now" in caplog.text
+    assert said([(0.6, scores(**right))], second, 4) == []
+
+
 def test_a_state_of_before_there_was_the_rule_is_taken_up():
     second = watch()
     second.restore(Watch(Guard(window=2)).state())

@@ -1,20 +1,26 @@
 """The guard: which numbers break which rule, and what a run does about it."""
 
 import math
+import os
 import re
+import signal
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from rl_runs import train
 from tiny_lm import save_policy
 
-from ringlite_cli.errors import WorkFailed
+from ringlite_cli.errors import Interrupted, WorkFailed
 from ringlite_cli.problems import Problem, Verdict
 from ringlite_cli.recipe.guard import Guard
 from ringlite_cli.runs.files import read_jsonl
-from ringlite_cli.train.guard.history import History, Paused, Rollback
+from ringlite_cli.train.guard.alarm import Alarm
+from ringlite_cli.train.guard.callback import GuardCallback
+from ringlite_cli.train.guard.history import History, Paused, RollBack, Rollback
 from ringlite_cli.train.guard.rules import Watch
 from ringlite_cli.train.rl.run import RlResult
 
@@ -106,6 +112,43 @@ def test_left_out_rollouts_are_never_asked_again(tmp_path):
     assert [history.left_out_at(step) for step in (0, 2, 4)] == [0, 1, 0]
 
 
+def test_a_rollback_between_two_updates_leaves_out_whole_rollouts_alone(tmp_path):
+    """Back to 5 of 8 with two updates each: the third rollout goes on from the checkpoint, the fourth is left out."""
+    back = RollBack(Alarm(8, "reward", "rollback", None, None, ""), 5)
+    history = History(tmp_path).roll_back(back, Guard(), 2)  # without a checkpoint: to the start
+    assert history.rollbacks == [Rollback(0, 4, 1.0)]
+    assert History(tmp_path, [Rollback(5, 1, 1.0)]).kept(range(20), 1, 6, 2) == [0, 1, 2, 4, 5, 6]
+
+
+@pytest.mark.parametrize(
+    ("window", "every", "good", "kept"),
+    [
+        (2, 1, 8, {8, 9, 10}),
+        (3, 1, 7, {7, 9, 10}),  # 8 gave way to 9: the oldest and the newest wait for their window
+        (8, 1, 1, {1, 8, 10}),
+        (8, 5, 0, {0, 5, 10}),
+    ],
+)
+def test_checkpoints_whose_window_is_not_over_are_kept_until_it_is(window, every, good, kept):
+    """With save_steps 1 and a window of 8, each was dropped for its age before the guard could vouch for it."""
+    callback, states = guarded(window), [SimpleNamespace(global_step=n, save_steps=every) for n in range(1, 11)]
+    for state in states:
+        callback.on_log(None, state, SimpleNamespace(), {"loss": 0.1})
+        callback.on_save(None, state, None)
+    assert (callback.good, set(callback.kept)) == (good, kept)
+
+
+def guarded(window: int) -> GuardCallback:
+    trainer = SimpleNamespace(step_stats=CALM, held_out_scores=None)
+    return GuardCallback(trainer, Guard(window=window))
+
+
+def test_the_guard_vouches_for_the_checkpoint_that_it_went_back_to(tmp_path):
+    """A second alarm soon after led to the very start, for the checkpoint remembers an older one, long gone."""
+    history = History(tmp_path, [Rollback(6, 3, 0.5)])
+    assert [history.good_at(step) for step in (4, 6, 9)] == [0, 6, 6]
+
+
 PROBLEMS = [Problem(id=f"p{i}", domain="math", prompt=f"w{i % 40} w{i // 40}") for i in range(200)]
 
 
@@ -118,9 +161,10 @@ def policy(tmp_path_factory):
     return save_policy(tmp_path_factory.mktemp("policy"), "qwen3")
 
 
-def rl(policy, out, guard, verifier=verify, steps=8, **trl):
+def rl(policy, out, guard, verifier=verify, steps=8, updates_per_rollout=1, **trl):
     fields = {"num_generations": 4, "max_completion_length": 12, "learning_rate": 1e-3, "save_steps": 1, **trl}
     numbers = {"prompts_per_step": 4, "token_budget": 60, "row_tokens": 64, "prompt_suffix": {}}
+    numbers["updates_per_rollout"] = updates_per_rollout
     guard = Guard.model_validate({"window": 2, **guard})
     return train(policy, PROBLEMS, verifier, out, steps=steps, trl=fields, guard=guard, **numbers)
 
@@ -178,6 +222,29 @@ def test_a_rollback_goes_to_a_good_checkpoint_leaves_the_batches_out_and_lowers_
     assert all(row["lr"] == pytest.approx(1e-3 if row["step"] <= 4 else 5e-4) for row in rows)
     first, after = gone_back.asked[:7], gone_back.asked[7:]
     assert not {name for batch in first for name in batch} & {name for batch in after for name in batch}
+
+
+@pytest.mark.slow
+def test_a_rollback_between_two_updates_keeps_every_rollout_that_is_trained_and_obeys_a_stop(policy, tmp_path):
+    """The guard goes back from 7 to 3 in the step in which the run is asked to stop; then from 5, and to 3 again."""
+    falls = Falls("")
+
+    def verifier(pairs):
+        falls.fallen = len(falls.asked) in (3, 4)
+        if len(falls.asked) == 3:
+            os.kill(os.getpid(), signal.SIGUSR1)
+        return falls(pairs)
+
+    guard = {"reward": {"drop": 0.3, "action": "rollback"}, "window": 3}
+    with pytest.raises(Interrupted, match=r"stopped in step 7, gone back to step 3; the same command goes on"):
+        rl(policy, tmp_path, guard, verifier, steps=10, updates_per_rollout=2)
+    assert rl(policy, tmp_path, guard, verifier, steps=10, updates_per_rollout=2).steps == 10
+    events = read_jsonl(tmp_path / "guard.jsonl")
+    assert [(event["step"], event["to"], event["skipped"]) for event in events] == [(7, 3, 2), (5, 3, 1)]
+    kept = Counter()
+    for row in read_jsonl(tmp_path / "rollouts.jsonl"):
+        kept[row["step"]] += row["tokens_kept"]
+    assert kept == {row["step"]: row["tokens_trained"] for row in read_jsonl(tmp_path / "metrics.jsonl")}
 
 
 @pytest.mark.slow

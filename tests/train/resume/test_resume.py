@@ -83,6 +83,32 @@ def test_a_stop_at_any_step_with_everything_that_has_a_state_goes_on_to_the_same
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("row_tokens", [16, 400])
+def test_a_resume_between_two_updates_with_rows_of_another_length_trains_every_token(
+    policy, tmp_path, whole, row_tokens
+):
+    """Longer rows left tokens out without a word, and shorter ones ended in an IndexError."""
+
+    signals = [signal.SIGUSR1]
+
+    def stops(pairs):
+        for number in signals:
+            os.kill(os.getpid(), number)
+        signals.clear()
+        return verify(pairs)
+
+    with pytest.raises(Interrupted, match="stopped after step 1 of 2"):
+        rl(policy, tmp_path, stops, steps=2, **EVERYTHING)
+    before = sum(row["tokens_kept"] for row in read_jsonl(tmp_path / "rollouts.jsonl") if row["step"] == 2)
+    rl(policy, tmp_path, steps=2, row_tokens=row_tokens, **EVERYTHING)
+    row, as_planned = read_jsonl(tmp_path / "metrics.jsonl")[1], whole["metrics"][1]
+    assert row["tokens_trained"] == before == as_planned["tokens_trained"]
+    for name in ("loss", "grad_norm", "entropy", "kl"):
+        assert row[name] == pytest.approx(as_planned[name], rel=1e-3), name
+    assert row["row_fill"] != as_planned["row_fill"]
+
+
+@pytest.mark.slow
 def test_a_damaged_newest_checkpoint_falls_back_to_the_one_before_and_says_so(policy, tmp_path, whole, caplog):
     rl(policy, tmp_path, **EVERYTHING)
     checkpoints = tmp_path / "checkpoints"
