@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import nullcontext
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +52,26 @@ def merge_adapter(network: Any, folder: Path) -> Any:
         raise UserError(f"the adapter holds weights that are not finite, as {bad[0]}", where=where)
     log.warning("%s: merged into the model", folder)
     return merged(adapted).to(dtype)
+
+
+@contextmanager
+def switched_off(adapted: Any) -> Iterator[None]:
+    """Let the network under a peft wrapper compute without its adapter in this block.
+
+    Which weights are trained stays as it is: peft's disable_adapter freezes the adapter meanwhile, and FSDP2 takes the
+    number format of gradients from the weights that are trained in its first pass, which may be this one.
+    """
+    from peft.tuners.tuners_utils import BaseTunerLayer
+
+    layers = [module for module in adapted.modules() if isinstance(module, BaseTunerLayer)]
+    before = [layer._disable_adapters for layer in layers]
+    for layer in layers:
+        layer._disable_adapters = True
+    try:
+        yield
+    finally:
+        for layer, off in zip(layers, before, strict=True):
+            layer._disable_adapters = off
 
 
 def reads_as_given(network: Any, config: Any, held: Iterable[str]) -> bool:

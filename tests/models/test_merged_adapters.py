@@ -7,7 +7,7 @@ from tiny_lm import tiny_model
 from transformers import AutoModelForCausalLM
 
 from ringlite_cli.errors import UserError
-from ringlite_cli.models.adapters import merge_adapter, merged, merged_weights, merges_plainly
+from ringlite_cli.models.adapters import merge_adapter, merged, merged_weights, merges_plainly, switched_off
 from ringlite_cli.models.lora_targets import check_lora, lora_config, targets_as_given, with_adapter
 
 IDS = torch.arange(3, 23)[None]
@@ -210,3 +210,19 @@ def test_an_adapter_of_a_mixture_is_read_by_its_own_names_and_by_those_of_transf
         expected = logits(adapted)
         found = merge_adapter(tiny_model("ernie4_5_moe"), tmp_path / name)
         torch.testing.assert_close(logits(found), expected, atol=1e-4, rtol=1e-4)
+
+
+def test_an_adapter_that_is_off_is_the_base_and_what_is_trained_stays():
+    model = tiny_model("qwen3_moe")
+    before = logits(model)
+    fields = {"target_modules": ["embed_tokens", "q_proj"], "target_parameters": EXPERTS}
+    adapted = get_peft_model(model, LoraConfig(r=4, task_type="CAUSAL_LM", init_lora_weights=False, **fields))
+    frozen = next(p for name, p in adapted.named_parameters() if "lora_" in name)
+    frozen.requires_grad_(False)
+    trained, on = [p.requires_grad for p in adapted.parameters()], logits(adapted)
+    with switched_off(adapted):
+        assert [p.requires_grad for p in adapted.parameters()] == trained
+        torch.testing.assert_close(logits(adapted), before)
+    assert [p.requires_grad for p in adapted.parameters()] == trained
+    assert torch.equal(logits(adapted), on)
+    assert not torch.equal(on, before)
