@@ -180,10 +180,12 @@ def _check_names(network: Any, lora: Mapping[str, Any], where: str) -> None:
             except re.error as error:
                 raise UserError(f"{given!r} is no regular expression ({error})", where=f"{where}.{key}") from None
             if not matches:
+                listed = f"a text is a pattern for whole names; write [{given}]"
+                named = any(name.endswith(f".{given}") for name in known)
                 raise UserError(
                     f"{given!r} matches no module of {type(network).__name__}",
                     where=f"{where}.{key}",
-                    hint=_linear_names(network),
+                    hint=listed if named else _linear_names(network),
                 )
 
 

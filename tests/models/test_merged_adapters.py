@@ -56,6 +56,7 @@ def test_written_logits_are_those_of_the_adapted_model(tmp_path, architecture, f
         ("llama", {"target_modules": ["query_key_value"]}, "'query_key_value' is in no layer .*linear layers are down"),
         ("llama", {"target_modules": ["q_proj", "W_pack"]}, "'W_pack' is in no layer"),
         ("llama", {"target_modules": r".*\.attention\..*"}, "matches no module"),
+        ("llama", {"target_modules": "q_proj"}, r"'q_proj' matches no module .*write \[q_proj\]"),
         ("llama", {"target_modules": "(["}, "no regular expression"),
         ("llama", {"target_modules": ["lm_head"]}, "adapter of the language-model head"),
         ("llama", {"target_modules": r".*(q_proj|lm_head)"}, "adapter of the language-model head"),
