@@ -202,7 +202,8 @@ def _no_router_learns() -> UserError:
     return UserError(
         "a router coefficient is set, but no gradient reaches the router",
         where="router_balance_coef, router_z_loss_coef",
-        hint="set both to 0, or train the router (freeze_router: false, and its modules among LoRA's targets)",
+        hint="set both to 0, or train the router: freeze_router: false, and with lora its weight among the targets, as "
+        "target_parameters: [mlp.gate.weight]",
     )
 
 

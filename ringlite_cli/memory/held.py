@@ -25,6 +25,7 @@ class Shape:
     total: all parameters. trained: those with a gradient; an adapter's alone, where one is trained. embedding: those of
     the embedding and of the head. block: those of the largest layer. config: a transformers text config. adapted:
     numbers that an adapter keeps of a token for its gradients: the inputs of all layers that it changes, and its ranks.
+    frozen: of a model that is trained itself, the parameters without a gradient, as the bias of a router.
     """
 
     total: int
@@ -33,11 +34,12 @@ class Shape:
     block: int
     config: Any
     adapted: int = 0
+    frozen: int = 0
 
     @property
     def adapter(self) -> int:
         """Parameters of the adapter beside the model; 0 where the model itself is trained."""
-        return self.trained if self.trained < self.total else 0
+        return 0 if self.trained + self.frozen == self.total else self.trained
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +67,7 @@ class Training:
 def held_parts(shape: Shape, how: Training) -> dict[str, int]:
     """Return the bytes on each GPU of what is held from step to step and in an update, by name."""
     beside = shape.adapter > 0
-    weights = (_frozen(how) * shape.total if beside else 0) + 4 * shape.trained
+    weights = _frozen(how) * shape.total + 4 * shape.trained if beside else 4 * shape.total
     parts = {
         "weights": weights,
         "gradients": 4 * shape.trained,

@@ -26,6 +26,7 @@ def shape_of(network: Any) -> Shape:
         block=max(blocks.values(), default=0),
         config=config,
         adapted=_adapted(base, experts(config)[0]) if base is not network else 0,
+        frozen=sum(size for _, size, grad in sizes if not grad) if base is network else 0,
     )
 
 

@@ -1,11 +1,13 @@
 """Adapters (peft) merged into the weights, also where the head and the embedding share theirs."""
 
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
 from ringlite_cli.errors import UserError
+from ringlite_cli.models.lora_targets import targets_as_given, with_adapter
 
 log = logging.getLogger(__name__)
 
@@ -26,8 +28,9 @@ def merge_adapter(network: Any, folder: Path) -> Any:
     try:
         config = PeftConfig.from_pretrained(str(folder))
         config.inference_mode = True
-        adapted = get_peft_model(network, config, autocast_adapter_dtype=False)
         weights = load_peft_weights(str(folder), device="cpu")
+        with targets_as_given() if reads_as_given(network, config, weights) else nullcontext():
+            adapted = get_peft_model(network, config, autocast_adapter_dtype=False)
         loaded: Any = set_peft_model_state_dict(adapted, weights)
     except (ValueError, RuntimeError, TypeError, OSError, KeyError) as error:
         raise UserError(
@@ -49,6 +52,43 @@ def merge_adapter(network: Any, folder: Path) -> Any:
         raise UserError(f"the adapter holds weights that are not finite, as {bad[0]}", where=where)
     log.warning("%s: merged into the model", folder)
     return merged(adapted).to(dtype)
+
+
+@contextmanager
+def switched_off(adapted: Any) -> Iterator[None]:
+    """Let the network under a peft wrapper compute without its adapter in this block.
+
+    Which weights are trained stays as it is: peft's disable_adapter freezes the adapter meanwhile, and FSDP2 takes the
+    number format of gradients from the weights that are trained in its first pass, which may be this one.
+    """
+    from peft.tuners.tuners_utils import BaseTunerLayer
+
+    layers = [module for module in adapted.modules() if isinstance(module, BaseTunerLayer)]
+    before = [layer._disable_adapters for layer in layers]
+    for layer in layers:
+        layer._disable_adapters = True
+    try:
+        yield
+    finally:
+        for layer, off in zip(layers, before, strict=True):
+            layer._disable_adapters = off
+
+
+def reads_as_given(network: Any, config: Any, held: Iterable[str]) -> bool:
+    """Return whether the tensors of an adapter's file are of the layers that its config names.
+
+    Else peft takes the names for those of transformers 4, which had layers for each expert of a mixture.
+    config: peft's. held: names of the tensors.
+    """
+    from peft import get_peft_model_state_dict
+
+    try:
+        wanted: Mapping[str, Any] = get_peft_model_state_dict(
+            with_adapter(network, config), save_embedding_layers=False
+        )
+    except (ValueError, RuntimeError, TypeError, KeyError, NotImplementedError):
+        return False  # peft says why when it reads them in its own way
+    return wanted.keys() <= set(held)
 
 
 def merged(adapted: Any) -> Any:
@@ -82,7 +122,8 @@ def merged_apart(adapted: Any, folder: Path, weights: Mapping[str, Any]) -> Any:
     from transformers import AutoModelForCausalLM
 
     base = AutoModelForCausalLM.from_pretrained(str(folder), dtype=torch.float32)
-    again = get_peft_model(base, adapted.peft_config[adapted.active_adapter])
+    with targets_as_given():
+        again = get_peft_model(base, adapted.peft_config[adapted.active_adapter])
     unknown = again.load_state_dict(dict(weights), strict=False).unexpected_keys
     assert not unknown, f"{unknown[:_SHOWN]} have no place in {folder}"
     return merged(again)

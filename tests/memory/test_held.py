@@ -23,7 +23,7 @@ def trained_once(model, optimizer):
     optimizer.step()
 
 
-@pytest.mark.parametrize("architecture", ["llama", "qwen3", "qwen3_moe"])
+@pytest.mark.parametrize("architecture", ["llama", "qwen3", "qwen3_moe", "ernie4_5_moe"])  # one has a frozen bias
 @pytest.mark.parametrize("lora", [False, True])
 def test_weights_gradients_and_optimizer_are_those_of_a_real_step(architecture, lora):
     model = tiny_model(architecture).to(torch.bfloat16 if lora else torch.float32)

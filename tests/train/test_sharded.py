@@ -41,6 +41,7 @@ RUNS = {
     ),
     "traces": ("sft", "qwen3", {"trl": SGD}),
     "adapter": ("rl", "qwen3", {"lora": {"r": 4}, "trl": {"learning_rate": 0.05, "beta": 0.01}}),
+    "adapter-half": ("rl", "qwen3", {"lora": {"r": 4}, "dtype": "bfloat16", "given_responses": True, "trl": SGD}),
     "guarded": (
         "rl",
         "qwen3",
@@ -125,7 +126,7 @@ def test_every_weight_is_in_pieces_where_fsdp2_is_asked_for(runs, name):
 @pytest.mark.slow
 def test_one_rank_of_a_machine_reads_weights_that_are_shared_out(runs):
     """The others hold zeros until the first rank sends them their pieces."""
-    for name in RUNS.keys() - {"adapter"}:
+    for name in RUNS.keys() - {"adapter", "adapter-half"}:
         assert [rank["read"] for rank in told(runs.fsdp / name)] == [True, False], name
         assert [rank["read"] for rank in told(runs.ddp / name)] == [True, True], name
 
@@ -210,6 +211,15 @@ def test_an_adapter_trains_and_is_merged_whole(runs):
     assert any(not torch.equal(start[name], end[name]) for name in start)
     assert_same(end, weights(runs.ddp / "adapter" / "policy"), 1e-4)
     assert read_jsonl(runs.fsdp / "adapter" / "metrics.jsonl")[1]["kl"] > 0
+
+
+@pytest.mark.slow
+def test_an_adapter_beside_weights_in_bfloat16_trains_though_its_first_pass_is_the_references(runs):
+    """FSDP2 asks in its first pass what is trained: an adapter that was frozen for it had gradients in bfloat16."""
+    mine, other = runs.fsdp / "adapter-half", runs.ddp / "adapter-half"
+    assert_same_rows(mine, other, ("loss", "grad_norm", "kl"))
+    assert read_jsonl(mine / "metrics.jsonl")[1]["kl"] > 0
+    assert_same(weights(mine / "policy"), weights(other / "policy"), 2**-8)  # a last bit
 
 
 @pytest.mark.slow

@@ -35,6 +35,9 @@ def memory_lines(
     """Give what a stage takes of each GPU of a machine, part by part, and what does not fit."""
     layout, fit = foreseen(model, section, shape, machine)
     shared = f"{machine.gpus} GPUs, sharded" if machine.gpus > 1 else "1 GPU"
+    if shape.adapter:
+        share = shape.adapter / shape.total
+        yield f"adapter: {shape.adapter:,} parameters are trained, beside {shape.total:,} that stay ({share:.2%})"
     yield f"memory on {shared}, each of {_gib(machine.memory)}:"
     yield f"  held: {_parts(fit.held)}"
     yield f"  update: {_update(fit, layout)}"

@@ -1,6 +1,6 @@
 """Whether an adapter that a recipe names is there and belongs to the recipe's model: by names and shapes."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +30,7 @@ def adapter_fits(model: Model) -> Iterator[Finding]:
     try:
         read = read_tensors if found == _WEIGHTS else read_pickled_tensors
         held = {name: stored.shape for name, stored in read(folder / found).items()}
-        adapted = _adapted(model, folder)
+        adapted = _adapted(model, folder, held)
     except UserError as error:
         yield Finding(_KEY, str(error))
         return
@@ -41,17 +41,21 @@ def adapter_fits(model: Model) -> Iterator[Finding]:
         yield Finding(_KEY, f"the adapter does not fit the model: {why}", _HINT)
 
 
-def _adapted(model: Model, folder: Path) -> Any:
+def _adapted(model: Model, folder: Path, held: Iterable[str]) -> Any:
     """The architecture with the adapter on it, without weights; None where the model's config is not here."""
     from peft import PeftConfig
 
+    from ringlite_cli.models.adapters import reads_as_given
     from ringlite_cli.models.lora_targets import with_adapter
 
     try:
         network = network_without_weights(model)
     except Exception:
         return None  # what is wrong with the model itself is said elsewhere
-    return None if network is None else with_adapter(network, PeftConfig.from_pretrained(str(folder)))
+    if network is None:
+        return None
+    config = PeftConfig.from_pretrained(str(folder))
+    return with_adapter(network, config, as_given=reads_as_given(network, config, held))
 
 
 def _difference(held: Mapping[str, tuple[int, ...]], adapted: Any) -> str:

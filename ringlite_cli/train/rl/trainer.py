@@ -39,8 +39,10 @@ from ringlite_cli.c3po.router import RouterTap, router_parameters
 from ringlite_cli.c3po.row_path import RowPath
 from ringlite_cli.errors import UserError
 from ringlite_cli.models import register
+from ringlite_cli.models.adapters import switched_off
 from ringlite_cli.models.experts import name_experts
 from ringlite_cli.models.generation import only_ends
+from ringlite_cli.models.lora_targets import targets_as_given
 from ringlite_cli.runs.row_types import MetricsRow, PackedRow, RolloutRow
 from ringlite_cli.train.engine.stream import Stream
 from ringlite_cli.train.float32_head import float32_head
@@ -108,7 +110,7 @@ class C3POTrainer(HalvedRows, RolloutTrainer):
             derive_rows(args, model, kwargs)
         if args.use_liger_kernel:
             keep_to_triton()
-        with references_in_blocks(), float32_head("trl.trainer.grpo_trainer"):
+        with references_in_blocks(), float32_head("trl.trainer.grpo_trainer"), targets_as_given():
             super().__init__(model=model, reward_funcs=reward_funcs, args=args, **kwargs)
         settle(self.accelerator, self.model)
         self._take_over_from_trl()
@@ -303,7 +305,7 @@ class C3POTrainer(HalvedRows, RolloutTrainer):
         if self.ref_model is not None:
             return self.ref_model(**self._model_inputs(row)).log_probs
         policy = self.accelerator.unwrap_model(self.model)
-        with use_adapter(policy, adapter_name="ref" if "ref" in policy.peft_config else None):
+        with use_adapter(policy, adapter_name="ref") if "ref" in policy.peft_config else switched_off(policy):
             return self.model(**self._model_inputs(row)).log_probs
 
     # What a step leaves behind

@@ -167,6 +167,26 @@ def test_a_small_model_is_planned_on_one_gpu(tmp_path: Path) -> None:
     assert plan("toy", tmp_path).count("memory on 1 GPU, each of 79.2 GiB:") == 3
 
 
+def test_a_plan_tells_the_parameters_of_an_adapter_as_they_are_trained(tmp_path: Path) -> None:
+    from peft import get_peft_model
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    from ringlite_cli.models.lora_targets import lora_config, targets_as_given
+
+    recipe = load_checked("toy", ())
+    assert recipe.model.new is not None
+    fields = {**recipe.model.new.config, "vocab_size": recipe.model.new.vocab_size}
+    model = AutoModelForCausalLM.from_config(AutoConfig.for_model(fields.pop("model_type"), **fields))
+    size = sum(p.numel() for p in model.parameters())
+    with targets_as_given():
+        adapted = get_peft_model(model, lora_config({"r": 4}))
+    trained = sum(p.numel() for p in adapted.parameters() if p.requires_grad)
+    keys = [f"stages.rl-math.{key}" for key in ("lora={r: 4}", "router_balance_coef=0", "router_z_loss_coef=0")]
+    text = plan("toy", tmp_path, *keys)
+    assert f"adapter: {trained:,} parameters are trained, beside {size:,} that stay" in text
+    assert text.count("\n  adapter: ") == 1
+
+
 def test_a_plan_says_how_rows_will_be_run(tmp_path: Path) -> None:
     assert "; packed rows (ringlite_packed)" in plan("toy", tmp_path)
     state_space = {"model_type": "mamba", "hidden_size": 32, "state_size": 8, "num_hidden_layers": 2}

@@ -162,6 +162,10 @@ def test_targets_of_an_adapter_are_tried_on_the_architecture() -> None:
     (found,) = faults_of(adapter % "lm_head", *router, stages=("rl-math",))
     assert "adapter of the language-model head" in found
     assert faults_of(adapter % "q_proj", *router, stages=("rl-math",)) == []
+    (found,) = faults_of(adapter % "q_proj", stages=("rl-math",))  # the toy recipe's losses of the router are on
+    assert found.startswith("stages.rl-math: router_balance_coef, router_z_loss_coef: a router coefficient is set, but")
+    routed = "stages.rl-math.lora={r: 4, target_modules: [q_proj], target_parameters: [mlp.gate.weight]}"
+    assert faults_of(routed, stages=("rl-math",)) == []
 
 
 def test_an_engine_over_ranks_and_heads_that_do_not_divide_is_said(monkeypatch: pytest.MonkeyPatch) -> None:

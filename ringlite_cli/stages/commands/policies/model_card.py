@@ -11,7 +11,7 @@ from ringlite_cli.stages.commands.policies.find import Policy
 _KEYS = {
     "sft": ("learning_rate", "num_train_epochs", "max_length"),
     "rl": ("algorithm", "prompts_per_step", "token_budget", "max_steps", "num_generations", "max_completion_length",
-           "learning_rate", "beta", "entropy_coef"),
+           "learning_rate", "beta", "entropy_coef", "lora"),
     "select": ("entropy_band", "num_generations"),
 }  # fmt: skip
 """Kind of stage -> the keys, of its section or of its `trl`, that the card repeats."""
@@ -215,4 +215,8 @@ def _made_with(policy: Policy) -> Iterator[str]:
 
 
 def _plain(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return "(" + ", ".join(f"{key} {_plain(own)}" for key, own in value.items() if own) + ")"
+    if isinstance(value, list) and all(isinstance(each, str) for each in value):
+        return ", ".join(value)
     return f"{value:g}" if isinstance(value, float) else str(value)
