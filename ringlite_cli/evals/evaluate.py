@@ -85,9 +85,8 @@ def evaluate(
 
 def score(groups: Sequence[Group], *, seed: int = 0) -> dict[str, Any]:
     """The score of one policy on one task from its responses: one group of k rows per problem, in any order."""
-    groups = sorted(
-        groups, key=lambda group: str(group[0].get("id", ""))
-    )  # an interval follows from its seed and these alone
+    # An interval follows from the seed and the rows alone
+    groups = sorted(groups, key=lambda group: str(group[0].get("id", "")))
     rewards = [[row["reward"] for row in group] for group in groups]
     rows = [row for group in groups for row in group]
     k = min(map(len, rewards), default=0)
