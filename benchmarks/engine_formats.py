@@ -66,6 +66,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--samples", type=int, default=8, help="responses to each prompt")
     parser.add_argument("--tokens", type=int, default=256, help="length of every response")
     parser.add_argument("--steps", type=int, default=3)
+    parser.add_argument("--lr", type=float, default=1e-6, help="0: weights stay as they are, rounding alone is left")
     parser.add_argument("--memory", type=float, default=0.4, help="share of the GPU's memory that vLLM takes")
     parser.add_argument("--put-head", action="store_true", help="stand in for a float32 head that this vLLM has not")
     parser.add_argument("--minutes", type=float, help="shared by the models; default: 6, with --quick 3.8")
@@ -134,7 +135,7 @@ def _case(folder: Path, dtype: str, head: str, options: argparse.Namespace, ends
 
 def _python(arguments: list[str], options: argparse.Namespace, seconds: float) -> ResultRow:
     """Run this file in a process of its own; return what its last line says, or {"error": why it says nothing}."""
-    names = ("prompts", "samples", "tokens", "steps", "memory")
+    names = ("prompts", "samples", "tokens", "steps", "lr", "memory")
     given = [text for name in names for text in (f"--{name}", str(getattr(options, name)))]
     given += [flag for flag in ("--quick", "--put-head") if getattr(options, flag[2:].replace("-", "_"))]
     command = [sys.executable, __file__, *given, *arguments]
@@ -258,7 +259,7 @@ def _trl(options: argparse.Namespace, *, cuda: bool) -> ResultRow:
         "num_generations": options.samples,
         "max_completion_length": options.tokens,
         "max_steps": options.steps,
-        "learning_rate": 1e-6,
+        "learning_rate": options.lr,
         "beta": 0.0,
         "save_strategy": "no",
         "gradient_checkpointing": cuda,
