@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from ringlite_cli.chat.thinking import Thinking
 from ringlite_cli.chat.training import SampleMaker
-from ringlite_cli.errors import UserError
+from ringlite_cli.errors import UserError, first_line
 from ringlite_cli.freeing import import_apart
 from ringlite_cli.models import register
 from ringlite_cli.models.experts import name_experts
@@ -113,9 +113,9 @@ def run_sft(
     args = sft_config({**own, **trl, **lengths}, out_dir / "trainer", seed)
     check_gpus(PartialState())
     check_same(seen_here(base, problems, dict(trl)), PartialState())
-    rows = as_dataset(samples, loss_on_prompts=not args.completion_only_loss)
+    samples.loss_on_prompts = args.completion_only_loss is False
     with Overlooked(base):
-        trainer = _trainer(base, rows, args, attn_implementation, trust_remote_code, packing)
+        trainer = _trainer(base, as_dataset(samples), args, attn_implementation, trust_remote_code, packing)
     check_rows(trainer.train_dataset, samples)
     if on_samples and args.process_index == 0:
         on_samples(samples.account(limits))
@@ -162,14 +162,9 @@ def sft_config(trl: Mapping[str, Any], folder: Path | str, seed: int) -> Any:
     import torch
     from trl import SFTConfig
 
-    if trl.get("packing", True) and trl.get("packing_strategy", "bfd") == "wrapped":
-        raise UserError(
-            "'wrapped' packing lets samples see their neighbours",
-            where="sft.trl.packing_strategy",
-            hint="use bfd or bfd_split, or packing: false",
-        )
+    _check_choices(trl)
     ours: dict[str, Any] = {**OURS["SFTConfig"], "gradient_checkpointing": torch.cuda.is_available()}
-    fixed = {
+    fixed: dict[str, Any] = {
         "output_dir": str(folder),
         "seed": seed,
         "save_strategy": "no",
@@ -177,10 +172,32 @@ def sft_config(trl: Mapping[str, Any], folder: Path | str, seed: int) -> Any:
     }
     if not torch.cuda.is_available():
         fixed["use_cpu"] = True
+    if trl.get("padding_free") and not trl.get("packing", True):
+        fixed["max_length"] = None  # which TRL refuses there; the samples fit already
     try:
         return on_one_gpu(SFTConfig(**(ours | dict(trl) | fixed)))
     except (TypeError, ValueError) as error:
         raise UserError(f"TRL refuses these settings ({str(error).splitlines()[0]})", where="sft.trl") from None
+
+
+def _check_choices(trl: Mapping[str, Any]) -> None:
+    """Raise UserError for fields that SFTConfig takes as they are and the trainer refuses, or does not obey."""
+    strategy, loss = trl.get("packing_strategy", "bfd"), trl.get("loss_type", "nll")
+    if trl.get("packing", True) and strategy not in ("bfd", "bfd_split"):
+        known = "'wrapped' packing lets samples see their neighbours"
+        raise UserError(
+            known if strategy == "wrapped" else f"TRL knows no packing strategy {strategy!r}",
+            where="sft.trl.packing_strategy",
+            hint="use bfd or bfd_split, or packing: false",
+        )
+    if loss not in ("nll", "dft"):
+        raise UserError(f"TRL knows no loss {loss!r} for SFT", where="sft.trl.loss_type", hint="use nll or dft")
+    if loss == "dft" and trl.get("label_smoothing_factor"):
+        raise UserError(
+            "the loss 'dft' smooths no labels, so the factor would do nothing",
+            where="sft.trl.label_smoothing_factor",
+            hint="remove it, or use loss_type: nll",
+        )
 
 
 def _trainer(
@@ -220,10 +237,18 @@ def _trainer(
                 stand_in=in_small if in_small is None else in_small.to(args.device),
             )
         with float32_head("trl.trainer.sft_trainer"):
-            trainer = _counting_trainer()(model=model, args=args, train_dataset=rows, processing_class=tokenizer)
+            trainer = _made(_counting_trainer(), model=model, args=args, train_dataset=rows, processing_class=tokenizer)
         settle(trainer.accelerator, trainer.model)
     trainer.row_path = path
     return trainer
+
+
+def _made(trainer: Callable[..., "SFTTrainer"], **given: Any) -> "SFTTrainer":
+    """Return the trainer. Raises UserError where it refuses its settings."""
+    try:
+        return trainer(**given)
+    except ValueError as error:
+        raise UserError(f"TRL refuses these settings ({first_line(error)})", where="sft.trl") from error
 
 
 def _tokenizer(base: Path, trust: bool) -> Any:
