@@ -6,7 +6,8 @@ How this differs from a bare SFTTrainer:
    block-diagonal mask ("wrapped" packing has no such borders and is refused).
 2. Tokens that carry loss are counted over the whole run, also across an interruption: the x axis of checkpoint
    selection, and the SFT side of the token account.
-3. Checkpoints for later stages are plain Hugging Face folders, apart from the trainer's own, which hold the optimizer.
+3. On several ranks every row is trained once an epoch (`each_once`).
+4. Checkpoints for later stages are plain Hugging Face folders, apart from the trainer's own, which hold the optimizer.
 """
 
 import math
@@ -40,6 +41,7 @@ from ringlite_cli.train.resume.agreed import check_same, seen_here
 from ringlite_cli.train.resume.checkpoints import last_or_afresh, load_weights, start_afresh
 from ringlite_cli.train.resume.training import steps_per_epoch, total_steps, train_from_last
 from ringlite_cli.train.sft.aux_loss import settle_aux_loss
+from ringlite_cli.train.sft.each_once import EachRowOnce
 from ringlite_cli.train.sft.samples import Limits, Samples, as_dataset, check_rows, make_samples
 from ringlite_cli.train.sharded import settle
 from ringlite_cli.train.step_rows import mean_over
@@ -240,6 +242,7 @@ def _trainer(
             trainer = _made(_counting_trainer(), model=model, args=args, train_dataset=rows, processing_class=tokenizer)
         settle(trainer.accelerator, trainer.model)
     trainer.row_path = path
+    trainer.tell_lengths()
     return trainer
 
 
@@ -267,7 +270,7 @@ def _counting_trainer() -> type["SFTTrainer"]:
     import_apart("trl.trainer.sft_trainer")
     from trl import SFTTrainer
 
-    class CountingSFTTrainer(FiniteGradients, SFTTrainer):
+    class CountingSFTTrainer(FiniteGradients, EachRowOnce, SFTTrainer):
         loss_tokens = 0  # over all ranks and all steps of the run
         saved_dtype: str | None = None  # of the checkpoints for later stages
         row_path: Any = None  # how rows are run; None where TRL pads batches itself
