@@ -33,9 +33,11 @@ class EachRowOnce:
         parent: Any = super()
         batches, tokens = parent.get_batch_samples(epoch_iterator, num_batches, device)
         lengths = [batch.pop(_LENGTHS, None) for batch in batches]
-        if batches and self._repeats() and self.accelerator.gradient_state.end_of_dataloader:
-            in_front = self.accelerator.process_index * self._train_batch_size
-            own = max(0, len(self.train_dataset) % self._of_all_ranks() - in_front)
+        state = self.accelerator.gradient_state
+        if batches and self._repeats() and state.end_of_dataloader:
+            last = len(self.train_dataset) % self._of_all_ranks()
+            state.active_dataloader.remainder = last  # by which metrics are cut; after a resume it is not known
+            own = max(0, last - self.accelerator.process_index * self._train_batch_size)
             leave_out(batches[-1]["labels"], own, lengths[-1])
             trainer: Any = self
             tokens = trainer._get_num_items_in_batch(batches, device)

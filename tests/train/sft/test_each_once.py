@@ -23,7 +23,8 @@ class Plain:
 
 class Trained(EachRowOnce, Plain):
     def __init__(self, rows, rank, ranks, size, joined):
-        self.accelerator = SimpleNamespace(num_processes=ranks, process_index=rank, gradient_state=SimpleNamespace())
+        state = SimpleNamespace(active_dataloader=SimpleNamespace(remainder=-1))  # as after a resume
+        self.accelerator = SimpleNamespace(num_processes=ranks, process_index=rank, gradient_state=state)
         self.args, self._train_batch_size = SimpleNamespace(dataloader_drop_last=False), size
         self.train_dataset, self.data_collator = [{"input_ids": [i + 1] * (i % 3 + 1)} for i in range(rows)], collator
         self.joined = joined
@@ -59,7 +60,9 @@ def apart(rows):
 def test_each_row_carries_loss_once(rows, ranks, size, joined):
     labels, tokens, passes = [], 0, set()
     for rank in range(ranks):
-        batches, counted = Trained(rows, rank, ranks, size, joined).epoch()
+        trained = Trained(rows, rank, ranks, size, joined)
+        batches, counted = trained.epoch()
+        assert trained.accelerator.gradient_state.active_dataloader.remainder == (rows % (ranks * size) or -1)
         assert all(batch.keys() == {"labels", "rows"} for batch in batches)
         labels += [int(i) for batch in batches for i in batch["labels"].flatten() if i != -100]
         tokens, passes = tokens + counted, passes | {len(batches)}
