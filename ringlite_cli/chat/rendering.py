@@ -148,6 +148,8 @@ def _ids_with_text(tokenizer: Any, marked: str, mark: str) -> list[int]:
     The mark keeps them from being read as tokens. The stretch between two real special tokens is then encoded without
     its marks, if it has the same tokens alone as in its place; else the marks' own tokens are taken out.
     """
+    if not tokenizer.is_fast:
+        return _ids_of_stretches(tokenizer, marked, mark)
     encoded = tokenizer(marked, add_special_tokens=False, return_offsets_mapping=True)
     ids, spans = list(encoded["input_ids"]), list(encoded["offset_mapping"])
     special = special_ids(tokenizer)
@@ -160,6 +162,18 @@ def _ids_with_text(tokenizer: Any, marked: str, mark: str) -> list[int]:
             made += _stretch(tokenizer, marked, mark, ids[start:end], spans[start:end])
         made += ids[end : end + 1]
         start = end + 1
+    return made
+
+
+def _ids_of_stretches(tokenizer: Any, marked: str, mark: str) -> list[int]:
+    """The same by a tokenizer in Python, which does not tell where its tokens stand: each stretch is encoded alone."""
+    own = {token: i for i, token in special_ids(tokenizer).items()}
+    made: list[int] = []
+    for part in re.split(f"({'|'.join(re.escape(token) for token in sorted(own, key=len, reverse=True))})", marked):
+        if part in own:
+            made.append(own[part])
+        else:
+            made += encode_text(tokenizer, part.replace(mark, "")) if mark in part else _ids(tokenizer, part)
     return made
 
 

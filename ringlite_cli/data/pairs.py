@@ -1,7 +1,7 @@
 """Pairs of a better and a worse response to one prompt, read from rows of several shapes.
 
 A row's `chosen` and `rejected` are texts, or chats whose last turn is the response. The prompt is a text or a chat
-under `prompt`, or what both chats begin with.
+under `prompt`, or what both chats begin with. A system prompt may stand in a column of its own.
 """
 
 import json
@@ -115,6 +115,9 @@ def read_pair(row: Mapping[str, Any], columns: Mapping[Any, str] | None = None) 
         asked = [*prompt, *begins[0]]
     if not asked:
         raise BadPair("no prompt, and chosen holds none")
+    system = row.get("system", row.get("system_prompt"))
+    if isinstance(system, str) and system.strip() and not any(turn["role"] == "system" for turn in asked):
+        asked = [{"role": "system", "content": system.strip()}, *asked]
     chosen, rejected = (turns[-1]["content"] for turns in sides.values())
     return Pair(tuple(asked), chosen, rejected)
 

@@ -41,6 +41,7 @@ _COMMON = {
     "parallelism_config": _derived(_LAUNCH),
     "load_best_model_at_end": TrlRule("no policy is scored while it is trained", False),
 }
+_LOADING = "`model` at the recipe's head says how weights are loaded"
 _BATCH = "it follows from prompts_per_step, token_budget and row_tokens (`ringlite plan` shows it)"
 
 TRL_RULES: dict[str, dict[str, TrlRule]] = {
@@ -50,6 +51,8 @@ TRL_RULES: dict[str, dict[str, TrlRule]] = {
         "eval_strategy": _derived("the select stage evaluates checkpoints"),
         "chat_template_path": _derived("give `chat_template` at the recipe's head, for all stages"),
         "eos_token": _derived("give `end_token` at the recipe's head, for all stages"),
+        "model_init_kwargs": _derived(_LOADING),
+        "trust_remote_code": _derived("give `model.trust_remote_code` at the recipe's head"),
         "assistant_only_loss": TrlRule("the tokens of responses carry loss, by their place", False),
         "truncation_mode": TrlRule("with `truncate: true` the end is cut", "keep_start"),
     },
@@ -59,7 +62,7 @@ TRL_RULES: dict[str, dict[str, TrlRule]] = {
         "eval_strategy": _derived("held-out pairs are scored when training is over"),
         "chat_template_path": _derived("give `chat_template` at the recipe's head, for all stages"),
         "eos_token": _derived("give `end_token` at the recipe's head, for all stages"),
-        "model_init_kwargs": _derived("`model` at the recipe's head says how weights are loaded"),
+        "model_init_kwargs": _derived(_LOADING),
         "trust_remote_code": _derived("give `model.trust_remote_code` at the recipe's head"),
         "pad_token": _derived("the tokenizer's own is taken, or its end token"),
     },

@@ -53,6 +53,13 @@ def test_a_row_that_is_no_pair_says_why(row, said):
         read_pair(row)
 
 
+def test_a_system_prompt_may_stand_in_a_column_of_its_own():
+    pair = read_pair({"system": SYSTEM["content"], "prompt": "1 + 1?", "chosen": "2", "rejected": "3"})
+    assert pair.asked == (SYSTEM, {"role": "user", "content": "1 + 1?"})
+    chats = {"system_prompt": "Another.", "chosen": [SYSTEM, USER, GOOD], "rejected": [SYSTEM, USER, BAD]}
+    assert read_pair(chats).asked == (SYSTEM, USER)
+
+
 def test_what_teaches_nothing_is_counted(tmp_path: Path):
     rows = [("a", "b"), ("a", "a "), ("", "b"), ("c", " "), ("c", "d")]
     file = tmp_path / "pairs.jsonl"

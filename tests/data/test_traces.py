@@ -91,3 +91,55 @@ def test_other_columns_are_mapped_and_a_domain_given(tmp_path):
     row = {"task": QUESTION, "r1": TRACE}
     (problem,) = load(tmp_path, [row], columns={"prompt": "task", "trace": "r1"}, domain="math").problems
     assert (problem.domain, problem.prompt, problem.trace) == ("math", QUESTION, TRACE)
+
+
+SYSTEM = {"role": "system", "content": "Be brief."}
+
+
+def test_what_stands_beside_a_prompt_is_asked_with_it(tmp_path):
+    row = {"system_prompt": "Be brief. ", "question": QUESTION, "response": TRACE, "history": [["One?", TRACE]]}
+    (problem,) = load(tmp_path, [row]).problems
+    earlier = [{"role": "user", "content": "One?"}, {"role": "assistant", "content": "So \\boxed{79}."}]
+    assert (problem.prompt, problem.trace) == (QUESTION, TRACE)
+    assert problem.labels[CONTEXT] == [SYSTEM, *earlier]
+    assert "no list of pairs" in load(tmp_path, [row] * 9 + [row | {"history": [["One?"]]}]).why
+
+
+def test_a_completion_may_be_a_chat_that_goes_on_behind_its_prompt(tmp_path):
+    """TRL's conversational rows: all that stands under `prompt` is asked, and never trained."""
+    answered = [{"role": "user", "content": "One?"}, {"role": "assistant", "content": "1"}]
+    asked = [SYSTEM, *answered, {"role": "user", "content": "Two?"}]
+    more = [{"role": "assistant", "content": "2"}, {"role": "user", "content": "Three?"}]
+    row = {"prompt": asked, "completion": [*more, {"role": "assistant", "content": "3"}]}
+    assert [(p.prompt, p.trace) for p in load(tmp_path, [row], turns="all").problems] == [
+        ("Two?", "2"),
+        ("Three?", "3"),
+    ]
+    (last,) = load(tmp_path, [row]).problems
+    assert last.labels[CONTEXT] == [*asked, more[0]]
+    (text,) = load(tmp_path, [{"prompt": "One?", "completion": [answered[1]]}]).problems
+    assert (text.prompt, text.trace) == ("One?", "1")
+
+
+@pytest.mark.parametrize("flag", [{"weight": 0}, {"train": False}, {"loss": False}, {"training": False}])
+def test_turns_that_are_not_to_be_trained_are_context_alone(tmp_path, flag):
+    talk = [
+        {"role": "user", "content": "One?"},
+        {"role": "assistant", "content": "7", **flag},
+        {"role": "user", "content": "Sure?"},
+        {"role": "assistant", "content": "1", "weight": 1},
+    ]
+    (right,) = load(tmp_path, [{"messages": talk}], turns="all").problems
+    assert (right.prompt, right.trace) == ("Sure?", "1")
+    assert right.labels[CONTEXT] == [talk[0], {"role": "assistant", "content": "7"}]
+    none = load(tmp_path, [{"messages": talk[:2]}, {"messages": talk}])
+    assert (len(none.problems), none.account()["rows_without_trace"]) == (1, 1)
+    half = load(tmp_path, [{"messages": talk}] * 9 + [{"messages": [talk[0], {**talk[3], "weight": 0.5}]}])
+    assert "weight: 0.5" in half.why
+
+
+def test_a_response_keeps_its_white_space_in_every_shape(tmp_path):
+    code = "    return x\n"
+    talk = [{"role": "user", "content": "Go on:"}, {"role": "assistant", "content": code}]
+    rows = [{"messages": talk}, {"prompt": "Go on:", "response": code}, {"prompt": talk[:1], "completion": talk[1:]}]
+    assert [p.trace for p in load(tmp_path, rows[:1]).problems + load(tmp_path, rows[1:]).problems] == [code] * 3

@@ -46,6 +46,15 @@ def test_defaults_are_those_of_the_installed_dataclass(config: str, names: tuple
     assert {name: trl_default(config, name) for name in names} == {name: fields[name].default for name in names}
 
 
+@pytest.mark.parametrize("config", ["SFTConfig", "RewardConfig"])
+@pytest.mark.parametrize("field", ["model_init_kwargs", "trust_remote_code"])
+def test_how_weights_are_loaded_is_the_recipes_to_say(config: str, field: str) -> None:
+    """The model is loaded before the trainer is made, which then ignores both with a warning of TRL's."""
+    _, faults = check_trl({field: {"dtype": "float16"} if field.startswith("model") else True}, config)
+    assert len(faults) == 1
+    assert "at the recipe's head" in faults[0]
+
+
 @pytest.mark.parametrize("config", ["SFTConfig", "GRPOConfig"])
 def test_a_rule_lets_its_own_value_pass_unless_the_field_is_refused(config: str) -> None:
     for field, rule in TRL_RULES[config].items():

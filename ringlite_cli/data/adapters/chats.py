@@ -3,6 +3,7 @@
 A turn of the assistant becomes a problem: the user's turn before it is the prompt, its own text the trace, and what
 stands before them the label `context`, a list of {"role", "content"}. A row ends in its last assistant turn, or gives
 one problem for each. Thoughts of earlier turns are left out of the context, as chat templates do when they ask.
+A turn that says that it is not trained (weight: 0, or train, training or loss: false) stands in the context alone.
 """
 
 import json
@@ -27,6 +28,7 @@ _ROLES = {
     "model": "assistant",
     "bot": "assistant",
 }
+_FLAGS = ("weight", "train", "training", "loss")
 _THOUGHTS = ("reasoning_content", "reasoning", "thinking", "thought")
 
 
@@ -48,23 +50,50 @@ def is_chat(value: Any) -> bool:
 def exchanges(value: Any, system: str | None = None) -> list[Exchange]:
     """The exchanges of a conversation, in order; the last may wait for its response.
 
-    Raises BadRow for an unknown role, for turns of a tool, and for a conversation that no user's turn begins.
+    Where no turn is to be trained, there is the last one, without its response. Raises BadRow for an unknown role, for
+    turns of a tool, and for a conversation that no user's turn begins.
     """
-    turns = [_turn(turn) for turn in _listed(value) or ()]
+    given = list(_listed(value) or ())
+    turns, trained = [_turn(turn) for turn in given], [_is_trained(turn) for turn in given]
     if system and system.strip() and not any(turn["role"] == "system" for turn in turns):
-        turns.insert(0, {"role": "system", "content": system.strip()})
+        turns, trained = [{"role": "system", "content": system.strip()}, *turns], [True, *trained]
     found: list[Exchange] = []
+    untrained: list[Exchange] = []
     before: list[dict[str, str]] = []
-    for place, turn in enumerate(turns):
+    for place, (turn, is_trained) in enumerate(zip(turns, trained, strict=True)):
         if turn["role"] == "assistant":
-            found.append(_exchange(before, turn["content"]))
-            turn = {**turn, "content": turn["content"].rpartition(CLOSE)[2].strip()}
+            if is_trained:
+                found.append(_exchange(before, turn["content"]))
+            else:
+                untrained.append(_exchange(before, None))
+            turn = {**turn, "content": without_thought(turn["content"])}
         elif place == len(turns) - 1 and turn["role"] == "user":
             found.append(_exchange([*before, turn], None))
         before.append(turn)
-    if not found:
+    if not found and not untrained:
         raise BadRow("a conversation without a turn of the user that could be answered")
-    return found
+    return found or untrained[-1:]
+
+
+def continued(prompt: Any, response: Any) -> list[dict[str, Any]]:
+    """Return a prompt and a chat that goes on behind it as one conversation, of which the prompt is not trained."""
+    asked = _listed(prompt) if is_chat(prompt) else [{"role": "user", "content": prompt}]
+    return [*({**turn, "weight": 0} for turn in asked or ()), *(_listed(response) or ())]
+
+
+def _is_trained(turn: Mapping[str, Any]) -> bool:
+    for name in _FLAGS:
+        flag = turn.get(name)
+        if flag is not None and flag not in (0, 1):  # False and True among them
+            raise BadRow(f"a turn with {name}: {flag!r}; a turn is trained (1) or not (0)")
+        if flag is not None and not flag:
+            return False
+    return True
+
+
+def without_thought(response: str) -> str:
+    """Return an earlier response as it stands in the context: what follows its thought."""
+    return response.rpartition(CLOSE)[2].strip() if CLOSE in response else response
 
 
 def _exchange(before: Sequence[dict[str, str]], response: str | None) -> Exchange:

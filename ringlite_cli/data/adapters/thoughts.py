@@ -22,10 +22,11 @@ _ANSWER_PAIRS = (  # tags around what follows the thought
 
 
 def with_thought(thought: str | None, answer: str | None) -> str | None:
-    """A trace of a thought and an answer that stand apart; an answer that holds its thought already stays."""
-    thought, answer = (thought or "").strip(), normal_thoughts(answer or "").strip()
+    """A trace of a thought and an answer that stand apart; an answer that holds its thought, or has none, stays."""
+    thought, answer = (thought or "").strip(), normal_thoughts(answer or "")
     if not thought or answer.startswith(OPEN):
-        return answer or None
+        return answer if answer.strip() else None
+    answer = answer.strip()
     inner = normal_thoughts(thought)
     inner = inner.removeprefix(OPEN).removesuffix(CLOSE).strip()
     return f"{OPEN}\n{inner}\n{CLOSE}\n\n{answer}".strip()

@@ -54,7 +54,8 @@ def _samples(stage: Stage) -> list[Block]:
         parts.append(f"{number} {made}")
     blocks: list[Block] = [Text("; ".join(parts) + ".", "warn" if left_out or num(account, "cut") else "note")]
     if shown := objects(account.get("shown"))[:1]:
-        words = f"[prompt, without loss]\n{text(shown[0], 'prompt')}\n\n[trained]\n{text(shown[0], 'response')}"
+        loss = "trained too" if account.get("loss_on_prompts") else "without loss"
+        words = f"[prompt, {loss}]\n{text(shown[0], 'prompt')}\n\n[trained]\n{text(shown[0], 'response')}"
         blocks.append(Details("A sample as it is trained", words[:_LETTERS]))
     return blocks
 

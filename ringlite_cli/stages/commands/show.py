@@ -31,14 +31,17 @@ def show_samples(recipe: Recipe, stage: str | None, count: int, runs_dir: Path, 
     maker = SampleMaker(tokenizer, recipe.prompt_suffix, recipe.thinking)
     limits = limits_of(section, positions)
     samples = make_samples(problems, maker, limits, recipe.seed, shown=count)
+    samples.loss_on_prompts = section.trl_value("completion_only_loss") is False
 
     def show(place: int, sample: TrainingSample) -> None:
         console.head(
             f"sample {place} of {len(samples)}: {sample.id} ({sample.domain}), {len(sample.prompt_ids):,} tokens asked"
-            f", {len(sample.response_ids):,} trained ({sample.how})"
+            f", {samples.with_loss(sample.tokens, len(sample.prompt_ids)):,} trained ({sample.how})"
         )
         end = "(cut here: no end is trained)" if sample.cut else f"{maker.end} ◀ end"
-        console.parts(("[prompt, without loss]\n", "dim"), (sample.prompt, "dim"))
+        style = "bold green" if samples.loss_on_prompts else "dim"
+        heading = "[prompt, trained too]" if samples.loss_on_prompts else "[prompt, without loss]"
+        console.parts((f"{heading}\n", "dim"), (sample.prompt, style))
         console.parts(("[trained]\n", ""), (sample.response, "bold green"), (end, "bold red"))
 
     for place, sample in enumerate(samples.shown, 1):

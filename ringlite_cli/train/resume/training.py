@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from ringlite_cli.errors import UserError
 from ringlite_cli.overlooked import Overlooked
 from ringlite_cli.train.resume.agreed import read_by_one
 from ringlite_cli.train.sums import sums_in_order
@@ -34,8 +35,15 @@ def train_from_last(trainer: Any, prepare: Callable[[], tuple[Path, int] | None]
 
 
 def steps_per_epoch(trainer: Any) -> int:
-    """Return the optimizer steps of one pass over a trainer's rows."""
-    return max(1, math.ceil(len(trainer.get_train_dataloader()) / trainer.args.gradient_accumulation_steps))
+    """Return the optimizer steps of one pass over a trainer's rows. Raises UserError where it has no batch."""
+    batches = len(trainer.get_train_dataloader())
+    if not batches:
+        raise UserError(
+            f"the {len(trainer.train_dataset)} rows of an epoch are no whole batch, and the last one is dropped",
+            where="trl.dataloader_drop_last",
+            hint="remove it, or lower per_device_train_batch_size",
+        )
+    return math.ceil(batches / trainer.args.gradient_accumulation_steps)
 
 
 def total_steps(trainer: Any) -> int:

@@ -6,7 +6,8 @@ How this differs from a bare SFTTrainer:
    block-diagonal mask ("wrapped" packing has no such borders and is refused).
 2. Tokens that carry loss are counted over the whole run, also across an interruption: the x axis of checkpoint
    selection, and the SFT side of the token account.
-3. Checkpoints for later stages are plain Hugging Face folders, apart from the trainer's own, which hold the optimizer.
+3. On several ranks every row is trained once an epoch (`each_once`).
+4. Checkpoints for later stages are plain Hugging Face folders, apart from the trainer's own, which hold the optimizer.
 """
 
 import math
@@ -18,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from ringlite_cli.chat.thinking import Thinking
 from ringlite_cli.chat.training import SampleMaker
-from ringlite_cli.errors import UserError
+from ringlite_cli.errors import UserError, first_line
 from ringlite_cli.freeing import import_apart
 from ringlite_cli.models import register
 from ringlite_cli.models.experts import name_experts
@@ -40,6 +41,7 @@ from ringlite_cli.train.resume.agreed import check_same, seen_here
 from ringlite_cli.train.resume.checkpoints import last_or_afresh, load_weights, start_afresh
 from ringlite_cli.train.resume.training import steps_per_epoch, total_steps, train_from_last
 from ringlite_cli.train.sft.aux_loss import settle_aux_loss
+from ringlite_cli.train.sft.each_once import EachRowOnce
 from ringlite_cli.train.sft.samples import Limits, Samples, as_dataset, check_rows, make_samples
 from ringlite_cli.train.sharded import settle
 from ringlite_cli.train.step_rows import mean_over
@@ -113,9 +115,9 @@ def run_sft(
     args = sft_config({**own, **trl, **lengths}, out_dir / "trainer", seed)
     check_gpus(PartialState())
     check_same(seen_here(base, problems, dict(trl)), PartialState())
-    rows = as_dataset(samples, loss_on_prompts=not args.completion_only_loss)
+    samples.loss_on_prompts = args.completion_only_loss is False
     with Overlooked(base):
-        trainer = _trainer(base, rows, args, attn_implementation, trust_remote_code, packing)
+        trainer = _trainer(base, as_dataset(samples), args, attn_implementation, trust_remote_code, packing)
     check_rows(trainer.train_dataset, samples)
     if on_samples and args.process_index == 0:
         on_samples(samples.account(limits))
@@ -162,14 +164,9 @@ def sft_config(trl: Mapping[str, Any], folder: Path | str, seed: int) -> Any:
     import torch
     from trl import SFTConfig
 
-    if trl.get("packing", True) and trl.get("packing_strategy", "bfd") == "wrapped":
-        raise UserError(
-            "'wrapped' packing lets samples see their neighbours",
-            where="sft.trl.packing_strategy",
-            hint="use bfd or bfd_split, or packing: false",
-        )
+    _check_choices(trl)
     ours: dict[str, Any] = {**OURS["SFTConfig"], "gradient_checkpointing": torch.cuda.is_available()}
-    fixed = {
+    fixed: dict[str, Any] = {
         "output_dir": str(folder),
         "seed": seed,
         "save_strategy": "no",
@@ -177,10 +174,32 @@ def sft_config(trl: Mapping[str, Any], folder: Path | str, seed: int) -> Any:
     }
     if not torch.cuda.is_available():
         fixed["use_cpu"] = True
+    if trl.get("padding_free") and not trl.get("packing", True):
+        fixed["max_length"] = None  # which TRL refuses there; the samples fit already
     try:
         return on_one_gpu(SFTConfig(**(ours | dict(trl) | fixed)))
     except (TypeError, ValueError) as error:
         raise UserError(f"TRL refuses these settings ({str(error).splitlines()[0]})", where="sft.trl") from None
+
+
+def _check_choices(trl: Mapping[str, Any]) -> None:
+    """Raise UserError for fields that SFTConfig takes as they are and the trainer refuses, or does not obey."""
+    strategy, loss = trl.get("packing_strategy", "bfd"), trl.get("loss_type", "nll")
+    if trl.get("packing", True) and strategy not in ("bfd", "bfd_split"):
+        known = "'wrapped' packing lets samples see their neighbours"
+        raise UserError(
+            known if strategy == "wrapped" else f"TRL knows no packing strategy {strategy!r}",
+            where="sft.trl.packing_strategy",
+            hint="use bfd or bfd_split, or packing: false",
+        )
+    if loss not in ("nll", "dft"):
+        raise UserError(f"TRL knows no loss {loss!r} for SFT", where="sft.trl.loss_type", hint="use nll or dft")
+    if loss == "dft" and trl.get("label_smoothing_factor"):
+        raise UserError(
+            "the loss 'dft' smooths no labels, so the factor would do nothing",
+            where="sft.trl.label_smoothing_factor",
+            hint="remove it, or use loss_type: nll",
+        )
 
 
 def _trainer(
@@ -220,10 +239,19 @@ def _trainer(
                 stand_in=in_small if in_small is None else in_small.to(args.device),
             )
         with float32_head("trl.trainer.sft_trainer"):
-            trainer = _counting_trainer()(model=model, args=args, train_dataset=rows, processing_class=tokenizer)
+            trainer = _made(_counting_trainer(), model=model, args=args, train_dataset=rows, processing_class=tokenizer)
         settle(trainer.accelerator, trainer.model)
     trainer.row_path = path
+    trainer.tell_lengths()
     return trainer
+
+
+def _made(trainer: Callable[..., "SFTTrainer"], **given: Any) -> "SFTTrainer":
+    """Return the trainer. Raises UserError where it refuses its settings."""
+    try:
+        return trainer(**given)
+    except ValueError as error:
+        raise UserError(f"TRL refuses these settings ({first_line(error)})", where="sft.trl") from error
 
 
 def _tokenizer(base: Path, trust: bool) -> Any:
@@ -242,7 +270,7 @@ def _counting_trainer() -> type["SFTTrainer"]:
     import_apart("trl.trainer.sft_trainer")
     from trl import SFTTrainer
 
-    class CountingSFTTrainer(FiniteGradients, SFTTrainer):
+    class CountingSFTTrainer(FiniteGradients, EachRowOnce, SFTTrainer):
         loss_tokens = 0  # over all ranks and all steps of the run
         saved_dtype: str | None = None  # of the checkpoints for later stages
         row_path: Any = None  # how rows are run; None where TRL pads batches itself

@@ -56,6 +56,7 @@ class Samples:
     longest: int = 0  # of all samples, before any was left out or cut
     shown: list[TrainingSample] = field(default_factory=list)
     most_shown: int = SHOWN
+    loss_on_prompts: bool = False  # beside that on responses; a sample's first token never has one
     dated: str | None = None  # see ringlite_cli.chat.templates.date_argument
 
     def __len__(self) -> int:
@@ -67,8 +68,12 @@ class Samples:
 
     @property
     def trained_tokens(self) -> int:
-        """Return the response tokens of one epoch."""
-        return sum(len(ids) - n for ids, n in zip(self.ids, self.prompt_tokens, strict=True))
+        """Return the tokens that carry loss in one epoch."""
+        return sum(self.with_loss(len(ids), n) for ids, n in zip(self.ids, self.prompt_tokens, strict=True))
+
+    def with_loss(self, tokens: int, of_prompt: int) -> int:
+        """Return how many tokens of a sample carry loss."""
+        return tokens - 1 if self.loss_on_prompts else tokens - of_prompt
 
     def add(self, sample: TrainingSample) -> None:
         self.ids.append(array("i", sample.input_ids))
@@ -85,6 +90,7 @@ class Samples:
             "samples": len(self),
             "prompt_tokens": sum(self.prompt_tokens),
             "trained_tokens": self.trained_tokens,
+            "loss_on_prompts": self.loss_on_prompts,
             "longest": self.longest,
             "limit": limits.tokens,
             "left_out": dict(self.left_out),
@@ -100,7 +106,7 @@ class Samples:
                     "prompt": sample.prompt,
                     "response": sample.response,
                     "prompt_tokens": len(sample.prompt_ids),
-                    "trained_tokens": len(sample.response_ids),
+                    "trained_tokens": self.with_loss(sample.tokens, len(sample.prompt_ids)),
                     "how": sample.how,
                     "cut": sample.cut,
                 }
@@ -177,7 +183,7 @@ def _check_left_out(made: Samples, count: int, limits: Limits) -> None:
     )
 
 
-def as_dataset(samples: Samples, *, loss_on_prompts: bool = False) -> "Dataset":
+def as_dataset(samples: Samples) -> "Dataset":
     """Return the samples as TRL takes tokens: `input_ids`, and `labels` that are -100 where no loss is."""
     import numpy as np
     import pyarrow as pa
@@ -187,7 +193,7 @@ def as_dataset(samples: Samples, *, loss_on_prompts: bool = False) -> "Dataset":
     offsets = np.concatenate([[0], np.cumsum(lengths)])
     flat = np.concatenate([np.frombuffer(ids, dtype=np.int32) for ids in samples.ids])
     labels = flat.copy()
-    if not loss_on_prompts:
+    if not samples.loss_on_prompts:
         for start, tokens in zip(offsets, samples.prompt_tokens, strict=False):
             labels[start : start + tokens] = -100
     columns = {

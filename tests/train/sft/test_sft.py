@@ -206,6 +206,46 @@ def test_settings_that_cannot_work_are_the_users_error(base, tmp_path):
         run_sft(base, [], tmp_path, trl={})
 
 
+@pytest.mark.parametrize(
+    ("trl", "said"),
+    [
+        ({"packing_strategy": "best"}, "no packing strategy 'best'.*use bfd or bfd_split"),
+        ({"loss_type": "nlll"}, "no loss 'nlll' for SFT.*use nll or dft"),
+        ({"loss_type": "dft", "label_smoothing_factor": 0.1}, "the factor would do nothing"),
+    ],
+)
+def test_what_the_trainer_alone_would_refuse_is_said_with_the_config(tmp_path, trl, said):
+    with pytest.raises(UserError, match=said):
+        sft_config(trl, tmp_path, 3)
+
+
+def test_a_trainers_refusal_and_an_epoch_without_a_batch_are_the_users_error(base, tmp_path):
+    with pytest.raises(UserError, match=r"TRL refuses these settings.*'<nope>'"):
+        run_sft(base, PROBLEMS[:4], tmp_path, trl={"pad_token": "<nope>"})
+    with pytest.raises(UserError, match=r"rows of an epoch are no whole batch.*lower per_device_train_batch_size"):
+        run_sft(base, PROBLEMS[:4], tmp_path, trl={"dataloader_drop_last": True})
+
+
+def test_tokens_told_with_loss_on_prompts_are_those_trained(base, tmp_path):
+    """One pass over all rows; a sample's first token never carries loss. Without packing each row is one sample."""
+    told = {}
+    trl = TRL | {"num_train_epochs": 1, "per_device_train_batch_size": 8, "packing": False, "padding_free": True}
+    of_responses = responses(base, PROBLEMS[:8])
+    for asked in (False, None):
+        out, given = tmp_path / str(asked), trl | {"completion_only_loss": asked}
+        result = run_sft(base, PROBLEMS[:8], out, trl=given, seed=3, on_samples=told.update)
+        assert result.tokens_trained == told["trained_tokens"]
+        assert told["loss_on_prompts"] == (asked is False)
+        assert result.packing.startswith("packed rows")
+        more = told["prompt_tokens"] - 8 if asked is False else 0  # null is TRL's word for responses alone
+        assert told["trained_tokens"] == of_responses + more
+
+
+def responses(base, problems) -> int:
+    tokenizer = AutoTokenizer.from_pretrained(base)
+    return sum(len(tokenizer((p.trace or "") + "<|end|>")["input_ids"]) for p in problems)
+
+
 def test_an_unpacked_run_works_too(base, tmp_path):
     result = run_sft(base, PROBLEMS[:8], tmp_path, trl=TRL | {"packing": False, "max_steps": 1})
     assert result.finished
