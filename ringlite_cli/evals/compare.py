@@ -20,12 +20,15 @@ from ringlite_cli.evals.compare_costs import (
     unshared_stages,
 )
 from ringlite_cli.runs.files import read_jsonl
+from ringlite_cli.runs.manifest import read_manifest
 from ringlite_cli.runs.revisions import in_words, rescored_files, revisions_of
 
 Means = dict[str, float]
 """Problem id -> mean reward of its responses."""
 _Groups = Mapping[str, list[dict[str, Any]]]
 """Problem id -> its rows."""
+_Staged = Mapping[tuple[str, str, str], _Groups]
+"""(policy, task, eval stage) -> its rows."""
 
 
 def compare(run_a: Path, run_b: Path, *, read: int = 0) -> dict[str, Any]:
@@ -39,7 +42,7 @@ def compare(run_a: Path, run_b: Path, *, read: int = 0) -> dict[str, Any]:
     of cost by stage. Raises UserError for a folder without responses.
     """
     (folder_a, policy_a), (folder_b, policy_b) = _side(run_a), _side(run_b)
-    forms_a, forms_b = _by_revision(folder_a, policy_a), _by_revision(folder_b, policy_b)
+    forms_a, forms_b = _by_task(_by_revision(folder_a, policy_a), _by_revision(folder_b, policy_b))
     rows_a, rows_b = dict(forms_a[0]), dict(forms_b[0])
     pairs = _pairs(rows_a, rows_b, (policy_a, policy_b))
     if not pairs:
@@ -80,7 +83,9 @@ def compare(run_a: Path, run_b: Path, *, read: int = 0) -> dict[str, Any]:
         "policies": [row for pair in policies for row in policy_costs(pair, manifests_a, manifests_b)],
         "cost": [] if one_run else stage_costs(manifests_a, manifests_b),
         "recipe": recipe_differences(manifests_a, manifests_b),
-        "notes": notes + unshared_stages((folder_a, manifests_a), (folder_b, manifests_b)),
+        "notes": notes
+        + [note for folder in dict.fromkeys((folder_a, folder_b)) for note in _unfinished(folder)]
+        + unshared_stages((folder_a, manifests_a), (folder_b, manifests_b)),
     }
 
 
@@ -104,10 +109,42 @@ def _pairs(a: items.Rows, b: items.Rows, policies: tuple[str | None, str | None]
     return [(one, other) for one in a for other in b if one[1] == other[1]]
 
 
-def _by_revision(run: Path, policy: str | None) -> list[items.Rows]:
+def _by_revision(run: Path, policy: str | None) -> list[_Staged]:
     """The rows of a run as first verified, then as `ringlite rescore` verified them, the newest revision first."""
     kinds = max((len(rescored_files(file)) for file in _files(run)), default=0)
     return [_responses(run, policy, None), *(_responses(run, policy, place) for place in range(kinds))]
+
+
+def _by_task(*sides: Sequence[_Staged]) -> tuple[list[items.Rows], ...]:
+    """Return the rows of each side by policy and task.
+
+    A task that a policy answered in several eval stages of a run is one for each, `stage: task`, on both sides: the
+    stages may ask for other lengths and numbers of responses, and their rows make no common score.
+    """
+    several: set[str] = set()
+    for forms in sides:
+        seen = [(policy, task) for policy, task, _ in forms[0]]
+        several |= {task for policy, task in seen if seen.count((policy, task)) > 1}
+    return tuple(
+        [
+            {
+                (policy, f"{stage}: {task}" if task in several else task): rows
+                for (policy, task, stage), rows in f.items()
+            }
+            for f in forms
+        ]
+        for forms in sides
+    )
+
+
+def _unfinished(run: Path) -> list[str]:
+    """Say which eval stages have not answered all that they were asked."""
+    manifests = [(file.parent.name, read_manifest(file.parent)) for file in _files(run)]
+    return [
+        f"{stage} of {run.name} is not done ({manifest.status}): its responses so far are compared"
+        for stage, manifest in manifests
+        if manifest is not None and manifest.status != "done"
+    ]
 
 
 def _of(key: items.Key, forms: Sequence[items.Rows]) -> list[_Groups]:
@@ -136,21 +173,28 @@ def _unlike(key: items.Key, row: Mapping[str, Any], folder_a: Path, folder_b: Pa
 def _files(run: Path) -> list[Path]:
     """The files of evaluated responses in a run folder, or the one of a folder that holds it itself."""
     files = [run / "responses.jsonl"] if (run / "responses.jsonl").is_file() else sorted(run.glob("*/responses.jsonl"))
-    return [file for file in files if not (file.parent / "decision.json").exists()]  # a selection is no evaluation
+    return [file for file in files if not _is_selection(file.parent)]
 
 
-def _responses(run: Path, policy: str | None, rescored: int | None) -> items.Rows:
+def _is_selection(folder: Path) -> bool:
+    """Return whether a stage's folder is that of a selection, which is no evaluation; by its manifest where it decided
+    nothing yet."""
+    manifest = read_manifest(folder)
+    return (folder / "decision.json").exists() or (manifest is not None and manifest.kind == "select")
+
+
+def _responses(run: Path, policy: str | None, rescored: int | None) -> _Staged:
     """The rows of a run folder (its eval stages) or of a folder with responses.jsonl itself.
 
     rescored: None for the rows as they were first verified, 0 for the newest revision beside them, 1 for the next.
     """
     if not run.is_dir():
         raise UserError("no such run folder", where=str(run), hint="give a folder such as runs/demo")
-    found: dict[items.Key, dict[str, list[dict[str, Any]]]] = {}
+    found: dict[tuple[str, str, str], dict[str, list[dict[str, Any]]]] = {}
     for file in _files(run):
-        forms = rescored_files(file)
+        forms, stage = rescored_files(file), file.resolve().parent.name
         for row in read_jsonl(file if rescored is None or rescored >= len(forms) else forms[rescored]):
-            found.setdefault((row["policy"], row["task"]), {}).setdefault(row["id"], []).append(row)
+            found.setdefault((row["policy"], row["task"], stage), {}).setdefault(row["id"], []).append(row)
     if not found:
         raise UserError("no evaluated responses in it", where=str(run), hint="run its eval stage first")
     mine = {key: rows for key, rows in found.items() if policy in (None, key[0])}
