@@ -12,6 +12,7 @@ import numpy as np
 from ringlite_cli.errors import UserError
 from ringlite_cli.evals import items, metrics
 from ringlite_cli.evals.compare_costs import (
+    Manifests,
     manifests_of,
     policy_costs,
     recipe_differences,
@@ -19,6 +20,8 @@ from ringlite_cli.evals.compare_costs import (
     training,
     unshared_stages,
 )
+from ringlite_cli.report.words import joined
+from ringlite_cli.runs.earlier import made_from_earlier
 from ringlite_cli.runs.files import read_jsonl
 from ringlite_cli.runs.manifest import read_manifest
 from ringlite_cli.runs.revisions import in_words, rescored_files, revisions_of
@@ -84,7 +87,11 @@ def compare(run_a: Path, run_b: Path, *, read: int = 0) -> dict[str, Any]:
         "cost": [] if one_run else stage_costs(manifests_a, manifests_b),
         "recipe": recipe_differences(manifests_a, manifests_b),
         "notes": notes
-        + [note for folder in dict.fromkeys((folder_a, folder_b)) for note in _unfinished(folder)]
+        + [
+            note
+            for folder, told in {folder_a: manifests_a, folder_b: manifests_b}.items()
+            for note in (*_unfinished(folder), *_outdated(folder, told))
+        ]
         + unshared_stages((folder_a, manifests_a), (folder_b, manifests_b)),
     }
 
@@ -144,6 +151,16 @@ def _unfinished(run: Path) -> list[str]:
         f"{stage} of {run.name} is not done ({manifest.status}): its responses so far are compared"
         for stage, manifest in manifests
         if manifest is not None and manifest.status != "done"
+    ]
+
+
+def _outdated(run: Path, manifests: Manifests) -> list[str]:
+    """Say which eval stages answered by policies that were made again since."""
+    found = [(stage, made_from_earlier(stage, manifests)) for stage in manifests]
+    return [
+        f"{stage} of {run.name} is of an earlier result of {joined(earlier)} than the one that is there now"
+        for stage, earlier in found
+        if earlier and manifests[stage].get("kind") == "eval"
     ]
 
 

@@ -215,7 +215,7 @@ def test_tables_fit_a_narrow_terminal_and_name_long_runs_by_letters(tmp_path: Pa
     assert "48.8   53.6     +4.9   [+4.0, +5.6]   40" in text, "numbers are not broken"
 
 
-def add_stage(run: Path, stage: str, rewards: dict[str, list[float]], **said: str) -> None:
+def add_stage(run: Path, stage: str, rewards: dict[str, list[float]], **said: object) -> None:
     """A further stage with responses of rl-math on "math", and a manifest."""
     (run / stage).mkdir()
     rows = [
@@ -254,3 +254,11 @@ def test_an_evaluation_that_is_not_done_is_said_to_be(tmp_path: Path) -> None:
     a, b = (write_run(tmp_path / name, means(3, 0.0)) for name in "ab")
     add_stage(b, "more", {"q0": [1.0]}, status="interrupted")
     assert "more of b is not done (interrupted): its responses so far are compared" in compare(a, b)["notes"]
+
+
+def test_an_evaluation_of_an_earlier_policy_is_said_to_be(tmp_path: Path) -> None:
+    a, b = (write_run(tmp_path / name, means(3, 0.0)) for name in "ab")
+    add_stage(b, "more", {"q0": [1.0]}, inputs={"rl-math/policy": {"path": "x", "digest": "old"}})
+    manifest = json.loads((b / "rl-math" / "manifest.json").read_text())
+    (b / "rl-math" / "manifest.json").write_text(json.dumps(manifest | {"outputs": {"policy": {"digest": "new"}}}))
+    assert "more of b is of an earlier result of rl-math than the one that is there now" in compare(a, b)["notes"]
