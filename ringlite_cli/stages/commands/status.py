@@ -15,6 +15,7 @@ from ringlite_cli.runs.files import read_json
 from ringlite_cli.runs.folder import holder, run_hint
 from ringlite_cli.runs.manifest import read_manifest
 from ringlite_cli.runs.pulse import FILE
+from ringlite_cli.shares import in_percent
 from ringlite_cli.stages.kinds import KINDS
 from ringlite_cli.stages.parts.costs import duration
 from ringlite_cli.stages.walk.forecast import Left
@@ -134,7 +135,7 @@ def _last(folder: Path, kind: str) -> dict[str, Any]:
 def _progress_lines(row: Mapping[str, Any]) -> Iterator[str]:
     if progress := row["progress"]:
         done, total, rate = progress["done"], progress["total"], progress["rate"]
-        line = f"    {progress['title']}: {done:g} of {total:g} ({100 * done / total:.0f} %)"
+        line = f"    {progress['title']}: {done:g} of {total:g} ({in_percent(done / total)} %)"
         if rate:
             line += f", {_rate(rate)}, {duration(progress['left_seconds'])} left of this"
         yield line + (f"; {progress['note']}" if progress["note"] else "")

@@ -218,3 +218,8 @@ def test_a_stage_that_read_an_earlier_result_is_not_told_as_done_and_no_more(tmp
     rl.outputs, rl.status = {"policy": made["policy"] | {"digest": "sha256:new"}}, "done"
     rl.write(tmp_path / "rl")
     assert [row["made_from_earlier"] for row in status_data(tmp_path)["stages"]] == [["rl"], []]
+
+
+def test_a_stage_that_is_not_at_its_end_is_not_told_as_all(tmp_path: Path) -> None:
+    Pulse(stage(tmp_path, "rl", "running")).update("rl", 399, 400, "")
+    assert "rl: 399 of 400 (99.8 %)" in status_text(tmp_path)

@@ -8,6 +8,7 @@ from ringlite_cli.recipe.graph import BASE
 from ringlite_cli.report.words import joined
 from ringlite_cli.runs.earlier import is_earlier, made_from_earlier
 from ringlite_cli.runs.manifest import Manifest
+from ringlite_cli.shares import in_percent
 from ringlite_cli.stages.commands.policies.find import Policy
 
 _KEYS = {
@@ -135,7 +136,7 @@ def _scores(policy: Policy) -> Iterator[str]:
     for task, name, score in rows:
         low, high = score["ci95"]
         yield (
-            f"| {task} | {name} | {100 * score['avg@k']:.1f} % | {100 * low:.1f} to {100 * high:.1f} % | "
+            f"| {task} | {name} | {in_percent(score['avg@k'], 1)} % | {100 * low:.1f} to {100 * high:.1f} % | "
             f"{score['n']:,} | {score['k']} |"
         )
     yield ""
