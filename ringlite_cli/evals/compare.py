@@ -54,8 +54,8 @@ def compare(run_a: Path, run_b: Path, *, read: int = 0) -> dict[str, Any]:
             where=f"{run_a} and {run_b}",
             hint=f"the first has {_names(rows_a)}, the second {_names(rows_b)}",
         )
-    notes = []
-    for name, rows, place in ((folder_a.name, rows_a, 0), (folder_b.name, rows_b, 1)):
+    notes, names = [], _names_of(folder_a, folder_b)
+    for name, rows, place in zip(names, (rows_a, rows_b), (0, 1), strict=True):
         if alone := [key for key in rows if key not in [pair[place] for pair in pairs]]:
             notes.append(f"only in {name}: {_names(alone)}")
     scores = []
@@ -68,7 +68,7 @@ def compare(run_a: Path, run_b: Path, *, read: int = 0) -> dict[str, Any]:
         row |= {"tokens_a": _tokens(rows_a[key_a]), "tokens_b": _tokens(rows_b[key_b])}
         row |= {"revisions_a": _revisions(rows_a[key_a]), "revisions_b": _revisions(rows_b[key_b])}
         if row["revisions_a"] != row["revisions_b"]:
-            notes.append(_unlike(key, row, folder_a, folder_b))
+            notes.append(_unlike(key, row, *names))
         row["items"] = items.reading(key_a, key_b, ids, rows_a, rows_b, read)
         left_out = len(set(a) ^ set(b))
         if not row["paired"]:
@@ -86,13 +86,7 @@ def compare(run_a: Path, run_b: Path, *, read: int = 0) -> dict[str, Any]:
         "policies": [row for pair in policies for row in policy_costs(pair, manifests_a, manifests_b)],
         "cost": [] if one_run else stage_costs(manifests_a, manifests_b),
         "recipe": recipe_differences(manifests_a, manifests_b),
-        "notes": notes
-        + [
-            note
-            for folder, told in {folder_a: manifests_a, folder_b: manifests_b}.items()
-            for note in (*_unfinished(folder), *_outdated(folder, told))
-        ]
-        + unshared_stages((folder_a, manifests_a), (folder_b, manifests_b)),
+        "notes": notes + _on_stages(names, (folder_a, folder_b), (manifests_a, manifests_b)),
     }
 
 
@@ -144,21 +138,37 @@ def _by_task(*sides: Sequence[_Staged]) -> tuple[list[items.Rows], ...]:
     )
 
 
-def _unfinished(run: Path) -> list[str]:
+def _names_of(a: Path, b: Path) -> tuple[str, str]:
+    """Return what notes call the runs: their folders' names, or their paths where two runs have one name."""
+    return (str(a), str(b)) if a.name == b.name and a.resolve() != b.resolve() else (a.name, b.name)
+
+
+def _on_stages(names: tuple[str, str], runs: tuple[Path, Path], told: tuple[Manifests, Manifests]) -> list[str]:
+    """Say what a reader has to know of the stages of both runs; of two policies of one run once."""
+    each = {
+        run.resolve(): (*_unfinished(run, name), *_outdated(name, of))
+        for name, run, of in zip(names, runs, told, strict=True)
+    }
+    return [note for notes in each.values() for note in notes] + unshared_stages(
+        (names[0], told[0]), (names[1], told[1])
+    )
+
+
+def _unfinished(run: Path, name: str) -> list[str]:
     """Say which eval stages have not answered all that they were asked."""
     manifests = [(file.parent.name, read_manifest(file.parent)) for file in _files(run)]
     return [
-        f"{stage} of {run.name} is not done ({manifest.status}): its responses so far are compared"
+        f"{stage} of {name} is not done ({manifest.status}): its responses so far are compared"
         for stage, manifest in manifests
         if manifest is not None and manifest.status != "done"
     ]
 
 
-def _outdated(run: Path, manifests: Manifests) -> list[str]:
+def _outdated(name: str, manifests: Manifests) -> list[str]:
     """Say which eval stages answered by policies that were made again since."""
     found = [(stage, made_from_earlier(stage, manifests)) for stage in manifests]
     return [
-        f"{stage} of {run.name} is of an earlier result of {joined(earlier)} than the one that is there now"
+        f"{stage} of {name} is of an earlier result of {joined(earlier)} than the one that is there now"
         for stage, earlier in found
         if earlier and manifests[stage].get("kind") == "eval"
     ]
@@ -179,11 +189,11 @@ def _revisions(rows: _Groups) -> list[int]:
     return revisions_of(row for group in rows.values() for row in group)
 
 
-def _unlike(key: items.Key, row: Mapping[str, Any], folder_a: Path, folder_b: Path) -> str:
+def _unlike(key: items.Key, row: Mapping[str, Any], name_a: str, name_b: str) -> str:
     a, b = in_words(row["revisions_a"]), in_words(row["revisions_b"])
     return (
-        f"{key[0]} on {key[1]}: scored by different revisions of the verdicts, {a} in {folder_a.name} and {b} in "
-        f"{folder_b.name}, so the difference is not the models' alone; `ringlite rescore` verifies a run again"
+        f"{key[0]} on {key[1]}: scored by different revisions of the verdicts, {a} in {name_a} and {b} in "
+        f"{name_b}, so the difference is not the models' alone; `ringlite rescore` verifies a run again"
     )
 
 

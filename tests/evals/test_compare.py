@@ -262,3 +262,11 @@ def test_an_evaluation_of_an_earlier_policy_is_said_to_be(tmp_path: Path) -> Non
     manifest = json.loads((b / "rl-math" / "manifest.json").read_text())
     (b / "rl-math" / "manifest.json").write_text(json.dumps(manifest | {"outputs": {"policy": {"digest": "new"}}}))
     assert "more of b is of an earlier result of rl-math than the one that is there now" in compare(a, b)["notes"]
+
+
+def test_notes_tell_two_runs_of_one_name_apart(tmp_path: Path) -> None:
+    a, b = (write_run(tmp_path / place / "toy", means(3, 0.0)) for place in ("one", "two"))
+    add_stage(b, "late", {"q0": [1.0]}, status="interrupted")
+    notes = compare(a, b)["notes"]
+    assert f"only {b} has the stages late: their keys are not compared" in notes
+    assert f"late of {b} is not done (interrupted): its responses so far are compared" in notes
