@@ -39,12 +39,12 @@ def cause_and_cure(steps: Sequence[Facts]) -> tuple[str, str]:
         shown = f"{reward:.4g}" if 0.995 <= reward < 1 else f"{reward:.2f}"  # 0.996 is not 1.00
         return f"the responses are right already (reward {shown})", "take harder problems"
     if means.get("truncated_fraction", 0.0) >= NEARLY_ALL:
-        share = means["truncated_fraction"]
-        return f"{in_percent(share)}% of the responses are cut at their limit", "raise trl.max_completion_length"
+        share = in_percent(means["truncated_fraction"]) + "%"
+        return f"{share} of the responses are cut at their limit", "raise trl.max_completion_length"
     if means.get("unparsed", 0.0) >= NEARLY_ALL:
-        share = means["unparsed"]
+        share = in_percent(means["unparsed"]) + "%"
         return (
-            f"no answer is found in {in_percent(share)}% of the responses",
+            f"no answer is found in {share} of the responses",
             "teach its form by sft, or ask by prompt_suffix",
         )
     if entropy is not None and entropy < SAME_ANSWER:
