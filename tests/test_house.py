@@ -34,6 +34,7 @@ GROUND = {
     "own_code",
     "presence",
     "sessions",
+    "shares",
     "repetition",
     "terminal",
     "thoughts",

@@ -63,15 +63,26 @@ def mean_over_seeds(values: Sequence[float], level: float = 0.95) -> dict[str, A
 def _scores(arm: str, by_seed: Mapping[int, Path]) -> Iterable[dict[str, Any]]:
     found: dict[tuple[str, str], dict[int, float]] = {}
     for seed, run in by_seed.items():
-        for file in sorted(run.glob("*/scores.json")):
-            for policy, tasks in read_json(file).items():
-                shares = {task: score["avg@k"] for task, score in tasks.items()}
-                if len(shares) > 1:
-                    shares[ALL] = float(np.mean(list(shares.values())))
-                for task, share in shares.items():
-                    found.setdefault((policy, task), {})[seed] = share
+        for policy, shares in _shares(run).items():
+            if len(shares) > 1:
+                shares[ALL] = float(np.mean(list(shares.values())))
+            for task, share in shares.items():
+                found.setdefault((policy, task), {})[seed] = share
     for (policy, task), seeds in found.items():
         yield {"arm": arm, "policy": policy, "task": task, **mean_over_seeds(list(seeds.values())), "by_seed": seeds}
+
+
+def _shares(run: Path) -> dict[str, dict[str, float]]:
+    """Policy -> task -> avg@k of all eval stages; a task that a policy answered in several is one for each of them."""
+    by_stage = [(file.parent.name, read_json(file)) for file in sorted(run.glob("*/scores.json"))]
+    seen = [(policy, task) for _, scores in by_stage for policy, tasks in scores.items() for task in tasks]
+    several = {task for policy, task in seen if seen.count((policy, task)) > 1}
+    found: dict[str, dict[str, float]] = {}
+    for stage, scores in by_stage:
+        for policy, tasks in scores.items():
+            for task, score in tasks.items():
+                found.setdefault(policy, {})[f"{stage}: {task}" if task in several else task] = score["avg@k"]
+    return found
 
 
 def _differences(arm: str, base: str, runs: Runs) -> Iterable[dict[str, Any]]:

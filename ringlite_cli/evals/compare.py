@@ -12,6 +12,7 @@ import numpy as np
 from ringlite_cli.errors import UserError
 from ringlite_cli.evals import items, metrics
 from ringlite_cli.evals.compare_costs import (
+    Manifests,
     manifests_of,
     policy_costs,
     recipe_differences,
@@ -19,13 +20,18 @@ from ringlite_cli.evals.compare_costs import (
     training,
     unshared_stages,
 )
+from ringlite_cli.report.words import joined
+from ringlite_cli.runs.earlier import made_from_earlier
 from ringlite_cli.runs.files import read_jsonl
+from ringlite_cli.runs.manifest import read_manifest
 from ringlite_cli.runs.revisions import in_words, rescored_files, revisions_of
 
 Means = dict[str, float]
 """Problem id -> mean reward of its responses."""
 _Groups = Mapping[str, list[dict[str, Any]]]
 """Problem id -> its rows."""
+_Staged = Mapping[tuple[str, str, str], _Groups]
+"""(policy, task, eval stage) -> its rows."""
 
 
 def compare(run_a: Path, run_b: Path, *, read: int = 0) -> dict[str, Any]:
@@ -39,7 +45,7 @@ def compare(run_a: Path, run_b: Path, *, read: int = 0) -> dict[str, Any]:
     of cost by stage. Raises UserError for a folder without responses.
     """
     (folder_a, policy_a), (folder_b, policy_b) = _side(run_a), _side(run_b)
-    forms_a, forms_b = _by_revision(folder_a, policy_a), _by_revision(folder_b, policy_b)
+    forms_a, forms_b = _by_task(_by_revision(folder_a, policy_a), _by_revision(folder_b, policy_b))
     rows_a, rows_b = dict(forms_a[0]), dict(forms_b[0])
     pairs = _pairs(rows_a, rows_b, (policy_a, policy_b))
     if not pairs:
@@ -48,8 +54,8 @@ def compare(run_a: Path, run_b: Path, *, read: int = 0) -> dict[str, Any]:
             where=f"{run_a} and {run_b}",
             hint=f"the first has {_names(rows_a)}, the second {_names(rows_b)}",
         )
-    notes = []
-    for name, rows, place in ((folder_a.name, rows_a, 0), (folder_b.name, rows_b, 1)):
+    notes, names = [], _names_of(folder_a, folder_b)
+    for name, rows, place in zip(names, (rows_a, rows_b), (0, 1), strict=True):
         if alone := [key for key in rows if key not in [pair[place] for pair in pairs]]:
             notes.append(f"only in {name}: {_names(alone)}")
     scores = []
@@ -62,7 +68,7 @@ def compare(run_a: Path, run_b: Path, *, read: int = 0) -> dict[str, Any]:
         row |= {"tokens_a": _tokens(rows_a[key_a]), "tokens_b": _tokens(rows_b[key_b])}
         row |= {"revisions_a": _revisions(rows_a[key_a]), "revisions_b": _revisions(rows_b[key_b])}
         if row["revisions_a"] != row["revisions_b"]:
-            notes.append(_unlike(key, row, folder_a, folder_b))
+            notes.append(_unlike(key, row, *names))
         row["items"] = items.reading(key_a, key_b, ids, rows_a, rows_b, read)
         left_out = len(set(a) ^ set(b))
         if not row["paired"]:
@@ -80,7 +86,7 @@ def compare(run_a: Path, run_b: Path, *, read: int = 0) -> dict[str, Any]:
         "policies": [row for pair in policies for row in policy_costs(pair, manifests_a, manifests_b)],
         "cost": [] if one_run else stage_costs(manifests_a, manifests_b),
         "recipe": recipe_differences(manifests_a, manifests_b),
-        "notes": notes + unshared_stages((folder_a, manifests_a), (folder_b, manifests_b)),
+        "notes": notes + _on_stages(names, (folder_a, folder_b), (manifests_a, manifests_b)),
     }
 
 
@@ -104,10 +110,68 @@ def _pairs(a: items.Rows, b: items.Rows, policies: tuple[str | None, str | None]
     return [(one, other) for one in a for other in b if one[1] == other[1]]
 
 
-def _by_revision(run: Path, policy: str | None) -> list[items.Rows]:
+def _by_revision(run: Path, policy: str | None) -> list[_Staged]:
     """The rows of a run as first verified, then as `ringlite rescore` verified them, the newest revision first."""
     kinds = max((len(rescored_files(file)) for file in _files(run)), default=0)
     return [_responses(run, policy, None), *(_responses(run, policy, place) for place in range(kinds))]
+
+
+def _by_task(*sides: Sequence[_Staged]) -> tuple[list[items.Rows], ...]:
+    """Return the rows of each side by policy and task.
+
+    A task that a policy answered in several eval stages of a run is one for each, `stage: task`, on both sides: the
+    stages may ask for other lengths and numbers of responses, and their rows make no common score.
+    """
+    several: set[str] = set()
+    for forms in sides:
+        seen = [(policy, task) for policy, task, _ in forms[0]]
+        several |= {task for policy, task in seen if seen.count((policy, task)) > 1}
+    return tuple(
+        [
+            {
+                (policy, f"{stage}: {task}" if task in several else task): rows
+                for (policy, task, stage), rows in f.items()
+            }
+            for f in forms
+        ]
+        for forms in sides
+    )
+
+
+def _names_of(a: Path, b: Path) -> tuple[str, str]:
+    """Return what notes call the runs: their folders' names, or their paths where two runs have one name."""
+    return (str(a), str(b)) if a.name == b.name and a.resolve() != b.resolve() else (a.name, b.name)
+
+
+def _on_stages(names: tuple[str, str], runs: tuple[Path, Path], told: tuple[Manifests, Manifests]) -> list[str]:
+    """Say what a reader has to know of the stages of both runs; of two policies of one run once."""
+    each = {
+        run.resolve(): (*_unfinished(run, name), *_outdated(name, of))
+        for name, run, of in zip(names, runs, told, strict=True)
+    }
+    return [note for notes in each.values() for note in notes] + unshared_stages(
+        (names[0], told[0]), (names[1], told[1])
+    )
+
+
+def _unfinished(run: Path, name: str) -> list[str]:
+    """Say which eval stages have not answered all that they were asked."""
+    manifests = [(file.parent.name, read_manifest(file.parent)) for file in _files(run)]
+    return [
+        f"{stage} of {name} is not done ({manifest.status}): its responses so far are compared"
+        for stage, manifest in manifests
+        if manifest is not None and manifest.status != "done"
+    ]
+
+
+def _outdated(name: str, manifests: Manifests) -> list[str]:
+    """Say which eval stages answered by policies that were made again since."""
+    found = [(stage, made_from_earlier(stage, manifests)) for stage in manifests]
+    return [
+        f"{stage} of {name} is of an earlier result of {joined(earlier)} than the one that is there now"
+        for stage, earlier in found
+        if earlier and manifests[stage].get("kind") == "eval"
+    ]
 
 
 def _of(key: items.Key, forms: Sequence[items.Rows]) -> list[_Groups]:
@@ -125,32 +189,39 @@ def _revisions(rows: _Groups) -> list[int]:
     return revisions_of(row for group in rows.values() for row in group)
 
 
-def _unlike(key: items.Key, row: Mapping[str, Any], folder_a: Path, folder_b: Path) -> str:
+def _unlike(key: items.Key, row: Mapping[str, Any], name_a: str, name_b: str) -> str:
     a, b = in_words(row["revisions_a"]), in_words(row["revisions_b"])
     return (
-        f"{key[0]} on {key[1]}: scored by different revisions of the verdicts, {a} in {folder_a.name} and {b} in "
-        f"{folder_b.name}, so the difference is not the models' alone; `ringlite rescore` verifies a run again"
+        f"{key[0]} on {key[1]}: scored by different revisions of the verdicts, {a} in {name_a} and {b} in "
+        f"{name_b}, so the difference is not the models' alone; `ringlite rescore` verifies a run again"
     )
 
 
 def _files(run: Path) -> list[Path]:
     """The files of evaluated responses in a run folder, or the one of a folder that holds it itself."""
     files = [run / "responses.jsonl"] if (run / "responses.jsonl").is_file() else sorted(run.glob("*/responses.jsonl"))
-    return [file for file in files if not (file.parent / "decision.json").exists()]  # a selection is no evaluation
+    return [file for file in files if not _is_selection(file.parent)]
 
 
-def _responses(run: Path, policy: str | None, rescored: int | None) -> items.Rows:
+def _is_selection(folder: Path) -> bool:
+    """Return whether a stage's folder is that of a selection, which is no evaluation; by its manifest where it decided
+    nothing yet."""
+    manifest = read_manifest(folder)
+    return (folder / "decision.json").exists() or (manifest is not None and manifest.kind == "select")
+
+
+def _responses(run: Path, policy: str | None, rescored: int | None) -> _Staged:
     """The rows of a run folder (its eval stages) or of a folder with responses.jsonl itself.
 
     rescored: None for the rows as they were first verified, 0 for the newest revision beside them, 1 for the next.
     """
     if not run.is_dir():
         raise UserError("no such run folder", where=str(run), hint="give a folder such as runs/demo")
-    found: dict[items.Key, dict[str, list[dict[str, Any]]]] = {}
+    found: dict[tuple[str, str, str], dict[str, list[dict[str, Any]]]] = {}
     for file in _files(run):
-        forms = rescored_files(file)
+        forms, stage = rescored_files(file), file.resolve().parent.name
         for row in read_jsonl(file if rescored is None or rescored >= len(forms) else forms[rescored]):
-            found.setdefault((row["policy"], row["task"]), {}).setdefault(row["id"], []).append(row)
+            found.setdefault((row["policy"], row["task"], stage), {}).setdefault(row["id"], []).append(row)
     if not found:
         raise UserError("no evaluated responses in it", where=str(run), hint="run its eval stage first")
     mine = {key: rows for key, rows in found.items() if policy in (None, key[0])}

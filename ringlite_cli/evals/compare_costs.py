@@ -88,12 +88,12 @@ def sources(policy: str, manifests: Manifests) -> list[str]:
     return found
 
 
-def unshared_stages(a: tuple[Path, Manifests], b: tuple[Path, Manifests]) -> list[str]:
+def unshared_stages(a: tuple[str, Manifests], b: tuple[str, Manifests]) -> list[str]:
     """Say which stages only one of the runs has: their keys are no difference of the recipes."""
     notes = []
-    for (folder, mine), (_, theirs) in ((a, b), (b, a)):
+    for (name, mine), (_, theirs) in ((a, b), (b, a)):
         if alone := [stage for stage in mine if stage not in theirs]:
-            notes.append(f"only {folder.name} has the stages {', '.join(alone)}: their keys are not compared")
+            notes.append(f"only {name} has the stages {', '.join(alone)}: their keys are not compared")
     return notes
 
 

@@ -13,6 +13,7 @@ from ringlite_cli.evals import items
 from ringlite_cli.model_text import shown
 from ringlite_cli.report.words import NONE, clipped, decimal, duration
 from ringlite_cli.runs.revisions import in_words
+from ringlite_cli.shares import in_percent
 
 METHOD = (
     "change: in points, over the problems that both have; 95 %: bootstrap over pairs of problems (BCa), no narrower "
@@ -131,10 +132,11 @@ def names_of(comparison: Mapping[str, Any]) -> tuple[str, str]:
 
 
 def _score(row: Mapping[str, Any]) -> list[str]:
-    a, b, d, low, high = (100 * x for x in (row["a"], row["b"], row["difference"], *row["ci95"]))
+    a, b = (in_percent(row[side], 1) for side in "ab")
+    d, low, high = (100 * x for x in (row["difference"], *row["ci95"]))
     counts = [str(row["n"]), f"{len(row['wins'])}:{len(row['losses'])}"]
     ends = f"[{low:+.1f}, {high:+.1f}]"
-    return [row["policy"], row["task"], f"{a:.1f}", f"{b:.1f}", f"{d:+.1f}", ends, *counts, _verdict(row)]
+    return [row["policy"], row["task"], a, b, f"{d:+.1f}", ends, *counts, _verdict(row)]
 
 
 def _verdict(row: Mapping[str, Any]) -> str:

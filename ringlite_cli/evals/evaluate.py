@@ -20,6 +20,7 @@ from ringlite_cli.recipe.graph import HARNESS
 from ringlite_cli.runs.files import write_json
 from ringlite_cli.runs.revisions import in_words, revisions_of
 from ringlite_cli.samples import FILTERED, REFUSALS, OnProgress, Progress, Sampler, SamplingSettings
+from ringlite_cli.shares import in_percent
 from ringlite_cli.thoughts import answer_part, with_thought
 
 MakeSampler = Callable[[Path | str, SamplingSettings], Sampler]
@@ -134,7 +135,8 @@ def _notes(rows: Sequence[Mapping[str, Any]], cut: float, uncounted: int) -> lis
         notes.append(f"the server did not count the tokens of {uncounted:,} responses: lengths and tokens lack them")
     if cut >= CUT_IS_MANY:
         notes.append(
-            f"{cut:.0%} of the responses were cut at the length limit: raise max_completion_length to trust the score"
+            f"{in_percent(cut)}% of the responses were cut at the length limit: "
+            "raise max_completion_length to trust the score"
         )
     if len(mixed := revisions_of(rows)) > 1:
         notes.append(
@@ -146,10 +148,12 @@ def _notes(rows: Sequence[Mapping[str, Any]], cut: float, uncounted: int) -> lis
 def describe(result: Mapping[str, Any]) -> str:
     """One line of a score, in percent."""
     low, high = (100 * x for x in result["ci95"])
-    line = f"avg@{result['k']} {100 * result['avg@k']:5.1f} % [{low:.1f}, {high:.1f}]  n={result['n']}"
+    line = f"avg@{result['k']} {in_percent(result['avg@k'], 1):>5} % [{low:.1f}, {high:.1f}]  n={result['n']}"
     length = result["response_tokens_mean"]
     line += "  tokens not counted" if length is None else f"  {length:.0f} tokens"
-    return line + (f"  ({result['truncated_fraction']:.0%} cut)" if result["truncated_fraction"] >= CUT_IS_MANY else "")
+    return line + (
+        f"  ({in_percent(result['truncated_fraction'])}% cut)" if result["truncated_fraction"] >= CUT_IS_MANY else ""
+    )
 
 
 def data_of(problems: Sequence[Problem]) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from ringlite_cli.problems import is_right
+from ringlite_cli.shares import in_percent
 
 Key = tuple[str, str]
 """Policy and task."""
@@ -59,7 +60,7 @@ def as_text(row: Mapping[str, Any], names: tuple[str, str]) -> list[str]:
         lines += [
             "",
             f"### {item['outcome']}: {row['policy']} on {row['task']}, {item['id']} "
-            f"({100 * item['a']:.0f} % -> {100 * item['b']:.0f} %)",
+            f"({in_percent(item['a'])} % -> {in_percent(item['b'])} %)",
             "",
             item["prompt"],
         ]

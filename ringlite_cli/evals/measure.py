@@ -19,6 +19,7 @@ from ringlite_cli.evals.responses import EntropyOf, Group, ResponseLog, collect,
 from ringlite_cli.problems import Problem, Verify
 from ringlite_cli.runs.files import finite, write_json, write_text
 from ringlite_cli.samples import BATCH_TOKENS, REFUSALS, OnProgress, Progress, SamplingSettings
+from ringlite_cli.shares import in_percent
 
 _TASK = "select"
 
@@ -136,8 +137,8 @@ def describe(candidate: Candidate) -> str:
     if candidate.error is not None or candidate.entropy is None or candidate.pass_1 is None:
         return f"{candidate.name:<18} could not be measured: {candidate.error}"
     return (
-        f"{candidate.name:<18} entropy {candidate.entropy:.3f}  pass@1 {100 * candidate.pass_1:.1f} %  "
-        f"pass@{candidate.k} {100 * (candidate.pass_k or 0):.1f} %  {candidate.response_tokens_mean:.0f} tokens"
+        f"{candidate.name:<18} entropy {candidate.entropy:.3f}  pass@1 {in_percent(candidate.pass_1, 1)} %  "
+        f"pass@{candidate.k} {in_percent(candidate.pass_k or 0, 1)} %  {candidate.response_tokens_mean:.0f} tokens"
     )
 
 
@@ -239,10 +240,10 @@ def _table_row(c: Candidate, decision: Decision) -> str:
         *(name, epoch, tokens),
         f"{c.entropy:.3f} {_span(c.entropy_ci95, 1, '.3f')}",
         inside,
-        f"{100 * (c.pass_1 or 0):.1f} {_span(c.pass_1_ci95, 100, '.1f')}",
-        f"{100 * (c.pass_k or 0):.1f} {_span(c.pass_k_ci95, 100, '.1f')} (k={c.k})",
+        f"{in_percent(c.pass_1 or 0, 1)} {_span(c.pass_1_ci95, 100, '.1f')}",
+        f"{in_percent(c.pass_k or 0, 1)} {_span(c.pass_k_ci95, 100, '.1f')} (k={c.k})",
         f"{c.response_tokens_mean:.0f} {_span(c.response_tokens_ci95, 1, '.0f')}",
-        f"{c.truncated_fraction:.0%}",
+        f"{in_percent(c.truncated_fraction or 0)}%",
         f"{c.repetition or 0:.1%}",
         forced,
     ]

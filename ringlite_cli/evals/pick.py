@@ -10,6 +10,7 @@ from math import isfinite
 from typing import Any
 
 from ringlite_cli.errors import UserError, WorkFailed
+from ringlite_cli.shares import in_percent
 
 Band = tuple[float, float]
 
@@ -243,4 +244,4 @@ def _label(candidate: Candidate) -> str:
 
 
 def _percent(fraction: float | None) -> str:
-    return "unknown" if fraction is None else f"{100 * fraction:.1f} %"
+    return "unknown" if fraction is None else f"{in_percent(fraction, 1)} %"

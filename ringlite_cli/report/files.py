@@ -102,12 +102,14 @@ def num(row: Any, key: str) -> float | None:
 
 
 def text(row: Any, key: str, default: str = "") -> str:
-    """The value as text where it is text or a number, else the default."""
+    """The value as text where it is text or a number, else the default. A whole number has all its digits."""
     value = row.get(key) if isinstance(row, dict) else None
     if isinstance(value, str):
         return value
     found = number(value)
-    return default if found is None else f"{found:g}"
+    if found is None:
+        return default
+    return str(value) if isinstance(value, int) and abs(found) < 1e21 else f"{found:g}"
 
 
 def mapping(row: Any, key: str) -> JsonRow:

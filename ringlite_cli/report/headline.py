@@ -92,14 +92,17 @@ def _matrix(run: Run, palette: Palette) -> Matrix | None:
         tasks.append(("mean", ""))
         for row, mean in zip(rows, _means(policies, list(columns.values())), strict=True):
             row.append(mean)
-    first = by_stage[0][1][0]
-    n = {score.n for _, scores in by_stage for score in scores if score.n}
-    problems = count(min(n)) + ("" if len(n) < 2 else f" to {count(max(n))}") + " problems a task" if n else ""
-    note = f"avg@{count(first.k) if first.k else 'k'} in percent, 95 % intervals" + (
-        f", {problems}" if problems else ""
-    )
-    note += ". Changes are in points against the policy above; coloured where the intervals do not touch."
+    note = _note([score for _, scores in by_stage for score in scores])
     return Matrix(tasks, [(name, palette.policy(name)[0]) for name in policies], rows, note)
+
+
+def _note(scores: Sequence[Score]) -> str:
+    """How the matrix is read: what was measured, by how many responses on how many problems."""
+    n, k = (sorted({found for each in scores if (found := getattr(each, name))}) for name in ("n", "k"))
+    note = f"avg@{count(k[0]) if len(k) == 1 else 'k'} in percent, 95 % intervals"
+    note += f", {count(n[0])}" + (f" to {count(n[-1])}" if len(n) > 1 else "") + " problems a task" if n else ""
+    note += f", {count(k[0])} to {count(k[-1])} responses a problem (k)" if len(k) > 1 else ""
+    return note + ". Changes are in points against the policy above; coloured where the intervals do not touch."
 
 
 def _square(score: Score | None) -> Square | None:

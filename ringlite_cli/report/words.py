@@ -1,5 +1,9 @@
 """Numbers as words: one way to print counts, tokens, shares, times and scores all over the page."""
 
+from math import isfinite
+
+from ringlite_cli.shares import in_percent
+
 NONE = "–"
 NBSP = "\u00a0"
 MINUS = "\u2212"
@@ -14,6 +18,8 @@ def short(value: float | None) -> str:
     """1234567 -> 1.23 M; below 10,000 the count itself."""
     if value is None:
         return NONE
+    if not isfinite(value):
+        return f"{value}".replace("-", MINUS)
     for size, unit in ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e4, "k")):
         if abs(value) >= 0.9995 * size:  # what rounds to the next unit is in the next unit
             scaled = value / (1e3 if unit == "k" else size)
@@ -39,8 +45,8 @@ def fixed(value: float | None, places: int) -> str:
 
 
 def percent(share: float | None, places: int = 1) -> str:
-    """0.382 -> 38.2 %."""
-    return NONE if share is None else fixed(100 * share, places) + NBSP + "%"
+    """0.382 -> 38.2 %; what is not all is not told as 100.0 %, nor what is not nothing as 0.0 %."""
+    return NONE if share is None else in_percent(share, places).replace("-", MINUS) + NBSP + "%"
 
 
 def percent_interval(ends: tuple[float, float] | None) -> str:

@@ -4,6 +4,8 @@ from collections.abc import Mapping, Sequence
 from statistics import mean
 from typing import Any
 
+from ringlite_cli.shares import in_percent
+
 Facts = dict[str, float]
 NEARLY_ALL = 0.95
 """Share of the responses from which on a cause explains a run without signal."""
@@ -34,13 +36,17 @@ def cause_and_cure(steps: Sequence[Facts]) -> tuple[str, str]:
     means = {name: mean(facts[name] for facts in steps if name in facts) for name in set().union(*steps)}
     reward, entropy = means.get("reward", 0.0), means.get("entropy")
     if reward >= NEARLY_ALL:
-        return f"the responses are right already (reward {reward:.2f})", "take harder problems"
+        shown = f"{reward:.4g}" if 0.995 <= reward < 1 else f"{reward:.2f}"  # 0.996 is not 1.00
+        return f"the responses are right already (reward {shown})", "take harder problems"
     if means.get("truncated_fraction", 0.0) >= NEARLY_ALL:
-        share = means["truncated_fraction"]
-        return f"{share:.0%} of the responses are cut at their limit", "raise trl.max_completion_length"
+        share = in_percent(means["truncated_fraction"]) + "%"
+        return f"{share} of the responses are cut at their limit", "raise trl.max_completion_length"
     if means.get("unparsed", 0.0) >= NEARLY_ALL:
-        share = means["unparsed"]
-        return f"no answer is found in {share:.0%} of the responses", "teach its form by sft, or ask by prompt_suffix"
+        share = in_percent(means["unparsed"]) + "%"
+        return (
+            f"no answer is found in {share} of the responses",
+            "teach its form by sft, or ask by prompt_suffix",
+        )
     if entropy is not None and entropy < SAME_ANSWER:
         cause = f"the policy gives the same response each time (entropy {entropy:.4f})"
         return cause, "begin with an earlier checkpoint"

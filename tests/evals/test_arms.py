@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from ringlite_cli.evals.arms import _curves, mean_over_seeds
+from ringlite_cli.evals.arms import _curves, _scores, mean_over_seeds
 
 
 def test_the_interval_is_students_t_over_the_seeds() -> None:
@@ -43,3 +43,11 @@ def test_curves_carry_the_lowest_and_the_highest_seed(tmp_path: Path) -> None:
         [2, 0.3, 0.2, 0.4],
         [3, 0.5, 0.5, 0.5],
     ]
+
+
+def test_a_task_of_two_eval_stages_is_one_for_each(tmp_path: Path) -> None:
+    for stage, share in {"eval": 0.2, "long": 0.6}.items():
+        (tmp_path / stage).mkdir()
+        (tmp_path / stage / "scores.json").write_text(json.dumps({"rl": {"math": {"avg@k": share}}}))
+    found = {row["task"]: row["mean"] for row in _scores("arm", {1: tmp_path})}
+    assert found == {"eval: math": 0.2, "long: math": 0.6, "mean of tasks": pytest.approx(0.4)}

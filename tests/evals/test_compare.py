@@ -213,3 +213,60 @@ def test_tables_fit_a_narrow_terminal_and_name_long_runs_by_letters(tmp_path: Pa
     assert text.startswith("A: a-run-of-a-long-name\n")
     assert max(map(len, text.splitlines())) <= 80
     assert "48.8   53.6     +4.9   [+4.0, +5.6]   40" in text, "numbers are not broken"
+
+
+def add_stage(run: Path, stage: str, rewards: dict[str, list[float]], **said: object) -> None:
+    """A further stage with responses of rl-math on "math", and a manifest."""
+    (run / stage).mkdir()
+    rows = [
+        {"policy": "rl-math", "task": "math", "id": name, "sample": i, "reward": reward}
+        for name, group in rewards.items()
+        for i, reward in enumerate(group)
+    ]
+    (run / stage / "responses.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    manifest = {"stage": stage, "kind": "eval", "status": "done", "fingerprint": "x", "seed": 1, "recipe": {}}
+    (run / stage / "manifest.json").write_text(json.dumps({**manifest, "parent": [], **said}))
+
+
+def test_a_task_of_two_eval_stages_is_compared_stage_by_stage(tmp_path: Path) -> None:
+    """They may ask for other lengths: rows of both made one score, which neither stage had."""
+    a, b = (write_run(tmp_path / name, {"q0": [0.0], "q1": [0.0]}) for name in "ab")
+    add_stage(b, "long", {"q0": [1.0], "q1": [1.0]})
+    (row,) = compare(a, b)["scores"]
+    assert (row["task"], row["a"], row["b"]) == ("eval: math", 0.0, 0.0)
+    assert "only in b: rl-math on long: math" in compare(a, b)["notes"]
+    add_stage(a, "long", {"q0": [1.0], "q1": [0.0]})
+    assert {row["task"]: (row["a"], row["b"]) for row in compare(a, b)["scores"]} == {
+        "eval: math": (0.0, 0.0),
+        "long: math": (0.5, 1.0),
+    }
+
+
+def test_a_selection_that_decided_nothing_yet_is_no_evaluation(tmp_path: Path) -> None:
+    a, b = (write_run(tmp_path / name, means(3, 0.0)) for name in "ab")
+    for run in (a, b):
+        add_stage(run, "select-2", {"q0": [1.0]}, kind="select", status="interrupted")
+    (row,) = compare(a, b)["scores"]
+    assert (row["task"], row["a"]) == ("math", pytest.approx((0 + 1 / 3 + 2 / 3) / 3))
+
+
+def test_an_evaluation_that_is_not_done_is_said_to_be(tmp_path: Path) -> None:
+    a, b = (write_run(tmp_path / name, means(3, 0.0)) for name in "ab")
+    add_stage(b, "more", {"q0": [1.0]}, status="interrupted")
+    assert "more of b is not done (interrupted): its responses so far are compared" in compare(a, b)["notes"]
+
+
+def test_an_evaluation_of_an_earlier_policy_is_said_to_be(tmp_path: Path) -> None:
+    a, b = (write_run(tmp_path / name, means(3, 0.0)) for name in "ab")
+    add_stage(b, "more", {"q0": [1.0]}, inputs={"rl-math/policy": {"path": "x", "digest": "old"}})
+    manifest = json.loads((b / "rl-math" / "manifest.json").read_text())
+    (b / "rl-math" / "manifest.json").write_text(json.dumps(manifest | {"outputs": {"policy": {"digest": "new"}}}))
+    assert "more of b is of an earlier result of rl-math than the one that is there now" in compare(a, b)["notes"]
+
+
+def test_notes_tell_two_runs_of_one_name_apart(tmp_path: Path) -> None:
+    a, b = (write_run(tmp_path / place / "toy", means(3, 0.0)) for place in ("one", "two"))
+    add_stage(b, "late", {"q0": [1.0]}, status="interrupted")
+    notes = compare(a, b)["notes"]
+    assert f"only {b} has the stages late: their keys are not compared" in notes
+    assert f"late of {b} is not done (interrupted): its responses so far are compared" in notes

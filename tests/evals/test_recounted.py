@@ -11,6 +11,7 @@ from ringlite_cli.evals.evaluate import describe, evaluate, score
 from ringlite_cli.problems import Problem, Verdict
 from ringlite_cli.recipe.evaluation import EvalSettings
 from ringlite_cli.runs.files import read_jsonl
+from ringlite_cli.runs.signal import cause_and_cure
 from ringlite_cli.samples import FILTERED, TOO_LONG, Request, SampledResponse, SamplingSettings
 
 DRAWN: list[str] = []
@@ -109,3 +110,11 @@ def test_two_problems_of_one_id_are_refused_before_a_checkpoint_is_measured(tmp_
     twice = [Problem("a", "math", "2+2", "4"), Problem("a", "math", "2+3", "5")]
     with pytest.raises(UserError, match="1 problem ids occur more than once, such as 'a'"):
         measure_candidates([{"name": "c"}], tmp_path, twice, Fours, verify, tmp_path, k=1, max_completion_length=8)
+
+
+def test_what_is_not_all_is_not_told_as_all() -> None:
+    told = {"ci95": [0.99, 1.0], "k": 2, "avg@k": 0.9996, "n": 5000, "response_tokens_mean": 40.0}
+    assert "avg@2 99.96 % [" in describe(told | {"truncated_fraction": 0.996})
+    assert "(99.6% cut)" in describe(told | {"truncated_fraction": 0.996})
+    assert cause_and_cure([{"unparsed": 0.996}])[0] == "no answer is found in 99.6% of the responses"
+    assert cause_and_cure([{"reward": 0.996}])[0] == "the responses are right already (reward 0.996)"

@@ -130,6 +130,13 @@ WRONG: list[tuple[str, Change, str, str, str]] = [
         "mend",
     ),
     ("a stage that stopped", manifest("rl-math", status="interrupted"), "amber", "was interrupted", "same command"),
+    (
+        "results of earlier results",
+        manifest("rl-mixed", outputs={"policy": {"path": "rl-mixed/policy", "digest": "sha256:other"}}),
+        "red",
+        "was made from an earlier result of rl-mixed: its scores are those of the earlier one",
+        "ringlite run",
+    ),
     ("rows that are left", file("curate", "funnel.json", FUNNEL), "amber", "kept 5 of 100 rows", "missing_answer"),
     ("rows that are left", file("curate", "funnel.json", FUNNEL | {"out": 0}), "red", "kept 0 of 100", "dropped.jsonl"),
     ("the picked checkpoint", candidate(entropy=0.9), "amber", "entropy 0.900 is above the band", "train sft longer"),
@@ -289,6 +296,7 @@ RIGHT: list[tuple[str, Change]] = [
         hacked(reward_parts={"math": 0.9}, reward=0.9, response_tokens_mean=90.0),
     ),  # its verifier may ask for length
     ("a stage that stopped", manifest("rl-math", status="running")),
+    ("results of earlier results", manifest("curate", status="interrupted")),
     ("rows that are left", file("curate", "funnel.json", FUNNEL | {"out": 11})),
     ("the picked checkpoint", candidate(entropy=0.5)),
     ("SFT's loss", steps("sft", last=2, loss=2.0)),

@@ -60,6 +60,12 @@ def test_tasks_of_two_evaluations_stand_apart(run: Path) -> None:
     assert "30 to 200 problems a task" in found.note
 
 
+def test_scores_of_other_numbers_of_responses_are_not_told_as_those_of_the_first(run: Path) -> None:
+    put(run / "eval", "scores.json", {"base": {"math": score(0.2), "aime": score(0.5) | {"k": 32}}})
+    words = "avg@k in percent, 95 % intervals, 100 problems a task, 4 to 32 responses a problem (k)."
+    assert matrix(run).note.startswith(words)
+
+
 def test_without_scores_the_page_says_so(run: Path) -> None:
     (run / "eval" / "scores.json").unlink()
     (run / "eval" / "manifest.json").unlink()

@@ -114,3 +114,10 @@ def test_the_command_writes_the_page_and_refuses_what_makes_no_sense(
     assert run_cli(["report", str(run), "--against", "nothing"]) == 2
     assert run_cli(["report", str(run.parent / "nowhere"), "--live"]) == 2
     assert json.loads((run / "recipe.json").read_text())["name"] == "toy"
+
+
+def test_a_seed_has_all_its_digits(run: Path) -> None:
+    edit(run / "sft" / "manifest.json", lambda manifest: manifest.update(seed=20261130))
+    page = write_report(run).read_text(encoding="utf-8")
+    assert "20261130" in page
+    assert "2.02611e+07" not in page

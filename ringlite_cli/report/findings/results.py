@@ -2,13 +2,14 @@
 
 from collections.abc import Sequence
 
-from ringlite_cli.report.files import mapping, num, numbers
+from ringlite_cli.report.files import load_json, mapping, num, numbers
 from ringlite_cli.report.findings.rule import AMBER, CUT, RED, Finding, Found, Rule, graded, unparsed
 from ringlite_cli.report.load import Stage
 from ringlite_cli.report.sections.curation import funnel_of
 from ringlite_cli.report.sections.score import Score, scores_in
 from ringlite_cli.report.sections.selection import choice_of
 from ringlite_cli.report.words import clipped, count, fixed, joined, percent, points
+from ringlite_cli.runs.earlier import made_from_earlier
 
 _LETTERS = 300
 """Characters of a failure's message."""
@@ -26,6 +27,20 @@ def _stopped(stage: Stage) -> Found:
         return [Finding(AMBER, stage.name, "was interrupted", cure, "provenance")]
     why = clipped(" ".join(stage.message.split()), _LETTERS)
     return [Finding(RED, stage.name, f"failed: {why}" if why else "failed", f"mend it; then {cure}", "provenance")]
+
+
+def _earlier(stage: Stage) -> Found:
+    """A result that no longer goes with the stages beside it: they were run again, and it was not yet."""
+    manifests = {stage.name: stage.manifest}
+    for name in mapping(stage.manifest, "inputs"):
+        maker = name.partition("/")[0]
+        if isinstance(found := load_json(stage.folder.parent / maker / "manifest.json"), dict):
+            manifests[maker] = found
+    if not (earlier := made_from_earlier(stage.name, manifests)):
+        return []
+    what = "its scores are those of the earlier one" if stage.kind == "eval" else "not from the one that is there now"
+    words = f"was made from an earlier result of {joined(earlier)}: {what}"
+    return [Finding(RED, stage.name, words, "`ringlite run` makes it again", "provenance")]
 
 
 def _kept(stage: Stage) -> Found:
@@ -138,6 +153,7 @@ def _above(one: Score, other: Score) -> bool | None:
 
 RESULTS = (
     Rule("a stage that stopped", ("",), _stopped),
+    Rule("results of earlier results", ("",), _earlier),
     Rule("rows that are left", ("curate",), _kept),
     Rule("the picked checkpoint", ("select",), _pick),
     Rule("responses cut in evaluation", ("eval",), _cut_in_scores),

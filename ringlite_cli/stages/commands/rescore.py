@@ -22,6 +22,7 @@ from ringlite_cli.runs.manifest import Manifest, read_manifest
 from ringlite_cli.runs.revisions import rescored_folder, revisions_of
 from ringlite_cli.runs.rollouts import rollout_lines
 from ringlite_cli.samples import REFUSALS
+from ringlite_cli.shares import in_percent
 from ringlite_cli.stages.base import open_verifiers, with_trained_model
 from ringlite_cli.stages.parts.stored_problems import FindProblem, of_evaluation, of_pass_rates, of_set, of_tasks
 from ringlite_cli.terminal.run_log import LOG, title_of
@@ -287,5 +288,5 @@ def _means(rows: Sequence[StoredRow]) -> dict[str, Any]:
 
 
 def _shift(means: Mapping[str, Any]) -> str:
-    before, now = (f"{100 * x:.1f} %" if x is not None else "none" for x in (means["before"], means["now"]))
+    before, now = (f"{in_percent(x, 1)} %" if x is not None else "none" for x in (means["before"], means["now"]))
     return f"{before} -> {now}"

@@ -7,12 +7,15 @@ from typing import Any
 
 from ringlite_cli.errors import UserError
 from ringlite_cli.json_rows import last_rows
+from ringlite_cli.report.words import joined
 from ringlite_cli.runs.catalogue import OF_STAGE, of_stage, value_of
 from ringlite_cli.runs.catalogue.tenths import last_of, mean_of
+from ringlite_cli.runs.earlier import made_from_earlier
 from ringlite_cli.runs.files import read_json
 from ringlite_cli.runs.folder import holder, run_hint
 from ringlite_cli.runs.manifest import read_manifest
 from ringlite_cli.runs.pulse import FILE
+from ringlite_cli.shares import in_percent
 from ringlite_cli.stages.kinds import KINDS
 from ringlite_cli.stages.parts.costs import duration
 from ringlite_cli.stages.walk.forecast import Left
@@ -33,6 +36,8 @@ def status_text(run: Path) -> str:
     for row in data["stages"]:
         said = row["message"] or row["note"]
         state = _WORDS.get(row["status"]) or row["status"] + (f": {said}" if said else "")
+        if earlier := row["made_from_earlier"]:
+            state += f"; made from an earlier {joined(earlier)}: `ringlite run` makes it again"
         lines.append(f"  {row['name']:<12} {state}")
         lines += _progress_lines(row)
     return "\n".join(lines)
@@ -43,7 +48,8 @@ def status_data(run: Path) -> dict[str, Any]:
 
     at_work: number and machine of the process that holds the run, or None. left: what is left of the whole run, None
     where no process is at work or nothing is known. stages: one for each of the recipe's; goes_on_after: the step of
-    the checkpoint that training which was killed goes on from, 0 for the start.
+    the checkpoint that training which was killed goes on from, 0 for the start. made_from_earlier: the stages that were
+    run again since a finished stage read them.
     """
     if not run.is_dir():
         raise UserError("no such run folder", where=str(run), hint=run_hint(run))
@@ -54,6 +60,9 @@ def status_data(run: Path) -> dict[str, Any]:
         raise UserError("not a run: no stage in it has a manifest", where=str(run), hint="give runs/<recipe name>")
     pid = holder(run)
     stages = [_of_stage(run / name, at_work=pid is not None) for name in names]
+    manifests = {name: vars(manifest) for name in names if (manifest := read_manifest(run / name))}
+    for row in stages:
+        row["made_from_earlier"] = made_from_earlier(row["name"], manifests)
     left = next((row["run_left"] for row in stages if row["status"] == "running"), None)
     return {"run": str(run), "at_work": pid, "left": left, "stages": stages}
 
@@ -126,7 +135,7 @@ def _last(folder: Path, kind: str) -> dict[str, Any]:
 def _progress_lines(row: Mapping[str, Any]) -> Iterator[str]:
     if progress := row["progress"]:
         done, total, rate = progress["done"], progress["total"], progress["rate"]
-        line = f"    {progress['title']}: {done:g} of {total:g} ({100 * done / total:.0f} %)"
+        line = f"    {progress['title']}: {done:g} of {total:g} ({in_percent(done / total)} %)"
         if rate:
             line += f", {_rate(rate)}, {duration(progress['left_seconds'])} left of this"
         yield line + (f"; {progress['note']}" if progress["note"] else "")

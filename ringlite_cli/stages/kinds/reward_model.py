@@ -14,6 +14,7 @@ from ringlite_cli.recipe.schema import Recipe, RewardModelStage
 from ringlite_cli.recipe.scoring import OUTPUT
 from ringlite_cli.recipe.tracking import tracker_faults
 from ringlite_cli.runs.files import read_jsonl, write_json, write_jsonl, write_text
+from ringlite_cli.shares import in_percent
 from ringlite_cli.stages.base import Check, Context, StageKind, StageResult
 from ringlite_cli.stages.calls import call_ranks, is_follower
 from ringlite_cli.stages.kinds.sft import chat_options, template_faults
@@ -48,7 +49,7 @@ def run(context: Context) -> StageResult:
     with progress as bar, StopFlag() as stop, tracked(context) as trl:
 
         def tell(row: dict[str, Any]) -> None:
-            said = f"loss {row['loss']:.3f}, accuracy {100 * (row['accuracy'] or 0):.0f} %"
+            said = f"loss {row['loss']:.3f}, accuracy {in_percent(row['accuracy'] or 0)} %"
             bar.update(row["epoch"], epochs, said, share=min(1.0, row["epoch"] / epochs))
 
         result = run_reward_model(
@@ -114,7 +115,7 @@ def _accuracy(numbers: dict[str, Any]) -> str:
         return "none held out"
     low, high = numbers["ci95"]
     return (
-        f"accuracy {100 * numbers['accuracy']:.1f} % on {numbers['pairs']:,} held-out pairs "
+        f"accuracy {in_percent(numbers['accuracy'], 1)} % on {numbers['pairs']:,} held-out pairs "
         f"(95 %: {100 * low:.1f} to {100 * high:.1f})"
     )
 

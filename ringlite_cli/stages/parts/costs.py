@@ -30,18 +30,22 @@ class Time:
 def expected_time(recipe: Recipe, name: str, tokens: int | None, runs: Path, folder: Path | None = None) -> Time | None:
     """Return how long a stage takes; None where nothing like it was measured below `runs`.
 
-    A finished stage of this run tells it itself. Else the rate of the newest finished stage of the same kind and model
-    in another run is taken. tokens: that the stage will train or generate, at most. folder: of this run, where it is
-    not named after the recipe.
+    A finished stage of this run tells it itself, by its rate where its section was another. Else the rate of the newest
+    finished stage of the same kind and model in another run is taken. tokens: that the stage will train or generate, at
+    most. folder: of this run, where it is not named after the recipe.
     """
-    own = read_manifest((folder or runs / recipe.name) / name)
-    if own and own.status == "done":
+    home = (folder or runs / recipe.name) / name
+    own, kind, model = read_manifest(home), recipe.stages[name].kind, recipe.model.objective()
+    rated = _measured(home, kind, model) if tokens is not None and kind in _COUNTED else None
+    if own and own.status == "done" and (rated is None or _same_section(own, recipe.stages[name])):
         return Time(own.seconds, f"when it was last run ({_device(own)})", _count(own))
-    kind = recipe.stages[name].kind
     if tokens is None or kind not in _COUNTED:
         return None
-    model = recipe.model.objective()
-    measured = [m for path in runs.glob("*/*/manifest.json") if (m := _measured(path.parent, kind, model))]
+    measured = (
+        [rated]
+        if rated
+        else [m for path in runs.glob("*/*/manifest.json") if (m := _measured(path.parent, kind, model))]
+    )
     if not measured:
         return None
     best = max(measured, key=lambda manifest: manifest.finished)
@@ -125,6 +129,12 @@ def _measured(folder: Path, kind: str, model: dict[str, Any]) -> Manifest | None
     except ValueError:
         return None
     return manifest if same and manifest.tokens.get(_COUNTED[kind], 0) > 0 else None
+
+
+def _same_section(manifest: Manifest, section: Any) -> bool:
+    """Return whether a stage was run with the section that it has now; keys that it does not know yet do not count."""
+    now = section.model_dump(mode="json")
+    return all(manifest.recipe[key] == value for key, value in now.items() if key in manifest.recipe)
 
 
 def _device(manifest: Manifest) -> str:

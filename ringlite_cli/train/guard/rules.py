@@ -9,6 +9,7 @@ from ringlite_cli.recipe.guard import Guard
 from ringlite_cli.runs.catalogue import keys
 from ringlite_cli.runs.row_types import MetricsRow
 from ringlite_cli.runs.signal import Facts, facts_of, in_words
+from ringlite_cli.shares import in_percent
 from ringlite_cli.train.guard.alarm import Alarm
 from ringlite_cli.train.guard.gap import Gap, Paired, Scores
 
@@ -124,7 +125,7 @@ class Watch:
             )
             yield Alarm(step, "length", rule.action, length, limit, words)
         if rule and cut is not None and cut > rule.truncated:
-            words = f"{cut:.0%} of the responses are truncated, over {rule.truncated:.0%}"
+            words = f"{in_percent(cut)}% of the responses are truncated, over {rule.truncated:.0%}"
             yield Alarm(step, "truncated", rule.action, cut, rule.truncated, words)
 
     def _mismatch(self, step: int) -> Iterator[Alarm]:
@@ -135,7 +136,7 @@ class Watch:
             return
         masked = self._mean("mismatch_masked")
         if rule and masked is not None and masked > rule.masked:
-            words = f"the mismatch rule masks {masked:.0%} of the tokens, over {rule.masked:.0%}"
+            words = f"the mismatch rule masks {in_percent(masked)}% of the tokens, over {rule.masked:.0%}"
             yield Alarm(step, "mismatch", rule.action, masked, rule.masked, words)
 
 

@@ -18,7 +18,7 @@ from ringlite_cli.errors import UserError
 from ringlite_cli.runs.folder import LOCK, holder, lock_run
 from ringlite_cli.runs.manifest import Manifest
 from ringlite_cli.runs.pulse import FILE, Pulse, seconds_told
-from ringlite_cli.stages.commands.status import duration, status_text
+from ringlite_cli.stages.commands.status import duration, status_data, status_text
 from ringlite_cli.train.resume.checkpoints import SEAL
 
 
@@ -198,3 +198,28 @@ def test_a_file_system_that_says_no_permission_for_a_held_lock_is_understood(
     with pytest.raises(UserError, match="process 12 on node-3 is writing to this run; wait"), lock_run(tmp_path):
         pass
     assert holder(tmp_path) == "12 on node-3"
+
+
+def test_a_stage_that_read_an_earlier_result_is_not_told_as_done_and_no_more(tmp_path: Path) -> None:
+    read = {"rl/policy": {"path": "rl/policy", "digest": "sha256:old"}}
+    Manifest("eval", "eval", "done", "f", 1, {}, [], inputs=read, started="2026-01-01T10:00:00+00:00").write(
+        stage(tmp_path, "eval", "done")
+    )
+    made = {"policy": {"path": "rl/policy", "digest": "sha256:old"}}
+    rl = Manifest("rl", "rl", "done", "f", 1, {}, [], outputs=made, started="2026-01-01T09:00:00+00:00")
+    rl.write(stage(tmp_path, "rl", "done"))
+    assert [row["made_from_earlier"] for row in status_data(tmp_path)["stages"]] == [[], []]
+    rl.outputs, rl.status = {}, "failed"
+    rl.write(tmp_path / "rl")
+    assert "earlier" not in status_text(tmp_path)
+    rl.started = "2026-01-01T11:00:00+00:00"  # it began anew
+    rl.write(tmp_path / "rl")
+    assert "eval         done; made from an earlier rl: `ringlite run` makes it again" in status_text(tmp_path)
+    rl.outputs, rl.status = {"policy": made["policy"] | {"digest": "sha256:new"}}, "done"
+    rl.write(tmp_path / "rl")
+    assert [row["made_from_earlier"] for row in status_data(tmp_path)["stages"]] == [["rl"], []]
+
+
+def test_a_stage_that_is_not_at_its_end_is_not_told_as_all(tmp_path: Path) -> None:
+    Pulse(stage(tmp_path, "rl", "running")).update("rl", 399, 400, "")
+    assert "rl: 399 of 400 (99.8 %)" in status_text(tmp_path)

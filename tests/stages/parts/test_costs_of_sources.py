@@ -40,3 +40,17 @@ def test_the_rate_of_a_stage_counts_the_steps_that_the_guard_took_back(tmp_path:
     found = expected_time(recipe, "rl-math", 2000, tmp_path)
     assert found is not None
     assert found.seconds == 100.0
+
+
+def test_a_stage_that_ran_with_other_keys_tells_its_rate_and_not_its_time(tmp_path: Path) -> None:
+    """A thousand times the steps were told to take as long as the last run did."""
+    recipe = load_recipe("toy")
+    section = recipe.stages["rl-math"].model_dump(mode="json") | {"model": recipe.model.model_dump(mode="json")}
+    numbers = {"seconds": 10.0, "tokens": {"trained": 1000}}
+    Manifest("rl-math", "rl", "done", "f", 1, section, [], **numbers).write(tmp_path / "toy" / "rl-math")
+    same = expected_time(recipe, "rl-math", 1536, tmp_path)
+    assert same is not None
+    assert (same.seconds, same.at_most) == (10.0, False)
+    longer = expected_time(load_recipe("toy", ["stages.rl-math.trl.max_steps=3000"]), "rl-math", 1_536_000, tmp_path)
+    assert longer is not None
+    assert (longer.seconds, longer.at_most) == (15360.0, True)

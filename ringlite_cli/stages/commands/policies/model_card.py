@@ -5,7 +5,10 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from ringlite_cli.recipe.graph import BASE
+from ringlite_cli.report.words import joined
+from ringlite_cli.runs.earlier import is_earlier, made_from_earlier
 from ringlite_cli.runs.manifest import Manifest
+from ringlite_cli.shares import in_percent
 from ringlite_cli.stages.commands.policies.find import Policy
 
 _KEYS = {
@@ -107,10 +110,15 @@ def _stages(policy: Policy) -> Iterator[str]:
         manifest = policy.manifests[stage]
         trl = manifest.recipe.get("trl") or {}
         given = {key: trl.get(key, manifest.recipe.get(key)) for key in _KEYS.get(manifest.kind, ())}
+        given |= {"picked": manifest.metrics.get("picked")} if manifest.kind == "select" else {}
         told = ", ".join(f"{key} {_plain(value)}" for key, value in given.items() if value is not None)
         trained = f"{manifest.tokens['trained']:,}" if manifest.tokens.get("trained") else ""
         yield f"| {stage} | {manifest.kind} | {told} | {trained} | {manifest.seconds:,.0f} |"
     yield ""
+    for stage in lineage(policy):
+        if earlier := made_from_earlier(stage, _raw(policy)):
+            yield f"**`{stage}` was made from an earlier result of {joined(earlier)} than the one that is told here.**"
+            yield ""
     yield "`provenance/` holds the recipe and the manifest of each stage, with digests of all that went in and out."
     yield ""
 
@@ -120,7 +128,7 @@ def _scores(policy: Policy) -> Iterator[str]:
     yield "## Scores"
     yield ""
     if not rows:
-        yield "None: the run has not evaluated this policy."
+        yield "None: the run has not evaluated this policy" + (", but an earlier one." if _has_earlier(policy) else ".")
         yield ""
         return
     yield "| task | policy | avg@k | 95 % interval | problems | k |"
@@ -128,7 +136,7 @@ def _scores(policy: Policy) -> Iterator[str]:
     for task, name, score in rows:
         low, high = score["ci95"]
         yield (
-            f"| {task} | {name} | {100 * score['avg@k']:.1f} % | {100 * low:.1f} to {100 * high:.1f} % | "
+            f"| {task} | {name} | {in_percent(score['avg@k'], 1)} % | {100 * low:.1f} to {100 * high:.1f} % | "
             f"{score['n']:,} | {score['k']} |"
         )
     yield ""
@@ -142,15 +150,35 @@ def _scores(policy: Policy) -> Iterator[str]:
 
 
 def _score_rows(policy: Policy) -> Iterator[tuple[str, str, Mapping[str, Any]]]:
-    """(task, policy, score) of this policy, with that of the base model beside it."""
-    for manifest in policy.manifests.values():
-        if manifest.kind != "eval" or manifest.status != "done":
-            continue
-        for task in manifest.metrics.get(policy.name, {}):
+    """(task, policy, score) of this policy, with that of the base model beside it; none of an earlier result of it.
+
+    A task that several eval stages have has the stage's name before it.
+    """
+    stages = [(stage, m.metrics) for stage, m in _evaluations(policy) if not _is_of_earlier(policy, stage)]
+    tasks = [task for _, scores in stages for task in scores.get(policy.name, {})]
+    for stage, scores in stages:
+        for task in scores.get(policy.name, {}):
+            shown = f"{stage}: {task}" if tasks.count(task) > 1 else task
             for name in dict.fromkeys((BASE, policy.name)):
-                score = manifest.metrics.get(name, {}).get(task)
-                if score:
-                    yield task, name, score
+                if score := scores.get(name, {}).get(task):
+                    yield shown, name, score
+
+
+def _evaluations(policy: Policy) -> list[tuple[str, Manifest]]:
+    return [(stage, m) for stage, m in policy.manifests.items() if m.kind == "eval" and m.status == "done"]
+
+
+def _is_of_earlier(policy: Policy, stage: str) -> bool:
+    """Return whether an eval stage answered by an earlier result of the policy than the one that is there now."""
+    return is_earlier(stage, f"{policy.name}/policy", _raw(policy))
+
+
+def _has_earlier(policy: Policy) -> bool:
+    return any(_is_of_earlier(policy, stage) for stage, _ in _evaluations(policy))
+
+
+def _raw(policy: Policy) -> dict[str, dict[str, Any]]:
+    return {stage: vars(manifest) for stage, manifest in policy.manifests.items()}
 
 
 def _sources(policy: Policy) -> list[Mapping[str, Any]]:
