@@ -132,9 +132,16 @@ def _measured(folder: Path, kind: str, model: dict[str, Any]) -> Manifest | None
 
 
 def _same_section(manifest: Manifest, section: Any) -> bool:
-    """Return whether a stage was run with the section that it has now; keys that it does not know yet do not count."""
-    now = section.model_dump(mode="json")
-    return all(manifest.recipe[key] == value for key, value in now.items() if key in manifest.recipe)
+    """Return whether a stage was run with the section that it has now, by the keys that decide what is computed.
+
+    Keys that it does not know yet do not count.
+    """
+    given = {key: value for key, value in manifest.recipe.items() if key in type(section).model_fields}
+    try:
+        then = type(section).model_validate(given).objective()
+    except ValueError:
+        return False
+    return all(then.get(key) == value for key, value in section.objective().items() if key in given)
 
 
 def _device(manifest: Manifest) -> str:

@@ -51,6 +51,9 @@ def test_a_stage_that_ran_with_other_keys_tells_its_rate_and_not_its_time(tmp_pa
     same = expected_time(recipe, "rl-math", 1536, tmp_path)
     assert same is not None
     assert (same.seconds, same.at_most) == (10.0, False)
+    tracked = expected_time(load_recipe("toy", ["stages.rl-math.trl.report_to=tensorboard"]), "rl-math", 1536, tmp_path)
+    assert tracked is not None
+    assert (tracked.seconds, tracked.at_most) == (10.0, False), "who is told of steps is no other work"
     longer = expected_time(load_recipe("toy", ["stages.rl-math.trl.max_steps=3000"]), "rl-math", 1_536_000, tmp_path)
     assert longer is not None
     assert (longer.seconds, longer.at_most) == (15360.0, True)
