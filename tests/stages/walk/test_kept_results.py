@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from small_walks import RL, run_in_stages, small_recipe
+from sweeps import sample_of
 
 from ringlite_cli.console import Console
 from ringlite_cli.errors import Interrupted, UserError
@@ -164,7 +165,7 @@ FIXED = {
 }
 
 
-@pytest.mark.parametrize("key", FIXED)
+@pytest.mark.parametrize("key", sample_of(FIXED, "seed", "lora.r", "data"))
 def test_keys_that_cannot_go_on_say_so(walk: Walks, key: str) -> None:
     walk.interrupted()
     with pytest.raises(UserError, match=r"can't go on from its checkpoint with another .*") as refused:
@@ -192,7 +193,12 @@ OPERATIONAL = (
 )
 
 
-@pytest.mark.parametrize("change", OPERATIONAL)
+@pytest.mark.parametrize(
+    "change",
+    sample_of(
+        OPERATIONAL, "stages.rl.trl.save_steps=3", "stages.rl.sync_tolerance=0.3", "note=hello", "stages.rl.guard=null"
+    ),
+)
 def test_an_operational_key_reruns_and_restarts_nothing(walk: Walks, change: str) -> None:
     paused = "stages.rl.guard={not_finite: {action: log}}"
     walk.interrupted(paused)
