@@ -6,13 +6,17 @@ and nothing of what another seed would have given.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+from math import isfinite
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 import numpy as np
 
 from ringlite_cli.evals.compare import compare
+from ringlite_cli.runs.catalogue import value_of
 from ringlite_cli.runs.catalogue.panels import ARM_PANELS
+from ringlite_cli.runs.catalogue.tenths import tenths
 from ringlite_cli.runs.files import read_json, read_jsonl
 from ringlite_cli.runs.manifest import read_manifest
 
@@ -21,7 +25,6 @@ Runs = Mapping[str, Mapping[int, Path]]
 
 ALL = "mean of tasks"
 CURVES = tuple(panel.curves[0].key for panel in ARM_PANELS)
-_TENTH = 10
 
 
 def compare_arms(runs: Runs) -> dict[str, Any]:
@@ -151,28 +154,33 @@ def _training(arm: str, by_seed: Mapping[int, Path]) -> Iterable[dict[str, Any]]
 
 
 def _facts(rows: Sequence[Mapping[str, Any]]) -> dict[str, float]:
-    """Return what a run's RL came to: both ends (a tenth of the steps each), the roughest gradient, and the cost."""
-    if not rows:
-        return {}
-    part = max(1, len(rows) // _TENTH)
+    """Return what a run's RL came to: both ends (a tenth of the steps each), the roughest gradient, and the cost.
 
-    def mean(key: str, some: Sequence[Mapping[str, Any]]) -> float:
-        return float(np.mean([row[key] for row in some]))
+    A step without a value, as a reward that no verifier gave or a gradient that was not finite, is left out.
+    """
+    first, last = tenths(rows)
 
-    norms = [row["grad_norm"] for row in rows]
-    return {
-        "reward, first tenth": mean("reward", rows[:part]),
-        "reward, last tenth": mean("reward", rows[-part:]),
-        "entropy, last tenth": mean("entropy", rows[-part:]),
-        "response tokens, first tenth": mean("response_tokens_mean", rows[:part]),
-        "response tokens, last tenth": mean("response_tokens_mean", rows[-part:]),
-        "gradient norm, mean": float(np.mean(norms)),
-        "gradient norm, highest": max(norms),
-        "tokens generated": float(sum(row["tokens_generated"] for row in rows)),
-        "tokens trained": float(sum(row["tokens_trained"] for row in rows)),
-        "seconds of updates": float(sum(row["update_seconds"] for row in rows)),
-        "seconds of steps": float(sum(row["step_seconds"] for row in rows)),
+    def known(key: str, some: Sequence[Mapping[str, Any]] = rows) -> list[float]:
+        return [value for row in some if (value := value_of(row, key)) is not None and isfinite(value)]
+
+    found = {
+        "reward, first tenth": known("reward", first),
+        "reward, last tenth": known("reward", last),
+        "entropy, last tenth": known("entropy", last),
+        "response tokens, first tenth": known("response_tokens_mean", first),
+        "response tokens, last tenth": known("response_tokens_mean", last),
+        "gradient norm, mean": known("grad_norm"),
     }
+    facts = {name: fmean(values) for name, values in found.items() if values}
+    if norms := known("grad_norm"):
+        facts["gradient norm, highest"] = max(norms)
+    sums = {
+        "tokens generated": "tokens_generated",
+        "tokens trained": "tokens_trained",
+        "seconds of updates": "update_seconds",
+        "seconds of steps": "step_seconds",
+    }
+    return facts | {name: sum(known(key)) for name, key in sums.items() if rows}
 
 
 def _curves(by_seed: Mapping[int, Path]) -> dict[str, list[tuple[int, float, float, float]]]:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from ringlite_cli.evals.arms import _curves, _scores, mean_over_seeds
+from ringlite_cli.evals.arms import _curves, _facts, _scores, mean_over_seeds
 
 
 def test_the_interval_is_students_t_over_the_seeds() -> None:
@@ -51,3 +51,22 @@ def test_a_task_of_two_eval_stages_is_one_for_each(tmp_path: Path) -> None:
         (tmp_path / stage / "scores.json").write_text(json.dumps({"rl": {"math": {"avg@k": share}}}))
     found = {row["task"]: row["mean"] for row in _scores("arm", {1: tmp_path})}
     assert found == {"eval: math": 0.2, "long: math": 0.6, "mean of tasks": pytest.approx(0.4)}
+
+
+def test_a_step_without_a_value_is_left_out_of_what_training_came_to() -> None:
+    """It ended the experiment's comparison in a traceback."""
+    row = {"reward": 0.5, "entropy": 0.3, "response_tokens_mean": 40.0, "grad_norm": 2.0, "tokens_generated": 100}
+    row |= {"tokens_trained": 80, "update_seconds": 1.0, "step_seconds": 3.0, "rollout_seconds": 2.0}
+    rows = [row | {"step": step} for step in range(1, 11)]
+    rows[0] |= {"reward": None, "entropy": None}
+    rows[3] |= {"grad_norm": None}
+    rows[9] |= {"reward": 0.7}
+    found = _facts(rows)
+    assert "reward, first tenth" not in found
+    assert (found["reward, last tenth"], found["gradient norm, highest"], found["gradient norm, mean"]) == (
+        0.7,
+        2.0,
+        2.0,
+    )
+    assert (found["tokens trained"], found["seconds of steps"]) == (800.0, 30.0)
+    assert _facts([]) == {}
