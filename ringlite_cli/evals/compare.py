@@ -23,6 +23,7 @@ from ringlite_cli.evals.compare_costs import (
 from ringlite_cli.report.words import joined
 from ringlite_cli.runs.earlier import made_from_earlier
 from ringlite_cli.runs.files import read_jsonl
+from ringlite_cli.runs.folder import check_is_folder
 from ringlite_cli.runs.manifest import read_manifest
 from ringlite_cli.runs.revisions import in_words, rescored_files, revisions_of
 
@@ -215,8 +216,7 @@ def _responses(run: Path, policy: str | None, rescored: int | None) -> _Staged:
 
     rescored: None for the rows as they were first verified, 0 for the newest revision beside them, 1 for the next.
     """
-    if not run.is_dir():
-        raise UserError("no such run folder", where=str(run), hint="give a folder such as runs/demo")
+    check_is_folder(run)
     found: dict[tuple[str, str, str], dict[str, list[dict[str, Any]]]] = {}
     for file in _files(run):
         forms, stage = rescored_files(file), file.resolve().parent.name

@@ -21,6 +21,7 @@ from ringlite_cli.report.load import load_run
 from ringlite_cli.report.pens import NO_PRICES, Prices
 from ringlite_cli.report.recipe_diff import resolved
 from ringlite_cli.report.sections.provenance import link_to
+from ringlite_cli.runs.folder import check_is_folder
 
 HOST = "127.0.0.1"
 TEXT_FILES = {".json", ".jsonl", ".md", ".yaml", ".log", ".csv"}
@@ -85,8 +86,7 @@ def serve(page: LivePage, port: int = 0) -> ThreadingHTTPServer:
 
     Raises UserError where there is no such run folder, WorkFailed where the port is taken.
     """
-    if not page.run.is_dir():
-        raise UserError("no such run folder", where=str(page.run), hint="give the folder runs/<recipe name>")
+    check_is_folder(page.run)
     try:
         return _Server((HOST, port), _handler(page))
     except OSError as error:

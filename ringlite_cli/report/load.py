@@ -9,6 +9,7 @@ from typing import Any
 from ringlite_cli.errors import UserError
 from ringlite_cli.report.files import JsonRow, listing, load_json, load_rows, mapping, num, number, numbers, text
 from ringlite_cli.runs.catalogue import value_of
+from ringlite_cli.runs.folder import check_is_folder
 
 KINDS = ("curate", "sft", "select", "reward-model", "rl", "eval")
 STATUSES = ("done", "running", "failed", "interrupted")
@@ -88,8 +89,7 @@ def ends(values: Sequence[float]) -> tuple[float | None, float | None]:
 
 def load_run(folder: Path) -> Run:
     """Read a run folder. Raises UserError where there is none, or where it holds no stage."""
-    if not folder.is_dir():
-        raise UserError("no such run folder", where=str(folder), hint="give the folder runs/<recipe name>")
+    check_is_folder(folder)
     if (folder / "manifest.json").is_file():
         raise UserError("this is one stage, not a run", where=str(folder), hint=f"give its parent, {folder.parent}")
     stages = [load_stage(child) for child in sorted(folder.iterdir()) if _is_stage(child)]

@@ -29,6 +29,15 @@ def run_hint(given: Path) -> str:
     return f"did you mean '{run}'?" if run.is_dir() else f"give the run's folder, as runs/{given.name or 'demo'}"
 
 
+def check_is_folder(run: Path) -> None:
+    """Raise UserError where a run's path is no folder, with the one that may be meant."""
+    if run.is_dir():
+        return
+    if run.exists():
+        raise UserError("that is a file, and a run is a folder", where=str(run), hint=f"give {run.resolve().parent}")
+    raise UserError("no such run folder", where=str(run), hint=run_hint(run))
+
+
 @contextmanager
 def lock_run(run: Path) -> Iterator[None]:
     """Hold a run folder for this process; a second process is refused with the first one's number and machine.

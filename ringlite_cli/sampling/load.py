@@ -13,6 +13,7 @@ from ringlite_cli.overlooked import Overlooked
 from ringlite_cli.runs.manifest import read_manifest
 
 __all__ = [
+    "check_if_local",
     "check_model_folder",
     "load_config",
     "load_model",
@@ -58,7 +59,7 @@ def load_tokenizer(model_path: str | Path) -> Any:
     from transformers import AutoTokenizer
 
     register()
-    _check_if_local(model_path)
+    check_if_local(model_path)
     try:
         with Overlooked(model_path):
             tokenizer = AutoTokenizer.from_pretrained(str(model_path))
@@ -106,7 +107,7 @@ def load_model(model_path: str | Path, *, dtype: str | None = None, device: str 
     device = device or ("cuda" if torch.cuda.is_available() else "cpu")
     if dtype is None or dtype == "auto":
         dtype = "bfloat16" if device.startswith("cuda") else "float32"
-    _check_if_local(model_path)
+    check_if_local(model_path)
     shown = logging.is_progress_bar_enabled()
     logging.disable_progress_bar()
     try:
@@ -128,8 +129,8 @@ def load_model(model_path: str | Path, *, dtype: str | None = None, device: str 
     return model.to(device).eval()
 
 
-def _check_if_local(model_path: str | Path) -> None:
-    """Anything but `name` or `owner/name`, which may be a hub id, has to be a folder."""
+def check_if_local(model_path: str | Path) -> None:
+    """Raise UserError for what is no model's folder; `name` and `owner/name`, where there is none, may be hub ids."""
     name = str(model_path)
     if isinstance(model_path, Path) or Path(name).is_dir() or name.startswith((".", "/", "~")) or name.count("/") > 1:
         check_model_folder(Path(model_path).expanduser())

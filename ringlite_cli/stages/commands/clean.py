@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ringlite_cli.console import Console
-from ringlite_cli.errors import UserError, WorkFailed
-from ringlite_cli.runs.folder import PREVIOUS, lock_run, run_hint
+from ringlite_cli.errors import WorkFailed
+from ringlite_cli.runs.folder import PREVIOUS, check_is_folder, lock_run
 from ringlite_cli.runs.previous import Kept, kept_results
 
 
@@ -16,8 +16,7 @@ def clean_run(run: Path, console: Console, *, keep: int | None = None) -> None:
 
     keep: None removes nothing. Raises UserError where there is no run, or a process is at work in it.
     """
-    if not run.is_dir():
-        raise UserError("no such run folder", where=str(run), hint=run_hint(run))
+    check_is_folder(run)
     found = kept_results(run)
     if not found:
         console.say(f"{run}: no old results are kept")

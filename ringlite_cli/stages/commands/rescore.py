@@ -17,7 +17,7 @@ from ringlite_cli.recipe.own_names import take_up_own_code
 from ringlite_cli.recipe.schema import Rewards
 from ringlite_cli.runs import rollouts
 from ringlite_cli.runs.files import finite, read_json, read_jsonl, write_json, write_jsonl
-from ringlite_cli.runs.folder import lock_run
+from ringlite_cli.runs.folder import check_is_folder, lock_run
 from ringlite_cli.runs.manifest import Manifest, read_manifest
 from ringlite_cli.runs.revisions import rescored_folder, revisions_of
 from ringlite_cli.runs.rollouts import rollout_lines
@@ -74,8 +74,7 @@ def rescore_run(
     data: files of tasks, as `ringlite eval --data` takes them. Raises UserError where there is nothing stored, before
     anything is written.
     """
-    if not run.is_dir():
-        raise UserError("no such run folder", where=str(run), hint="give a folder such as runs/demo")
+    check_is_folder(run)
     if (run / "recipe.json").is_file():
         take_up_own_code(read_json(run / "recipe.json"))
     found = list(_stored(run, dict(data or {})))

@@ -12,7 +12,7 @@ from ringlite_cli.runs.catalogue import OF_STAGE, of_stage, value_of
 from ringlite_cli.runs.catalogue.tenths import last_of, mean_of
 from ringlite_cli.runs.earlier import made_from_earlier
 from ringlite_cli.runs.files import read_json
-from ringlite_cli.runs.folder import holder, run_hint
+from ringlite_cli.runs.folder import check_is_folder, holder
 from ringlite_cli.runs.manifest import read_manifest
 from ringlite_cli.runs.pulse import FILE
 from ringlite_cli.shares import in_percent
@@ -51,8 +51,7 @@ def status_data(run: Path) -> dict[str, Any]:
     the checkpoint that training which was killed goes on from, 0 for the start. made_from_earlier: the stages that were
     run again since a finished stage read them.
     """
-    if not run.is_dir():
-        raise UserError("no such run folder", where=str(run), hint=run_hint(run))
+    check_is_folder(run)
     names = _stages(run)
     if not names and (run / "manifest.json").exists():
         raise UserError("that is one stage of a run", where=str(run), hint=f"give the run, {run.resolve().parent}")

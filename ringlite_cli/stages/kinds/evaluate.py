@@ -113,7 +113,10 @@ def evaluate_model(
     all_ranks: the other ranks of the launch help to draw responses.
     """
     from ringlite_cli.evals import standalone
+    from ringlite_cli.sampling.load import check_if_local
 
+    if not engine.url:  # a server knows its models by names
+        check_if_local(model)
     if own := [task for task in tasks if is_own(task)]:
         declare(own, Path.cwd())
 

@@ -95,6 +95,9 @@ def test_a_clock_that_was_put_back_is_named(run: Path) -> None:
 def test_what_is_no_run_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="no such run folder"):
         status_text(tmp_path / "nowhere")
+    (tmp_path / "report.html").touch()
+    with pytest.raises(UserError, match=f"that is a file, and a run is a folder; give {tmp_path}"):
+        status_text(tmp_path / "report.html")
     with pytest.raises(UserError, match="not a run"):
         status_text(tmp_path)
     with pytest.raises(UserError, match=f"one stage of a run; give the run, {tmp_path}"):
