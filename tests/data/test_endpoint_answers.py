@@ -1,6 +1,5 @@
 """What servers answer that is no whole response, or is counted and written otherwise than OpenAI's."""
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -8,18 +7,9 @@ from endpoint_helpers import Server
 
 from ringlite_cli.errors import WorkFailed
 from ringlite_cli.samples import FILTERED, Request, SampledResponse, SamplingSettings
-from ringlite_cli.sampling import endpoint
 from ringlite_cli.sampling.endpoint import EndpointSampler
 
 SETTINGS = SamplingSettings(max_completion_length=7)
-
-
-@pytest.fixture
-def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
-    monkeypatch.setattr(endpoint, "FIRST_PAUSE", 0.01)
-    made = Server()
-    yield made
-    made.close()
 
 
 def ask(server: Server) -> SampledResponse:
