@@ -7,6 +7,7 @@ from endpoint_helpers import Server
 
 from ringlite_cli.errors import WorkFailed
 from ringlite_cli.samples import FILTERED, Request, SampledResponse, SamplingSettings
+from ringlite_cli.sampling import endpoint
 from ringlite_cli.sampling.endpoint import EndpointSampler
 
 SETTINGS = SamplingSettings(max_completion_length=7)
