@@ -80,3 +80,8 @@ def _value(config: Any, name: str) -> Any:
     if getattr(config, "is_heterogeneous", False):
         return [getattr(layer, name, None) for layer in config.per_layer_config]
     return getattr(config, name, None)
+
+
+def context_length(config: Any) -> int | None:
+    """Return the tokens of prompt and response that a model takes, by the text part of its config; None: no bound."""
+    return getattr(config.get_text_config(), "max_position_embeddings", None)

@@ -29,7 +29,7 @@ def _decoded(tokenizer: Any, responses: list[list[int]], *, skip: bool) -> list[
     return list(tokenizer.batch_decode(responses, skip_special_tokens=skip, clean_up_tokenization_spaces=False))
 
 
-def without_end(ids: Sequence[int], ends: Collection[int]) -> Sequence[int]:
+def without_end_token(ids: Sequence[int], ends: Collection[int]) -> Sequence[int]:
     """Return a response's tokens without the one that ended it: models name ends that decoding takes for text."""
     return ids[:-1] if ids and ids[-1] in ends else ids
 

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from ringlite_cli.evals.compare import compare
+from ringlite_cli.evals.eval_stages import asked_again, task_name
 from ringlite_cli.runs.catalogue import value_of
 from ringlite_cli.runs.catalogue.panels import ARM_PANELS
 from ringlite_cli.runs.catalogue.tenths import tenths
@@ -78,13 +79,12 @@ def _scores(arm: str, by_seed: Mapping[int, Path]) -> Iterable[dict[str, Any]]:
 def _shares(run: Path) -> dict[str, dict[str, float]]:
     """Policy -> task -> avg@k of all eval stages; a task that a policy answered in several is one for each of them."""
     by_stage = [(file.parent.name, read_json(file)) for file in sorted(run.glob("*/scores.json"))]
-    seen = [(policy, task) for _, scores in by_stage for policy, tasks in scores.items() for task in tasks]
-    several = {task for policy, task in seen if seen.count((policy, task)) > 1}
+    again = asked_again((policy, task) for _, scores in by_stage for policy, tasks in scores.items() for task in tasks)
     found: dict[str, dict[str, float]] = {}
     for stage, scores in by_stage:
         for policy, tasks in scores.items():
             for task, score in tasks.items():
-                found.setdefault(policy, {})[f"{stage}: {task}" if task in several else task] = score["avg@k"]
+                found.setdefault(policy, {})[task_name(task, stage, again)] = score["avg@k"]
     return found
 
 

@@ -20,6 +20,7 @@ from ringlite_cli.evals.compare_costs import (
     training,
     unshared_stages,
 )
+from ringlite_cli.evals.eval_stages import asked_again, task_name
 from ringlite_cli.report.words import joined
 from ringlite_cli.runs.earlier import made_from_earlier
 from ringlite_cli.runs.files import read_jsonl
@@ -123,18 +124,9 @@ def _by_task(*sides: Sequence[_Staged]) -> tuple[list[items.Rows], ...]:
     A task that a policy answered in several eval stages of a run is one for each, `stage: task`, on both sides: the
     stages may ask for other lengths and numbers of responses, and their rows make no common score.
     """
-    several: set[str] = set()
-    for forms in sides:
-        seen = [(policy, task) for policy, task, _ in forms[0]]
-        several |= {task for policy, task in seen if seen.count((policy, task)) > 1}
+    again: set[str] = set().union(*(asked_again((policy, task) for policy, task, _ in forms[0]) for forms in sides))
     return tuple(
-        [
-            {
-                (policy, f"{stage}: {task}" if task in several else task): rows
-                for (policy, task, stage), rows in f.items()
-            }
-            for f in forms
-        ]
+        [{(policy, task_name(task, stage, again)): rows for (policy, task, stage), rows in f.items()} for f in forms]
         for forms in sides
     )
 

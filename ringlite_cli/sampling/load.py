@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from ringlite_cli.chat.responses import prompt_end, response_texts
+from ringlite_cli.config_numbers import context_length
 from ringlite_cli.errors import UserError, first_line
 from ringlite_cli.models import register
 from ringlite_cli.models.generation import folder_generation, only_ends
@@ -94,7 +95,7 @@ def load_config(model_path: str | Path) -> Any:
 
 def positions_of(config: Any) -> int:
     """Return the tokens of prompt and response that a model takes, by its config; a very large number for no limit."""
-    return getattr(config.get_text_config(), "max_position_embeddings", None) or 1 << 30
+    return context_length(config) or 1 << 30
 
 
 def load_model(model_path: str | Path, *, dtype: str | None = None, device: str | None = None) -> Any:

@@ -18,7 +18,7 @@ from transformers import GenerationConfig, StoppingCriteria
 from transformers.generation.utils import ALL_CACHE_NAMES
 
 from ringlite_cli.chat.rendering import prompt_ids
-from ringlite_cli.chat.responses import prompt_end, response_texts, without_end
+from ringlite_cli.chat.responses import prompt_end, response_texts, without_end_token
 from ringlite_cli.errors import UserError
 from ringlite_cli.runs.stopping import stop_after
 from ringlite_cli.sampling.draw import SeededDraw
@@ -127,7 +127,7 @@ class TransformersSampler:
             torch.cuda.empty_cache()
             half = len(batch) // 2
             return self._sample_batch(batch[:half], requests) + self._sample_batch(batch[half:], requests)
-        texts = response_texts(self.tokenizer, [without_end(m.token_ids, self.end_ids) for m in made])
+        texts = response_texts(self.tokenizer, [without_end_token(m.token_ids, self.end_ids) for m in made])
         return [
             SampledResponse(
                 problem_id=requests[row.request].problem_id,

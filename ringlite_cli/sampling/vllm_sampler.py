@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from ringlite_cli.chat.rendering import prompt_ids
-from ringlite_cli.chat.responses import prompt_end, response_texts, without_end
+from ringlite_cli.chat.responses import prompt_end, response_texts, without_end_token
 from ringlite_cli.engine import run_requests
 from ringlite_cli.errors import UserError
 from ringlite_cli.recipe.engine import Engine
@@ -162,7 +162,7 @@ class VllmSampler:
     def _samples(self, outputs: Sequence[Any], asked: "_Asked") -> list[tuple[SampledResponse, int]]:
         """Finished outputs as samples, each with its request's place."""
         ids = [list(output.outputs[0].token_ids) for output in outputs]
-        texts = response_texts(self.tokenizer, [without_end(each, self.end_ids) for each in ids]) if ids else []
+        texts = response_texts(self.tokenizer, [without_end_token(each, self.end_ids) for each in ids]) if ids else []
         made = []
         for output, token_ids, text in zip(outputs, ids, texts, strict=True):
             place, index = asked.places.pop(output.request_id)

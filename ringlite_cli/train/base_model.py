@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ringlite_cli.chat.templates import ChatOptions, settle
+from ringlite_cli.config_numbers import context_length
 from ringlite_cli.errors import UserError, WorkFailed, first_line
 from ringlite_cli.models import refuse_needless_trust, register
 from ringlite_cli.models.adapters import merge_adapter
@@ -133,8 +134,7 @@ def context_of(folder: Path | str, trust: bool = False) -> int | None:
     from transformers import AutoConfig
 
     register()
-    config = AutoConfig.from_pretrained(str(folder), trust_remote_code=trust).get_text_config()
-    return getattr(config, "max_position_embeddings", None)
+    return context_length(AutoConfig.from_pretrained(str(folder), trust_remote_code=trust))
 
 
 def is_mixture(folder: Path) -> bool:

@@ -182,4 +182,6 @@ def _gpu() -> tuple[str, float, float]:
 
     here = torch.cuda.get_device_name() if torch.cuda.is_available() else ""
     found = next((name for name in BANDWIDTH if name in here), "H100")
-    return found, BANDWIDTH[found], peak_flops(here) or peak_flops("H100") or 1e15
+    flops = peak_flops(here) or peak_flops("H100")
+    assert flops is not None
+    return found, BANDWIDTH[found], flops

@@ -13,7 +13,7 @@ from ringlite_cli.runs.catalogue.tenths import last_of, mean_of
 from ringlite_cli.runs.earlier import made_from_earlier
 from ringlite_cli.runs.files import read_json
 from ringlite_cli.runs.folder import check_is_folder, holder
-from ringlite_cli.runs.manifest import read_manifest
+from ringlite_cli.runs.manifest import Manifest, read_manifest
 from ringlite_cli.runs.pulse import FILE
 from ringlite_cli.shares import in_percent
 from ringlite_cli.stages.kinds import KINDS
@@ -58,10 +58,11 @@ def status_data(run: Path) -> dict[str, Any]:
     if not names:
         raise UserError("not a run: no stage in it has a manifest", where=str(run), hint="give runs/<recipe name>")
     pid = holder(run)
-    stages = [_of_stage(run / name, at_work=pid is not None) for name in names]
-    manifests = {name: vars(manifest) for name in names if (manifest := read_manifest(run / name))}
+    manifests = {name: read_manifest(run / name) for name in names}
+    stages = [_of_stage(run / name, manifest, at_work=pid is not None) for name, manifest in manifests.items()]
+    told = {name: vars(manifest) for name, manifest in manifests.items() if manifest is not None}
     for row in stages:
-        row["made_from_earlier"] = made_from_earlier(row["name"], manifests)
+        row["made_from_earlier"] = made_from_earlier(row["name"], told)
     left = next((row["run_left"] for row in stages if row["status"] == "running"), None)
     return {"run": str(run), "at_work": pid, "left": left, "stages": stages}
 
@@ -74,8 +75,7 @@ def _stages(run: Path) -> list[str]:
     return known + [name for name in found if name not in known]
 
 
-def _of_stage(folder: Path, *, at_work: bool) -> dict[str, Any]:
-    manifest = read_manifest(folder)
+def _of_stage(folder: Path, manifest: Manifest | None, *, at_work: bool) -> dict[str, Any]:
     row: dict[str, Any] = {"name": folder.name, "kind": None, "seconds": None, "note": "", "message": ""}
     row |= {"progress": None, "updated": None, "memory_mb": None, "warning": None, "step": None, "metrics": {}}
     row |= {"run_left": None, "goes_on_after": None}

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from ringlite_cli.config_numbers import context_length
 from ringlite_cli.errors import first_line, near
 from ringlite_cli.models.sizes import network_without_weights
 from ringlite_cli.recipe.schema import RlStage
@@ -64,7 +65,7 @@ def responses_have_room(context: Context) -> Iterator[Finding]:
         network = network_without_weights(context.recipe.model)
     except Exception:
         return  # what is wrong with the model itself is another check's to say
-    positions = getattr(network.config.get_text_config(), "max_position_embeddings", None) if network else None
+    positions = context_length(network.config) if network else None
     if positions and longest >= positions:
         key = "trl.max_completion_length" if context.section.kind == "rl" else "max_completion_length"
         what = f"responses of {longest:,} tokens leave no room for a prompt in the model's context of {positions:,}"

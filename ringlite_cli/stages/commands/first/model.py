@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from ringlite_cli.config_numbers import context_length
 from ringlite_cli.errors import UserError, first_line
 from ringlite_cli.models.refused import adapter_base, model_faults
 from ringlite_cli.stages.preflight.asked_models import is_local
@@ -124,7 +125,7 @@ def _look_at_config(looked: Looked) -> None:
     finally:
         logging.set_verbosity(level)
     looked.kind = str(config.model_type)
-    looked.positions = getattr(config.get_text_config(), "max_position_embeddings", None)
+    looked.positions = context_length(config)
     looked.parameters = _size(config)
 
 

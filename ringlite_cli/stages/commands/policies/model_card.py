@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from ringlite_cli.evals.eval_stages import asked_again, task_name
 from ringlite_cli.recipe.graph import BASE
 from ringlite_cli.report.words import joined
 from ringlite_cli.runs.earlier import is_earlier, made_from_earlier
@@ -155,10 +156,10 @@ def _score_rows(policy: Policy) -> Iterator[tuple[str, str, Mapping[str, Any]]]:
     A task that several eval stages have has the stage's name before it.
     """
     stages = [(stage, m.metrics) for stage, m in _evaluations(policy) if not _is_of_earlier(policy, stage)]
-    tasks = [task for _, scores in stages for task in scores.get(policy.name, {})]
+    again = asked_again((policy.name, task) for _, scores in stages for task in scores.get(policy.name, {}))
     for stage, scores in stages:
         for task in scores.get(policy.name, {}):
-            shown = f"{stage}: {task}" if tasks.count(task) > 1 else task
+            shown = task_name(task, stage, again)
             for name in dict.fromkeys((BASE, policy.name)):
                 if score := scores.get(name, {}).get(task):
                     yield shown, name, score
