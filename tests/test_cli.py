@@ -52,6 +52,7 @@ MISTAKES = [
     (["eval", "toy", "--tasks", "gsm8k"], 2, "--tasks goes with --model"),
     (["eval", "--model", "x", "--tasks", "mine"], 2, "a file of your own is one by --data mine=FILE"),
     (["chat", "nowhere"], 2, "no such run folder"),
+    (["chat", __file__], 2, "that is a file, and a run is a folder; give "),
     (["serve", "nowhere:rl"], 2, "no such run folder"),
     (["export", "nowhere:rl", "out"], 2, "no such run folder"),
     (["chat", "nowhere", "--engine", "sglang"], 2, "'sglang' is not transformers or vllm"),

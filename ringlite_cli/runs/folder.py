@@ -23,19 +23,21 @@ _ASKING = 1.0
 log = logging.getLogger(__name__)
 
 
-def run_hint(given: Path) -> str:
+def _run_hint(given: Path) -> str:
     """Return which folder may be meant by one that is no run: a run is a folder, not a recipe's name."""
     run = Path("runs", given.name)
     return f"did you mean '{run}'?" if run.is_dir() else f"give the run's folder, as runs/{given.name or 'demo'}"
 
 
-def check_is_folder(run: Path) -> None:
-    """Raise UserError where a run's path is no folder, with the one that may be meant."""
+def check_is_folder(run: Path, *, other: str = "") -> None:
+    """Raise UserError where a run's path is no folder, with the one that may be meant. other: what would do, too."""
     if run.is_dir():
         return
     if run.exists():
-        raise UserError("that is a file, and a run is a folder", where=str(run), hint=f"give {run.resolve().parent}")
-    raise UserError("no such run folder", where=str(run), hint=run_hint(run))
+        raise UserError(
+            "that is a file, and a run is a folder", where=str(run), hint=f"give {run.resolve().parent}{other}"
+        )
+    raise UserError("no such run folder", where=str(run), hint=_run_hint(run) + other)
 
 
 @contextmanager

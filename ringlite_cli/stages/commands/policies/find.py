@@ -9,7 +9,7 @@ from ringlite_cli.errors import UserError, near
 from ringlite_cli.models.refused import ADAPTER, MERGED, adapter_fault
 from ringlite_cli.recipe.graph import BASE
 from ringlite_cli.runs.files import read_json
-from ringlite_cli.runs.folder import run_hint
+from ringlite_cli.runs.folder import check_is_folder
 from ringlite_cli.runs.manifest import Manifest, read_manifest
 
 
@@ -55,7 +55,7 @@ def find_policy(text: str) -> Policy:
     if not run.is_dir():
         if not name and not folder.startswith((".", "/", "~")) and folder.count("/") == 1 and not run.parent.is_dir():
             return Policy(folder, None, "", {}, {})
-        raise UserError("no such run folder", where=folder, hint=f"{run_hint(run)}, or a model's folder")
+        check_is_folder(run, other=", or a model's folder")
     return _of_run(run, name)
 
 
