@@ -8,15 +8,19 @@ _registered = False
 def register() -> None:
     """Make Ling's and Ring's models known to AutoConfig, AutoTokenizer and AutoModelForCausalLM; once is enough.
 
+    From then on the experts of all mixtures follow autocast (see `grouped_experts`).
+
     Imports transformers and torch, so call it where they are needed anyway, before the first Auto class is used.
     """
     global _registered
     if not _registered:
         from ringlite_cli.models.bailing_moe import register_bailing_moe
         from ringlite_cli.models.bailing_moe_v2 import register_bailing_moe_v2
+        from ringlite_cli.models.grouped_experts import settle_experts
 
         register_bailing_moe()
         register_bailing_moe_v2()
+        settle_experts()
         _registered = True
 
 
