@@ -91,8 +91,10 @@ def reads_as_given(network: Any, config: Any, held: Iterable[str]) -> bool:
     return wanted.keys() <= set(held)
 
 
-def merged(adapted: Any) -> Any:
+def merged(adapted: Any, dtype: Any = None) -> Any:
     """Return the network under a peft wrapper, with the adapter in its weights.
+
+    dtype: of torch, that the weights will be written in; default: their own.
 
     A head and an embedding that share their weight are taken apart first where an adapter changes one of them only;
     the config then says that they are not tied.
@@ -100,9 +102,10 @@ def merged(adapted: Any) -> Any:
     _untie(adapted)
     if merges_plainly(adapted):
         layers = _adapted_layers(adapted)
-        for parameter in adapted.parameters():
+        for name, parameter in adapted.named_parameters():
             if own := layers.get(id(parameter)):
-                parameter.data = _with_adapters(parameter, own)
+                rounded = _with_adapters(parameter, own, _plain_name(name), dtype)
+                parameter.data = rounded.to(parameter.dtype)
         network = adapted.unload()
     else:
         network = adapted.merge_and_unload()
@@ -112,10 +115,10 @@ def merged(adapted: Any) -> Any:
     return network
 
 
-def merged_apart(adapted: Any, folder: Path, weights: Mapping[str, Any]) -> Any:
+def merged_apart(adapted: Any, folder: Path, weights: Mapping[str, Any], dtype: Any = None) -> Any:
     """Return as `merged`, where the base's weights are shared out over ranks: it is read again from its folder.
 
-    adapted: the wrapper that was trained. weights: of its adapter, whole, by their names in it.
+    adapted: the wrapper that was trained. weights: of its adapter, whole, by their names in it. dtype: as in `merged`.
     """
     import torch
     from peft import get_peft_model
@@ -126,24 +129,22 @@ def merged_apart(adapted: Any, folder: Path, weights: Mapping[str, Any]) -> Any:
         again = get_peft_model(base, adapted.peft_config[adapted.active_adapter])
     unknown = again.load_state_dict(dict(weights), strict=False).unexpected_keys
     assert not unknown, f"{unknown[:_SHOWN]} have no place in {folder}"
-    return merged(again)
+    return merged(again, dtype)
 
 
-def merged_weights(adapted: Any) -> Iterator[tuple[str, Any]]:
+def merged_weights(adapted: Any, dtype: Any = None) -> Iterator[tuple[str, Any]]:
     """Give each weight of the network under a peft wrapper with its adapter in it, under the network's own name.
 
     One at a time, and no weight is changed: peft's own merging into 16-bit weights and back would leave the frozen
     ones a little different each time. Weights in pieces (DTensor) come whole, so every rank has to go through all.
-    For adapters of which `merges_plainly` holds.
+    For adapters of which `merges_plainly` holds. dtype: of torch, that adapted weights come in; default: their own.
     """
     layers = _adapted_layers(adapted)
     for name, parameter in adapted.named_parameters():
         if adapted.prefix in name or "original_module" in name:
             continue
-        own = layers.get(id(parameter), [])
-        tensor = _with_adapters(parameter, own) if own else _whole(parameter.detach())
-        plain = name.removeprefix("base_model.model.").replace(".base_layer", "")
-        yield plain.replace("modules_to_save.default.", ""), tensor
+        own, plain = layers.get(id(parameter), []), _plain_name(name)
+        yield plain, _with_adapters(parameter, own, plain, dtype) if own else _whole(parameter.detach())
 
 
 def merges_plainly(adapted: Any) -> bool:
@@ -170,9 +171,20 @@ def _adapted_layers(adapted: Any) -> dict[int, list[Any]]:
     return found
 
 
-def _with_adapters(weight: Any, layers: list[Any]) -> Any:
-    """A new tensor: the weight and its adapters, added in float32 and rounded once to the weight's number format."""
+def _plain_name(name: str) -> str:
+    """A weight's name in the network that a wrapper is around."""
+    plain = name.removeprefix("base_model.model.").replace(".base_layer", "")
+    return plain.replace("modules_to_save.default.", "")
+
+
+def _with_adapters(weight: Any, layers: list[Any], name: str, dtype: Any) -> Any:
+    """A new tensor: the weight and its adapters, added in float32 and rounded once, by chance, to 16 bits.
+
+    dtype: the number format; None for the weight's own.
+    """
     import torch
+
+    from ringlite_cli.models.rounding import round_by_chance
 
     with torch.no_grad():
         total = None
@@ -182,7 +194,7 @@ def _with_adapters(weight: Any, layers: list[Any]) -> Any:
                     delta = _whole(layer.get_delta_weight(adapter)).float()
                     total = delta if total is None else total.add_(delta)
         whole = _whole(weight.detach())
-        return whole if total is None else total.add_(whole).to(whole.dtype)
+        return whole if total is None else round_by_chance(total.add_(whole), dtype or whole.dtype, name)
 
 
 def _whole(tensor: Any) -> Any:

@@ -121,7 +121,11 @@ def test_merged_weights_are_rounded_once():
     layer = adapted.get_base_model().model.layers[0].self_attn.q_proj
     exact = layer.base_layer.weight.double() + layer.get_delta_weight("default").double()
     sent = dict(merged_weights(adapted))["model.layers.0.self_attn.q_proj.weight"]
-    assert torch.equal(sent, exact.to(torch.bfloat16))
+    gap = exact.abs() * torch.finfo(torch.bfloat16).eps
+    assert ((sent.double() - exact).abs() <= gap).all()  # one of the two neighbours; by chance, see test_rounding.py
+    in_float16 = dict(merged_weights(adapted, torch.float16))["model.layers.0.self_attn.q_proj.weight"]
+    assert in_float16.dtype == torch.float16
+    assert ((in_float16.double() - exact).abs() <= exact.abs() * torch.finfo(torch.float16).eps + 6e-8).all()
 
 
 def test_adapters_of_another_form_are_left_to_peft():

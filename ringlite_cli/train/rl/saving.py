@@ -4,6 +4,8 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from ringlite_cli.models.adapters import merged, merged_apart
 from ringlite_cli.models.generation import FILE as GENERATION
 from ringlite_cli.train.base_model import save_plain
@@ -24,9 +26,10 @@ def save_policy(trainer: Any, tokenizer: Any, folder: Path, before: Path, dtype:
         weights = whole_weights(trainer, only=lambda name: prefix in name)
     if trainer.accelerator.is_main_process:
         if weights is not None and adapted:
-            network, weights = merged_apart(trainer.model, before, weights), None
+            network, weights = merged_apart(trainer.model, before, weights, getattr(torch, dtype)), None
         else:
-            network = trainer.accelerator.unwrap_model(merged(trainer.model) if adapted else trainer.model)
+            network = merged(trainer.model, getattr(torch, dtype)) if adapted else trainer.model
+            network = trainer.accelerator.unwrap_model(network)
         with whole(folder, folder=True) as partial:
             save_plain(network, tokenizer, partial, dtype, weights)
             if (Path(before) / GENERATION).is_file():
