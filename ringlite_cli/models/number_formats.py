@@ -1,6 +1,7 @@
 """Weights rounded to the number format of a recipe, but for those that a model keeps in float32."""
 
 import re
+from collections.abc import Iterator
 from typing import Any
 
 
@@ -26,3 +27,46 @@ def round_weights(network: Any, dtype: Any) -> None:
     for name, tensor in (*network.named_parameters(), *network.named_buffers()):
         if name in kept:
             tensor.data = kept[name].to(tensor.device)
+
+
+def in_autocast(network: Any) -> Iterator[str]:
+    """Yield the names of weights that passes under autocast multiply in 16 bits: linear layers' and experts'.
+
+    Embeddings are looked up in float32, and the head is computed in it (see `train.float32_head`). Routers are
+    computed in one format or the other, as their architecture has it, and are left out.
+    """
+    from torch import nn
+
+    ends = {f"{place}.weight" for place in _ends(network)}
+    for place, module in network.named_modules():
+        if isinstance(module, (nn.Embedding, nn.modules.conv._ConvNd)):
+            continue
+        for name, parameter in module.named_parameters(recurse=False):
+            is_computed = isinstance(module, nn.Linear) or parameter.dim() == 3
+            if is_computed and f"{place}.{name}" not in ends:
+                yield f"{place}.{name}"
+
+
+def in_engines(network: Any) -> Iterator[str]:
+    """Yield the names of matrices that every engine holds in its own number format: those and both ends'."""
+    yield from in_autocast(network)
+    yield from (f"{place}.weight" for place in _ends(network))
+
+
+def _ends(network: Any) -> list[str]:
+    """Where the embedding and the head are."""
+    ends = [network.get_input_embeddings(), network.get_output_embeddings()]
+    return [place for place, module in network.named_modules() if any(module is end for end in ends)]
+
+
+def learned_finely(network: Any, accelerator: Any) -> set[str]:
+    """Return the names of matrices that a trainer's passes read in float32, whose small updates are to be kept.
+
+    Under autocast these are both ends, with FSDP2 none: it gathers all weights in the format that is computed with.
+    """
+    from accelerate.utils import DistributedType
+
+    if accelerator.mixed_precision != "bf16":
+        return {name for name, parameter in network.named_parameters() if parameter.dim() > 1}
+    sharded = accelerator.distributed_type == DistributedType.FSDP
+    return set() if sharded else {f"{place}.weight" for place in _ends(network)}

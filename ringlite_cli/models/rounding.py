@@ -5,7 +5,7 @@ from zlib import crc32
 import torch
 from torch import Tensor
 
-_DROPPED = {torch.bfloat16: 16, torch.float16: 13}
+DROPPED = {torch.bfloat16: 16, torch.float16: 13}
 """Bits of a float32 that a format has no room for."""
 _PIECE = 1 << 24
 
@@ -17,14 +17,16 @@ def round_by_chance(sums: Tensor, dtype: torch.dtype, name: str) -> Tensor:
     the weight as it was, all over the matrix: after ten steps of LoRA at 1e-5 four fifths of what SmolLM2-135M had
     learned were rounded away. By chance a tenth of a gap moves one weight in ten, and the product stays.
 
-    sums: changed in place where `dtype` has 16 bits. name: the weight's; the same one draws the same, on every rank.
+    sums: left as they are. dtype: others than of 16 bits get the nearest number. name: the weight's; the same one draws
+    the same, on every rank.
     """
-    dropped = _DROPPED.get(dtype)
+    dropped = DROPPED.get(dtype)
     if dropped is None:
         return sums.to(dtype)
     generator = torch.Generator(sums.device).manual_seed(crc32(name.encode()))
-    bits = sums.contiguous().view(torch.int32).view(-1)
-    for piece in bits.split(_PIECE):
-        piece += torch.randint(1 << dropped, piece.shape, generator=generator, device=sums.device, dtype=torch.int32)
-        piece &= -(1 << dropped)
-    return bits.view(torch.float32).view(sums.shape).to(dtype)
+    found = torch.empty(sums.shape, dtype=dtype, device=sums.device)
+    for piece, place in zip(sums.reshape(-1).split(_PIECE), found.view(-1).split(_PIECE), strict=True):
+        chance = torch.randint(1 << dropped, piece.shape, generator=generator, device=sums.device, dtype=torch.int32)
+        chance += piece.view(torch.int32)
+        place.copy_(chance.bitwise_and_(-(1 << dropped)).view(torch.float32))
+    return found

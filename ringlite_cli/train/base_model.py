@@ -3,7 +3,7 @@
 import copy
 import importlib.util
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -143,13 +143,19 @@ def is_mixture(folder: Path) -> bool:
 
 
 def save_plain(
-    network: Any, tokenizer: Any, folder: Path, dtype: str | None = None, weights: Mapping[str, Any] | None = None
+    network: Any,
+    tokenizer: Any,
+    folder: Path,
+    dtype: str | None = None,
+    weights: Mapping[str, Any] | None = None,
+    by_chance: Container[str] = (),
 ) -> None:
     """Write weights, config and tokenizer as a folder that anything can load.
 
     TRL's trainers leave `output_router_logits` on, with which a padded `generate` of a MoE crashes: it is reset.
     dtype: that the weights are written in; default: their own. weights: by their names in the network, where it does
-    not hold them itself (they are shared out over ranks); default: the network's.
+    not hold them itself (they are shared out over ranks); default: the network's. by_chance: names of those that are
+    rounded by chance; others get the nearest numbers.
     """
     if hasattr(network.config, "output_router_logits"):
         network.config.output_router_logits = False
@@ -158,14 +164,20 @@ def save_plain(
     else:
         kind = _dtype(dtype, network)
         found = _own_weights(network) if weights is None else weights
+        fixed = {name for name, x in found.items() if not x.is_floating_point() or stays_float32(network, name)}
         rounded = {
-            name: x.to(kind) if x.is_floating_point() and not stays_float32(network, name) else x
-            for name, x in found.items()
+            name: x if name in fixed else _rounded(x, kind, name, chance=name in by_chance) for name, x in found.items()
         }
         network.save_pretrained(folder, state_dict=rounded)
         if dtype is not None:
             write_json(folder / "config.json", read_json(folder / "config.json") | {"dtype": dtype})
     tokenizer.save_pretrained(folder)
+
+
+def _rounded(weight: Any, dtype: Any, name: str, *, chance: bool) -> Any:
+    from ringlite_cli.models.rounding import round_by_chance
+
+    return round_by_chance(weight.float(), dtype, name) if chance else weight.to(dtype)
 
 
 def _own_weights(network: Any) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Experts of a mixture under autocast: computed in its format like the rest, and in sizes that grouped products refuse."""
+"""Experts of a mixture under autocast: in its format like the rest; and in sizes that grouped products refuse."""
 
 from copy import deepcopy
 
@@ -61,7 +61,7 @@ def test_experts_under_autocast_are_those_in_its_format(architecture):
 
 @pytest.mark.parametrize("architecture", ALL)
 def test_an_update_that_bfloat16_has_no_room_for_is_in_no_pass(architecture):
-    """An engine in bfloat16 rounds it away; a trainer that sees it learns from another policy than the one that drew."""
+    """An engine in bfloat16 rounds it away; a trainer that saw it would train another policy than the one that drew."""
     model = mixture(architecture)
     before, exact = passed(model, autocast=True), passed(model, autocast=False)
     with torch.no_grad():
@@ -80,9 +80,9 @@ def test_widths_that_grouped_products_do_not_take_are_computed_one_by_one(dtype,
     found = passed(model, autocast=autocast)
     model.set_experts_implementation("eager")
     assert torch.equal(found, passed(model, autocast=autocast))
+    experts = model.model.layers[0].mlp.experts
+    hidden, index = torch.zeros(3, 36, dtype=dtype), torch.zeros(3, 2, dtype=torch.long)
     with pytest.raises(RuntimeError, match="16 bytes"):
-        experts = model.model.layers[0].mlp.experts
-        hidden, index = torch.zeros(3, 36, dtype=dtype), torch.zeros(3, 2, dtype=torch.long)
         ALL_EXPERTS_FUNCTIONS["grouped_mm"]._plain(experts, hidden, index, torch.ones(3, 2, dtype=dtype))
 
 

@@ -5,11 +5,12 @@ An engine on a CPU gets a folder, for its repacked tensors cannot be written one
 
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import chain
 from pathlib import Path
 from typing import Any
 
+import torch
 from accelerate.utils import is_peft_model
 from safetensors.torch import save_file
 from torch import Tensor
@@ -20,8 +21,9 @@ from ringlite_cli.engine import reload_on_cpu
 from ringlite_cli.errors import WorkFailed, first_line
 from ringlite_cli.models.adapters import merged_weights, merges_plainly
 from ringlite_cli.models.extra_layers import engine_folder
+from ringlite_cli.train.base_model import written_dtype
 from ringlite_cli.train.engine.start import Watch
-from ringlite_cli.train.engine.weights import published_weights
+from ringlite_cli.train.engine.weights import computed_weights, published_weights
 from ringlite_cli.train.sharded import weights_by_block
 
 
@@ -40,7 +42,7 @@ class PublishingGeneration(VLLMGeneration):
             elif is_peft_model(policy):
                 policy.base_model.model.save_pretrained(folder, state_dict=self._all_merged(policy))
             else:
-                policy.save_pretrained(folder)
+                policy.save_pretrained(folder, state_dict=dict(self._computed(policy.state_dict().items())))
             self._stats["sync_bytes"] = float(sum(file.stat().st_size for file in Path(folder).glob("*.safetensors")))
             with engine_folder(folder) as given:
                 try:
@@ -76,9 +78,16 @@ class PublishingGeneration(VLLMGeneration):
         if is_peft_model(policy):
             yield from published_weights(policy.get_base_model(), self._iter_merged(policy))
         else:
-            yield from published_weights(policy, super()._iter_named_params())
+            yield from published_weights(policy, self._computed(super()._iter_named_params()))
         if self.watch.router_bias:
             yield from published_weights(policy, selection_biases(policy))
+
+    def _computed(self, weights: Iterable[tuple[str, Tensor]]) -> Iterable[tuple[str, Tensor]]:
+        """Return weights as passes compute with them; FSDP2 gathers them so by itself."""
+        if self._dist.is_fsdp:
+            return weights
+        policy, autocast = self.accelerator.unwrap_model(self.model), self.accelerator.mixed_precision == "bf16"
+        return computed_weights(policy, weights, self._engine_dtype(), autocast=autocast)
 
     def _iter_fsdp2_params(self, module: Any) -> Iterator[tuple[str, Tensor]]:
         if is_peft_model(module):
@@ -90,8 +99,19 @@ class PublishingGeneration(VLLMGeneration):
     def _iter_merged(self, policy: Any) -> Iterator[tuple[str, Tensor]]:
         """Return an adapted model's merged weights under the names of the model without an adapter, one at a time."""
         if merges_plainly(policy) and not self._dist.is_zero3:
-            return merged_weights(policy)
+            return merged_weights(policy, self._engine_dtype())
         return super()._iter_named_params()
+
+    def _engine_dtype(self) -> torch.dtype | None:
+        """The engine's number format; None where it is not known, as of a server that the run has not started."""
+        if self.watch.dtype == "auto" and self.llm is not None:
+            found: torch.dtype = self.llm.llm_engine.model_config.dtype
+            return found
+        name = self.watch.dtype
+        if name == "auto" and self.watch.server is not None and self.watch.policy is not None:
+            name = written_dtype(self.watch.policy, None)
+            name = "auto" if name == "float32" else name  # vLLM takes 16 bits for it, and chooses which
+        return None if name == "auto" else getattr(torch, name)
 
     def _all_merged(self, policy: Any) -> dict[str, Tensor]:
         """Return the merged weights and the buffers, as `save_pretrained` takes them."""

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from ringlite_cli.errors import UserError, first_line
 from ringlite_cli.freeing import import_apart
 from ringlite_cli.models import register
+from ringlite_cli.models.number_formats import learned_finely
 from ringlite_cli.overlooked import Overlooked
 from ringlite_cli.presence import is_folder, is_there
 from ringlite_cli.recipe.trl_defaults import OURS
@@ -199,7 +200,8 @@ def _save(trainer: Any, folder: Path, dtype: str, facts: dict[str, Any]) -> None
     if trainer.args.process_index == 0:
         network = trainer.accelerator.unwrap_model(trainer.model)
         with whole(folder, folder=True) as partial_folder:
-            save_plain(network, trainer.processing_class, partial_folder, dtype)
+            by_chance = learned_finely(network, trainer.accelerator)
+            save_plain(network, trainer.processing_class, partial_folder, dtype, by_chance=by_chance)
             write_json(partial_folder / FACTS, facts)
         remove(folder.parent / "trainer")
     trainer.accelerator.wait_for_everyone()

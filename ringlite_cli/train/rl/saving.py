@@ -8,6 +8,7 @@ import torch
 
 from ringlite_cli.models.adapters import merged, merged_apart
 from ringlite_cli.models.generation import FILE as GENERATION
+from ringlite_cli.models.number_formats import learned_finely
 from ringlite_cli.train.base_model import save_plain
 from ringlite_cli.train.sharded import whole_weights
 from ringlite_cli.whole import whole
@@ -31,7 +32,9 @@ def save_policy(trainer: Any, tokenizer: Any, folder: Path, before: Path, dtype:
             network = merged(trainer.model, getattr(torch, dtype)) if adapted else trainer.model
             network = trainer.accelerator.unwrap_model(network)
         with whole(folder, folder=True) as partial:
-            save_plain(network, tokenizer, partial, dtype, weights)
+            save_plain(
+                network, tokenizer, partial, dtype, weights, by_chance=learned_finely(network, trainer.accelerator)
+            )
             if (Path(before) / GENERATION).is_file():
                 shutil.copyfile(Path(before) / GENERATION, partial / GENERATION)
     trainer.accelerator.wait_for_everyone()

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from transformers import TrainerCallback
 
 from ringlite_cli.errors import WorkFailed
+from ringlite_cli.models.number_formats import learned_finely
 from ringlite_cli.presence import is_there
 from ringlite_cli.runs.files import read_json, write_json
 from ringlite_cli.train.base_model import save_plain
@@ -113,7 +114,8 @@ def _keep(
     routing = getattr(network.config, "output_router_logits", None)
     with whole(folder, folder=True) as partial:
         try:
-            save_plain(network, trainer.processing_class, partial, trainer.saved_dtype, weights)
+            by_chance = learned_finely(network, trainer.accelerator)
+            save_plain(network, trainer.processing_class, partial, trainer.saved_dtype, weights, by_chance)
         finally:
             if routing is not None:
                 network.config.output_router_logits = routing  # TRL's own loss needs it for the steps to come
