@@ -23,21 +23,35 @@ _ASKING = 1.0
 log = logging.getLogger(__name__)
 
 
-def _run_hint(given: Path) -> str:
+def _run_hint(given: Path, end: str) -> str:
     """Return which folder may be meant by one that is no run: a run is a folder, not a recipe's name."""
     run = Path("runs", given.name)
-    return f"did you mean '{run}'?" if run.is_dir() else f"give the run's folder, as runs/{given.name or 'demo'}"
+    return (
+        f"did you mean '{run}{end}'?" if run.is_dir() else f"give the run's folder, as runs/{given.name or 'demo'}{end}"
+    )
 
 
-def check_is_folder(run: Path, *, other: str = "") -> None:
-    """Raise UserError where a run's path is no folder, with the one that may be meant. other: what would do, too."""
+def split_policy(text: str) -> tuple[Path, str | None]:
+    """Return the run and the policy of `RUN:POLICY`; no policy for a plain `RUN`, whose name may hold a colon."""
+    folder, _, policy = text.rpartition(":")
+    if folder and policy and "/" not in policy and not Path(text).exists():
+        return Path(folder), policy
+    return Path(text), None
+
+
+def check_is_folder(run: Path, *, policy: str | None = None, other: str = "") -> None:
+    """Raise UserError where a run's path is no folder, with the one that may be meant.
+
+    policy: the one of it that was asked for, as `RUN:POLICY`. other: what would do, too.
+    """
     if run.is_dir():
         return
+    end = f":{policy}" if policy else ""
     if run.exists():
         raise UserError(
-            "that is a file, and a run is a folder", where=str(run), hint=f"give {run.resolve().parent}{other}"
+            "that is a file, and a run is a folder", where=str(run), hint=f"give {run.resolve().parent}{end}{other}"
         )
-    raise UserError("no such run folder", where=str(run), hint=_run_hint(run) + other)
+    raise UserError("no such run folder", where=str(run), hint=_run_hint(run, end) + other)
 
 
 @contextmanager
