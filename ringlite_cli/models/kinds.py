@@ -88,5 +88,6 @@ def _fills(statement: ast.stmt, name: str) -> bool:
 def _texts(node: ast.AST) -> dict[str, str]:
     pairs = [node.elts] if isinstance(node, ast.Tuple) and len(node.elts) == 2 else []
     pairs += [[k, v] for k, v in zip(node.keys, node.values, strict=True) if k] if isinstance(node, ast.Dict) else []
-    texts = [[each.value for each in pair if isinstance(each, ast.Constant)] for pair in pairs]
-    return {pair[0]: pair[1] for pair in texts if len(pair) == 2 and all(isinstance(text, str) for text in pair)}
+    values = [[each.value for each in pair if isinstance(each, ast.Constant)] for pair in pairs]
+    texts = [[value for value in pair if isinstance(value, str)] for pair in values]
+    return {pair[0]: pair[1] for pair in texts if len(pair) == 2}

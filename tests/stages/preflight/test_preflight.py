@@ -9,6 +9,7 @@ from ringlite_cli.console import Console
 from ringlite_cli.errors import RecipeErrors
 from ringlite_cli.models.kinds import causal_classes, config_classes
 from ringlite_cli.stages.commands.check import load_checked
+from ringlite_cli.stages.preflight import room
 from ringlite_cli.stages.walk.preflight import check_before, findings
 
 ROWS = "stages.curate.sources=[{path: %s, domain: math, columns: {prompt: question, answer: %s}}]"
@@ -276,3 +277,20 @@ def test_what_a_machine_cannot_hold_is_said_with_its_parts(monkeypatch: pytest.M
     monkeypatch.setattr("ringlite_cli.stages.preflight.room._memory_here", lambda: 2**20)
     told = [x for x in faults_of(stages=("sft",)) if "GiB" in x or "MiB" in x]
     assert any("weights" in x and "gradients" in x and "optimizer" in x and "this machine has" in x for x in told)
+
+
+def test_responses_that_may_not_fit_are_a_warning(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A batch of the trainer's own model grows with its longest response, which may end early."""
+    monkeypatch.setattr(room, "_memory_here", lambda: 2**29)
+    recipe = load_checked(
+        "toy",
+        (
+            "stages.rl-math.trl.max_completion_length=4096",
+            "stages.rl-math.token_budget=65536",
+            "stages.rl-math.row_tokens=8192",
+        ),
+    )
+    found = findings(recipe, Path("nowhere"), ("rl-math",), Console())
+    (risk,) = [each for each in found if "drawing responses takes up to" in str(each)]
+    assert not risk.fatal
+    assert "draw by vLLM (trl.use_vllm: true)" in str(risk)
