@@ -82,6 +82,22 @@ def load_tokenizer(model_path: str | Path) -> Any:
     return tokenizer
 
 
+def hub_commit(model: str | Path) -> str | None:
+    """Return the commit of a hub id whose files a load takes: the newest, or the cached one where the hub is not asked.
+
+    None for a folder, and where it can't be told.
+    """
+    if Path(model).is_dir():
+        return None
+    from huggingface_hub import hf_hub_download
+
+    try:
+        file = Path(hf_hub_download(str(model), "config.json"))
+    except Exception:  # of many kinds; the load that follows says what is wrong
+        return None
+    return file.parent.name if file.parent.parent.name == "snapshots" else None
+
+
 def load_config(model_path: str | Path) -> Any:
     """The configuration of a model folder or hub id. Raises UserError where it cannot be read."""
     from transformers import AutoConfig

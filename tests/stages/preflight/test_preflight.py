@@ -282,14 +282,7 @@ def test_what_a_machine_cannot_hold_is_said_with_its_parts(monkeypatch: pytest.M
 def test_responses_that_may_not_fit_are_a_warning(monkeypatch: pytest.MonkeyPatch) -> None:
     """A batch of the trainer's own model grows with its longest response, which may end early."""
     monkeypatch.setattr(room, "_memory_here", lambda: 2**29)
-    recipe = load_checked(
-        "toy",
-        (
-            "stages.rl-math.trl.max_completion_length=4096",
-            "stages.rl-math.token_budget=65536",
-            "stages.rl-math.row_tokens=8192",
-        ),
-    )
+    recipe = load_checked("toy", ())
     found = findings(recipe, Path("nowhere"), ("rl-math",), Console())
     (risk,) = [each for each in found if "drawing responses takes up to" in str(each)]
     assert not risk.fatal
