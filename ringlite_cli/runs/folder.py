@@ -5,8 +5,9 @@ import logging
 import os
 import shutil
 import socket
+import stat
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -183,11 +184,24 @@ def take_over(source: Path, run: Path, stage: str) -> Path:
     folder, partial = run / stage, run / f".{stage}.partial"
     try:
         shutil.rmtree(partial, ignore_errors=True)
-        shutil.copytree(source, partial, copy_function=_link_or_copy)
+        copy_folder(source, partial, copy=_link_or_copy)
         partial.rename(folder)
     except OSError as error:
         raise WorkFailed(f"the stage can't be taken over from {source} ({error.strerror})", where=str(folder)) from None
     return folder
+
+
+def copy_folder(
+    source: Path,
+    target: Path,
+    *,
+    ignore: Callable[[str, list[str]], Iterable[str]] | None = None,
+    copy: Callable[[str, str], object] = shutil.copy2,
+) -> None:
+    """Copy a folder; those of the copy can be written, though their source may not be."""
+    shutil.copytree(source, target, ignore=ignore, copy_function=copy)
+    for folder in (target, *(path for path in target.rglob("*") if path.is_dir())):
+        folder.chmod(folder.stat().st_mode | stat.S_IRWXU)
 
 
 def _link_or_copy(source: str, target: str) -> None:

@@ -29,6 +29,8 @@ _WEIGHTS = ("*.safetensors", "pytorch_model*.bin")
 
 def check_model_folder(path: Path) -> None:
     """Raise UserError for a folder that is no model or is half written."""
+    if path.is_file():
+        raise UserError("that is a file, and a model is a folder", where=str(path), hint=f"give {path.parent}")
     if not path.is_dir():
         raise UserError("no such model folder", where=str(path), hint="give a folder that save_pretrained wrote")
     try:
