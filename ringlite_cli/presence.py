@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from fnmatch import fnmatchcase
 from pathlib import Path
 
+from ringlite_cli.errors import UserError
+
 ABSENT = (FileNotFoundError, NotADirectoryError)
 """Errors that say that a file or folder is not there."""
 
@@ -29,6 +31,14 @@ def is_file(path: Path) -> bool:
     """Return whether a file is there. Raises OSError where the file system cannot tell."""
     mode = _mode(path)
     return mode is not None and stat.S_ISREG(mode)
+
+
+def check_is_file(path: Path, kind: str = "file") -> None:
+    """Raise UserError where a path that was given is no file. kind: what the file is called, such as `data file`."""
+    if path.is_dir():
+        raise UserError(f"that is a folder, and a {kind} is wanted", where=str(path), hint="name the file in it")
+    if not path.is_file():
+        raise UserError(f"no such {kind}", where=str(path))
 
 
 def entries(folder: Path, pattern: str = "*") -> list[Path]:

@@ -19,6 +19,7 @@ from ringlite_cli.errors import UserError
 from ringlite_cli.json_rows import json_lines, sound_rows
 from ringlite_cli.model_text import loads, remark
 from ringlite_cli.own_code import is_declared, is_own
+from ringlite_cli.presence import check_is_file
 from ringlite_cli.whole import whole
 
 CONTEXT = "context"
@@ -210,8 +211,7 @@ def read_problems(path: Path) -> list[Problem]:
 
     Raises UserError naming the file and row for a file that is missing, broken or of another schema.
     """
-    if not path.is_file():
-        raise UserError("no such data file", where=str(path))
+    check_is_file(path, "data file")
     if path.suffix == ".parquet":
         import pyarrow as pa
         import pyarrow.parquet as pq

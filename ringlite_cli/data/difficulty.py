@@ -13,6 +13,7 @@ from ringlite_cli.data.funnel import bucket
 from ringlite_cli.data.rows import CuratedRow, Drop, Sifted
 from ringlite_cli.problems import NO_VERDICT, is_right
 from ringlite_cli.recipe.schema import Difficulty
+from ringlite_cli.samples import FILTERED, REFUSALS
 
 
 def by_pass_rate(rows: Sequence[CuratedRow], section: Difficulty, asking: Asking) -> Sifted:
@@ -31,7 +32,7 @@ def by_pass_rate(rows: Sequence[CuratedRow], section: Difficulty, asking: Asking
             too_long.discard(id(row))
             if (share := _share_right(responses)) is not None:
                 rate[responder.name] = share
-        _tell_errors(groups, responder.name, asking)
+        _tell_missing(groups, responder.name, asking)
     sifted = Sifted(notes={"pass_rates": _histograms(rates)} if asked else {})
     rate_of = {id(row): rate for row, rate in zip(asked, rates, strict=True)}
     for row in rows:
@@ -67,13 +68,17 @@ def _is_asked(row: CuratedRow, domains: Sequence[str] | None) -> bool:
 
 
 def _share_right(responses: Sequence[Response]) -> float | None:
-    """Return the share of right responses among those with a verdict; None where none has one."""
-    judged = [response for response in responses if response.verdict not in NO_VERDICT]
+    """Return the share of right responses among those that came and have a verdict; None where there is none."""
+    judged = [response for response in responses if response.verdict not in (*REFUSALS, *NO_VERDICT)]
     return sum(is_right(r.verdict, r.reward) for r in judged) / len(judged) if judged else None
 
 
-def _tell_errors(groups: Sequence[Sequence[Response]], model: str, asking: Asking) -> None:
-    failed = sum(response.verdict in NO_VERDICT for responses in groups for response in responses)
+def _tell_missing(groups: Sequence[Sequence[Response]], model: str, asking: Asking) -> None:
+    verdicts = Counter(response.verdict for responses in groups for response in responses)
+    if filtered := verdicts[FILTERED]:
+        what = "were withheld by its server's content filter"
+        asking.report(f"difficulty: {filtered:,} responses of {model} {what}: no rate counts them")
+    failed = sum(verdicts[name] for name in NO_VERDICT)
     if failed:
         asking.report(f"difficulty: {failed:,} responses of {model} have no verdict (our error): no rate counts them")
 

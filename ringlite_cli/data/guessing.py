@@ -89,8 +89,9 @@ def open_file(path: Path, columns: str = "", domain: str | None = None) -> Readi
     first = list(islice(read_file(path), FIRST))
     rows = [row for row in first if not isinstance(row, Unreadable)]
     if not rows:
+        hint = "" if path.name.endswith(("csv", "tsv")) else "give JSON Lines, an object a line"
         why = first[0].why if first and isinstance(first[0], Unreadable) else "it is empty"
-        raise UserError(f"no row of it can be read ({why})", where=str(path), hint="give JSON Lines, an object a line")
+        raise UserError(f"no row of it can be read ({why})", where=str(path), hint=hint)
     guess = Guess(columns=given_columns(columns, rows, str(path))) if columns else guess_columns(rows, str(path))
     return Reading(path, guess, domain or _domain(guess, rows), rows, len(first) - len(rows))
 

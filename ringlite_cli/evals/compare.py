@@ -4,6 +4,7 @@ A run may be narrowed to one policy, as `RUN:POLICY`; two such sides are compare
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+from math import isnan
 from pathlib import Path
 from typing import Any
 
@@ -21,12 +22,14 @@ from ringlite_cli.evals.compare_costs import (
     unshared_stages,
 )
 from ringlite_cli.evals.eval_stages import asked_again, task_name
+from ringlite_cli.report.files import num
 from ringlite_cli.report.words import joined
 from ringlite_cli.runs.earlier import made_from_earlier
 from ringlite_cli.runs.files import read_jsonl
-from ringlite_cli.runs.folder import check_is_folder
+from ringlite_cli.runs.folder import check_is_folder, split_policy
 from ringlite_cli.runs.manifest import read_manifest
 from ringlite_cli.runs.revisions import in_words, rescored_files, revisions_of
+from ringlite_cli.runs.stored_rows import sound_response
 
 Means = dict[str, float]
 """Problem id -> mean reward of its responses."""
@@ -46,7 +49,7 @@ def compare(run_a: Path, run_b: Path, *, read: int = 0) -> dict[str, Any]:
     the first `read` wins and losses with their responses. Of two policies of one run there is no row of training and
     of cost by stage. Raises UserError for a folder without responses.
     """
-    (folder_a, policy_a), (folder_b, policy_b) = _side(run_a), _side(run_b)
+    (folder_a, policy_a), (folder_b, policy_b) = split_policy(str(run_a)), split_policy(str(run_b))
     forms_a, forms_b = _by_task(_by_revision(folder_a, policy_a), _by_revision(folder_b, policy_b))
     rows_a, rows_b = dict(forms_a[0]), dict(forms_b[0])
     pairs = _pairs(rows_a, rows_b, (policy_a, policy_b))
@@ -63,7 +66,7 @@ def compare(run_a: Path, run_b: Path, *, read: int = 0) -> dict[str, Any]:
     scores = []
     for key_a, key_b in pairs:
         rows_a[key_a], rows_b[key_b] = _alike(_of(key_a, forms_a), _of(key_b, forms_b))
-        a, b = _means(rows_a[key_a]), _means(rows_b[key_b])
+        a, b = _means(rows_a[key_a], run_a, key_a), _means(rows_b[key_b], run_b, key_b)
         ids = items.split_items(a, b)
         key = (key_a[0] if key_a == key_b else f"{key_a[0]} / {key_b[0]}", key_a[1])
         row = _difference(key, a, b) | ids
@@ -74,7 +77,7 @@ def compare(run_a: Path, run_b: Path, *, read: int = 0) -> dict[str, Any]:
         row["items"] = items.reading(key_a, key_b, ids, rows_a, rows_b, read)
         left_out = len(set(a) ^ set(b))
         if not row["paired"]:
-            notes.append(f"{key[0]} on {key[1]}: the runs share no problem, so the difference is not paired")
+            notes.append(_unpaired(key, row))
         elif left_out:
             notes.append(f"{key[0]} on {key[1]}: {left_out} problems are in one run only and are left out")
         scores.append(row)
@@ -95,14 +98,6 @@ def compare(run_a: Path, run_b: Path, *, read: int = 0) -> dict[str, Any]:
 def is_worse(comparison: Mapping[str, Any]) -> bool:
     """Return whether the second run is worse on any policy and task, its interval wholly below zero."""
     return any(row["verdict"] == "worse" for row in comparison["scores"])
-
-
-def _side(run: Path) -> tuple[Path, str | None]:
-    """The folder and the policy of `RUN:POLICY`; no policy for a plain `RUN`."""
-    folder, sign, policy = str(run).rpartition(":")
-    if sign and policy and not run.exists() and Path(folder).is_dir():
-        return Path(folder), policy
-    return run, None
 
 
 def _pairs(a: items.Rows, b: items.Rows, policies: tuple[str | None, str | None]) -> list[tuple[items.Key, items.Key]]:
@@ -182,6 +177,13 @@ def _revisions(rows: _Groups) -> list[int]:
     return revisions_of(row for group in rows.values() for row in group)
 
 
+def _unpaired(key: items.Key, row: Mapping[str, Any]) -> str:
+    if isnan(row["difference"]):
+        why = "one of them has a single problem, so neither a change nor an interval is known"
+        return f"{key[0]} on {key[1]}: the runs share no problem, and {why}"
+    return f"{key[0]} on {key[1]}: the runs share no problem, so the difference is not paired"
+
+
 def _unlike(key: items.Key, row: Mapping[str, Any], name_a: str, name_b: str) -> str:
     a, b = in_words(row["revisions_a"]), in_words(row["revisions_b"])
     return (
@@ -208,11 +210,12 @@ def _responses(run: Path, policy: str | None, rescored: int | None) -> _Staged:
 
     rescored: None for the rows as they were first verified, 0 for the newest revision beside them, 1 for the next.
     """
-    check_is_folder(run)
+    check_is_folder(run, policy=policy)
     found: dict[tuple[str, str, str], dict[str, list[dict[str, Any]]]] = {}
     for file in _files(run):
         forms, stage = rescored_files(file), file.resolve().parent.name
-        for row in read_jsonl(file if rescored is None or rescored >= len(forms) else forms[rescored]):
+        read = file if rescored is None or rescored >= len(forms) else forms[rescored]
+        for row in (sound_response(read, row, ("policy", "task", "id")) for row in read_jsonl(read)):
             found.setdefault((row["policy"], row["task"], stage), {}).setdefault(row["id"], []).append(row)
     if not found:
         raise UserError("no evaluated responses in it", where=str(run), hint="run its eval stage first")
@@ -223,13 +226,20 @@ def _responses(run: Path, policy: str | None, rescored: int | None) -> _Staged:
     return mine
 
 
-def _means(rows: Mapping[str, list[dict[str, Any]]]) -> Means:
+def _means(rows: _Groups, run: Path, key: items.Key) -> Means:
+    """Return the mean reward of each problem. Raises UserError where a response of a run has none."""
+    if lacking := next((name for name, group in rows.items() if any(row.get("reward") is None for row in group)), None):
+        raise UserError(
+            f"responses of {key[0]} on {key[1]} have no reward, such as one to problem {lacking}",
+            where=str(run),
+            hint="`ringlite rescore` verifies a run's responses again",
+        )
     return {name: float(np.mean([row["reward"] for row in group])) for name, group in rows.items()}
 
 
 def _tokens(rows: Mapping[str, list[dict[str, Any]]]) -> float | None:
     """Mean tokens of a response; None where the rows do not say."""
-    counts = [row["tokens"] for group in rows.values() for row in group if "tokens" in row]
+    counts = [tokens for group in rows.values() for row in group if (tokens := num(row, "tokens")) is not None]
     return float(np.mean(counts)) if counts else None
 
 

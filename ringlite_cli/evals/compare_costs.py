@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from ringlite_cli.recipe.renamed import with_new_names
+from ringlite_cli.report.files import num, numbers
 from ringlite_cli.runs.catalogue import OF_STAGE, TOTALS, of_stage
 from ringlite_cli.runs.catalogue.columns import Metric
 from ringlite_cli.runs.catalogue.tenths import mean_of, tenths
@@ -15,7 +16,7 @@ Manifests = Mapping[str, dict[str, Any]]
 
 
 def manifests_of(run: Path) -> Manifests:
-    """Stage -> manifest, of those that can be read."""
+    """Stage -> manifest, of those that can be read; of its tokens and seconds what is a number."""
     found: dict[str, dict[str, Any]] = {}
     for file in sorted(run.glob("*/manifest.json")):
         try:
@@ -23,12 +24,13 @@ def manifests_of(run: Path) -> Manifests:
         except ValueError:
             continue
         if isinstance(manifest, dict):
-            found[str(manifest.get("stage") or file.parent.name)] = manifest
+            counted = {"tokens": numbers(manifest.get("tokens")), "seconds": num(manifest, "seconds")}
+            found[str(manifest.get("stage") or file.parent.name)] = manifest | counted
     return found
 
 
 def training(a: tuple[Path, Mapping[str, Any]], b: tuple[Path, Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Means over the last tenth of the steps of each training stage that both runs have."""
+    """Means over the last tenth of the steps of each training stage that both runs have; None where one lacks it."""
     rows = []
     for stage in (name for name in a[1] if name in b[1]):
         kind = a[1][stage].get("kind")
@@ -36,10 +38,10 @@ def training(a: tuple[Path, Mapping[str, Any]], b: tuple[Path, Mapping[str, Any]
             continue
         shown = {m.key: m for folder in (a[0], b[0]) for m in of_stage(kind, folder / stage) if m.status}
         means_a, means_b = (_last_tenth(folder / stage / "metrics.jsonl", shown.values()) for folder in (a[0], b[0]))
-        for key in (key for key in means_a if key in means_b):
-            known = shown[key]
-            row = {"stage": stage, "metric": known.name, "unit": known.unit, "a": means_a[key], "b": means_b[key]}
-            rows.append(row)
+        for key, known in shown.items():
+            a_mean, b_mean = means_a.get(key), means_b.get(key)
+            if a_mean is not None or b_mean is not None:
+                rows.append({"stage": stage, "metric": known.name, "unit": known.unit, "a": a_mean, "b": b_mean})
     return rows
 
 

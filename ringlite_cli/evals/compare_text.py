@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from math import isnan
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ METHOD = (
     "change: in points, over the problems that both have; 95 %: bootstrap over pairs of problems (BCa), no narrower "
     "than the exact bounds of so few problems (Clopper-Pearson, McNemar)"
 )
+NO_NUMBER = f"{NONE}: the run has no number there: it lacks the metric, or was NaN or infinite in those steps"
 _LETTERS = 60
 """Characters of a recipe's value in a terminal."""
 _SHORT = 8
@@ -65,6 +67,7 @@ def grids(comparison: Mapping[str, Any]) -> list[Grid]:
                 [row["stage"], row["metric"], row["unit"], _number(row["a"]), _number(row["b"])]
                 for row in comparison["training"]
             ],
+            NO_NUMBER if any(None in (row["a"], row["b"]) for row in comparison["training"]) else "",
         ),
         Grid(
             "What it took to make a policy: its stage and all before it",
@@ -135,8 +138,8 @@ def _score(row: Mapping[str, Any]) -> list[str]:
     a, b = (in_percent(row[side], 1) for side in "ab")
     d, low, high = (100 * x for x in (row["difference"], *row["ci95"]))
     counts = [str(row["n"]), f"{len(row['wins'])}:{len(row['losses'])}"]
-    ends = f"[{low:+.1f}, {high:+.1f}]"
-    return [row["policy"], row["task"], a, b, f"{d:+.1f}", ends, *counts, _verdict(row)]
+    change = [NONE, NONE] if isnan(d) else [f"{d:+.1f}", f"[{low:+.1f}, {high:+.1f}]"]
+    return [row["policy"], row["task"], a, b, *change, *counts, _verdict(row)]
 
 
 def _verdict(row: Mapping[str, Any]) -> str:

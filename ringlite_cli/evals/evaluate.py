@@ -50,10 +50,11 @@ def evaluate(
     progress: Callable[[str, Progress], None] | None = None,
     report: Report | None = None,
     scores_file: str | None = "scores.json",
+    commits: Mapping[str, str | None] | None = None,
 ) -> Scores:
     """Write out_dir/responses.jsonl and scores.json; return {policy: {task: score of `score`}}.
 
-    k: task -> responses per problem, where settings.num_generations does not say.
+    k: task -> responses per problem, where settings.num_generations does not say. commits: of policies on the hub.
 
     Going on after a stop, only problems without all their responses are sampled. All policies draw with the same random
     numbers per problem and sample, so their differences are paired. A policy that cannot be evaluated does not lose the
@@ -68,7 +69,11 @@ def evaluate(
     with ResponseLog(out_dir, resume=resume) as log:
         for policy, path in policies.items():
             try:
-                _respond(log, policy, path, tasks, counts, sampling, suffix, make_sampler, verify, progress)
+                keys = {
+                    task: resume_key(path, sampling, suffix, counts[task], (commits or {}).get(policy))
+                    for task in tasks
+                }
+                _respond(log, policy, path, tasks, keys, sampling, suffix, make_sampler, verify, progress)
             except UserError as error:
                 failed[policy] = error
                 continue
@@ -182,7 +187,7 @@ def _respond(
     policy: str,
     path: Path | str,
     tasks: Mapping[str, Sequence[Problem]],
-    counts: Mapping[str, int],
+    keys: Mapping[str, Mapping[str, Any]],
     settings: SamplingSettings,
     suffix: Mapping[str, str],
     make_sampler: MakeSampler,
@@ -190,10 +195,8 @@ def _respond(
     progress: Callable[[str, Progress], None] | None,
 ) -> None:
     """Gets the responses of a policy that are not logged yet; loads the policy only if there are any."""
-    todo = {}
-    for task, problems in tasks.items():
-        key = resume_key(path, settings, suffix, counts[task])
-        todo[task] = log.open(policy, task, problems, counts[task], key)
+    counts = {task: key["k"] for task, key in keys.items()}
+    todo = {task: log.open(policy, task, problems, counts[task], keys[task]) for task, problems in tasks.items()}
     renew_verdicts(log, policy, tasks, verify)
     if not any(todo.values()):
         return
@@ -205,10 +208,12 @@ def _respond(
         sampler.close()
 
 
-def resume_key(path: Path | str, settings: SamplingSettings, suffix: Mapping[str, str], k: int) -> dict[str, Any]:
-    """Return what a response depends on, besides its problem."""
+def resume_key(
+    path: Path | str, settings: SamplingSettings, suffix: Mapping[str, str], k: int, commit: str | None = None
+) -> dict[str, Any]:
+    """Return what a response depends on, besides its problem. commit: of a hub id."""
     return {
-        "model": model_key(path),
+        "model": model_key(path, commit),
         "k": k,
         "max_completion_length": settings.max_completion_length,
         "temperature": settings.temperature,

@@ -16,7 +16,7 @@ from typing import Any
 
 from ringlite_cli.errors import UserError, near
 from ringlite_cli.evals.evaluate import Report, Scores, describe, raise_failed, score
-from ringlite_cli.evals.responses import ResponseLog, ResponseRow, model_key
+from ringlite_cli.evals.responses import ResponseLog, ResponseRow, is_same_key, model_key
 from ringlite_cli.presence import is_there
 from ringlite_cli.problems import Problem
 from ringlite_cli.recipe.evaluation import EvalSettings
@@ -61,6 +61,7 @@ def run_harness(
     seed: int = 0,
     files: Mapping[str, str | Path] | None = None,
     report: Report | None = None,
+    commits: Mapping[str, str | None] | None = None,
 ) -> Scores:
     """{policy: {task: score}} as `evaluate` gives them, with `metric`, `harness` (all that it measured) and a note.
 
@@ -74,7 +75,7 @@ def run_harness(
     with ResponseLog(out_dir) as log:
         for policy, path in policies.items():
             asked = {"max_completion_length": settings.max_completion_length, "limit": settings.limit, "seed": seed}
-            key = {"model": model_key(path), **asked}
+            key = {"model": model_key(path, (commits or {}).get(policy)), **asked}
             try:
                 scores[policy] = _run_policy(log, policy, path, names, make_lm, out_dir, key, files, report)
             except UserError as error:
@@ -98,7 +99,7 @@ def _run_policy(
     for name in names:
         kept = out_dir / "harness" / policy / f"{name.removeprefix(HARNESS)}.json"
         same = json.loads(json.dumps({**key, "task": _digest_of(files, name)}))
-        if is_there(kept) and with_new_names(read_json(kept)["key"]) == same:
+        if is_there(kept) and is_same_key(with_new_names(read_json(kept)["key"]), same):
             scores[name] = read_json(kept)["score"]
         else:
             lm = lm or make_lm(path)

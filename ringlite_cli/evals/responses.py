@@ -54,7 +54,8 @@ class ResponseLog:
         """The problems that still need responses, after dropping rows made under other conditions or not whole."""
         wanted = {p.id: p.prompt for p in problems}
         name, same_key = f"{policy}/{task}", json.loads(json.dumps(dict(key)))
-        valid = with_new_names(self._keys.get(name) or {}) == same_key
+        old = with_new_names(self._keys.get(name) or {})
+        valid = is_same_key(old, same_key)
         stale = {
             (owner, of, problem)
             for (owner, of, problem), group in self._groups.items()
@@ -62,6 +63,8 @@ class ResponseLog:
             and not (valid and wanted.get(problem) == group[0]["prompt"] and len(group) == k)
         }
         self._drop(stale)
+        if valid and any((owner, of) == (policy, task) for owner, of, _ in self._groups):
+            same_key["model"] = old.get("model")  # what is kept was drawn from that
         self._keys[name] = same_key
         write_json(self._keys_path, self._keys)
         return [p for p in problems if (policy, task, p.id) not in self._groups]
@@ -282,10 +285,27 @@ class _Recorder:
         } | _verdict_fields(verdict)
 
 
-def model_key(path: Path | str) -> list[list[Any]]:
-    """Return what a model folder is, without reading its weights: each file's name, bytes and time of change."""
+def model_key(path: Path | str, commit: str | None = None) -> list[list[Any]]:
+    """Return what a model folder is, without reading its weights: each file's name, bytes and time of change.
+
+    commit: of a hub id, where it is known.
+    """
     folder = Path(path)
     if not folder.is_dir():
-        return [[str(path)]]
+        return [[str(path), commit] if commit else [str(path)]]
     files = sorted(p for p in folder.iterdir() if p.is_file())
     return [[p.name, p.stat().st_size, p.stat().st_mtime_ns] for p in files]
+
+
+def is_same_key(old: Mapping[str, Any], new: Mapping[str, Any]) -> bool:
+    """Return whether responses depend on the same. The commits of a hub id count where both of them are known."""
+    ours, theirs = (key.get("model") for key in (old, new))
+    return {**old, "model": None} == {**new, "model": None} and is_same_model(ours, theirs)
+
+
+def is_same_model(old: Any, new: Any) -> bool:
+    """Return whether two results of `model_key` may be of one model: a hub id without its commit may be any of them."""
+    named = [key[0] for key in (old, new) if isinstance(key, list) and len(key) == 1 and isinstance(key[0], list)]
+    if len(named) == 2 and [len(name) for name in named] in ([1, 2], [2, 1]):
+        return bool(named[0][0] == named[1][0])
+    return bool(old == new)

@@ -9,7 +9,7 @@ from ringlite_cli.errors import UserError
 from ringlite_cli.evals.evaluate import MakeSampler, Report, evaluate
 from ringlite_cli.evals.harness import MakeLM, check_tasks, run_harness
 from ringlite_cli.evals.own_files import remember
-from ringlite_cli.evals.responses import model_key
+from ringlite_cli.evals.responses import is_same_model, model_key
 from ringlite_cli.evals.tasks import TASKS, is_file_alone, load_task, tasks_of
 from ringlite_cli.presence import is_there
 from ringlite_cli.problems import DEFAULT_SUFFIX, Problem, Verify
@@ -34,6 +34,7 @@ def evaluate_model(
     domain: str | None = None,
     make_lm: MakeLM | None = None,
     seed: int = 0,
+    commit: str | None = None,
     progress: Callable[[str, Progress], None] | None = None,
     report: Report | None = None,
 ) -> dict[str, dict[str, Any]]:
@@ -42,7 +43,8 @@ def evaluate_model(
     A folder belongs to one model: scores of its earlier tasks stay, and another model is refused.
 
     data: task -> file. columns, domain: how files are read that are tasks by themselves; "" and None: guessed.
-    make_lm: loads the model for tasks `lm-eval:...`, which take one response an item.
+    make_lm: loads the model for tasks `lm-eval:...`, which take one response an item. commit: of a hub id, whose other
+    commits are other models.
     Raises UserError for an unknown task (with near names), a missing file, or no model folder.
     """
     _check_names(tasks, data or {}, settings)
@@ -56,7 +58,8 @@ def evaluate_model(
         task: load_task(task, data, settings.limit, settings.revisions.get(task), columns=columns, domain=domain)
         for task in ours
     }
-    earlier = _earlier(model, out)
+    earlier = _earlier(model, out, commit)
+    both: dict[str, Any] = {"seed": seed, "report": report, "commits": {"model": commit}}
     with log_to(out / LOG, title_of(f"eval of {model}")):
         remember(out, alone, columns, domain)
         scores = evaluate(
@@ -67,16 +70,13 @@ def evaluate_model(
             out,
             settings,
             k={name: task.k for name, task in tasks_of(problems).items()},
-            seed=seed,
             prompt_suffix=_suffixes(problems),
             progress=progress,
-            report=report,
             scores_file=None,
+            **both,
         )["model"]
         if theirs and make_lm is not None:
-            scores |= run_harness(
-                {"model": model}, theirs, make_lm, out, settings, seed=seed, files=files, report=report
-            )["model"]
+            scores |= run_harness({"model": model}, theirs, make_lm, out, settings, files=files, **both)["model"]
     write_json(out / "scores.json", earlier | scores)
     return scores
 
@@ -104,7 +104,7 @@ def _files_alone(tasks: Sequence[str], data: Mapping[str, str], columns: str, do
     return alone
 
 
-def _earlier(model: Path | str, out: Path) -> dict[str, dict[str, Any]]:
+def _earlier(model: Path | str, out: Path, commit: str | None) -> dict[str, dict[str, Any]]:
     """The scores in a folder that were measured on this same model; raises UserError for a folder of another one."""
     owner, name = out / "model.json", os.path.realpath(model) if Path(model).is_dir() else str(model)
     if is_there(owner) and read_json(owner)["model"] != name:
@@ -115,8 +115,8 @@ def _earlier(model: Path | str, out: Path) -> dict[str, dict[str, Any]]:
         )
     write_json(owner, {"model": name})
     scores, keys = (read_json(out / file) if is_there(out / file) else {} for file in ("scores.json", "resume.json"))
-    same = model_key(model)
-    return {task: score for task, score in scores.items() if keys.get(f"model/{task}", {}).get("model") == same}
+    same = model_key(model, commit)
+    return {t: score for t, score in scores.items() if is_same_model(keys.get(f"model/{t}", {}).get("model"), same)}
 
 
 def _suffixes(problems: Mapping[str, Sequence[Problem]]) -> dict[str, str]:

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from math import ceil
 
+from ringlite_cli.memory.caches import Cache
 from ringlite_cli.memory.engine import GRAPHS, OWN, EngineNeeds
 from ringlite_cli.memory.held import CONTEXT, Shape, Training, held_parts, resident, update_parts
 
@@ -34,11 +35,28 @@ class Beside:
 
 
 @dataclass(frozen=True, slots=True)
+class Drawn:
+    """Responses that the trainer's own model draws, all in one batch.
+
+    kept: of a response, by its length. length: tokens of the longest, with its prompt; all are padded to it.
+    """
+
+    kept: Cache
+    responses: int
+    length: int
+
+    @property
+    def size(self) -> int:
+        """Keys and values of the batch where a response reaches its full length."""
+        return self.responses * self.kept.of(self.length)
+
+
+@dataclass(frozen=True, slots=True)
 class Fit:
     """What training, and an engine beside it, take of a GPU.
 
     held, update: bytes by part (see held.py); update's are of the longest row. memory: bytes that are free for all of
-    it. total: of the GPU, of which an engine's share is counted.
+    it. total: of the GPU, of which an engine's share is counted. drawn: where there is no engine to draw.
     """
 
     held: dict[str, int]
@@ -46,6 +64,7 @@ class Fit:
     memory: int
     total: int
     beside: Beside | None = None
+    drawn: Drawn | None = None
 
     @property
     def share(self) -> float:
@@ -65,7 +84,7 @@ class Fit:
     @property
     def in_rollout(self) -> int:
         """Bytes taken while responses are drawn."""
-        return CONTEXT + resident(self.held) + self._engine + self._graphs
+        return CONTEXT + resident(self.held) + self._engine + self._graphs + (self.drawn.size if self.drawn else 0)
 
     @property
     def in_update(self) -> int:
@@ -105,6 +124,16 @@ class Fit:
                 f"an update takes {_gib(self.in_update)} ({self.in_words()}{awake}), and a GPU has {_gib(self.memory)}"
             )
         return found
+
+    def risks(self) -> list[str]:
+        """Return what does not fit where responses reach their full length, which they may not do."""
+        if self.drawn is None or self.in_rollout <= self.memory:
+            return []
+        return [
+            f"drawing responses takes up to {_gib(self.in_rollout)} (keys and values of {self.drawn.responses:,} "
+            f"responses of {self.drawn.length:,} tokens in one batch {_gib(self.drawn.size)}, "
+            f"{self.in_words(resident_only=True)}), and there are {_gib(self.memory)}"
+        ]
 
     def in_words(self, *, resident_only: bool = False) -> str:
         """Return the parts that are not empty, as `weights 31.3 GiB, gradients ...`."""

@@ -49,7 +49,8 @@ class Training:
     bf16: computed with in bfloat16; weights that are trained are float32 all the same. frozen: bytes of a weight beside
     an adapter; None is as computed with. row_tokens: of the longest row. shards: ranks that share weights, gradients
     and optimizer (FSDP2). offload: these lie in the host's memory (FSDP2). fused: norms and the feed-forward's product
-    are fused kernels (liger). scorer: bytes of a reward model that scores on the same GPU, with a batch of it.
+    are fused kernels (liger). scorer: bytes of a reward model that scores on the same GPU, with a batch of it. scores:
+    tokens of a sample of which eager attention keeps all scores; 0 for attention that keeps none.
     """
 
     bf16: bool = True
@@ -62,6 +63,7 @@ class Training:
     offload: bool = False
     fused: bool = True
     scorer: int = 0
+    scores: int = 0
 
 
 def held_parts(shape: Shape, how: Training) -> dict[str, int]:
@@ -85,10 +87,11 @@ def update_parts(shape: Shape, how: Training) -> dict[str, int]:
         shape.config,
         checkpointing=how.checkpointing,
         fused=how.fused,
-        wide=_wide(shape, how),
+        wide=wide_states(shape, how),
         adapter=shape.adapted if shape.adapter else 0,
+        scores=how.scores,
     )
-    casts = 2 * shape.total if _wide(shape, how) else 0  # float32 weights in bfloat16, kept for the backward pass
+    casts = 2 * shape.total if wide_states(shape, how) else 0  # float32 weights in bfloat16, kept for the backward pass
     width = 1 if how.bf16 else 2
     return {
         "activations": width * per_token * how.row_tokens + (0 if how.checkpointing else casts),
@@ -113,7 +116,7 @@ def _narrow_head(shape: Shape, how: Training) -> bool:
     return _frozen(how) == 2 if shape.adapter else how.bf16 and how.shards > 1
 
 
-def _wide(shape: Shape, how: Training) -> bool:
+def wide_states(shape: Shape, how: Training) -> bool:
     """Return whether hidden states between layers are float32: embeddings in float32 make them so under autocast."""
     return how.bf16 and how.shards == 1 and (not shape.adapter or _frozen(how) == 4)
 

@@ -8,10 +8,16 @@ _NORMS_BEHIND = ("gemma2", "gemma3_text", "gemma3n_text", "gemma4_text", "glm4")
 """Families with two norms more in a layer, behind attention and feed-forward."""
 _NORMS_OF_KEYS = ("gemma3_text", "gemma3n_text", "gemma4_text", "olmo2", "olmo3")
 """Families whose norms of queries and keys work in float32 throughout, or over all heads at once."""
+_ROUTES_IN_FLOAT32 = ("afmoe", "deepseek_v2", "minimax", "minimax_m2", "minimax_m3_vl_text", "mixtral")
+"""Mixtures whose weights of experts are float32 under autocast too, and so is each expert's output times its weight."""
+_OWN_GATES = ("gpt_oss",)
+"""Mixtures whose experts clamp and shift both halves of the gate, and keep them before and behind that."""
+_SINKS = ("gpt_oss", "mimo_v2_flash")
+"""Families whose eager attention takes a softmax in 16 bits, beside sinks."""
 
 
 def activation_bytes(
-    config: Any, *, checkpointing: bool, fused: bool = False, wide: bool = False, adapter: int = 0
+    config: Any, *, checkpointing: bool, fused: bool = False, wide: bool = False, adapter: int = 0, scores: int = 0
 ) -> int:
     """Return what a training pass keeps and works with for a token, at most, in bytes, computed in 16 bits.
 
@@ -22,6 +28,8 @@ def activation_bytes(
     fused: norms and the feed-forward's product by fused kernels. wide: hidden states between layers are float32, as
     float32 weights make them under autocast. adapter: numbers that the adapted layers of the whole model keep of a
     token (see `Shape.adapted`), beside frozen weights, which need no inputs for a gradient; 0 where all is trained.
+    scores: tokens for each of which eager attention keeps a token's scores by every head; 0 for attention that keeps
+    none (flash, sdpa).
     """
     hidden, layers = number(config, "hidden_size"), number(config, "num_hidden_layers")
     heads, keys, head = attention(config)
@@ -32,8 +40,9 @@ def activation_bytes(
         + 4 * (heads + keys) * head
         + _feed_forward(config, fused, wide, bool(adapter))
     )
-    layer = 2 * kept + (2 * adapter // layers if layers else 0)
-    working = 2 * _working(config, wide, bool(adapter))
+    matrices, at_work = _matrices(config) if scores else (0.0, 0.0)
+    layer = 2 * kept + (2 * adapter // layers if layers else 0) + int(2 * matrices * heads * scores)
+    working = 2 * _working(config, wide, bool(adapter)) + int(2 * at_work * heads * scores)
     if checkpointing:
         return (4 if wide else 2) * hidden * layers + layer + working
     return layer * layers + working
@@ -53,6 +62,16 @@ def _more_norms(config: Any, fused: bool) -> int:
     return (3 * behind + (2 + behind) * kind.startswith("gemma")) * hidden + of_keys
 
 
+def _matrices(config: Any) -> tuple[float, float]:
+    """Return the matrices of scores, in numbers of 16 bits, that a layer of eager attention keeps, and works with.
+
+    A softmax in float32 keeps its output and a copy in 16 bits; capped scores are kept before the softmax too.
+    """
+    if getattr(config, "model_type", "") in _SINKS:
+        return 1.0, 1.3
+    return (4.0, 3.2) if number(config, "attn_logit_softcapping") else (3.0, 3.5)
+
+
 def scoring_bytes(config: Any, width: int) -> int:
     """Return what a forward pass without a backward takes of a token, by numbers of `width` bytes: one layer's work."""
     return activation_bytes(config, checkpointing=True) * width // 2
@@ -69,9 +88,10 @@ def _feed_forward(config: Any, fused: bool, wide: bool, frozen: bool) -> int:
     chosen, width, shared = experts(config)
     if not chosen:
         return (4 - fused - frozen) * _width(config)
+    widths = 4 + 3 * (getattr(config, "model_type", "") in _OWN_GATES)
     if frozen:
-        return (1 + wide) * chosen * (3 * width + hidden) + 3 * shared
-    return (1 + wide) * chosen * (4 * width + 2 * hidden) + 4 * shared
+        return (1 + wide) * chosen * ((widths - 1) * width + hidden) + 3 * shared
+    return (1 + wide) * chosen * (widths * width + 2 * hidden) + 4 * shared
 
 
 def _working(config: Any, wide: bool, adapter: bool) -> int:
@@ -82,7 +102,9 @@ def _working(config: Any, wide: bool, adapter: bool) -> int:
     """
     chosen, width, _ = experts(config)
     if chosen:
-        return (1 + wide) * 2 * chosen * max(width, number(config, "hidden_size"))
+        hidden = number(config, "hidden_size")
+        in_float32 = 3 * hidden if getattr(config, "model_type", "") in _ROUTES_IN_FLOAT32 and not wide else 0
+        return chosen * ((1 + wide) * 2 * max(width, hidden) + in_float32)
     return (4 if adapter else 1) * _width(config)
 
 

@@ -5,18 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from ringlite_cli.errors import UserError, one_line
-
-DECODERS = "give a decoder for text (llama, qwen2, qwen3, qwen3_moe, gemma3_text, mistral, phi3, ernie4_5_moe ...)"
-_OTHER_HEADS = (
-    "ForMaskedLM",
-    "ForSequenceClassification",
-    "ForTokenClassification",
-    "ForQuestionAnswering",
-    "ForMultipleChoice",
-    "ForRewardModel",
-    "EncoderModel",
-)
-"""Ends of class names whose weights are no language model's."""
+from ringlite_cli.models.kinds import DECODERS, OTHER_HEADS
 
 
 def read_config(folder: Path, *, trust: bool = False) -> Any:
@@ -48,7 +37,7 @@ def check_architecture(config: Any, where: str) -> None:
 
     named = (getattr(config, "architectures", None) or [""])[0]
     encoder = config.model_type in MODEL_FOR_MASKED_LM_MAPPING_NAMES and getattr(config, "is_decoder", None) is False
-    if encoder or named.endswith(_OTHER_HEADS) or getattr(config, "is_encoder_decoder", False):
+    if encoder or named.endswith(OTHER_HEADS) or getattr(config, "is_encoder_decoder", False):
         raise UserError(
             f"{named or config.model_type} is not a causal language model, which writes text from left to right",
             where=where,

@@ -1,7 +1,12 @@
 """What can be said of a local model folder from its files alone, before torch is loaded or any stage runs."""
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
+
+from ringlite_cli.errors import one_line
+from ringlite_cli.models.kinds import kind_fault
 
 BUILT_IN = ("bailing_moe", "bailing_moe_v2")
 ARCHITECTURES = ("BailingMoeForCausalLM", "BailingMoeModel")
@@ -37,26 +42,35 @@ def adapter_fault(folder: Path) -> str:
     return f"this folder holds an adapter of {adapter_base(folder)}, not a model"
 
 
-def model_faults(path: str | None, *, trust_remote_code: bool) -> list[str]:
+def model_faults(
+    path: str | None, *, trust_remote_code: bool, new_config: Mapping[str, Any] | None = None
+) -> list[str]:
     """Return what is wrong with the model section of a recipe whose path is a local folder, each fault with its key.
 
-    A hub id, and a folder without a readable config.json, are left to the stage that loads them.
+    new_config: that of a model which is made anew. A hub id, and a folder without a config.json that may be read, are
+    left to the stage that loads them.
     """
+    if new_config is not None:
+        fault = "" if new_config.get("model_type") in BUILT_IN else kind_fault(new_config)
+        return [f"new.config.model_type: {fault}"] if fault else []
     folder = Path(path or "").expanduser()
     if path and (base := adapter_base(folder)):
         return [f"path: {adapter_fault(folder)}; write `path: {base}` and `adapter: {path}`"]
     file = folder / "config.json"
     try:
         config = json.loads(file.read_text(encoding="utf-8")) if path and file.is_file() else None
-    except (OSError, ValueError):
+    except OSError:
         return []
+    except ValueError as error:
+        return [f"path: {file} is not JSON ({one_line(error)}); it may be half written: save or fetch it again"]
     if not isinstance(config, dict):
-        return []
+        return [] if config is None else [f"path: {file} holds a {type(config).__name__}, and a config is a mapping"]
     kind = config.get("model_type")
     if kind in RELATIVES:
         return [f"path: {file}: {kind} ({RELATIVES[kind]}) is not supported; {SUPPORTED}"]
     if kind not in BUILT_IN:
-        return []
+        fault = kind_fault(config, trust_remote_code=trust_remote_code)
+        return [f"path: {file}: {fault}"] if fault else []
     faults = [
         f"path: {file}: {name} is another architecture; {SUPPORTED}"
         for name in config.get("architectures") or ()

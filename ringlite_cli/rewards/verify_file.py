@@ -14,6 +14,7 @@ from ringlite_cli.byte_streams import open_bytes
 from ringlite_cli.errors import UserError
 from ringlite_cli.json_rows import Unreadable, json_line, json_lines, sound_rows
 from ringlite_cli.model_text import bounded
+from ringlite_cli.presence import check_is_file
 from ringlite_cli.problems import ANSWERLESS, ROUTES, VERDICT_REVISION, Problem, Verdict
 from ringlite_cli.rewards.verifiers import Verifiers, VerifierSettings
 from ringlite_cli.thoughts import Tags, with_thought
@@ -37,8 +38,7 @@ def verify_file(
     worth a line. Returns verdict -> rows, the most frequent first. Raises UserError when the file is missing, has no
     rows or none that can be verified, and where `out_path` cannot be written or is `in_path`.
     """
-    if not in_path.is_file():
-        raise UserError("no such file", where=str(in_path))
+    check_is_file(in_path)
     if out_path.is_dir() or (out_path.exists() and out_path.samefile(in_path)):
         raise UserError("the verdicts need a file of their own", where=str(out_path))
     rows, digest = _count(in_path)

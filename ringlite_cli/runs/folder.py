@@ -5,8 +5,9 @@ import logging
 import os
 import shutil
 import socket
+import stat
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -23,21 +24,35 @@ _ASKING = 1.0
 log = logging.getLogger(__name__)
 
 
-def _run_hint(given: Path) -> str:
+def _run_hint(given: Path, end: str) -> str:
     """Return which folder may be meant by one that is no run: a run is a folder, not a recipe's name."""
     run = Path("runs", given.name)
-    return f"did you mean '{run}'?" if run.is_dir() else f"give the run's folder, as runs/{given.name or 'demo'}"
+    return (
+        f"did you mean '{run}{end}'?" if run.is_dir() else f"give the run's folder, as runs/{given.name or 'demo'}{end}"
+    )
 
 
-def check_is_folder(run: Path, *, other: str = "") -> None:
-    """Raise UserError where a run's path is no folder, with the one that may be meant. other: what would do, too."""
+def split_policy(text: str) -> tuple[Path, str | None]:
+    """Return the run and the policy of `RUN:POLICY`; no policy for a plain `RUN`, whose name may hold a colon."""
+    folder, _, policy = text.rpartition(":")
+    if folder and policy and "/" not in policy and not Path(text).exists():
+        return Path(folder), policy
+    return Path(text), None
+
+
+def check_is_folder(run: Path, *, policy: str | None = None, other: str = "") -> None:
+    """Raise UserError where a run's path is no folder, with the one that may be meant.
+
+    policy: the one of it that was asked for, as `RUN:POLICY`. other: what would do, too.
+    """
     if run.is_dir():
         return
+    end = f":{policy}" if policy else ""
     if run.exists():
         raise UserError(
-            "that is a file, and a run is a folder", where=str(run), hint=f"give {run.resolve().parent}{other}"
+            "that is a file, and a run is a folder", where=str(run), hint=f"give {run.resolve().parent}{end}{other}"
         )
-    raise UserError("no such run folder", where=str(run), hint=_run_hint(run) + other)
+    raise UserError("no such run folder", where=str(run), hint=_run_hint(run, end) + other)
 
 
 @contextmanager
@@ -169,11 +184,24 @@ def take_over(source: Path, run: Path, stage: str) -> Path:
     folder, partial = run / stage, run / f".{stage}.partial"
     try:
         shutil.rmtree(partial, ignore_errors=True)
-        shutil.copytree(source, partial, copy_function=_link_or_copy)
+        copy_folder(source, partial, copy=_link_or_copy)
         partial.rename(folder)
     except OSError as error:
         raise WorkFailed(f"the stage can't be taken over from {source} ({error.strerror})", where=str(folder)) from None
     return folder
+
+
+def copy_folder(
+    source: Path,
+    target: Path,
+    *,
+    ignore: Callable[[str, list[str]], Iterable[str]] | None = None,
+    copy: Callable[[str, str], object] = shutil.copy2,
+) -> None:
+    """Copy a folder; those of the copy can be written, though their source may not be."""
+    shutil.copytree(source, target, ignore=ignore, copy_function=copy)
+    for folder in (target, *(path for path in target.rglob("*") if path.is_dir())):
+        folder.chmod(folder.stat().st_mode | stat.S_IRWXU)
 
 
 def _link_or_copy(source: str, target: str) -> None:

@@ -29,6 +29,8 @@ _WEIGHTS = ("*.safetensors", "pytorch_model*.bin")
 
 def check_model_folder(path: Path) -> None:
     """Raise UserError for a folder that is no model or is half written."""
+    if path.is_file():
+        raise UserError("that is a file, and a model is a folder", where=str(path), hint=f"give {path.parent}")
     if not path.is_dir():
         raise UserError("no such model folder", where=str(path), hint="give a folder that save_pretrained wrote")
     try:
@@ -80,6 +82,22 @@ def load_tokenizer(model_path: str | Path) -> Any:
         tokenizer.pad_token = tokenizer.eos_token
     tokenizer.padding_side = "left"
     return tokenizer
+
+
+def hub_commit(model: str | Path) -> str | None:
+    """Return the commit of a hub id whose files a load takes: the newest, or the cached one where the hub is not asked.
+
+    None for a folder, and where it can't be told.
+    """
+    if Path(model).is_dir():
+        return None
+    from huggingface_hub import hf_hub_download
+
+    try:
+        file = Path(hf_hub_download(str(model), "config.json"))
+    except Exception:  # of many kinds; the load that follows says what is wrong
+        return None
+    return file.parent.name if file.parent.parent.name == "snapshots" else None
 
 
 def load_config(model_path: str | Path) -> Any:

@@ -1,5 +1,6 @@
 """One prompt that is too long for the model that is asked costs that problem, with a count, and no other."""
 
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -111,6 +112,32 @@ def test_a_verifier_that_fails_says_nothing_of_a_problem(server: Server, tmp_pat
     assert found.drops == []
     assert [each.problem.labels.get("pass_rate") for each in found.kept] == [None, 1.0]
     assert told[-1] == "difficulty: 3 responses of tester have no verdict (our error): no rate counts them"
+
+
+def test_a_filtered_response_says_nothing_of_a_problem(server: Server, tmp_path: Path) -> None:
+    """Each counted as a wrong response: a problem that a server's filter never lets through was never solved."""
+    seen: Counter[str] = Counter()
+
+    def refuses(body: Any) -> bytes | None:
+        """Withhold all responses to the first problem, and one to the second."""
+        prompt = body["messages"][-1]["content"]
+        seen[prompt] += 1
+        if "Double 1" in prompt or seen[prompt] == 1:
+            return b"The response was filtered due to the content management policy"
+        return None
+
+    server.refuses = refuses
+    told: list[str] = []
+    section = Difficulty(models=[server.responder()], num_generations=2, drop_all_right=False)
+    found = by_pass_rate(rows(1, 2), section, asking(tmp_path, told))
+    assert found.drops == []
+    assert [each.problem.labels.get("pass_rate") for each in found.kept] == [None, 1.0]
+    filtered = sum(row["verdict"] == "content filter" for row in read_jsonl(tmp_path / "asked.jsonl"))
+    assert filtered >= 3
+    said = (
+        f"difficulty: {filtered} responses of tester were withheld by its server's content filter: no rate counts them"
+    )
+    assert told[-1] == said
 
 
 @pytest.mark.parametrize("said", [VLLM, ENGINE, SGLANG, LLAMA])

@@ -270,3 +270,87 @@ def test_notes_tell_two_runs_of_one_name_apart(tmp_path: Path) -> None:
     notes = compare(a, b)["notes"]
     assert f"only {b} has the stages late: their keys are not compared" in notes
     assert f"late of {b} is not done (interrupted): its responses so far are compared" in notes
+
+
+def test_one_problem_on_each_side_gives_no_change_and_it_is_said(tmp_path: Path) -> None:
+    a, b = write_run(tmp_path / "a", {"q0": [1.0]}), write_run(tmp_path / "b", {"r0": [0.0]})
+    result = compare(a, b)
+    assert result["notes"] == [
+        "rl-math on math: the runs share no problem, and one of them has a single problem, so neither a change nor an "
+        "interval is known"
+    ]
+    assert "| rl-math | math | 100.0 | 0.0 | – | – | 1 | 0:0 | no difference shown |" in as_text(result)
+
+
+def rewrite(file: Path, change: str, value: object) -> None:
+    """Put a value into all rows of a file of JSON lines, or take the key out for `...`."""
+    rows = [json.loads(line) | {change: value} for line in file.read_text().splitlines()]
+    file.write_text("".join(json.dumps({k: v for k, v in row.items() if v is not ...}) + "\n" for row in rows))
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), None, "0.2"])
+def test_a_metric_that_is_no_number_is_said_to_be_missing(tmp_path: Path, value: object) -> None:
+    a, b = (write_run(tmp_path / name, means(3, 0.0)) for name in "ab")
+    rewrite(b / "rl-math" / "metrics.jsonl", "entropy", value)
+    text = as_text(compare(a, b))
+    assert "| rl-math | entropy | nats per token | 9.98 | – |" in text
+    assert "–: the run has no number there" in text
+    assert "nan" not in text
+    assert "–: the run has no number there" not in as_text(compare(a, a))
+
+
+def test_a_manifest_without_sound_counts_costs_what_it_says_soundly(tmp_path: Path) -> None:
+    a, b = (write_run(tmp_path / name, means(3, 0.0)) for name in "ab")
+    for tokens, seconds in (({"trained": None, "generated": 5}, float("nan")), ([1], None)):
+        manifest = json.loads((a / "rl-math" / "manifest.json").read_text()) | {"tokens": tokens, "seconds": seconds}
+        (b / "rl-math" / "manifest.json").write_text(json.dumps(manifest))
+        text = as_text(compare(a, b))
+        assert "| rl-math | tokens trained | tokens | 5,120 | – |" in text
+        assert "| rl-math | time at work |  | 1 min 00 s | – |" in text
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        (
+            "reward",
+            None,
+            "b: responses of rl-math on math have no reward, such as one to problem q0; `ringlite rescore`",
+        ),
+        ("reward", float("nan"), "have no reward, such as one to problem q0"),
+        ("reward", ..., "have no reward, such as one to problem q0"),
+        ("reward", "1.0", r'responses.jsonl: a response whose reward is no number \("1.0"\)'),
+        ("task", ..., "responses.jsonl: a response without 'task'; mend its row, or take it out"),
+        ("id", None, "responses.jsonl: a response without 'id'"),
+    ],
+)
+def test_rows_that_cannot_be_compared_are_named(tmp_path: Path, key: str, value: object, message: str) -> None:
+    a, b = (write_run(tmp_path / name, means(3, 0.0)) for name in "ab")
+    rewrite(b / "eval" / "responses.jsonl", key, value)
+    with pytest.raises(UserError, match=message):
+        compare(a, b)
+
+
+def test_tokens_that_are_no_numbers_are_left_out_of_a_mean(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "a", means(3, 0.0))
+    rewrite(run / "eval" / "responses.jsonl", "tokens", None)
+    assert compare(run, run)["scores"][0]["tokens_a"] is None
+
+
+def test_a_policy_of_what_is_no_run_is_answered_with_the_run_that_may_be_meant(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    run = write_run(tmp_path / "runs" / "a", means(3, 0.0))
+    (run / "report.html").touch()
+    hints = {
+        "runs/a/report.html": f"runs/a/report.html: that is a file, and a run is a folder; give {run}:rl-math",
+        "a": "a: no such run folder; did you mean 'runs/a:rl-math'?",
+        "gone": "gone: no such run folder; give the run's folder, as runs/gone:rl-math",
+    }
+    for given, hint in hints.items():
+        with pytest.raises(UserError) as error:
+            compare(run, Path(f"{given}:rl-math"))
+        assert str(error.value) == hint
+    named = run.rename(tmp_path / "runs" / "at 12:30")
+    assert compare(named, Path(f"{named}:rl-math"))["scores"][0]["n"] == 3

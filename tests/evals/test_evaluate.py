@@ -246,6 +246,37 @@ def test_the_standalone_form(policies: dict[str, Path], tmp_path: Path) -> None:
     assert read_json(tmp_path / "out" / "scores.json") == scores | second
 
 
+def test_another_commit_of_a_hub_id_is_another_model(policies: dict[str, Path], tmp_path: Path) -> None:
+    """What no commit is known of (results of earlier versions, a hub that can't be asked) is kept, as that."""
+    file = tmp_path / "gsm.json"
+    file.write_text(json.dumps([{"problem": f"{i}?", "solution": f"#### {i}"} for i in range(3)]))
+    options = {"settings": EvalSettings(num_generations=2, max_completion_length=4), "data": {"gsm8k": str(file)}}
+    out = tmp_path / "out"
+
+    def drawn(commit: str | None) -> bool:
+        load = Load()
+        evaluate_model(
+            "owner/name",
+            ["gsm8k"],
+            lambda _, settings: load(policies["base"], settings),
+            verify,
+            out,
+            commit=commit,
+            **options,
+        )
+        return bool(load.loaded)
+
+    def known() -> list[str]:
+        return read_json(out / "resume.json")["model/gsm8k"]["model"][0]
+
+    assert [drawn(commit) for commit in ("a1", "a1", "b2", None)] == [True, False, True, False]
+    assert known() == ["owner/name", "b2"]
+    assert drawn("c3")
+    (out / "resume.json").write_text(json.dumps(read_json(out / "resume.json")).replace(', "c3"', ""))
+    assert not drawn("d4")
+    assert known() == ["owner/name"], "they may be of any commit"
+
+
 @pytest.mark.parametrize(
     ("tasks", "options", "message"),
     [

@@ -10,6 +10,7 @@ from peft import LoraConfig, get_peft_model
 from tiny_lm import tiny_model
 from transformers import AutoConfig, AutoModelForCausalLM
 
+from ringlite_cli.memory.asked import scores_kept
 from ringlite_cli.memory.held import Shape, Training, held_parts, update_parts
 from ringlite_cli.memory.rows import activation_bytes
 from ringlite_cli.memory.shapes import shape_of
@@ -31,6 +32,9 @@ OTHERS = {
     "deepseek_v3": SIZES | LATENT,
     "granitemoe": SIZES | FEW,
     "olmoe": SIZES | {"intermediate_size": 96, "num_experts": 8, "num_experts_per_tok": 4},
+    "mixtral": SIZES | FEW,
+    "minimax_m2": SIZES | FEW | {"head_dim": 32},
+    "deepseek_v2": SIZES | LATENT | {"topk_method": "greedy"},
     **{name: SIZES | {"head_dim": 32} for name in ("gemma2", "gemma3_text", "glm4", "olmo2", "phi3")},
 }
 """Families whose attention, norms or names of sizes are their own."""
@@ -49,6 +53,47 @@ def test_activations_of_other_families_are_within_15_percent_too(architecture, c
     counted = (peak_of(model, 320) - peak_of(model, 192)) / 128
     planned = activation_bytes(shape_of(model).config, checkpointing=checkpointing)
     assert planned == pytest.approx(counted, rel=0.15)
+
+
+EAGER = {
+    "gpt_oss": SIZES | FEW | {"head_dim": 32, "sliding_window": 64},
+    "llama": SIZES,
+    "gemma2": SIZES | {"head_dim": 32},
+}
+
+
+@pytest.mark.parametrize("checkpointing", [False, True])
+@pytest.mark.parametrize("architecture", EAGER)
+def test_the_scores_that_eager_attention_keeps_are_counted_by_the_length_of_a_sample(architecture, checkpointing):
+    model = tiny_model(architecture, num_hidden_layers=LAYERS, **EAGER[architecture]).train()
+    model.set_attn_implementation("eager")
+    if architecture == "gpt_oss":
+        model.set_experts_implementation("grouped_mm")
+    model = model.to(torch.bfloat16)
+    if checkpointing:
+        model.gradient_checkpointing_enable({"use_reentrant": False})
+        model.enable_input_require_grads()
+    config = shape_of(model).config
+    few, many = 384, 768
+    counted = peak_of(model, many) - peak_of(model, few)
+    planned, without = (
+        many * activation_bytes(config, checkpointing=checkpointing, scores=many * kept)
+        - few * activation_bytes(config, checkpointing=checkpointing, scores=few * kept)
+        for kept in (1, 0)
+    )
+    assert planned == pytest.approx(counted, rel=0.15)
+    assert without < 0.7 * counted
+
+
+def test_attention_is_eager_where_the_architecture_or_the_recipe_says_so():
+    gpt_oss, llama = (shape_of(tiny_model(name)).config for name in ("gpt_oss", "llama"))
+    assert [scores_kept(gpt_oss, name, 100) for name in (None, "eager", "flash_attention_3")] == [100, 100, 0]
+    assert [scores_kept(llama, name, 100) for name in (None, "eager", "sdpa")] == [0, 100, 0]
+    how = Training(row_tokens=1000, scores=100)
+    shape = Shape(10**6, 10**6, 1, 1, gpt_oss)
+    more = update_parts(shape, how)["activations"] - update_parts(shape, Training(row_tokens=1000))["activations"]
+    heads, layers = gpt_oss.num_attention_heads, gpt_oss.num_hidden_layers
+    assert more == 1000 * (layers * 2 * heads * 100 + int(2.6 * heads * 100))
 
 
 def model_of(architecture, *, wide, lora, checkpointing):

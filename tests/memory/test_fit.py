@@ -1,12 +1,14 @@
 """The engine's share, what each phase takes, and what is said where that does not fit."""
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
 import torch
+from tiny_lm import tiny_model
 from transformers import AutoConfig, AutoModelForCausalLM
 
-from ringlite_cli.memory.asked import beside_of, has_fused_kernels
+from ringlite_cli.memory.asked import beside_of, drawn_of, has_fused_kernels
 from ringlite_cli.memory.engine import GRAPHS, OWN, engine_needs, heads_fault
 from ringlite_cli.memory.fit import SPARE, Beside, fit
 from ringlite_cli.memory.held import CONTEXT, Shape, Training, held_parts, resident
@@ -151,3 +153,55 @@ def test_fused_kernels_are_planned_for_models_that_liger_knows():
     }
     assert found == {"qwen3": True, "olmoe": False, "granitemoe": False, "gpt_oss": True}
     assert not has_fused_kernels(AutoConfig.for_model("bailing_moe"))
+
+
+def test_the_trainer_s_own_model_keeps_keys_and_values_of_all_responses_at_once():
+    """7B dense, grouped heads: 28 layers x 4 key heads x 128 x (keys and values), in float32 under autocast."""
+    ask = {"responses": 64, "length": 4096}
+    wide = drawn_of({}, FULL, Training(), **ask)
+    assert wide is not None
+    assert wide.size == 64 * 4096 * 28 * 2 * 4 * 128 * 4
+    for shape, how in ((LORA, Training()), (FULL, Training(shards=2))):
+        narrow = drawn_of({}, shape, how, **ask)  # weights in bfloat16, and so are hidden states
+        assert narrow is not None
+        assert narrow.size == 64 * 4096 * 28 * 2 * 4 * 128 * 2
+    plain = drawn_of({"use_vllm": False}, FULL, Training(bf16=False), **ask)
+    assert plain is not None
+    assert plain.size == wide.size
+    assert drawn_of({"use_vllm": True}, FULL, Training(), **ask) is None
+
+
+def test_layers_with_a_window_keep_its_tokens_while_the_trainer_s_own_model_draws():
+    """Gemma 3 1B: 26 layers, every sixth without a window of 512, one key head of 256."""
+    config = AutoConfig.for_model(
+        "gemma3_text", num_hidden_layers=26, num_key_value_heads=1, head_dim=256, sliding_window=512
+    )
+    drawn = drawn_of({}, Shape(10**9, 10**9, 1, 1, config), Training(), responses=8, length=4096)
+    assert drawn is not None
+    assert drawn.size == 8 * 2 * 1 * 256 * 4 * (4 * 4096 + 22 * 512)
+
+
+def test_the_cache_of_the_trainer_s_own_model_is_in_float32_under_autocast():
+    model = tiny_model("qwen3", head_dim=16).train()
+    ids = torch.arange(40)[None].expand(3, -1) % 50
+    for narrow in (False, True):
+        with torch.no_grad(), torch.autocast("cpu", torch.bfloat16, enabled=not narrow):
+            cache = (model.to(torch.bfloat16) if narrow else model)(input_ids=ids, use_cache=True).past_key_values
+        kept = sum(x.nbytes for layer in cache.layers for x in (layer.keys, layer.values))
+        drawn = drawn_of({}, shape_of(model), Training(shards=1 + narrow), responses=3, length=40)
+        assert drawn is not None
+        assert drawn.size == kept
+
+
+def test_what_a_batch_of_responses_may_take_is_a_risk_and_no_fault():
+    how, memory = Training(row_tokens=4224), 24 * GIB
+    drawn = drawn_of({}, LORA, how, responses=256, length=4096)
+    found = replace(fit(LORA, how, memory), drawn=drawn)
+    assert drawn is not None
+    assert found.in_rollout - fit(LORA, how, memory).in_rollout == drawn.size
+    assert found.faults() == fit(LORA, how, memory).faults()
+    (said,) = found.risks()
+    assert "drawing responses takes up to 71.7 GiB (keys and values of 256 responses of 4,096 tokens in one" in said
+    assert "batch 56.0 GiB, weights 14.5 GiB, optimizer 0.6 GiB), and there are 24.0 GiB" in said
+    assert not fit(LORA, how, memory).risks()
+    assert not replace(found, memory=80 * GIB).risks()

@@ -68,3 +68,19 @@ def test_an_isolation_that_is_none_of_the_levels(tmp_path):
     (tmp_path / "t.json").write_text("{}")
     said = run("sandbox", "run", tmp_path / "p.py", "--tests", tmp_path / "t.json", "--isolation", "most")
     assert isinstance(said.exception, UserError)
+
+
+@linux
+def test_a_byte_order_mark_is_no_part_of_a_program_or_of_tests(tmp_path):
+    (tmp_path / "p.py").write_text('def f(a):\n    return "```"\n', encoding="utf-8-sig")
+    (tmp_path / "t.json").write_text(json.dumps(TESTS), encoding="utf-8-sig")
+    said = run("sandbox", "run", tmp_path / "p.py", "--tests", tmp_path / "t.json", "--isolation", "none")
+    assert said.exit_code == 0, said.output
+
+
+@pytest.mark.parametrize("words", [("verify", "x", "--out", "o"), ("sandbox", "run", "x", "--tests", "x")])
+def test_a_folder_in_place_of_a_file_is_called_that(tmp_path, monkeypatch, words):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "x").mkdir()
+    said = run(*words)
+    assert str(said.exception) == "x: that is a folder, and a file is wanted; name the file in it"

@@ -7,6 +7,7 @@ from pathlib import Path
 from ringlite_cli.errors import UserError, near
 from ringlite_cli.evals.tasks.base import Task, holds_problems, load_problems
 from ringlite_cli.own_code import allow, is_own, load
+from ringlite_cli.presence import check_is_file
 from ringlite_cli.problems import Problem, read_problems
 
 _LISTED = [
@@ -83,8 +84,7 @@ def _read_own(name: str, path: Path, columns: str, domain: str | None) -> list[P
         return read_problems(path)
     from ringlite_cli.evals.own_files import load_own
 
-    if not path.is_file():
-        raise UserError("no such data file", where=str(path))
+    check_is_file(path, "data file")
     return load_own(name, path, columns=columns, domain=domain)
 
 

@@ -13,6 +13,7 @@ from ringlite_cli.data.adapters import ADAPTERS, BadRow
 from ringlite_cli.data_folder import data_folder
 from ringlite_cli.errors import UserError
 from ringlite_cli.json_rows import json_lines, json_rows, sound_rows
+from ringlite_cli.presence import check_is_file
 from ringlite_cli.problems import PAPER_SUFFIX, Problem, read_problems
 
 SourceRow = Mapping[str, Any]
@@ -128,8 +129,7 @@ def _rows(task: Task, local: Path | None) -> tuple[list[dict[str, Any]], str, st
 
 def read_rows(path: Path) -> list[dict[str, Any]]:
     """Return the rows of a JSON list or JSONL file, gzipped or not. Raises UserError where one cannot be read."""
-    if not path.is_file():
-        raise UserError("no such data file", where=str(path))
+    check_is_file(path, "data file")
     with open_bytes(path) as file:
         listed = file.read(1 << 12).removeprefix(b"\xef\xbb\xbf").lstrip().startswith(b"[")
     return list(sound_rows(path, json_rows(path) if listed else json_lines(path)))

@@ -3,6 +3,7 @@
 The trainer, the guard, `ringlite status`, the report, `ringlite compare` and docs/metrics.md read this file.
 """
 
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -67,7 +68,7 @@ def mean_over_tokens() -> tuple[str, ...]:
 
 
 def value_of(row: Mapping[str, Any], key: str) -> float | None:
-    """Return a row's value as one number; of a metric per layer, its extreme (the least of a `_min`), or None.
+    """Return a row's value as one finite number; of a metric per layer, its extreme (the least of a `_min`), or None.
 
     >>> value_of({"step": 3, "tokens_truncated": 17}, "tokens_cut")  # the row of an earlier version
     17.0
@@ -79,4 +80,5 @@ def value_of(row: Mapping[str, Any], key: str) -> float | None:
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
+    """Return whether a value is a finite number: NaN is larger than nothing and smaller than nothing."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= sys.float_info.max

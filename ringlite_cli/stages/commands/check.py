@@ -14,7 +14,8 @@ def load_checked(name: str, overrides: Sequence[str] = ()) -> Recipe:
     recipe = draft.recipe
     if draft.head_is_sound:
         model = recipe.model
-        found = model_faults(model.path, trust_remote_code=model.trust_remote_code)
+        new = model.new.config if model.new else None
+        found = model_faults(model.path, trust_remote_code=model.trust_remote_code, new_config=new)
         draft.faults += [f"model.{fault}" for fault in found]
     for stage, section in recipe.stages.items():
         if stage not in draft.unsound:

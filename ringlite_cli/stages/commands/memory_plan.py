@@ -5,8 +5,9 @@ from dataclasses import replace
 from math import ceil
 
 from ringlite_cli.memory.asked import optimizer_name
+from ringlite_cli.memory.caches import Cache
 from ringlite_cli.memory.engine import EngineNeeds, heads_fault
-from ringlite_cli.memory.fit import Fit
+from ringlite_cli.memory.fit import Drawn, Fit
 from ringlite_cli.memory.held import Shape, update_parts
 from ringlite_cli.memory.layout import RowLayout
 from ringlite_cli.memory.optimizers import host_bytes
@@ -44,12 +45,16 @@ def memory_lines(
     yield f"  {_sample(model, section, shape, machine)}"
     if fit.beside is not None:
         yield f"  engine: {_engine(fit, fit.beside.needs)}"
-    together = f"{_gib(fit.in_rollout)} while responses are drawn, " if fit.beside else ""
+    if fit.drawn is not None:
+        yield f"  drawing: {_drawing(fit.drawn)}"
+    together = f"{_gib(fit.in_rollout)} while responses are drawn, " if fit.beside or fit.drawn else ""
     yield f"  at most: {together}{_gib(fit.in_update)} in an update"
     if host := ceil(host_bytes(optimizer_name(section.trl)) * shape.trained / machine.gpus):
         yield f"  in the host's memory: {_gib(host)} for each GPU"
     for fault in fit.faults():
         yield f"  does not fit: {fault}"
+    for risk in fit.risks():
+        yield f"  may not fit: {risk}"
 
 
 def refusals(section: SftStage | RewardModelStage | RlStage, shape: Shape, gpus: int) -> Iterator[str]:
@@ -84,13 +89,23 @@ def _sample(model: Model, section: SftStage | RewardModelStage | RlStage, shape:
     return f"longest row of one sample: {tokens:,} tokens, {_gib(plain)}; with checkpointing {_gib(recomputed)}"
 
 
+def _drawing(drawn: Drawn) -> str:
+    return (
+        f"keys and values of {drawn.responses:,} responses in one batch at full length {_gib(drawn.size)} "
+        f"({_a_token(drawn.kept, drawn.length)})"
+    )
+
+
+def _a_token(kept: Cache, length: int) -> str:
+    alike = not (kept.windows or kept.state)
+    return f"{kept.of(length) / length / 1024:,.0f} KiB {'a token' if alike else 'a token on average'}"
+
+
 def _engine(fit: Fit, needs: EngineNeeds) -> str:
-    alike = not (needs.kept.windows or needs.kept.state)
-    of_each = "a token" if alike else "a token on average"
     return (
         f"{fit.share:.0%} of the GPU, {_gib(int(fit.share * fit.total))}: weights {_gib(needs.weights)}, keys and "
         f"values of {fit.responses:,} of {needs.in_flight:,} responses under way at full length "
-        f"({needs.response / needs.length / 1024:,.0f} KiB {of_each}; all together {_gib(needs.cache)})"
+        f"({_a_token(needs.kept, needs.length)}; all together {_gib(needs.cache)})"
     )
 
 

@@ -21,6 +21,7 @@ from ringlite_cli.runs.folder import check_is_folder, lock_run
 from ringlite_cli.runs.manifest import Manifest, read_manifest
 from ringlite_cli.runs.revisions import rescored_folder, revisions_of
 from ringlite_cli.runs.rollouts import rollout_lines
+from ringlite_cli.runs.stored_rows import sound_response
 from ringlite_cli.samples import REFUSALS
 from ringlite_cli.shares import in_percent
 from ringlite_cli.stages.base import open_verifiers, with_trained_model
@@ -34,6 +35,12 @@ StoredRow = dict[str, Any]
 _BATCH = 256
 FILES = {"eval": "responses.jsonl", "select": "responses.jsonl", "rl": rollouts.FILE, "curate": "asked.jsonl"}
 """The stored responses of each kind of stage that has some."""
+NEEDED = {
+    "responses.jsonl": ("policy", "task", "id", "response", "verdict", "tokens", "truncated"),
+    rollouts.FILE: ("prompt_id", "domain", "response"),
+    "asked.jsonl": ("key", "model", "source", "index", "sample", "response"),
+}
+"""What is read of each of their rows."""
 
 
 @dataclass(frozen=True)
@@ -94,9 +101,9 @@ def rescore_run(
 
 
 def _stored(run: Path, data: Mapping[str, Path]) -> Iterator[Stored]:
-    if (run / "responses.jsonl").is_file():  # of `ringlite eval --model`
-        find = of_tasks(read_jsonl(run / "responses.jsonl"), data, run)
-        yield Stored(run.name, run / "responses.jsonl", find, Rewards())
+    if (file := run / "responses.jsonl").is_file():  # of `ringlite eval --model`
+        find = of_tasks([sound_response(file, row, NEEDED[file.name]) for row in read_jsonl(file)], data, run)
+        yield Stored(run.name, file, find, Rewards())
         return
     for path in sorted(run.glob("*/manifest.json")):
         manifest = read_manifest(path.parent)
@@ -152,7 +159,7 @@ def _batches(file: Path) -> Iterator[tuple[list[StoredRow], int]]:
     with opened as lines:
         for number, line in enumerate(whole_lines(lines), 1):
             done += len(line)
-            batch.append(sound_line(file, line, number))
+            batch.append(sound_response(file, sound_line(file, line, number), NEEDED[file.name]))
             if len(batch) == _BATCH:
                 yield batch, done
                 batch = []

@@ -168,7 +168,7 @@ def _read(path: Path) -> dict[str, Any]:
 
 
 def _number(value: Any) -> float | None:
-    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
+    return value_of({"": value}, "")
 
 
 def _rate(per_second: float) -> str:

@@ -6,6 +6,7 @@ from pathlib import Path
 from ringlite_cli.console import Console
 from ringlite_cli.errors import UserError
 from ringlite_cli.limits import ISOLATION, LEVELS
+from ringlite_cli.presence import check_is_file
 
 
 def verify_rows(
@@ -15,8 +16,7 @@ def verify_rows(
     from ringlite_cli.rewards.settings import VerifierSettings
     from ringlite_cli.rewards.verify_file import slowest, verify_file
 
-    if not file.is_file():
-        raise UserError("no such file", where=str(file))
+    check_is_file(file)
     if isolation not in LEVELS:
         raise UserError(f"{isolation!r} is not full, partial or none", where="--isolation")
     settings = VerifierSettings(workers=workers, isolation=isolation, trust_compiled_tests=trust_compiled_tests)
@@ -54,10 +54,9 @@ def sandbox_run(file: Path, tests: Path, console: Console, isolation: str = ISOL
     from ringlite_cli.sandbox import Sandbox, SandboxSettings, Submission
 
     for path in (file, tests):
-        if not path.is_file():
-            raise UserError("no such file", where=str(path))
+        check_is_file(path)
     try:
-        wanted = json.loads(tests.read_text(encoding="utf-8"))
+        wanted = json.loads(tests.read_text(encoding="utf-8-sig"))
     except ValueError as error:
         raise UserError(f"not JSON ({error})", where=str(tests)) from None
     if not isinstance(wanted, dict):
@@ -65,7 +64,7 @@ def sandbox_run(file: Path, tests: Path, console: Console, isolation: str = ISOL
     wanted.setdefault("language", _LANGUAGES.get(file.suffix, "python"))
     with Sandbox(SandboxSettings(workers=1, isolation=isolation)) as sandbox:
         level = str(sandbox.isolation)
-        verdict = sandbox.run(Submission(file.read_text(encoding="utf-8", errors="replace"), wanted))
+        verdict = sandbox.run(Submission(file.read_text(encoding="utf-8-sig", errors="replace"), wanted))
     case = f"case {verdict.failed_case}" if verdict.failed_case is not None else ""
     detail = "; ".join(part for part in (case, verdict.detail) if part)
     lines = [f"{verdict.verdict} in {verdict.seconds:.3f} s {detail}".rstrip(), f"isolation: {level}"]

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from ringlite_cli.console import Progress
 from ringlite_cli.errors import UserError, near
+from ringlite_cli.models.refused import model_faults
 from ringlite_cli.own_code import is_own
 from ringlite_cli.problems import DOMAINS, Verify
 from ringlite_cli.recipe.schema import CurateStage, Recipe, Responder
@@ -172,6 +173,8 @@ def faults(recipe: Recipe, name: str) -> list[str]:
     assert isinstance(section, CurateStage)
     taken = sorted(section.sets.keys() & (set(_others()) | {"verdicts"}))
     found = [f"sets.{each}: curation has another output of that name; name the set otherwise" for each in taken]
+    for key, responder in section.asked().items():
+        found += [f"{key}.{fault}" for fault in model_faults(responder.path, trust_remote_code=False)]
     for number, source in enumerate(section.sources):
         for key, value, known in (("generator", source.generator, GENERATORS), ("adapter", source.adapter, ADAPTERS)):
             if value is not None and value not in known and not (key == "adapter" and is_own(value)):

@@ -113,10 +113,11 @@ def evaluate_model(
     all_ranks: the other ranks of the launch help to draw responses.
     """
     from ringlite_cli.evals import standalone
-    from ringlite_cli.sampling.load import check_if_local
+    from ringlite_cli.sampling.load import check_if_local, hub_commit
 
     if not engine.url:  # a server knows its models by names
         check_if_local(model)
+    commit = None if engine.url else hub_commit(model)
     if own := [task for task in tasks if is_own(task)]:
         declare(own, Path.cwd())
 
@@ -138,6 +139,7 @@ def evaluate_model(
             domain=domain,
             make_lm=lms(engine, "auto", seed),
             seed=seed,
+            commit=commit,
             progress=lambda _, state: _show(bar.update, state),
             report=console.say,
         )

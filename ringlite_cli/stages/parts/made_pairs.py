@@ -13,7 +13,7 @@ from ringlite_cli.problems import Problem, Verdict, Verify, route
 from ringlite_cli.recipe.reward_model import MadePairs, PairRule
 from ringlite_cli.recipe.schema import Rewards
 from ringlite_cli.recipe.scoring import ROUTE
-from ringlite_cli.samples import SamplingSettings
+from ringlite_cli.samples import REFUSALS, SamplingSettings
 from ringlite_cli.stages.base import Context
 from ringlite_cli.stages.parts.progress import show_part
 from ringlite_cli.stages.parts.samplers import stage_samplers
@@ -116,7 +116,7 @@ def _unscored(asked: Sequence[tuple[Problem, str]]) -> list[Verdict]:
 
 
 def _add(found: Pairs, problem: Problem, left: Row, right: Row, rule: PairRule, rewards: Rewards) -> None:
-    if not all(row["tokens"] or row["response"] for row in (left, right)):
+    if not all((row["tokens"] or row["response"]) and row["verdict"] not in REFUSALS for row in (left, right)):
         found.left_out[NO_RESPONSE] += 1
         return
     if rule == "verifier" and (left["verdict"] in UNJUDGED or right["verdict"] in UNJUDGED):

@@ -5,8 +5,8 @@ from math import ceil
 from pathlib import Path
 
 from ringlite_cli.errors import UserError
-from ringlite_cli.memory.asked import beside_of, has_fused_kernels, optimizer_name
-from ringlite_cli.memory.fit import Beside, Fit
+from ringlite_cli.memory.asked import beside_of, drawn_of, has_fused_kernels, optimizer_name, scores_kept
+from ringlite_cli.memory.fit import Beside, Drawn, Fit
 from ringlite_cli.memory.held import Shape, Training, update_parts
 from ringlite_cli.memory.layout import RowLayout, choose_layout
 from ringlite_cli.memory.rows import scoring_bytes
@@ -60,6 +60,7 @@ def training_of(
         offload=machine.offload and machine.sharded and machine.gpus > 1,
         fused=rl and section.trl.get("use_liger_kernel") is not False and has_fused_kernels(shape.config),
         scorer=machine.scorer,
+        scores=scores_kept(shape.config, model.attn_implementation, longest_sample(section)),
     )
 
 
@@ -72,11 +73,14 @@ def foreseen(
     """
     how, longest = training_of(model, section, shape, machine), longest_sample(section)
     beside: Beside | None = None
+    drawn: Drawn | None = None
     row_tokens: int | None = longest
     checkpointing: bool | None = how.checkpointing
     if isinstance(section, RlStage):
         responses = max(1, section.responses(section.num_generations, machine.gpus))
         beside = beside_of(section.trl, shape, responses=responses, length=longest, bf16=how.bf16)
+        if section.rollout_func is None:
+            drawn = drawn_of(section.trl, shape, how, responses=responses, length=longest)
         row_tokens, checkpointing = section.row_tokens, section.trl.get("gradient_checkpointing")
     layout, fit = choose_layout(
         shape,
@@ -91,7 +95,7 @@ def foreseen(
     if isinstance(section, RlStage):
         layout = replace(layout, row_tokens=_filled(section, layout.row_tokens, machine.gpus))
     how = replace(how, row_tokens=layout.row_tokens, checkpointing=layout.gradient_checkpointing)
-    return layout, replace(fit, update=update_parts(shape, how))
+    return layout, replace(fit, update=update_parts(shape, how), drawn=drawn)
 
 
 def scorer_bytes(recipe: Recipe, name: str) -> int:

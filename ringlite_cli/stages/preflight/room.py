@@ -7,7 +7,7 @@ from math import ceil
 from pathlib import Path
 from typing import Any
 
-from ringlite_cli.memory.asked import WHAT_FITS
+from ringlite_cli.memory.asked import DRAWS_LESS, WHAT_FITS
 from ringlite_cli.models.sizes import model_sizes
 from ringlite_cli.recipe.schema import Model, Recipe, RewardModelStage, RlStage, SftStage
 from ringlite_cli.runs.ranks import world_size
@@ -105,6 +105,9 @@ def _memory(context: Context) -> Iterator[Finding]:
     elif sum(fit.held.values()) > have:
         what = f"{fit.in_words()} are more than the {size_in_words(have)} that this machine has"
         yield Finding(where, what, WHAT_FITS, of_machine=True)
+        return
+    for risk in fit.risks():
+        yield Finding(where, risk, DRAWS_LESS, of_machine=True, fatal=False)
 
 
 def _memory_here() -> int:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ringlite_cli.recipe.schema import Recipe
+from ringlite_cli.runs.catalogue import value_of
 from ringlite_cli.stages.parts.costs import Time, duration, expected_time, read_by, tokens_of
 
 _WINDOW = 20
@@ -43,9 +44,7 @@ class Left:
         """Return what `row` gave; None for anything else."""
         if not isinstance(row, Mapping) or not isinstance(row.get("unknown"), list):
             return None
-        seconds = row.get("seconds")
-        known = float(seconds) if isinstance(seconds, int | float) and not isinstance(seconds, bool) else None
-        return cls(known, bool(row.get("at_most")), tuple(map(str, row["unknown"])))
+        return cls(value_of(row, "seconds"), bool(row.get("at_most")), tuple(map(str, row["unknown"])))
 
 
 class Forecast:

@@ -7,7 +7,7 @@ from typing import Any
 
 from ringlite_cli.chat.rendering import prompt_text
 from ringlite_cli.errors import UserError
-from ringlite_cli.memory.asked import WHAT_FITS, beside_of, has_fused_kernels, optimizer_name
+from ringlite_cli.memory.asked import WHAT_FITS, beside_of, has_fused_kernels, optimizer_name, scores_kept
 from ringlite_cli.memory.held import CONTEXT, Shape, Training
 from ringlite_cli.memory.layout import RowLayout, choose_layout
 from ringlite_cli.memory.shapes import shape_of
@@ -78,6 +78,9 @@ def row_layout(policy: Any, trl: Mapping[str, Any], asked: Asked) -> tuple[RowLa
             fused=bool(trl.get("use_liger_kernel", find_spec("liger_kernel") is not None))
             and has_fused_kernels(shape.config),
             scorer=asked.scorer,
+            scores=scores_kept(
+                shape.config, (trl.get("model_init_kwargs") or {}).get("attn_implementation"), asked.longest
+            ),
         ),
         asked.longest,
         free + CONTEXT + asked.lent,  # which are taken already

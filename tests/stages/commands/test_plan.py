@@ -167,6 +167,19 @@ def test_a_small_model_is_planned_on_one_gpu(tmp_path: Path) -> None:
     assert plan("toy", tmp_path).count("memory on 1 GPU, each of 79.2 GiB:") == 3
 
 
+def test_responses_that_the_trainer_s_own_model_draws_are_planned(tmp_path: Path) -> None:
+    """toy: 2 layers x 2 key heads x 32 x (keys and values), in float32, of 176 tokens with the prompt."""
+    text = plan("toy", tmp_path)
+    assert (
+        text.count("drawing: keys and values of 16 responses in one batch at full length 2.8 MiB (1 KiB a token)") == 2
+    )
+    assert text.count("while responses are drawn") == 2
+    assert "may not fit" not in text
+    console = Lines()
+    print_plan(load_checked("toy", ()), console, tmp_path, gpu_memory=0.601)
+    assert "may not fit: drawing responses takes up to 0.6 GiB (keys and values of 16 responses" in console.text
+
+
 def test_a_plan_tells_the_parameters_of_an_adapter_as_they_are_trained(tmp_path: Path) -> None:
     from peft import get_peft_model
     from transformers import AutoConfig, AutoModelForCausalLM

@@ -213,3 +213,27 @@ def test_a_set_that_is_gone_is_told_with_its_name(run):
     with pytest.raises(UserError, match=r"curate\.math"):
         rescore_run(run, QUIET)
     assert files(run) == before
+
+
+@pytest.mark.parametrize(
+    ("file", "key", "value", "message"),
+    [
+        ("eval/responses.jsonl", "task", None, "a response without 'task'"),
+        ("eval/responses.jsonl", "reward", "1.0", "a response whose reward is no number"),
+        ("select/responses.jsonl", "tokens", None, "a response without 'tokens'"),
+        ("rl-math/rollouts.jsonl", "response", None, "a response without 'response'"),
+        ("curate/asked.jsonl", "model", None, "a response without 'model'"),
+    ],
+)
+def test_a_row_that_says_too_little_is_named(run: Path, file: str, key: str, value: object, message: str) -> None:
+    rows = read_jsonl(run / file)
+    write_jsonl(run / file, [rows[0] | {key: value}, *rows[1:]])
+    with pytest.raises(UserError, match=f"{file}: {message}"):
+        rescore_run(run, QUIET)
+
+
+def test_a_reward_that_is_no_number_is_none(run: Path) -> None:
+    file = run / "eval" / "responses.jsonl"
+    file.write_text(file.read_text().replace('"reward": 1.0', '"reward": NaN', 1))
+    rescore_run(run, QUIET)
+    assert read_jsonl(run / "eval" / NEW / "responses.jsonl")[0]["was"]["reward"] is None

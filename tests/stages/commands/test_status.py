@@ -226,3 +226,18 @@ def test_a_stage_that_read_an_earlier_result_is_not_told_as_done_and_no_more(tmp
 def test_a_stage_that_is_not_at_its_end_is_not_told_as_all(tmp_path: Path) -> None:
     Pulse(stage(tmp_path, "rl", "running")).update("rl", 399, 400, "")
     assert "rl: 399 of 400 (99.8 %)" in status_text(tmp_path)
+
+
+def test_numbers_that_are_none_are_left_out(run: Path) -> None:
+    nan, inf = float("nan"), float("inf")
+    row = json.loads((run / "rl" / FILE).read_text())
+    broken = {"done": nan, "total": inf, "rate": inf, "memory_mb": nan}
+    left = {"seconds": nan, "at_most": False, "unknown": []}
+    (run / "rl" / FILE).write_text(json.dumps(row | broken | {"left": left}))
+    steps = {"step": 12, "reward": nan, "entropy": inf, "kl": None, "rollout_tokens_per_second": 10**400}
+    (run / "rl" / "metrics.jsonl").write_text(json.dumps(steps) + "\n")
+    with lock_run(run):
+        said = status_text(run)
+    assert "nan" not in said
+    assert "inf" not in said
+    assert "last warning: the entropy is low" in said

@@ -7,7 +7,9 @@ import pytest
 
 from ringlite_cli.console import Console
 from ringlite_cli.errors import RecipeErrors
+from ringlite_cli.models.kinds import causal_classes, config_classes
 from ringlite_cli.stages.commands.check import load_checked
+from ringlite_cli.stages.preflight import room
 from ringlite_cli.stages.walk.preflight import check_before, findings
 
 ROWS = "stages.curate.sources=[{path: %s, domain: math, columns: {prompt: question, answer: %s}}]"
@@ -55,9 +57,6 @@ def test_a_folder_that_is_not_there_is_named_with_its_neighbour(tmp_path: Path) 
 @pytest.mark.parametrize(
     ("change", "what"),
     [
-        ("model_type=ernie_4_5_moe", "config.model_type: transformers has no architecture 'ernie_4_5_moe'; did you"),
-        ("model_type=qwen2_5_vl", "model_type: transformers has no causal language model of the kind qwen2_5_vl;"),
-        ("model_type=t5", "config.model_type: t5 is not a causal language model"),
         ("hiden_size=64", "config: 'hiden_size' is not a field of Ernie4_5_MoeConfig; did you mean 'hidden_size'?"),
         ("num_attention_heads=3", "config.num_key_value_heads: 3 attention heads cannot be shared evenly by 2 key"),
         ("norm_eps=[1]", "config: 'norm_eps' is not a field"),
@@ -68,6 +67,76 @@ def test_the_config_of_a_new_model_is_read_before_anything_is_curated(change: st
     assert found.startswith("model.new.config")
     assert what in found
     assert len(found) < 400
+
+
+@pytest.mark.parametrize(
+    ("kind", "what"),
+    [
+        ("ernie_4_5_moe", "transformers has no architecture 'ernie_4_5_moe'; did you mean 'ernie4_5_moe'?"),
+        ("qwen2_5_vl", "transformers has no causal language model of the kind qwen2_5_vl;"),
+        ("t5", "t5 is not a causal language model"),
+    ],
+)
+def test_plain_check_refuses_a_kind_of_model_that_cannot_run(tmp_path: Path, kind: str, what: str) -> None:
+    file = tmp_path / "config.json"
+    file.write_text(json.dumps({"model_type": kind}))
+    asked = {"models": [{"path": str(tmp_path)}], "num_generations": 2}
+    for changes, where in (
+        ([f"model.new.config.model_type={kind}"], "model.new.config.model_type: "),
+        (["model.new=null", f"model.path={tmp_path}"], f"model.path: {file}: "),
+        ([f"stages.curate.difficulty={json.dumps(asked)}"], f"stages.curate.difficulty.models.0.path: {file}: "),
+    ):
+        with pytest.raises(RecipeErrors) as error:
+            load_checked("toy", changes)
+        (fault,) = error.value.faults
+        assert where + what in fault
+
+
+@pytest.mark.parametrize(
+    ("config", "what"),
+    [
+        ('{"model_type": "llama"', "config.json is not JSON"),
+        ("[1]", "config.json holds a list, and a config is a mapping"),
+        (
+            '{"model_type": "llama", "architectures": ["LlamaForSequenceClassification"]}',
+            "Classification is not a causal",
+        ),
+        ('{"model_type": "llama", "is_encoder_decoder": true}', "llama is not a causal language model"),
+        (
+            '{"model_type": "mine", "auto_map": {"AutoConfig": "code.Config"}}',
+            "mine is an architecture with code of its own; read it, and set model.trust_remote_code: true",
+        ),
+    ],
+)
+def test_plain_check_reads_the_config_of_a_models_folder(tmp_path: Path, config: str, what: str) -> None:
+    (tmp_path / "config.json").write_text(config)
+    with pytest.raises(RecipeErrors) as error:
+        load_checked("toy", ["model.new=null", f"model.path={tmp_path}"])
+    assert what in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        {"model_type": "llama", "architectures": ["LlamaForCausalLM"]},
+        {"architectures": ["LlamaForCausalLM"]},
+        {"model_type": "gpt-sw3"},
+        {"model_type": "mine", "auto_map": {"AutoConfig": "code.Config", "AutoModelForCausalLM": "code.Model"}},
+        {"model_type": "qwen2_5_vl", "auto_map": {"AutoModelForCausalLM": "code.Model"}},
+    ],
+)
+def test_plain_check_leaves_what_may_run_to_the_stage_that_loads_it(tmp_path: Path, config: dict) -> None:
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    load_checked("toy", ["model.new=null", f"model.path={tmp_path}", "model.trust_remote_code=true"])
+
+
+@pytest.mark.slow
+def test_kinds_of_models_are_those_that_transformers_has() -> None:
+    from transformers.models.auto.configuration_auto import CONFIG_MAPPING_NAMES
+    from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
+
+    assert config_classes() == dict(CONFIG_MAPPING_NAMES)
+    assert causal_classes() == dict(MODEL_FOR_CAUSAL_LM_MAPPING_NAMES)
 
 
 def test_an_adapter_is_no_model(tmp_path: Path) -> None:
@@ -208,3 +277,13 @@ def test_what_a_machine_cannot_hold_is_said_with_its_parts(monkeypatch: pytest.M
     monkeypatch.setattr("ringlite_cli.stages.preflight.room._memory_here", lambda: 2**20)
     told = [x for x in faults_of(stages=("sft",)) if "GiB" in x or "MiB" in x]
     assert any("weights" in x and "gradients" in x and "optimizer" in x and "this machine has" in x for x in told)
+
+
+def test_responses_that_may_not_fit_are_a_warning(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A batch of the trainer's own model grows with its longest response, which may end early."""
+    monkeypatch.setattr(room, "_memory_here", lambda: 2**29)
+    recipe = load_checked("toy", ())
+    found = findings(recipe, Path("nowhere"), ("rl-math",), Console())
+    (risk,) = [each for each in found if "drawing responses takes up to" in str(each)]
+    assert not risk.fatal
+    assert "draw by vLLM (trl.use_vllm: true)" in str(risk)

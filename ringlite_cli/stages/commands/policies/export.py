@@ -7,6 +7,7 @@ from pathlib import Path
 
 from ringlite_cli.console import Console
 from ringlite_cli.errors import UserError, WorkFailed, first_line
+from ringlite_cli.runs.folder import copy_folder
 from ringlite_cli.stages.commands.policies.find import Policy, find_policy
 from ringlite_cli.stages.commands.policies.model_card import lineage, model_card
 
@@ -43,8 +44,8 @@ def _write(policy: Policy, target: Path) -> None:
     partial = target.with_name(f".{target.name}.partial")
     try:
         shutil.rmtree(partial, ignore_errors=True)
-        partial.mkdir(parents=True)
-        shutil.copytree(policy.folder, partial, ignore=shutil.ignore_patterns(*_LEFT_OUT), dirs_exist_ok=True)
+        partial.parent.mkdir(parents=True, exist_ok=True)
+        copy_folder(policy.folder, partial, ignore=shutil.ignore_patterns(*_LEFT_OUT))
         provenance = partial / "provenance"
         provenance.mkdir()
         for source, name in _papers(policy):

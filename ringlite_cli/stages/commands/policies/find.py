@@ -55,7 +55,7 @@ def find_policy(text: str) -> Policy:
     if not run.is_dir():
         if not name and not folder.startswith((".", "/", "~")) and folder.count("/") == 1 and not run.parent.is_dir():
             return Policy(folder, None, "", {}, {})
-        check_is_folder(run, other=", or a model's folder")
+        check_is_folder(run, policy=name, other=", or a model's folder")
     return _of_run(run, name)
 
 
