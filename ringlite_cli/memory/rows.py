@@ -38,11 +38,11 @@ def activation_bytes(
         states * hidden
         + _more_norms(config, fused)
         + 4 * (heads + keys) * head
-        + _feed_forward(config, fused, wide, bool(adapter))
+        + _feed_forward(config, fused, bool(adapter))
     )
     matrices, at_work = _matrices(config) if scores else (0.0, 0.0)
     layer = 2 * kept + (2 * adapter // layers if layers else 0) + int(2 * matrices * heads * scores)
-    working = 2 * _working(config, wide, bool(adapter)) + int(2 * at_work * heads * scores)
+    working = 2 * _working(config, bool(adapter)) + int(2 * at_work * heads * scores)
     if checkpointing:
         return (4 if wide else 2) * hidden * layers + layer + working
     return layer * layers + working
@@ -77,12 +77,11 @@ def scoring_bytes(config: Any, width: int) -> int:
     return activation_bytes(config, checkpointing=True) * width // 2
 
 
-def _feed_forward(config: Any, fused: bool, wide: bool, frozen: bool) -> int:
+def _feed_forward(config: Any, fused: bool, frozen: bool) -> int:
     """Numbers that a layer's feed-forward keeps of a token.
 
     In a mixture these are of the experts that it is sent to, whose inputs and outputs are kept for each; its experts,
-    shared ones too, have no fused kernels, and float32 ones are computed with in float32 under autocast too. frozen:
-    what only the gradients of its weights need is not kept.
+    shared ones too, have no fused kernels. frozen: what only the gradients of its weights need is not kept.
     """
     hidden = number(config, "hidden_size")
     chosen, width, shared = experts(config)
@@ -90,11 +89,11 @@ def _feed_forward(config: Any, fused: bool, wide: bool, frozen: bool) -> int:
         return (4 - fused - frozen) * _width(config)
     widths = 4 + 3 * (getattr(config, "model_type", "") in _OWN_GATES)
     if frozen:
-        return (1 + wide) * chosen * ((widths - 1) * width + hidden) + 3 * shared
-    return (1 + wide) * chosen * (widths * width + 2 * hidden) + 4 * shared
+        return chosen * ((widths - 1) * width + hidden) + 3 * shared
+    return chosen * (widths * width + 2 * hidden) + 4 * shared
 
 
-def _working(config: Any, wide: bool, adapter: bool) -> int:
+def _working(config: Any, adapter: bool) -> int:
     """Numbers of a token that the backward pass of a layer works with, beside what the pass before it has kept.
 
     Gradients of the feed-forward's product, of each expert's output, and for an adapter those of its input in float32
@@ -103,8 +102,8 @@ def _working(config: Any, wide: bool, adapter: bool) -> int:
     chosen, width, _ = experts(config)
     if chosen:
         hidden = number(config, "hidden_size")
-        in_float32 = 3 * hidden if getattr(config, "model_type", "") in _ROUTES_IN_FLOAT32 and not wide else 0
-        return chosen * ((1 + wide) * 2 * max(width, hidden) + in_float32)
+        in_float32 = 3 * hidden if getattr(config, "model_type", "") in _ROUTES_IN_FLOAT32 else 0
+        return chosen * (2 * max(width, hidden) + in_float32)
     return (4 if adapter else 1) * _width(config)
 
 
