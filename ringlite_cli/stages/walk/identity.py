@@ -6,7 +6,7 @@ not tell, is taken as it is now, and a key that is newer than it has its default
 
 import hashlib
 import json
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from math import prod
 from typing import Any
@@ -54,7 +54,8 @@ class Identity:
 
     def changes_to(self, other: "Identity") -> "Changes":
         """Return what differs in another identity of the same stage."""
-        names = [name for name in {**self.keys, **other.keys} if self._value(name) != other._value(name)]
+        every = {**self.keys, **other.keys}
+        names = [name for name in every if self._value(name) != other._value(name) and not _has_keys(name, every)]
         keys = {name: (self._value(name), other._value(name)) for name in names}
         if self.seed != other.seed:
             keys[SEED] = (self.seed, other.seed)
@@ -218,6 +219,11 @@ def _flat(prefix: str, value: Any) -> Iterator[tuple[str, Any]]:
             yield from _flat(f"{prefix}.{name}" if prefix else name, inner)
     else:
         yield prefix, value
+
+
+def _has_keys(name: str, keys: Iterable[str]) -> bool:
+    """Return whether there are keys below this one: one side is then an empty mapping, and they tell of the other."""
+    return any(key.startswith(f"{name}.") for key in keys)
 
 
 def _trl_field(name: str) -> str:

@@ -164,8 +164,9 @@ def _trainer(base: Path, samples: PairSamples, args: Any, attn_implementation: s
 
 def _prepare_folder(out_dir: Path, resume: bool, ranks: int, steps: int) -> tuple[Path, int] | None:
     """As last_or_afresh; a reward model of other steps goes."""
+    last = last_or_afresh(out_dir / "trainer", resume=resume, ranks=ranks, steps=steps, more="epochs or steps")
     remove(out_dir / "reward_model")
-    return last_or_afresh(out_dir / "trainer", resume=resume, ranks=ranks, steps=steps, more="epochs or steps")
+    return last
 
 
 def _save(trainer: Any, folder: Path, dtype: str, facts: dict[str, Any]) -> None:
