@@ -20,6 +20,7 @@ from ringlite_cli.recipe.key_classes import TRL_LENGTH, TRL_TUNABLE, earlier_def
 from ringlite_cli.recipe.schema import STAGE_SECTIONS, Recipe, RecipeHead, Stage
 from ringlite_cli.recipe.section import Section
 from ringlite_cli.recipe.trl_defaults import usual_value
+from ringlite_cli.runs.files import finite
 from ringlite_cli.runs.manifest import Manifest
 from ringlite_cli.stages.parts.local_models import ADAPTER_FILES, MODEL_FILES
 
@@ -117,7 +118,8 @@ def identity(kind: str, section: Section, head: Mapping[str, Any], seed: int, in
     if kind not in COMPOSING:
         keys = {key: value for key, value in keys.items() if not key.startswith(_COMPOSED)}
     told_otherwise = {key for key in keys if key.startswith("model.") and _is_told_by_files(key, section, inputs)}
-    return Identity(kind, {key: value for key, value in keys.items() if key not in told_otherwise}, dict(inputs), seed)
+    known = finite({key: value for key, value in keys.items() if key not in told_otherwise})  # as a manifest has them
+    return Identity(kind, known, dict(inputs), seed)
 
 
 def _is_told_by_files(key: str, section: Any, inputs: Mapping[str, str]) -> bool:
