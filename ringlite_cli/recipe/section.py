@@ -109,7 +109,8 @@ class Section(BaseModel):
     @field_validator("*", mode="before")
     @classmethod
     def _true_is_no_number(cls, value: Any, key: ValidationInfo) -> Any:
-        if _holds_truth(value) and _is_of_numbers(cls.model_fields[str(key.field_name)].annotation):
+        annotation: Any = cls.model_fields[str(key.field_name)].annotation
+        if _holds_truth(value) and _is_of_numbers(annotation):
             shown = str(value).lower() if isinstance(value, bool) else "true or false"
             raise ValueError(f"a number is needed, not {shown}")
         return value
