@@ -238,7 +238,10 @@ def _models(context: Context) -> dict[str, Path]:
     return {} if context.section.policy else model_files(context.recipe.model)
 
 
-_TRAIN = ("base_model.py", "devices.py", "finite.py", "liger.py", "resume", "reward_model", "step_rows.py", "sums.py")
+_TRAIN = (
+    *("base_model.py", "devices.py", "filled_batches.py", "finite.py", "liger.py", "resume", "reward_model"),
+    *("step_rows.py", "sums.py"),
+)
 """What it uses of the room of training."""
 
 
