@@ -300,4 +300,5 @@ STAGE = StageKind(
     steps_of=lambda section, folder: steps_asked(section, folder / "trainer"),
     ranks_of=lambda folder: last_ranks(folder / "trainer"),
     note_of=rate_note,
+    revisions=("a step's loss is the mean over its pairs, each once an epoch on any number of ranks",),
 )
