@@ -31,6 +31,23 @@ def layer_configs(config: Any) -> Sequence[Any]:
     return [config] * number(config, "num_hidden_layers")
 
 
+def layer_kinds(config: Any) -> list[tuple[str, Any]]:
+    """Return the kind and the config of each layer; "attention" where the family has one kind."""
+    layers = layer_configs(config)
+    kinds = getattr(config, "layer_types", None) or getattr(config, "layers_block_type", None) or ["attention"]
+    return [(kinds[place % len(kinds)], layer) for place, layer in enumerate(layers)]
+
+
+def window(kind: str, layer: Any) -> int:
+    """Return the tokens that a layer's attention sees; 0 for all of them."""
+    if kind == "chunked_attention":
+        return number(layer, "attention_chunk_size")
+    unused = kind == "attention" and getattr(layer, "use_sliding_window", True) is False
+    if kind in ("sliding_attention", "hybrid_sliding", "attention") and not unused:
+        return number(layer, "sliding_window", "attention_window_size")
+    return 0
+
+
 def attention(config: Any) -> tuple[int, int, int]:
     """Return the heads of queries, those of keys, and the width of one; zeros for a model without attention.
 

@@ -1,6 +1,7 @@
 """The program of one rank: several short trainings one after the other (FILE of jobs, as JSON).
 
-A job is {kind: sft | rl | forget, out, policy, options}. What the passes of a job work on is written beside its folder.
+A job is {kind: sft | reward-model | rl | forget, out, policy, options}. What the passes of a job work on is written
+beside its folder.
 """
 
 import json
@@ -79,6 +80,20 @@ def sft(out, policy, options, seen):
     trl = {"max_length": 64, "per_device_train_batch_size": 1, "max_steps": 4, "learning_rate": 1e-3}
     rows: list = []
     run_sft(policy, TRACES, out, on_step=rows.append, trl=trl | options.pop("trl", {}), seed=3, **options)
+    seen.facts["rows"] = rows
+
+
+def reward_model(out, policy, options, seen):
+    """Pairs of 4 to 12 tokens a text. pairs: how many."""
+    from ringlite_cli.train.reward_model.run import run_reward_model
+    from ringlite_cli.train.reward_model.samples import PairSamples
+
+    pairs = PairSamples()
+    for n in range(options.pop("pairs")):
+        pairs.chosen.append([10 + (n * j) % 40 for j in range(1, 5 + n % 5)])
+        pairs.rejected.append([10 + (n + j) % 40 for j in range(1, 13 - n % 7)])
+    rows: list = []
+    run_reward_model(policy, pairs, out, on_step=rows.append, seed=3, **options)
     seen.facts["rows"] = rows
 
 
@@ -172,6 +187,9 @@ def die(where):
     trainer.save_fsdp_optimizer = save
 
 
+KINDS = {"rl": rl, "sft": sft, "reward-model": reward_model, "forget": forget}
+
+
 def main() -> None:
     seen = fsdp_on_cpu.Seen()
     watch(seen)
@@ -180,7 +198,7 @@ def main() -> None:
     for job in json.loads(Path(sys.argv[1]).read_text(encoding="utf-8")):
         seen.facts = {}
         out = Path(job["out"])
-        {"rl": rl, "sft": sft, "forget": forget}[job["kind"]](out, Path(job["policy"]), job["options"], seen)
+        KINDS[job["kind"]](out, Path(job["policy"]), job["options"], seen)
         if seen.facts:
             seen.report(out)
 

@@ -59,6 +59,7 @@ SMALL_ROOMS = {
         "step_rows": 0,
         "sums": 0,
         "finite": 0,
+        "filled_batches": 0,
         "speed": 0,
         "read_once": 0,
         "sharded": 1,

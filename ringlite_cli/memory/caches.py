@@ -6,12 +6,11 @@ would ask for several times as much.
 """
 
 from collections import Counter
-from collections.abc import Iterator
 from dataclasses import dataclass
 from math import ceil
 from typing import Any
 
-from ringlite_cli.config_numbers import attention, latent, layer_configs, number
+from ringlite_cli.config_numbers import attention, latent, layer_kinds, number, window
 
 _STATES = ("linear_attention", "mamba")
 """Kinds of layers with a state and without keys; `hybrid` has both."""
@@ -61,29 +60,18 @@ def cache_of(config: Any, *, width: int = 2, gpus: int = 1) -> Cache:
             continue
         _, keys, head = attention(layer)
         size = width * (latent(layer) or 2 * head * ceil(keys / gpus))
-        if window := _window(kind, layer):
-            windows[window] += size
+        if kept := window(kind, layer):
+            windows[kept] += size
         else:
             token += size
     return Cache(token, tuple(sorted(windows.items())), state)
 
 
-def _layers(config: Any) -> Iterator[tuple[str, Any]]:
+def _layers(config: Any) -> list[tuple[str, Any]]:
     """Give the kind and the config of every layer that has a cache of its own."""
-    layers = layer_configs(config)
-    kinds = getattr(config, "layer_types", None) or getattr(config, "layers_block_type", None) or ["attention"]
-    of_each = [kinds[place % len(kinds)] for place in range(len(layers))]
+    layers = layer_kinds(config)
     own = len(layers) - number(config, "num_kv_shared_layers")  # the last ones read those of others (Gemma 3n)
-    yield from zip(of_each[:own], layers[:own], strict=True)
-
-
-def _window(kind: str, layer: Any) -> int:
-    """Return the tokens that a layer keeps; 0 for all."""
-    if kind == "chunked_attention":
-        return number(layer, "attention_chunk_size")
-    if kind in ("sliding_attention", "hybrid_sliding", "attention"):
-        return number(layer, "sliding_window", "attention_window_size")
-    return 0
+    return layers[:own]
 
 
 def _state(layer: Any) -> int:

@@ -22,6 +22,8 @@ from ringlite_cli.recipe.section import Positive, Section
 
 Cut = Literal["exact", "whole"]
 Packing = Literal["auto", "none"]
+MOST_RESPONSES = 1_000_000
+"""Responses under way at a time; more is a slip of the pen, and would fill the host's memory with prompts."""
 PACKING = "auto: samples share rows where that is proven to change nothing; none: they are run apart, which is slower"
 
 
@@ -216,6 +218,11 @@ class C3POSettings(Section):
             found.append(f"rollouts.{given[0]}: it is of rollouts: {{mode: carry}}; set that, or leave it out")
         if self.carries and (fault := self.in_flight_fault(group, world_size)):
             found.append(fault)
+        responses = self.responses(group)
+        if responses > MOST_RESPONSES:
+            key = "rollouts.in_flight" if self.rollouts.in_flight and self.carries else "prompts_per_step"
+            what = f"{responses} responses would be under way at a time"
+            found.append(f"{key}: {what}; lower it, to {MOST_RESPONSES} of them at most")
         if self.rollouts.ahead and world_size > 1:
             found.append(
                 f"rollouts.ahead trains on one process, not on {world_size}; leave it out, or give the trainer one"

@@ -3,7 +3,7 @@
 from typing import Any
 
 from ringlite_cli.recipe.key_classes import objective, operational
-from ringlite_cli.recipe.section import Positive, Section
+from ringlite_cli.recipe.section import Positive, Seconds, Section
 
 
 class EndpointSettings(Section):
@@ -12,7 +12,7 @@ class EndpointSettings(Section):
     model: str | None = objective(None, description="the model's name at the endpoint")
     api_key_env: str = operational("OPENAI_API_KEY", description="environment variable that holds the endpoint's key")
     concurrency: Positive = operational(8, description="requests under way at a time")
-    timeout: float = operational(600, gt=0, description="seconds that one request may take")
+    timeout: Seconds = operational(600, description="seconds that one request may take")
 
     def endpoint_keys(self) -> dict[str, Any]:
         """Return these keys alone."""

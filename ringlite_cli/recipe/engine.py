@@ -6,7 +6,7 @@ from pydantic import model_validator
 
 from ringlite_cli.recipe.endpoint import EndpointSettings
 from ringlite_cli.recipe.key_classes import objective, operational
-from ringlite_cli.recipe.section import Positive
+from ringlite_cli.recipe.section import Positive, Seconds
 
 
 class Engine(EndpointSettings):
@@ -41,7 +41,7 @@ class Engine(EndpointSettings):
         None, description="server: its name for the policy; default: the one served from its folder"
     )
     concurrency: Positive = operational(64, description="server: requests under way at a time")
-    timeout: float = operational(1800, gt=0, description="server: seconds that one request may take")
+    timeout: Seconds = operational(1800, description="server: seconds that one request may take")
 
     @model_validator(mode="after")
     def _has_an_address(self) -> "Engine":

@@ -7,7 +7,7 @@ from pydantic import model_validator
 from ringlite_cli import limits
 from ringlite_cli.recipe.composition import COMPOSED, Composition
 from ringlite_cli.recipe.key_classes import operational, tunable
-from ringlite_cli.recipe.section import Positive
+from ringlite_cli.recipe.section import Positive, Seconds
 from ringlite_cli.thoughts import TAGS
 
 
@@ -15,10 +15,8 @@ class Rewards(Composition):
     """How responses are verified, and in RL how rewards are composed."""
 
     workers: Positive = operational(limits.WORKERS, description="processes that verify, of each kind")
-    math_timeout: float = tunable(limits.MATH_SECONDS, gt=0, description="seconds of wall time a math check may take")
-    code_timeout: float = tunable(
-        limits.CODE_SECONDS, gt=0, description="CPU seconds that one test of a program may take"
-    )
+    math_timeout: Seconds = tunable(limits.MATH_SECONDS, description="seconds of wall time a math check may take")
+    code_timeout: Seconds = tunable(limits.CODE_SECONDS, description="CPU seconds that one test of a program may take")
     memory_mb: Positive = tunable(limits.CODE_MB, description="MiB of memory that a program in the sandbox may take")
     science_tolerance: float = tunable(
         limits.SCIENCE_TOLERANCE, ge=0, description="relative error that a numeric science answer may have"
@@ -35,8 +33,8 @@ class Rewards(Composition):
     )
     judge_url: str = operational("", description="OpenAI-compatible address, with /v1, of the verifier `judge`")
     judge_model: str = tunable("", description="the model that judges there")
-    judge_timeout: float = tunable(
-        limits.JUDGE_SECONDS, gt=0, description="seconds that a judge or a reward of your own may take"
+    judge_timeout: Seconds = tunable(
+        limits.JUDGE_SECONDS, description="seconds that a judge or a reward of your own may take"
     )
     judge_requests: Positive = operational(limits.JUDGE_REQUESTS, description="requests that a judge gets at a time")
     judge_retries: int = operational(

@@ -13,7 +13,7 @@ from ringlite_cli.recipe.c3po import C3POSettings
 from ringlite_cli.recipe.guard import Guard
 from ringlite_cli.recipe.key_classes import objective, operational, tunable
 from ringlite_cli.recipe.rollouts import engine_faults, order_faults
-from ringlite_cli.recipe.section import Condition, Positive, Probability, Section, Shares
+from ringlite_cli.recipe.section import Condition, Positive, Probability, Seconds, Section, Shares
 from ringlite_cli.recipe.tracking import tracker_faults
 from ringlite_cli.recipe.trl_defaults import usual_value, without_usual
 from ringlite_cli.recipe.trl_fields import check_trl
@@ -107,7 +107,7 @@ class RlSettings(C3POSettings):
     sync_tolerance: float = operational(
         0.1, gt=0, description="nats per token that vllm may differ by after a weight sync"
     )
-    engine_timeout: float = operational(1800, gt=0, description="seconds that vllm may take for one rollout")
+    engine_timeout: Seconds = operational(1800, description="seconds that vllm may take for one rollout")
     vllm_dtype: Literal["auto", "bfloat16", "float16", "float32"] = objective(
         "auto",
         description="number format that a vllm of the run computes in; auto: the policy's, on a CPU the trainer's",

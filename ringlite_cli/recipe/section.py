@@ -1,8 +1,19 @@
 """What all sections of a recipe share: unknown keys are refused, and values do not change."""
 
-from typing import Annotated, Any, Self
+from collections.abc import Iterator
+from functools import cache
+from typing import Annotated, Any, Self, get_args
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 from pydantic.fields import FieldInfo
 
 from ringlite_cli.errors import RecipeErrors, near
@@ -47,6 +58,8 @@ Condition = list[bool | str | float] | bool | str | float
 """What a label must be: a value, several, or [low, high] of a number."""
 Positive = Annotated[int, Field(gt=0)]
 Probability = Annotated[float, Field(gt=0, le=1)]
+Seconds = Annotated[float, Field(gt=0, le=1e9)]
+"""A time limit; clocks and sockets hold no more than some times that."""
 Shares = Annotated[dict[Part, Probability], AfterValidator(whole)]
 """Part -> its share; they come to 1."""
 
@@ -66,10 +79,48 @@ def _objective(name: str, value: Any) -> Any:
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
+LARGEST = 10**15
+"""No number of a recipe is beyond it: what counts with one may hold it."""
+
+
+@cache
+def _is_of_numbers(annotation: Any) -> bool:
+    """Return whether what stands there is a number, or holds numbers, and no truth value."""
+    kinds = set(_kinds(annotation))
+    return bool(kinds & {int, float}) and not kinds & {bool, Any}
+
+
+def _kinds(annotation: Any) -> Iterator[Any]:
+    yield annotation
+    for part in get_args(annotation):
+        yield from _kinds(part)
+
+
+def _holds_truth(value: Any) -> bool:
+    parts = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return isinstance(value, bool) or any(map(_holds_truth, parts))
+
+
 class Section(BaseModel):
     """A part of a recipe."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _true_is_no_number(cls, value: Any, key: ValidationInfo) -> Any:
+        annotation: Any = cls.model_fields[str(key.field_name)].annotation
+        if _holds_truth(value) and _is_of_numbers(annotation):
+            shown = str(value).lower() if isinstance(value, bool) else "true or false"
+            raise ValueError(f"a number is needed, not {shown}")
+        return value
+
+    @field_validator("*")
+    @classmethod
+    def _no_number_is_beyond_counting(cls, value: Any) -> Any:
+        if isinstance(value, int) and abs(value) > LARGEST:
+            raise ValueError(f"{value} is too large; no number of a recipe is above {LARGEST}")
+        return value
 
     @model_validator(mode="before")
     @classmethod

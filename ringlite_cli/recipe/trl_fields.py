@@ -68,7 +68,9 @@ def check_trl(values: dict[str, Any], config: str) -> tuple[dict[str, Any], list
             except ValidationError as error:
                 faults.append(f"{key} = {value!r}: {error.errors()[0]['msg'].lower()}{number_hint(value)}")
                 continue
-            if fault := rule_fault(config, key, typed) or range_fault(config, key, typed):
+            if isinstance(value, bool) and isinstance(typed, int | float) and not isinstance(typed, bool):
+                faults.append(f"{key}: a number is needed, not {str(value).lower()}")
+            elif fault := rule_fault(config, key, typed) or range_fault(config, key, typed):
                 faults.append(fault)
             else:
                 checked[key] = typed

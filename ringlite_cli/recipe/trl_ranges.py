@@ -5,6 +5,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from ringlite_cli.recipe.section import LARGEST
+
 
 @dataclass(frozen=True, slots=True)
 class Range:
@@ -69,6 +71,9 @@ def range_fault(config: str, field: str, value: Any) -> str:
     """Return `field = value: what it must be`, or "" where the value is in its range."""
     found = TRL_RANGES[config].get(field)
     fault = found.fault(value) if found else ""
-    if isinstance(value, float) and math.isinf(value) and field != "max_grad_norm":  # there it means: never cut
+    never_cut = field == "max_grad_norm" and value == math.inf
+    if isinstance(value, float) and not math.isfinite(value) and not never_cut:
         fault = fault or "it must be a finite number"
+    if isinstance(value, int) and abs(value) > LARGEST:
+        fault = fault or f"it must be at most {LARGEST}"
     return f"{field} = {value!r}: {fault}" if fault else ""

@@ -1,5 +1,6 @@
 """`manifest.json`: the machine-written truth about a stage. It says `done` only when all outputs are on disk."""
 
+import os
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,6 +13,8 @@ from ringlite_cli.runs.files import digest, read_json, size_of, write_json
 
 Status = Literal["running", "done", "failed", "interrupted"]
 FILE = "manifest.json"
+ROOM = "manifest.room"
+_ROOM_BYTES = 128 << 10
 
 
 @dataclass
@@ -66,6 +69,16 @@ def read_manifest(folder: Path) -> Manifest | None:
         return None
     entries = [*manifest.inputs.values(), *manifest.outputs.values()]
     return manifest if all(isinstance(e.get(key), str) for e in entries for key in ("path", "digest")) else None
+
+
+def keep_room(folder: Path) -> None:
+    """Take room on the disk for a stage's last manifest, so that one which fills the disk can say so."""
+    (folder / ROOM).write_bytes(os.urandom(_ROOM_BYTES))  # which no file system stores in less
+
+
+def give_room(folder: Path) -> None:
+    """Give up the room that `keep_room` took, if it is there."""
+    (folder / ROOM).unlink(missing_ok=True)
 
 
 def describe(path: Path, root: Path, rows: int | None = None) -> dict[str, Any]:

@@ -171,7 +171,8 @@ class StageKind:
                the recipe's; that engine ends before other stages.
     revisions: in words, each change of its results that a release made on purpose, the oldest first.
     step_of:   for a stage that trains, the step of its last checkpoint, by its folder; 0 or None where there is none.
-    steps_of:  how many steps it trains, by its section; None where that depends on the data.
+    steps_of:  how many steps it trains, by its section and its folder; None where that depends on data not seen yet.
+    ranks_of:  how many ranks saved its last checkpoint, by its folder; None where there is none.
     note_of:   what the user should know of going on with changed keys (key -> before and after); '' for nothing.
     files:     files outside the run that it reads (they count as inputs); None for one that stands in for a hub id
                and is not here.
@@ -198,7 +199,8 @@ class StageKind:
     goes_on_with_engine: Callable[[Any], bool] = lambda section: False
     revisions: tuple[str, ...] = ()
     step_of: Callable[[Path], int | None] | None = None
-    steps_of: Callable[[Any], int | None] = lambda section: None
+    steps_of: Callable[[Any, Path], int | None] = lambda section, folder: None
+    ranks_of: Callable[[Path], int | None] = lambda folder: None
     note_of: Callable[[Any, Mapping[str, Any]], str] | None = None
 
     @property

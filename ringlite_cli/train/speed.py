@@ -3,20 +3,22 @@
 MFU = FLOPs that training needs / (seconds of the update x ranks x peak FLOP/s of a card). Counted are 6 FLOPs for each
 token and each weight that it is multiplied with (of a mixture, the experts that it is sent to; 4 where the weight is
 frozen, for it gets no gradient), the head for trained tokens alone, and causal attention: 6 x n^2 x heads x head size
-for a sample of n tokens and each layer that sees all of it. Not counted: what gradient checkpointing computes again,
-reference and old log-probabilities, layers that see a window or keep a state instead of attention, embeddings, norms.
+for a sample of n tokens and each layer that sees all of it, and of a layer that sees a window what lies in the window.
+Not counted: what gradient checkpointing computes again, reference and old log-probabilities, layers that keep a state
+instead of attention or choose what they see, embeddings, norms.
 """
 
 import math
 import re
-from collections.abc import Mapping
+from collections import defaultdict
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from ringlite_cli.config_numbers import expert_counts
+from ringlite_cli.config_numbers import expert_counts, layer_kinds, window
 from ringlite_cli.models.sizes import is_routed
 
 PEAK_FLOPS: tuple[tuple[str, float], ...] = (
@@ -46,14 +48,17 @@ def peak_here() -> float | None:
 
 @dataclass(frozen=True, slots=True)
 class TrainingFlops:
-    """FLOPs of forward and backward: of each token in the decoder, of each trained one in the head, and of each n^2."""
+    """FLOPs of forward and backward: of each token in the decoder, of each trained one in the head, and of each n^2.
+
+    square: of all layers with attention, as if each saw the whole sample.
+    """
 
     token: float
     head: float
     square: float
 
     def of(self, tokens: int, trained: int, squares: int) -> float:
-        """Return the FLOPs of samples with so many tokens. squares: sum of the samples' squared lengths."""
+        """Return the FLOPs of samples with so many tokens. squares: sum of the samples' `seen_squares`."""
         return self.token * tokens + self.head * trained + self.square * squares
 
 
@@ -82,19 +87,50 @@ def _active_share(config: Any, name: str, weight: Tensor) -> float:
     return chosen / count if count else math.nan
 
 
-_WHOLE = ("full_attention", "hybrid")
-"""Kinds of layers that see the whole sample; a hybrid one keeps a state beside."""
+_ATTENTION = ("attention", "full_attention", "hybrid", "sliding_attention", "hybrid_sliding", "chunked_attention")
+"""Kinds of layers that see the whole sample, or a window of it; a hybrid one keeps a state beside."""
+
+
+def seen_squares(config: Any) -> Callable[[int], float]:
+    """Return the function from a sample's tokens to their square, or the part of it that is seen in the mean layer.
+
+    config: of a language model. A layer counts as much as its heads are many and wide.
+    """
+    widths: defaultdict[tuple[bool, int], float] = defaultdict(float)
+    for kind, layer in _attending(config):
+        widths[kind == "chunked_attention", window(kind, layer)] += _width(layer)
+    total = sum(widths.values())
+
+    def squares(tokens: int) -> float:
+        return sum(_seen(tokens, *how) * width for how, width in widths.items()) / total if total else 0.0
+
+    return squares
+
+
+def _seen(tokens: int, chunked: bool, size: int) -> int:
+    """Return twice the causal products of a sample in one layer. size: of its window or chunks; 0 for none."""
+    if not size or tokens <= size:
+        return tokens**2
+    if chunked:
+        return tokens // size * size**2 + (tokens % size) ** 2
+    return 2 * tokens * size - size**2
+
+
+def _attending(config: Any) -> list[tuple[str, Any]]:
+    return [(kind, layer) for kind, layer in layer_kinds(config) if kind in _ATTENTION]
 
 
 def _attention_width(config: Any) -> float:
-    """Return heads x head size, summed over the layers that see the whole sample."""
-    layers = config.num_hidden_layers
-    kinds = getattr(config, "layer_types", None)
-    whole = layers if kinds is None else sum(kind in _WHOLE for kind in list(kinds)[:layers])
-    heads = config.num_attention_heads
-    size = getattr(config, "head_dim", None) or config.hidden_size // heads
-    key, value = (getattr(config, name, None) or size for name in ("qk_head_dim", "v_head_dim"))
-    return float(whole * heads * (key + value) / 2)
+    """Return heads x head size, summed over the layers with attention."""
+    return float(sum(_width(layer) for _, layer in _attending(config)))
+
+
+def _width(layer: Any) -> float:
+    """Return heads x head size of a layer, by its config."""
+    heads = layer.num_attention_heads
+    size = getattr(layer, "head_dim", None) or layer.hidden_size // heads
+    key, value = (getattr(layer, name, None) or size for name in ("qk_head_dim", "v_head_dim"))
+    return float(heads * (key + value) / 2)
 
 
 PHASES = ("generation", "sync", "reward", "reference", "update")

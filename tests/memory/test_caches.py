@@ -9,6 +9,7 @@ from transformers import AutoConfig, AutoModelForCausalLM
 
 from ringlite_cli.memory.caches import cache_of
 from ringlite_cli.memory.engine import AHEAD, engine_needs, heads_fault
+from ringlite_cli.models import register
 from ringlite_cli.models.sizes import active_parameters
 
 HYBRID = {
@@ -129,3 +130,11 @@ def test_experts_are_told_by_their_count_whatever_their_names():
     padded.experts.gate_up_proj = torch.nn.Parameter(torch.zeros(8, 3, 5))
     padded.config = listed.config
     assert active_parameters(padded) == 8 * 3 * 5 // 5
+
+
+def test_a_window_that_a_config_names_and_does_not_use_keeps_all_tokens():
+    """Ling's configs have a sliding_window beside use_sliding_window: false."""
+    register()
+    config = AutoConfig.for_model("bailing_moe", num_hidden_layers=2, sliding_window=4096, use_sliding_window=False)
+    assert cache_of(config).windows == ()
+    assert cache_of(config).token > 0

@@ -15,7 +15,7 @@ from ringlite_cli.c3po.router import router_parameters
 from ringlite_cli.train.rl.config import C3POConfig
 from ringlite_cli.train.rl.loop import speed
 from ringlite_cli.train.rl.trainer import C3POTrainer
-from ringlite_cli.train.speed import _attention_width, peak_flops, phase_shares, training_flops
+from ringlite_cli.train.speed import _attention_width, peak_flops, phase_shares, seen_squares, training_flops
 
 
 def test_a_step_s_flops_are_those_that_torch_counts() -> None:
@@ -95,6 +95,53 @@ def test_layers_with_attention_beside_a_state_see_the_whole_sample() -> None:
     config = SimpleNamespace(num_hidden_layers=3, num_attention_heads=2, hidden_size=8)
     config.layer_types = ["hybrid", "linear_attention", "full_attention"]
     assert _attention_width(config) == 2 * 8
+
+
+WINDOWS = {
+    "mistral": {"sliding_window": 8},
+    "mixtral": {"sliding_window": None},
+    "qwen2": {"use_sliding_window": True, "sliding_window": 8, "max_window_layers": 2},
+    "qwen3": {"use_sliding_window": False, "sliding_window": 8},
+    "gemma2": {"sliding_window": 8},
+    "gemma3_text": {"sliding_window": 8, "sliding_window_pattern": 3},
+    "llama4_text": {"attention_chunk_size": 16},
+}
+"""Architecture -> what its config says of windows; each in another way."""
+
+
+@pytest.mark.parametrize("architecture", WINDOWS)
+def test_windows_are_counted_as_the_layers_see_them(architecture: str) -> None:
+    """Every product of a query and a key that has a weight in the model's own attention, over four layers."""
+    model = tiny_model(
+        architecture, num_hidden_layers=4, head_dim=8, layer_types=None, attn_implementation="eager",
+        **WINDOWS[architecture],
+    ).eval()  # fmt: skip
+    ids = torch.arange(1, 41)[None] % model.config.vocab_size
+    with torch.no_grad():
+        seen = model(input_ids=ids, use_cache=False, output_attentions=True).attentions
+    by_hand = sum(int((layer[0, 0] > 0).sum()) for layer in seen)
+    found = training_flops(model)
+    config = model.config.get_text_config()
+    width = config.num_attention_heads * 8
+    assert found.square == 6 * 4 * width
+    flops = found.of(0, 0, seen_squares(config)(40))
+    assert flops == pytest.approx(12 * width * by_hand, rel=0.06)  # n^2 / 2 for n (n + 1) / 2 products
+
+
+def test_the_part_of_a_square_that_is_seen() -> None:
+    config = SimpleNamespace(num_hidden_layers=2, num_attention_heads=2, hidden_size=8, sliding_window=10)
+    assert seen_squares(config)(10) == 100
+    assert seen_squares(config)(30) == 2 * 30 * 10 - 100
+    config.layer_types = ["full_attention", "sliding_attention"]
+    assert seen_squares(config)(30) == (900 + 500) / 2
+    config.layer_types = ["linear_attention", "chunked_attention"]
+    config.attention_chunk_size = 12
+    assert seen_squares(config)(30) == 144 + 144 + 36
+    config.layer_types = ["linear_attention", "linear_attention"]
+    assert seen_squares(config)(30) == 0
+    del config.layer_types
+    config.use_sliding_window = False
+    assert seen_squares(config)(30) == 900
 
 
 def test_frozen_weights_count_four_and_adapters_six() -> None:

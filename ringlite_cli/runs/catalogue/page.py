@@ -22,7 +22,8 @@ _MFU = """
 - For each token and each weight that it is multiplied with, 6 FLOPs: 2 forward, 4 backward. Of a mixture, the experts
   that the token is sent to. A frozen weight counts 4, an adapter's 6. The head counts for trained tokens alone.
 - Attention: 6 x n² x heads x head size for a sample of n tokens and each layer that sees all of it: the causal half of
-  what a full square would take. Layers that see a window or keep a state count nothing here.
+  what a full square would take. A layer that sees a window of w tokens counts 2 x n x w - w² for n² where n is above w,
+  one that sees chunks the square of each. Layers that keep a state, or choose what they see, count nothing here.
 - Not counted: what gradient checkpointing computes again, reference and old log-probabilities, embeddings, norms.
 - Peaks (`ringlite_cli/train/speed.py` has the sources): A100 312 TFLOP/s, H100 SXM, H200 and GH200 989, H100 NVL 835,
   H100 PCIe 756, B200 2,250, L40S 362, RTX 4090 165, MI300X 1,307. There is no `mfu` on a CPU, on a part of a card

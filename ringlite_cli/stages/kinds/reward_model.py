@@ -18,7 +18,7 @@ from ringlite_cli.shares import in_percent
 from ringlite_cli.stages.base import Check, Context, StageKind, StageResult
 from ringlite_cli.stages.calls import call_ranks, is_follower
 from ringlite_cli.stages.kinds.sft import chat_options, template_faults
-from ringlite_cli.stages.parts.going_on import StepRows, last_step, marks, rate_note
+from ringlite_cli.stages.parts.going_on import StepRows, last_ranks, last_step, marks, rate_note, steps_asked
 from ringlite_cli.stages.parts.judging import with_judge
 from ringlite_cli.stages.parts.local_models import model_files
 from ringlite_cli.stages.parts.made_pairs import make_pairs, read_part
@@ -238,7 +238,10 @@ def _models(context: Context) -> dict[str, Path]:
     return {} if context.section.policy else model_files(context.recipe.model)
 
 
-_TRAIN = ("base_model.py", "devices.py", "finite.py", "liger.py", "resume", "reward_model", "step_rows.py", "sums.py")
+_TRAIN = (
+    *("base_model.py", "devices.py", "filled_batches.py", "finite.py", "liger.py", "resume", "reward_model"),
+    *("step_rows.py", "sums.py"),
+)
 """What it uses of the room of training."""
 
 
@@ -294,6 +297,8 @@ STAGE = StageKind(
     preflight=_preflight,
     draws=lambda section: section.pairs is not None,
     step_of=lambda folder: last_step(folder / "trainer"),
-    steps_of=lambda section: steps if (steps := section.trl_value("max_steps")) > 0 else None,
+    steps_of=lambda section, folder: steps_asked(section, folder / "trainer"),
+    ranks_of=lambda folder: last_ranks(folder / "trainer"),
     note_of=rate_note,
+    revisions=("a step's loss is the mean over its pairs, each once an epoch on any number of ranks",),
 )

@@ -17,7 +17,7 @@ from ringlite_cli.sampling.keeping import lend_engine
 from ringlite_cli.stages.base import Check, Context, StageKind, StageResult
 from ringlite_cli.stages.calls import call_ranks
 from ringlite_cli.stages.parts.games import require_games
-from ringlite_cli.stages.parts.going_on import Marking, last_step, marks, rate_note
+from ringlite_cli.stages.parts.going_on import Marking, last_ranks, last_step, marks, rate_note
 from ringlite_cli.stages.parts.judging import with_judge
 from ringlite_cli.stages.parts.tracking import tracked
 from ringlite_cli.where import labels_there, matches
@@ -189,7 +189,8 @@ STAGE = StageKind(
     faults=faults,
     preflight=_preflight,
     step_of=lambda folder: last_step(folder / "checkpoints"),
-    steps_of=lambda section: section.steps,
+    steps_of=lambda section, folder: section.steps,
+    ranks_of=lambda folder: last_ranks(folder / "checkpoints"),
     note_of=rate_note,
     goes_on_with_engine=_draws_here,
 )

@@ -12,7 +12,7 @@ from ringlite_cli.recipe.tracking import tracker_faults
 from ringlite_cli.runs.files import read_json, write_json
 from ringlite_cli.stages.base import Check, Context, StageKind, StageResult
 from ringlite_cli.stages.calls import call_ranks, is_follower
-from ringlite_cli.stages.parts.going_on import StepRows, last_step, marks, rate_note
+from ringlite_cli.stages.parts.going_on import StepRows, last_ranks, last_step, marks, rate_note, steps_asked
 from ringlite_cli.stages.parts.local_models import model_files
 from ringlite_cli.stages.parts.tracking import tracked
 
@@ -195,7 +195,7 @@ _C3PO = (
 )
 """What SFT uses of the room of C3PO: how packed rows are run."""
 _TRAIN = (
-    *("base_model.py", "devices.py", "finite.py", "float32_head.py", "liger.py", "read_once.py"),
+    *("base_model.py", "devices.py", "filled_batches.py", "finite.py", "float32_head.py", "liger.py", "read_once.py"),
     *("resume", "sft", "sharded.py", "step_rows.py", "sums.py"),
 )
 """What SFT uses of the room of training."""
@@ -245,7 +245,8 @@ STAGE = StageKind(
     faults=faults,
     preflight=_preflight,
     step_of=lambda folder: last_step(folder / "trainer"),
-    steps_of=lambda section: steps if (steps := section.trl_value("max_steps")) > 0 else None,
+    steps_of=lambda section, folder: steps_asked(section, folder / "trainer"),
+    ranks_of=lambda folder: last_ranks(folder / "trainer"),
     note_of=rate_note,
     revisions=("plain general traces that mark no result stand behind an empty thought where the template thinks",),
 )

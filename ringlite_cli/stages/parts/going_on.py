@@ -1,5 +1,6 @@
 """Training that goes on with other values: from which step, how its rows are marked, and what becomes of the rate."""
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,28 @@ def last_step(folder: Path) -> int | None:
     sealed = [path for path in entries(folder, "checkpoint-*") if is_there(path / "ringlite_seal.json")]
     steps = [path.name.removeprefix("checkpoint-") for path in sealed]
     return max((int(step) for step in steps if step.isdecimal()), default=None)
+
+
+def steps_asked(section: SftStage | RewardModelStage, checkpoints: Path) -> int | None:
+    """Return the steps that a section asks for; None for epochs whose steps no checkpoint in this folder tells."""
+    if (steps := section.trl_value("max_steps")) > 0:
+        return int(steps)
+    of_epoch = _told(checkpoints, "ringlite_tokens.json", "steps_per_epoch")
+    return math.ceil(section.trl_value("num_train_epochs") * of_epoch) if of_epoch else None
+
+
+def last_ranks(checkpoints: Path) -> int | None:
+    """Return how many ranks saved the newest sealed checkpoint in a folder; None where nothing tells."""
+    return _told(checkpoints, "ringlite_seal.json", "ranks")
+
+
+def _told(checkpoints: Path, name: str, key: str) -> int | None:
+    """Return the number that a JSON file of the newest sealed checkpoint has; None where there is none."""
+    try:
+        found = read_json(checkpoints / f"checkpoint-{last_step(checkpoints)}" / name).get(key)
+    except (*ABSENT, ValueError, AttributeError):
+        return None
+    return found if isinstance(found, int) else None
 
 
 def marks(folder: Path) -> dict[int, dict[str, Any]]:

@@ -11,6 +11,7 @@ from ringlite_cli.errors import UserError
 from ringlite_cli.presence import is_there
 from ringlite_cli.runs.manifest import FILE, Manifest, read_manifest
 from ringlite_cli.runs.previous import Kept, holds_work, kept_results
+from ringlite_cli.runs.ranks import world_size
 from ringlite_cli.stages.base import Context, StageKind
 from ringlite_cli.stages.kinds import KINDS
 from ringlite_cli.stages.walk.identity import Changes, Identity
@@ -80,6 +81,8 @@ def decide(context: Context, walk: Walk, made: Mapping[str, Manifest]) -> Decisi
         refuse_nameless(context)
     if before and there and there.fingerprint == wanted.fingerprint:
         done = before.status == "done" and outputs_present(context.folder, context.run, before)
+        if not done and is_at_work(kind, before, context.folder):
+            refuse_other_ranks(context, kind)
         return replace(decision, action="keep" if done else "go on")
     olds = [old for old in kept_results(context.run, context.name) if same.is_as(wanted, old)]
     if old := next((old for old in olds if _is_done(old, context.run)), None):
@@ -94,6 +97,7 @@ def decide(context: Context, walk: Walk, made: Mapping[str, Manifest]) -> Decisi
     if is_at_work(kind, before, context.folder):
         refuse_past_the_end(context, kind)
         if changes.only_length or (walk.go_on and not changes.fixed):
+            refuse_other_ranks(context, kind)
             return replace(decision, action="go on", changes=changes)
         if changes.keys or not are_of_parents(changes.inputs, manifest.parent):
             raise refusal(context, kind, changes, walk)
@@ -103,12 +107,24 @@ def decide(context: Context, walk: Walk, made: Mapping[str, Manifest]) -> Decisi
 def refuse_past_the_end(context: Context, kind: StageKind) -> None:
     """Raise UserError where an interrupted stage has trained more steps than it is to train."""
     done = (kind.step_of(context.folder) if kind.step_of else None) or 0
-    wanted = kind.steps_of(context.section)
+    wanted = kind.steps_of(context.section, context.folder)
     if wanted is not None and done > wanted:
         raise UserError(
             f"it is at step {done} already, and {wanted} are asked for: nothing would be trained",
             where=f"stages.{context.name}",
-            hint=f"give more steps, or begin it again with --from {context.name} --fresh (the checkpoints are kept)",
+            hint=f"give more, or begin it again with --from {context.name} --fresh (the checkpoints are kept)",
+        )
+
+
+def refuse_other_ranks(context: Context, kind: StageKind) -> None:
+    """Raise UserError where an interrupted stage was saved by another number of ranks than this launch has."""
+    before, now = kind.ranks_of(context.folder), world_size()
+    if before is not None and before != now:
+        raise UserError(
+            f"its last checkpoint was saved by {before} rank{'s' if before != 1 else ''}; training can't resume from "
+            f"it on {now}",
+            where=f"stages.{context.name}",
+            hint=f"launch it on {before}, or begin it again with --from {context.name} --fresh",
         )
 
 

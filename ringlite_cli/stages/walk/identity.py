@@ -6,7 +6,7 @@ not tell, is taken as it is now, and a key that is newer than it has its default
 
 import hashlib
 import json
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from math import prod
 from typing import Any
@@ -20,6 +20,7 @@ from ringlite_cli.recipe.key_classes import TRL_LENGTH, TRL_TUNABLE, earlier_def
 from ringlite_cli.recipe.schema import STAGE_SECTIONS, Recipe, RecipeHead, Stage
 from ringlite_cli.recipe.section import Section
 from ringlite_cli.recipe.trl_defaults import usual_value
+from ringlite_cli.runs.files import finite
 from ringlite_cli.runs.manifest import Manifest
 from ringlite_cli.stages.parts.local_models import ADAPTER_FILES, MODEL_FILES
 
@@ -54,7 +55,8 @@ class Identity:
 
     def changes_to(self, other: "Identity") -> "Changes":
         """Return what differs in another identity of the same stage."""
-        names = [name for name in {**self.keys, **other.keys} if self._value(name) != other._value(name)]
+        every = {**self.keys, **other.keys}
+        names = [name for name in every if self._value(name) != other._value(name) and not _has_keys(name, every)]
         keys = {name: (self._value(name), other._value(name)) for name in names}
         if self.seed != other.seed:
             keys[SEED] = (self.seed, other.seed)
@@ -116,7 +118,8 @@ def identity(kind: str, section: Section, head: Mapping[str, Any], seed: int, in
     if kind not in COMPOSING:
         keys = {key: value for key, value in keys.items() if not key.startswith(_COMPOSED)}
     told_otherwise = {key for key in keys if key.startswith("model.") and _is_told_by_files(key, section, inputs)}
-    return Identity(kind, {key: value for key, value in keys.items() if key not in told_otherwise}, dict(inputs), seed)
+    known = finite({key: value for key, value in keys.items() if key not in told_otherwise})  # as a manifest has them
+    return Identity(kind, known, dict(inputs), seed)
 
 
 def _is_told_by_files(key: str, section: Any, inputs: Mapping[str, str]) -> bool:
@@ -218,6 +221,11 @@ def _flat(prefix: str, value: Any) -> Iterator[tuple[str, Any]]:
             yield from _flat(f"{prefix}.{name}" if prefix else name, inner)
     else:
         yield prefix, value
+
+
+def _has_keys(name: str, keys: Iterable[str]) -> bool:
+    """Return whether there are keys below this one: one side is then an empty mapping, and they tell of the other."""
+    return any(key.startswith(f"{name}.") for key in keys)
 
 
 def _trl_field(name: str) -> str:

@@ -17,7 +17,7 @@ from ringlite_cli.recipe.schema import Recipe
 from ringlite_cli.runs.deadline import is_over, stop_within
 from ringlite_cli.runs.files import write_json
 from ringlite_cli.runs.folder import lock_run, make_stage_folder, refuse_held, take_over
-from ringlite_cli.runs.manifest import Manifest, describe, now, read_manifest
+from ringlite_cli.runs.manifest import Manifest, describe, give_room, keep_room, now, read_manifest
 from ringlite_cli.runs.previous import bring_back, put_aside
 from ringlite_cli.runs.pulse import seconds_told
 from ringlite_cli.runs.ranks import call_ranks, others_end_too, signs_for_others
@@ -183,6 +183,7 @@ def _work(context: Context, kind: StageKind, manifest: Manifest, watched: Watche
     manifest.started = manifest.started or now()
     try:
         manifest.write(context.folder)
+        keep_room(context.folder)
         with watched.hearing():
             check_inputs(context.run, [m for p in manifest.parent if (m := read_manifest(context.run / p))])
             _end_engine_before(context, kind)
@@ -200,6 +201,7 @@ def _work(context: Context, kind: StageKind, manifest: Manifest, watched: Watche
         manifest.status = "failed"
         failure = as_failure(error, context.folder)
         manifest.message = str(failure or error)
+        _give_room(context.folder)
         if failure is not error:
             _write_traceback(context.folder)
         if failure is None:
@@ -233,8 +235,14 @@ def _finish(context: Context, manifest: Manifest, result: StageResult) -> None:
     )
 
 
+def _give_room(folder: Path) -> None:
+    with suppress(OSError):
+        give_room(folder)
+
+
 def _write_last(manifest: Manifest, folder: Path) -> None:
-    """The closing manifest; on a full disk the `running` one stays, and the stage goes on from there."""
+    """The closing manifest; where it can't be written the `running` one stays, and the stage goes on from there."""
+    _give_room(folder)
     try:
         manifest.write(folder)
     except OSError:

@@ -11,6 +11,7 @@ from transformers import TrainerCallback
 from ringlite_cli.errors import WorkFailed
 from ringlite_cli.presence import is_there
 from ringlite_cli.runs.files import read_json, write_json
+from ringlite_cli.train.resume.training import steps_per_epoch
 
 OnStep = Callable[[dict[str, Any]], None]
 _STATE = "ringlite_tokens.json"
@@ -23,6 +24,7 @@ class PairRecorder(TrainerCallback):
     def __init__(self, trainer: Any, on_step: OnStep | None) -> None:
         self._trainer, self._on_step = trainer, on_step
         self._began, self._seconds = 0.0, 0.0
+        self._of_epoch = steps_per_epoch(trainer)
 
     @property
     def tokens(self) -> int:
@@ -62,4 +64,4 @@ class PairRecorder(TrainerCallback):
     def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         if state.is_world_process_zero:
             folder = Path(args.output_dir) / f"checkpoint-{state.global_step}"
-            write_json(folder / _STATE, {"tokens": self.tokens})
+            write_json(folder / _STATE, {"tokens": self.tokens, "steps_per_epoch": self._of_epoch})

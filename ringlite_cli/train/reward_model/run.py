@@ -4,7 +4,8 @@ How this differs from a bare RewardTrainer:
 1. Texts are rendered and tokenized as they are when the model scores in RL: special tokens that a response spells out
    are text, and a pair that does not fit is counted, or cut where the recipe asks for it.
 2. Scores are drawn towards a mean of zero (center_rewards_coefficient), so that 0 is neither good nor bad.
-3. An interrupted training goes on from its last sealed checkpoint, to the same weights.
+3. The loss of a step is the mean over its pairs, and on several ranks each pair is trained once an epoch (`trainer`).
+4. An interrupted training goes on from its last sealed checkpoint, to the same weights.
 """
 
 from collections.abc import Mapping, Sequence
@@ -24,14 +25,13 @@ from ringlite_cli.runs.files import read_json, write_json
 from ringlite_cli.runs.sharding import launched_sharded
 from ringlite_cli.train.base_model import compute_dtype, context_of, save_plain, written_dtype
 from ringlite_cli.train.devices import check_gpus, on_one_gpu
-from ringlite_cli.train.finite import FiniteGradients
 from ringlite_cli.train.liger import liger_for_one_training
 from ringlite_cli.train.resume.agreed import check_same, seen_here
-from ringlite_cli.train.resume.checkpoints import last_or_afresh, load_weights
+from ringlite_cli.train.resume.checkpoints import last_or_afresh
 from ringlite_cli.train.resume.training import total_steps, train_from_last
 from ringlite_cli.train.reward_model.recorder import OnStep, PairRecorder
 from ringlite_cli.train.reward_model.samples import PairSamples
-from ringlite_cli.train.step_rows import mean_over
+from ringlite_cli.train.reward_model.trainer import trainer_class
 from ringlite_cli.whole import remove, whole
 
 if TYPE_CHECKING:
@@ -155,7 +155,7 @@ def _trainer(base: Path, samples: PairSamples, args: Any, attn_implementation: s
             hint="start from one that transformers has a classifier of sequences for (llama, qwen2, qwen3 ...)",
         ) from None
     rows = Dataset.from_dict({"chosen_ids": samples.chosen, "rejected_ids": samples.rejected})
-    trainer = _trainer_class()(
+    trainer = trainer_class()(
         model=model, args=args, train_dataset=rows, processing_class=AutoTokenizer.from_pretrained(str(base))
     )
     if len(trainer.train_dataset) != len(samples):
@@ -163,36 +163,11 @@ def _trainer(base: Path, samples: PairSamples, args: Any, attn_implementation: s
     return trainer
 
 
-def _trainer_class() -> type["RewardTrainer"]:
-    from trl import RewardTrainer
-
-    class WholeRewardTrainer(FiniteGradients, RewardTrainer):
-        _batches: tuple[int, ...] = ()  # pairs of each batch of the step at hand
-
-        def compute_loss(self, model: Any, inputs: dict[str, Any], *args: Any, **kwargs: Any) -> Any:
-            if model.training:
-                self._batches += (len(inputs["input_ids"]) // 2,)
-            return super().compute_loss(model, inputs, *args, **kwargs)
-
-        def log(self, logs: dict[str, float], *args: Any, **kwargs: Any) -> None:
-            found = self._metrics["train"]
-            mean_over(found, ("accuracy", "margin", "mean_reward"), self._batches)
-            for name, extreme in (("min_reward", min), ("max_reward", max)):
-                if found.get(name):  # of which TRL would take the mean
-                    found[name] = [extreme(found[name])]
-            self._batches = ()
-            super().log(logs, *args, **kwargs)
-
-        def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
-            load_weights(self.accelerator.unwrap_model(model or self.model), resume_from_checkpoint)
-
-    return WholeRewardTrainer
-
-
 def _prepare_folder(out_dir: Path, resume: bool, ranks: int, steps: int) -> tuple[Path, int] | None:
     """As last_or_afresh; a reward model of other steps goes."""
+    last = last_or_afresh(out_dir / "trainer", resume=resume, ranks=ranks, steps=steps, more="epochs or steps")
     remove(out_dir / "reward_model")
-    return last_or_afresh(out_dir / "trainer", resume=resume, ranks=ranks, steps=steps, more="epochs or steps")
+    return last
 
 
 def _save(trainer: Any, folder: Path, dtype: str, facts: dict[str, Any]) -> None:

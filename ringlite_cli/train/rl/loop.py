@@ -12,6 +12,7 @@ from ringlite_cli.runs.files import MetricsWriter
 from ringlite_cli.runs.row_types import MetricsRow
 from ringlite_cli.train.engine.start import phase_stats
 from ringlite_cli.train.guard.history import RollBack
+from ringlite_cli.train.rl.unreached import Unreached
 from ringlite_cli.train.speed import peak_here, phase_shares
 
 
@@ -90,7 +91,7 @@ def train(
     keeper = Keeper(trainer, protected=lambda: guard_callback.kept if guard_callback else ())
     with StopFlag() as stop:
         loading = Overlooked(checkpoint)
-        before = (EveryStep(trainer), StepRows(make_row, write), AttentionKernels(), guard_callback)
+        before = (EveryStep(trainer), StepRows(make_row, write), AttentionKernels(), Unreached(), guard_callback)
         for callback in (*before, NewValues(lr_scale), WholeLoad(loading), keeper, stop):
             if callback is not None:
                 trainer.add_callback(callback)

@@ -39,6 +39,7 @@ from ringlite_cli.train.rl.rollout import RolloutBatch
 from ringlite_cli.train.rl.run_state import RunState
 from ringlite_cli.train.rl.updates import Planner, Update
 from ringlite_cli.train.rl.verify_ahead import verified_ahead
+from ringlite_cli.train.speed import seen_squares
 
 
 class RolloutTrainer(FiniteGradients, GRPOTrainer):
@@ -92,7 +93,10 @@ class RolloutTrainer(FiniteGradients, GRPOTrainer):
         self._measures = Measures()
         self._recorder = Recorder(self.accelerator)
         self._updates: list[Update] = []
-        self._planner = Planner(args, self.accelerator, self.num_generations, skip_truncated=self.skip_truncated)
+        squares = seen_squares(self.model.config.get_text_config())
+        self._planner = Planner(
+            args, self.accelerator, self.num_generations, skip_truncated=self.skip_truncated, squares=squares
+        )
 
     def _collect(self, generation_batch: list[PromptRow]) -> tuple[list[dict[str, Tensor]], RolloutBatch]:
         """Roll out this step's prompts, and more while the budget is not filled and may be refilled."""

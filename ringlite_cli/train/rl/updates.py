@@ -1,6 +1,6 @@
 """From a rollout to the packed rows of its optimizer steps: pick, cut, share among ranks, balance, pack."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -22,7 +22,7 @@ from ringlite_cli.train.rl.rollout import RolloutBatch
 class Update:
     """One optimizer step of this rank: its packed rows, and the step's real forwarded tokens over all ranks.
 
-    squares: sum of the samples' squared lengths, over all ranks. divisor: of the loss, over all ranks (Phi, for C3PO).
+    squares: sum of the samples' `seen_squares`, over all ranks. divisor: of the loss, over all ranks (Phi, for C3PO).
     domains: the rollout's, in the order of the numbers in rows.
     """
 
@@ -55,10 +55,17 @@ class Planner:
     """Plans the updates of a rollout. Selections are the same on all ranks; updates hold this rank's rows."""
 
     def __init__(
-        self, args: C3POConfig, accelerator: Accelerator, num_generations: int, *, skip_truncated: bool
+        self,
+        args: C3POConfig,
+        accelerator: Accelerator,
+        num_generations: int,
+        *,
+        skip_truncated: bool,
+        squares: Callable[[int], float] = lambda tokens: tokens**2,
     ) -> None:
+        """squares: see `seen_squares`."""
         self._args, self._accelerator, self._num_generations = args, accelerator, num_generations
-        self._skip_truncated = skip_truncated
+        self._skip_truncated, self._squares = skip_truncated, squares
 
     def pools(self, rollout: RolloutBatch) -> list[list[int]]:
         """Return the responses that may be trained: of all ranks together, or of each, by the budget's scope."""
@@ -142,7 +149,7 @@ class Planner:
         mine = members[rank::world] if shared else members
         at_hand = exchange.swap([members[r::world] for r in range(world)]) if exchange else dict(enumerate(samples))
         row_sizes = [sum(sizes[i] for i in row) for row in mine]
-        squares = sum(sizes[i] ** 2 for row in mine for i in row)
+        squares = round(sum(self._squares(sizes[i]) for row in mine for i in row))
         local = torch.tensor([sum(row_sizes), squares, max(row_sizes)], device=self._accelerator.device)
         of_ranks = self._accelerator.gather(local).view(-1, 3)
         (step_size, squares), largest = of_ranks[:, :2].sum(0).tolist(), int(of_ranks[:, 2].max())

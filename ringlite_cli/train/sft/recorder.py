@@ -13,6 +13,7 @@ from ringlite_cli.models.number_formats import learned_finely
 from ringlite_cli.presence import is_there
 from ringlite_cli.runs.files import read_json, write_json
 from ringlite_cli.train.base_model import save_plain
+from ringlite_cli.train.resume.training import steps_per_epoch
 from ringlite_cli.train.sharded import whole_weights
 from ringlite_cli.whole import whole
 
@@ -33,6 +34,7 @@ class Recorder(TrainerCallback):
     def __init__(self, trainer: "SFTTrainer", out_dir: Path, planned: Sequence[int], on_step: OnStep | None) -> None:
         self._trainer: Any = trainer
         self._out_dir, self._planned, self._on_step = out_dir, planned, on_step
+        self._of_epoch = steps_per_epoch(trainer)
         self.row: Mapping[str, Any] = {}  # the last metrics row
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
@@ -100,6 +102,7 @@ class Recorder(TrainerCallback):
                 "loss_tokens": self._trainer.loss_tokens,
                 "tokens_seen": self._trainer._total_train_tokens,
                 "losses": self.losses,
+                "steps_per_epoch": self._of_epoch,
             },
         )
 

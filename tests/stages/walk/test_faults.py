@@ -41,7 +41,10 @@ def shell(view: list[str], *lines: str) -> subprocess.CompletedProcess:
 
 @pytest.mark.slow
 def test_a_full_disk_is_named_and_nothing_is_lost(tmp_path: Path) -> None:
-    """A file system of 40 MiB that somebody fills by 38: before the run it is refused, in mid-run it stops."""
+    """A file system of 40 MiB that somebody fills by 38: before the run it is refused, in mid-run it stops.
+
+    Then somebody fills it to the last byte.
+    """
     ballast = f"{tmp_path}/ballast"
     fill = f"head -c {38 << 20} /dev/zero > {ballast}"
     curating = f"until test -e {tmp_path}/toy/curate/manifest.json; do sleep 0.1; done"
@@ -49,18 +52,24 @@ def test_a_full_disk_is_named_and_nothing_is_lost(tmp_path: Path) -> None:
     done = shell(
         view, fill, toy(tmp_path, "sft"), f"ls {tmp_path}; rm {ballast}",
         f"({curating}; {fill}) &", toy(tmp_path, "sft"), f"wait; rm {ballast}", toy(tmp_path, "sft"),
+        f"(until test -e {tmp_path}/toy/select/manifest.room; do sleep 0.01; done; cat /dev/zero > {ballast}) 2>&- &",
+        toy(tmp_path, "select"), f"wait; cat {tmp_path}/toy/select/manifest.json; rm {ballast}",
+        toy(tmp_path, "select"),
     )  # fmt: skip
     refused, rest = done.stdout.split("code 2\n")
     assert "[1/2]" not in refused
     assert re.match(r"ballast\n[\d:]{8} \[1/2\]", rest)  # nothing was written
     assert "need about" in done.stderr
-    first, second = rest.split("code 1\n")
+    first, second, last = rest.split("code 1\n")
     assert "sft: Long-CoT SFT" in first
     assert "the disk is full" in done.stderr
     assert "free some space; the same command goes on" in done.stderr
     assert "Traceback" not in done.stderr
     assert "goes on in" in second or "unchanged, skipped" in second
-    assert second.endswith("code 0\n"), done.stdout + done.stderr
+    assert "code 0\n" in second, done.stdout + done.stderr
+    assert '"status": "failed"' in last
+    assert '"message": "' + f"{tmp_path}/toy/select: the disk is full (0 MiB free)" in last
+    assert last.endswith("code 0\n"), done.stdout + done.stderr
 
 
 @pytest.mark.slow

@@ -165,3 +165,31 @@ def test_fewer_steps_than_are_done_are_refused_before_anything_moves(walk: Walks
     with pytest.raises(UserError, match=r"at step 3 already, and 2 are asked for"):
         walk(f"stages.rl.trl.max_steps={steps}")
     assert read_json(walk.run / "rl" / "manifest.json") == before
+
+
+@pytest.mark.parametrize(("epochs", "refused"), [(0.5, True), (0.6, False), (1, False)])
+def test_fewer_epochs_than_are_done_are_refused_before_anything_moves(
+    walk: Walks, epochs: float, refused: bool
+) -> None:
+    walk.interrupted("sft")
+    folder = walk.run / "sft"
+    write_json(folder / "trainer" / "checkpoint-3" / "ringlite_tokens.json", {"steps_per_epoch": 4})
+    before = read_json(folder / "manifest.json")
+    if not refused:
+        assert walk(f"stages.sft.trl.num_train_epochs={epochs}")[0] == "sft"
+        return
+    with pytest.raises(UserError, match=r"at step 3 already, and 2 are asked for"):
+        walk(f"stages.sft.trl.num_train_epochs={epochs}", go_on=True)
+    assert read_json(folder / "manifest.json") == before
+
+
+@pytest.mark.parametrize("changes", [(), ("stages.rl.trl.max_steps=20",)])
+def test_another_number_of_ranks_is_refused_before_anything_moves(walk: Walks, changes: tuple[str, ...]) -> None:
+    walk.interrupted("rl")
+    seal = walk.run / "rl" / "checkpoints" / "checkpoint-3" / "ringlite_seal.json"
+    write_json(seal, {"ranks": 2, "files": {}})
+    before = read_json(walk.run / "rl" / "manifest.json")
+    with pytest.raises(UserError, match=r"saved by 2 ranks; training can't resume from it on 1; launch it on 2"):
+        walk(*changes)
+    assert read_json(walk.run / "rl" / "manifest.json") == before
+    assert walk(fresh=True)

@@ -17,6 +17,8 @@ from small_walks import SELECT, small_recipe
 from ringlite_cli.console import Console
 from ringlite_cli.errors import Interrupted, UserError, WorkFailed
 from ringlite_cli.recipe.load import load_recipe
+from ringlite_cli.runs import manifest as manifests
+from ringlite_cli.runs.files import write_json
 from ringlite_cli.runs.folder import lock_run
 from ringlite_cli.runs.manifest import read_manifest
 from ringlite_cli.stages.base import Context, StageKind, StageResult
@@ -164,6 +166,37 @@ def test_a_failed_stage_says_why_and_goes_on_later(walk) -> None:
     assert "the disk is full" in manifest.message
     walk.use("sft", runner)
     assert walk() == ["sft", "select"]
+
+
+def test_a_stage_that_fills_the_disk_to_its_last_byte_says_so(walk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing can be written then but in room that was kept."""
+    at_start: dict[Path, int] = {}
+
+    def used() -> int:
+        return sum(file.stat().st_size for file in (walk.run / "sft").iterdir() if file.name != manifests.FILE)
+
+    def write(path: Path, value: dict) -> None:
+        if value["status"] != "running" and used() + len(json.dumps(value)) > at_start[path.parent]:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        write_json(path, value)
+
+    def full(context: Context) -> StageResult:
+        at_start[context.folder] = used()
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    walk(last="curate")
+    runner = KINDS["sft"].run
+    walk.use("sft", full)
+    monkeypatch.setattr(manifests, "write_json", write)
+    with pytest.raises(WorkFailed, match="the disk is full"):
+        walk(last="sft")
+    monkeypatch.setattr(manifests, "write_json", write_json)
+    manifest = read_manifest(walk.run / "sft")
+    assert manifest.status == "failed"
+    assert "free some space; the same command goes on" in manifest.message
+    walk.use("sft", runner)
+    assert walk() == ["sft", "select"]
+    assert not list(walk.run.glob("*/manifest.room"))
 
 
 @pytest.mark.slow

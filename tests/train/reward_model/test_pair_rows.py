@@ -1,8 +1,9 @@
 """The rows of a reward model's training hold what its steps were, in however many batches."""
 
+import torch
 from reward_models import make_tokenizer
 from tiny_lm import save_policy
-from trl import RewardTrainer
+from transformers import LlamaForSequenceClassification
 
 from ringlite_cli.train.reward_model.run import run_reward_model
 from ringlite_cli.train.reward_model.samples import pair_samples
@@ -13,14 +14,14 @@ PAIRS = [(ASKED, "good " * n + "fine", "bad " * n + "poor") for n in range(1, 6)
 
 def test_scores_are_those_of_all_texts_of_a_step(tmp_path, monkeypatch) -> None:
     """Three batches, of two pairs, of two and of one: TRL takes the mean of their means, and of their extremes."""
-    plain, scores = RewardTrainer.compute_loss, []
+    plain, scores = LlamaForSequenceClassification.forward, []
 
-    def noting(self, model, inputs, return_outputs=False, num_items_in_batch=None):
-        loss, out = plain(self, model, inputs, True, num_items_in_batch)
+    def noting(self, *given, **more):
+        out = plain(self, *given, **more)
         scores.append(out.logits.detach().flatten().chunk(2))
-        return loss
+        return out
 
-    monkeypatch.setattr(RewardTrainer, "compute_loss", noting)
+    monkeypatch.setattr(LlamaForSequenceClassification, "forward", noting)
     base = save_policy(tmp_path / "base", "llama")
     make_tokenizer().save_pretrained(base)
     samples = pair_samples(make_tokenizer(), PAIRS, 64, truncate=False)
@@ -35,3 +36,6 @@ def test_scores_are_those_of_all_texts_of_a_step(tmp_path, monkeypatch) -> None:
     assert abs(row["mean_reward"] - sum(better + worse) / 10) < 1e-6
     assert row["accuracy"] == sum(a > b for a, b in zip(better, worse, strict=True)) / 5
     assert abs(row["margin"] - (sum(better) - sum(worse)) / 5) < 1e-6
+    apart = torch.tensor(better) - torch.tensor(worse)
+    centred = 0.01 * (torch.tensor(better) + torch.tensor(worse)) ** 2
+    assert abs(row["loss"] - float((centred - torch.nn.functional.logsigmoid(apart)).mean())) < 1e-6

@@ -24,7 +24,8 @@ class Plain:
 class Trained(EachRowOnce, Plain):
     def __init__(self, rows, rank, ranks, size, joined):
         state = SimpleNamespace(active_dataloader=SimpleNamespace(remainder=-1))  # as after a resume
-        self.accelerator = SimpleNamespace(num_processes=ranks, process_index=rank, gradient_state=state)
+        self.accelerator = SimpleNamespace(num_processes=ranks, process_index=rank, gradient_state=state, reduce=of_one)
+        self._total_train_tokens = 0
         self.args, self._train_batch_size = SimpleNamespace(dataloader_drop_last=False), size
         self.train_dataset, self.data_collator = [{"input_ids": [i + 1] * (i % 3 + 1)} for i in range(rows)], collator
         self.joined = joined
@@ -46,6 +47,11 @@ class Trained(EachRowOnce, Plain):
         return batches, tokens
 
 
+def of_one(tensor, reduction):
+    """The sum over ranks, of one that is alone."""
+    return tensor
+
+
 def collator(rows):
     return {"labels": torch.tensor([i for row in rows for i in row["input_ids"]])[None], "rows": rows}
 
@@ -58,14 +64,20 @@ def apart(rows):
 @pytest.mark.parametrize("joined", [True, False], ids=["end to end", "padded"])
 @pytest.mark.parametrize(("rows", "ranks", "size"), [(9, 2, 1), (7, 2, 2), (3, 4, 2), (1, 2, 1), (8, 2, 2), (11, 4, 2)])
 def test_each_row_carries_loss_once(rows, ranks, size, joined):
-    labels, tokens, passes = [], 0, set()
+    labels, tokens, passes, repeated = [], 0, set(), 0
     for rank in range(ranks):
         trained = Trained(rows, rank, ranks, size, joined)
         batches, counted = trained.epoch()
-        assert trained.accelerator.gradient_state.active_dataloader.remainder == (rows % (ranks * size) or -1)
+        assert trained.accelerator.gradient_state.active_dataloader.remainder == (
+            0 if rows % (ranks * size) else -1
+        )  # 0: none is cut
         assert all(batch.keys() == {"labels", "rows"} for batch in batches)
+        held = sum(len(row["input_ids"]) for batch in batches for row in batch["rows"])
+        repeated += held - counted
+        assert trained._total_train_tokens == counted - held
         labels += [int(i) for batch in batches for i in batch["labels"].flatten() if i != -100]
         tokens, passes = tokens + counted, passes | {len(batches)}
     assert sorted(labels) == [i + 1 for i in range(rows) for _ in range(i % 3 + 1)]
     assert tokens == len(labels)
+    assert (repeated > 0) == (rows % (ranks * size) > 0)
     assert len(passes) == 1  # all ranks make equally many
