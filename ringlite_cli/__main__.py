@@ -9,8 +9,15 @@ from pathlib import Path
 
 from ringlite_cli import __version__
 from ringlite_cli.errors import RingliteError, UserError
-from ringlite_cli.runs.launcher import check_rank, end_after_another, stop_with_launcher, take_rank_from_slurm
-from ringlite_cli.runs.ranks import speaks_for_its_machine
+from ringlite_cli.runs.launcher import (
+    check_rank,
+    end_after_another,
+    leave_launch,
+    stop_with_launcher,
+    take_rank_from_mpi,
+    take_rank_from_slurm,
+)
+from ringlite_cli.runs.ranks import is_follower, speaks_for_its_machine, world_size
 from ringlite_cli.runs.stopping import STOPS, stop_now
 
 _QUIET = {
@@ -29,10 +36,15 @@ those that are not running, and burn the cores that these need.
 """
 
 
-_AT_ONCE = (
-    *("run", "experiment", "curate", "sft", "select", "select-by-entropy", "rl", "rl-math", "rl-mixed", "eval"),
-    *("reward-model", "rescore", "verify"),
+BY_ALL_RANKS = (
+    *("run", "curate", "sft", "select", "select-by-entropy", "rl", "rl-math", "rl-mixed", "eval", "reward-model"),
 )
+"""Commands that all ranks of a launch work on; of any other the first rank is the only process."""
+
+_KNOW_THE_LAUNCH = ("check", "plan", "experiment")
+"""Commands that work alone, and look at how many ranks a run would have."""
+
+_AT_ONCE = (*BY_ALL_RANKS, "experiment", "rescore", "verify")
 """Commands that show before anything is imported that they have begun."""
 
 
@@ -50,14 +62,31 @@ def main() -> None:
         signal.signal(signal.SIGINT, stop_now)
     try:
         take_rank_from_slurm()
+        take_rank_from_mpi()
         check_rank()
     except UserError as error:
         sys.exit(_failed(error) if speaks_for_its_machine() else _without_a_word(error))
     stop_with_launcher()
+    if not _takes_part(sys.argv[1:]):
+        sys.exit(0)
     code = run(sys.argv[1:])
     _hush()
     _leave_ranks()
     sys.exit(code)
+
+
+def _takes_part(arguments: list[str]) -> bool:
+    """Return whether this process works on the command; one that works alone is made no rank of its launch any more.
+
+    `doctor` looks at every machine of a launch, by a machine's first rank.
+    """
+    command = arguments[0] if arguments else ""
+    if command in BY_ALL_RANKS or world_size() == 1:
+        return True
+    alone = speaks_for_its_machine() if command == "doctor" else not is_follower()
+    if command not in _KNOW_THE_LAUNCH:
+        leave_launch()
+    return alone
 
 
 def _show_life(arguments: list[str]) -> None:

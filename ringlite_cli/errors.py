@@ -70,6 +70,10 @@ class FirstRankEnded(WorkFailed):
     """The first rank of a launch failed or was stopped, and says why itself: the others end without a word."""
 
 
+class RankLost(WorkFailed):
+    """The connection to another rank of a launch ended: that rank has the cause, and this one its consequence."""
+
+
 class Diverged(WorkFailed):
     """Training came to a loss or a policy that is no number, in the optimizer step `step`."""
 

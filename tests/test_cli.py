@@ -9,13 +9,15 @@ from pathlib import Path
 import pytest
 import yaml
 from command_line import ringlite
+from launches import Launch
 
 from ringlite_cli import __version__
-from ringlite_cli.__main__ import _AT_ONCE
+from ringlite_cli.__main__ import _AT_ONCE, BY_ALL_RANKS
 from ringlite_cli.cli import app
 from ringlite_cli.recipe.load import shipped_recipes
 from ringlite_cli.stages.commands.check import load_checked
 from ringlite_cli.stages.commands.shared_options import WorkingCommand
+from ringlite_cli.stages.kinds import KINDS
 
 
 @pytest.mark.parametrize("name", shipped_recipes())
@@ -196,6 +198,29 @@ def test_every_command_that_works_long_shows_at_once_that_it_has_begun() -> None
     working = {name for name, kind in named.items() if kind is WorkingCommand}
     assert len(working) > 10
     assert set(_AT_ONCE) == working | {"experiment"}
+
+
+def test_commands_by_all_ranks_are_those_that_walk_stages() -> None:
+    walking = {info.name or info.callback.__name__ for info in app.registered_commands if info.callback}
+    stages = {info for info in walking if info in KINDS or info in ("rl-math", "rl-mixed", "select-by-entropy")}
+    assert set(BY_ALL_RANKS) == stages | {"run"}
+    assert set(KINDS) <= set(BY_ALL_RANKS)
+
+
+def test_under_a_launcher_a_command_for_one_process_works_once(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "ringlite_cli", "recipes", "--copy", "toy", str(tmp_path / "mine.yaml")]
+    ranks = Launch(2, command).wait(120)
+    assert [rank.code for rank in ranks] == [0, 0], [rank.err for rank in ranks]  # the second one met the first's file
+    assert [bool(rank.out) for rank in ranks] == [True, False]
+    assert (tmp_path / "mine.yaml").is_file()
+
+
+def test_an_experiment_is_refused_on_several_ranks(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "ringlite_cli", "experiment", "c3po-vs-grpo", "--runs-dir", str(tmp_path)]
+    ranks = Launch(2, command).wait(120)
+    assert [rank.code for rank in ranks] == [2, 0], [rank.err for rank in ranks]
+    assert "an experiment runs in one process, not on 2 ranks" in ranks[0].err
+    assert not list(tmp_path.iterdir())
 
 
 def test_every_command_takes_h_and_the_version_is_told() -> None:

@@ -24,7 +24,10 @@ LOOKS = 0.1  # seconds between two looks at whether another rank has ended
 
 _OF_A_RANK = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE", "GROUP_RANK", "GROUP_WORLD_SIZE")
 _ENVIRONMENT = "the launcher's environment"
-_PREFIXES = ("MASTER_", "TORCHELASTIC_", "ROLE_", "ACCELERATE_", "FSDP_", "OMPI_", "PMI_", "PMIX_", "SLURM_")
+_PREFIXES = (
+    *("MASTER_", "TORCHELASTIC_", "ROLE_", "ACCELERATE_", "FSDP_", "SLURM_"),
+    *("OMPI_", "PMI_", "PMIX_", "MV2_", "MPI_"),
+)
 
 
 def without_rank(environment: Mapping[str, str]) -> dict[str, str]:
@@ -34,11 +37,24 @@ def without_rank(environment: Mapping[str, str]) -> dict[str, str]:
     }
 
 
+def leave_launch() -> None:
+    """Make this process no rank any more, and none of those that it starts."""
+    for name in set(os.environ).difference(without_rank(os.environ)):
+        del os.environ[name]
+
+
 _PORTS = range(20_000, 30_000)
 """Where ranks that Slurm starts meet, by the number of their job and step."""
 
 
 _OF_SLURM = ("SLURM_STEP_NUM_TASKS", "SLURM_JOB_ID", "SLURM_STEP_ID", "SLURM_NODEID", "SLURM_PROCID", "SLURM_LOCALID")
+_OF_MPI = {
+    "RANK": ("OMPI_COMM_WORLD_RANK", "PMI_RANK", "MV2_COMM_WORLD_RANK"),
+    "WORLD_SIZE": ("OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "MV2_COMM_WORLD_SIZE"),
+    "LOCAL_RANK": ("OMPI_COMM_WORLD_LOCAL_RANK", "MPI_LOCALRANKID", "MV2_COMM_WORLD_LOCAL_RANK"),
+    "LOCAL_WORLD_SIZE": ("OMPI_COMM_WORLD_LOCAL_SIZE", "MPI_LOCALNRANKS", "MV2_COMM_WORLD_LOCAL_SIZE"),
+}
+"""Variables of Open MPI, MPICH and Intel MPI, and MVAPICH; accelerate takes a rank from them where RANK is not set."""
 _UNSET = "start all ranks by a launcher (torchrun, accelerate launch, srun), or unset RANK, LOCAL_RANK and WORLD_SIZE"
 
 
@@ -47,6 +63,9 @@ def check_rank(environment: Mapping[str, str] = os.environ) -> None:
     for name in _OF_A_RANK:
         _number(environment, name, 0)
     rank, ranks = _number(environment, "RANK", 0), _number(environment, "WORLD_SIZE", 1)
+    if "RANK" not in environment and "LOCAL_RANK" in environment:
+        what = f"LOCAL_RANK is {environment['LOCAL_RANK']}, and RANK is not set"
+        raise UserError(what, where=_ENVIRONMENT, hint=_UNSET)
     if "RANK" not in environment and ranks > 1:
         raise UserError(f"WORLD_SIZE is {ranks}, and RANK is not set", where=_ENVIRONMENT, hint=_UNSET)
     if rank >= ranks:
@@ -89,6 +108,21 @@ def take_rank_from_slurm() -> None:
         os.environ.setdefault(name, value)
     if not slurm.get("MASTER_ADDR"):
         os.environ["MASTER_ADDR"] = first_host(slurm.get("SLURM_STEP_NODELIST") or slurm.get("SLURM_NODELIST", ""))
+
+
+def take_rank_from_mpi() -> None:
+    """In one of several processes of `mpirun`, set what torchrun sets, but for where ranks meet: MPI does not tell it.
+
+    A launcher's own settings stay. Raises UserError for numbers that are none.
+    """
+    found = {name: next((each for each in names if each in os.environ), "") for name, names in _OF_MPI.items()}
+    if "RANK" in os.environ or not (found["RANK"] and found["WORLD_SIZE"]):
+        return
+    if _number(os.environ, found["WORLD_SIZE"], 1) < 2:
+        return
+    for name, theirs in found.items():
+        if theirs:
+            os.environ.setdefault(name, str(_number(os.environ, theirs, 0)))
 
 
 def _tasks_here(slurm: Mapping[str, str]) -> str:

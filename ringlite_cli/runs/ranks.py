@@ -22,6 +22,9 @@ BEATS = 5.0
 """Seconds between two signs of life that a rank gives."""
 SILENCE = 900.0
 """Seconds without a sign of life of the first rank after which the others give up."""
+WORD = 5.0
+"""Seconds that the first rank waits, where another one is gone, for what the others say of it."""
+_LOOKS = 0.1
 
 Call = str | dict[str, bool] | None
 
@@ -120,6 +123,43 @@ def signs_for_others(run: Path) -> Iterator[None]:
         return
     with signs_of_life(run / BEAT):
         yield
+
+
+def note_failure(run: Path, why: str) -> None:
+    """Write down, for the first rank to tell, why this one failed in training; "" where it only lost another one."""
+    with suppress(OSError):
+        write_json(run / _failure_file(rank()), why)
+
+
+def why_lost(run: Path, seconds: float | None = None) -> str:
+    """Return which other rank of this launch failed in training, and why, or else which are silent; "" alone.
+
+    A rank that fails writes its reason (`note_failure`), a killed one does not. Waits `seconds` (WORD) at most, and no
+    longer once a reason is there, every other rank has written, or this one is asked to stop.
+    """
+    others = range(1, world_size())
+    until = time.monotonic() + (WORD if seconds is None else seconds)
+    noted = _noted(run, others)
+    with suppress(KeyboardInterrupt):
+        while not any(noted.values()) and len(noted) < len(others) and time.monotonic() < until:
+            time.sleep(_LOOKS)
+            noted = _noted(run, others)
+    if failed := {number: why for number, why in noted.items() if why}:
+        first = min(failed, key=lambda number: (run / _failure_file(number)).stat().st_mtime)
+        return f"rank {first} failed: {failed[first]}"
+    silent = [str(number) for number in others if number not in noted]
+    most = ", ".join(silent[:8]) + (", ..." if len(silent) > 8 else "")
+    return f"rank {most} ended without a word: killed, or its machine is gone" if silent else ""
+
+
+def _noted(run: Path, others: range) -> dict[int, str]:
+    """Return what ranks of this launch wrote down of their failure."""
+    files = {number: run / _failure_file(number) for number in others}
+    return {number: str(read_json(file)) for number, file in files.items() if _is_of_this_launch(file)}
+
+
+def _failure_file(number: int) -> str:
+    return f".ranks.failed-{number}.json"
 
 
 class Listener:

@@ -33,6 +33,12 @@ def launched_sharded(environment: Mapping[str, str] = os.environ) -> bool:
             where=f"{_WHERE} (parallelism_config)",
             hint=f"leave it out; ranks train on different rows, and share weights out by FSDP2 (--config_file {FSDP2})",
         )
+    if (compiler := environment.get("ACCELERATE_DYNAMO_BACKEND", "no")).lower() not in ("no", ""):
+        raise UserError(
+            f"dynamo_backend: {compiler} would compile the model, whatever the recipe says",
+            where=f"{_WHERE} (dynamo_config)",
+            hint="leave it out; trl.torch_compile of an sft or rl section compiles",
+        )
     if not _on(environment, "ACCELERATE_USE_FSDP"):
         return False
     if environment.get("FSDP_VERSION", "1") != "2":
@@ -52,6 +58,18 @@ def launched_sharded(environment: Mapping[str, str] = os.environ) -> bool:
             f"fsdp_auto_wrap_policy: {policy} does not share out layer by layer",
             where=f"{_WHERE} (fsdp_config)",
             hint="set it to TRANSFORMER_BASED_WRAP, else a GPU gathers more than a layer at a time",
+        )
+    if _on(environment, "FSDP_ACTIVATION_CHECKPOINTING"):
+        raise UserError(
+            "fsdp_activation_checkpointing: true renames weights, which would be missing in what is saved",
+            where=f"{_WHERE} (fsdp_config)",
+            hint="leave it out; trl.gradient_checkpointing: true in the recipe does the same",
+        )
+    if environment.get("FSDP_IGNORED_MODULES"):
+        raise UserError(
+            "fsdp_ignored_modules: gradients of what is not shared out would stay each rank's own",
+            where=f"{_WHERE} (fsdp_config)",
+            hint="leave it out",
         )
     return True
 

@@ -42,3 +42,20 @@ def stop_after() -> Iterator[None]:
             signal.signal(number, handler)
     if came:
         raise KeyboardInterrupt
+
+
+def pass_over_a_stop() -> None:
+    """Pass over one stopping signal from now on, where this process ends by a failure; a second one comes at once.
+
+    A launcher that saw a rank end asks the others to stop: what is told is why they end, and not that they were asked.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        return
+    before = {number: signal.getsignal(number) for number in STOPPING}
+
+    def note(number: int, frame: FrameType | None) -> None:
+        for each, handler in before.items():
+            signal.signal(each, handler)
+
+    for number in before:
+        signal.signal(number, note)

@@ -16,9 +16,11 @@ import torch
 from torch.distributed.checkpoint.state_dict import set_optimizer_state_dict
 
 from ringlite_cli.c3po.router import BIAS
-from ringlite_cli.errors import UserError
+from ringlite_cli.errors import UserError, WorkFailed
 from ringlite_cli.freeing import import_apart
 from ringlite_cli.train.read_once import is_read_once, send_pieces
+
+_RENAMED = "something has wrapped the model's layers and renamed them, a launcher's configuration for example"
 
 
 def settle(accelerator: Any, model: Any = None) -> None:
@@ -111,6 +113,10 @@ def whole_weights(trainer: Any, only: Callable[[str], bool] | None = None) -> di
         if isinstance(unit, FSDPModule):
             unit.reshard()  # a pass without a backward may have left a rounded copy in place of its pieces
     kept = model.state_dict().keys()
+    if unknown := [name for name, _ in model.named_parameters() if name not in kept]:
+        raise WorkFailed(
+            f"{len(unknown)} weights would be missing in what is saved, {unknown[0]} for one", hint=_RENAMED
+        )
     found: dict[str, Any] = {}
     for name, tensor in (*model.named_parameters(), *model.named_buffers()):  # shared weights once
         if name not in kept or (only and not only(name)):

@@ -7,7 +7,14 @@ import sys
 import pytest
 
 from ringlite_cli.errors import UserError
-from ringlite_cli.runs.launcher import check_rank, first_host, take_rank_from_slurm, without_rank
+from ringlite_cli.runs.launcher import (
+    check_rank,
+    first_host,
+    leave_launch,
+    take_rank_from_mpi,
+    take_rank_from_slurm,
+    without_rank,
+)
 
 STEP = {
     "SLURM_JOB_ID": "4711",
@@ -107,10 +114,14 @@ def test_an_exported_address_cures_a_list_without_a_node(environment: pytest.Mon
 
 def become_a_rank() -> None:
     take_rank_from_slurm()
+    take_rank_from_mpi()
     check_rank()
 
 
 MET = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "29500"}
+OPEN_MPI = {"OMPI_COMM_WORLD_RANK": "5", "OMPI_COMM_WORLD_SIZE": "8"}
+OPEN_MPI |= {"OMPI_COMM_WORLD_LOCAL_RANK": "1", "OMPI_COMM_WORLD_LOCAL_SIZE": "4"}
+INTEL_MPI = {"PMI_RANK": "5", "PMI_SIZE": "8", "MPI_LOCALRANKID": "1", "MPI_LOCALNRANKS": "4"}
 
 
 @pytest.mark.parametrize(
@@ -124,6 +135,9 @@ MET = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "29500"}
         ({"RANK": "1"}, "RANK is 1, and WORLD_SIZE is not set"),
         ({"RANK": "5", "WORLD_SIZE": "2"}, "RANK is 5, and WORLD_SIZE is 2"),
         ({"RANK": "0", "WORLD_SIZE": "2"}, "and MASTER_ADDR and MASTER_PORT, where ranks meet, not set"),
+        ({"LOCAL_RANK": "1"}, "LOCAL_RANK is 1, and RANK is not set"),  # accelerate would take it for a rank
+        (OPEN_MPI, "and MASTER_ADDR and MASTER_PORT, where ranks meet, not set"),
+        (OPEN_MPI | {"OMPI_COMM_WORLD_RANK": "x"}, "OMPI_COMM_WORLD_RANK is 'x'"),
         (STEP | {"SLURM_STEP_NUM_TASKS": "x"}, "SLURM_STEP_NUM_TASKS is 'x'"),
         (STEP | {"SLURM_NODEID": ""}, "SLURM_NODEID is ''"),
         (STEP | {"SLURM_PROCID": "11"}, "RANK is 11, and WORLD_SIZE is 11"),
@@ -136,6 +150,21 @@ def test_variables_that_are_half_set_are_refused(
     with pytest.raises(UserError, match="the launcher's environment") as refused:
         become_a_rank()
     assert what in str(refused.value)
+
+
+@pytest.mark.parametrize("values", [OPEN_MPI, INTEL_MPI])
+def test_a_process_of_mpirun_is_a_rank(environment: pytest.MonkeyPatch, values: dict[str, str]) -> None:
+    put(environment, MET | values)
+    become_a_rank()
+    assert [os.environ[name] for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE")] == list("5814")
+    leave_launch()
+    assert not {*MET, *values, "RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE"} & set(os.environ)
+
+
+def test_a_process_alone_under_mpirun_is_no_rank(environment: pytest.MonkeyPatch) -> None:
+    put(environment, {"PMI_RANK": "0", "PMI_SIZE": "1"})
+    become_a_rank()
+    assert "RANK" not in os.environ
 
 
 def test_variables_of_a_whole_rank_or_of_none_are_taken(environment: pytest.MonkeyPatch) -> None:

@@ -36,6 +36,11 @@ FSDP2 = {
             {"ACCELERATE_USE_PARALLELISM_CONFIG": "true", "PARALLELISM_CONFIG_TP_SIZE": "2"},
             r"parallelism_config\): tensor, context and sequence parallelism are not supported; leave it out",
         ),
+        (
+            {"ACCELERATE_DYNAMO_BACKEND": "INDUCTOR"},
+            r"dynamo_config\): dynamo_backend: INDUCTOR would compile.*leave it",
+        ),
+        (FSDP2 | {"ACCELERATE_DYNAMO_BACKEND": "EAGER"}, r"dynamo_backend: EAGER would compile"),
     ],
 )
 def test_another_way_of_sharding_is_refused_by_name(environment: dict[str, str], message: str) -> None:
@@ -46,6 +51,7 @@ def test_another_way_of_sharding_is_refused_by_name(environment: dict[str, str],
 
 def test_ranks_without_shards_and_fsdp2_are_told_apart() -> None:
     assert not launched_sharded({})
+    assert not launched_sharded({"ACCELERATE_DYNAMO_BACKEND": "NO"})  # what accelerate sets where nobody asks
     assert not launched_sharded({"ACCELERATE_USE_FSDP": "false", "FSDP_VERSION": "1"})
     assert launched_sharded(FSDP2 | {"FSDP_CPU_RAM_EFFICIENT_LOADING": "false"})
 

@@ -10,9 +10,11 @@ from fsdp_on_cpu import ROOT, launch, start, told
 from safetensors.torch import load_file
 from tiny_lm import save_policy
 
+from ringlite_cli.errors import WorkFailed
 from ringlite_cli.models import register
 from ringlite_cli.runs.files import read_jsonl
 from ringlite_cli.train.resume.checkpoints import fault
+from ringlite_cli.train.sharded import whole_weights
 
 pytestmark = pytest.mark.timeout(1800)
 PROGRAM = ROOT / "tests" / "sharded_rank.py"
@@ -292,3 +294,13 @@ def test_a_rank_that_dies_while_a_checkpoint_is_saved_costs_that_checkpoint_alon
     assert fault(half) == ""
     assert [row["step"] for row in read_jsonl(out / "metrics.jsonl")] == [1, 2]
     assert (out / "policy" / "model.safetensors").is_file()
+
+
+def test_weights_that_something_has_renamed_are_not_left_out_of_what_is_saved():
+    """As accelerate's own checkpointing does: names of weights have its prefix, those of the state dict have not."""
+    from torch.distributed.algorithms._checkpoint.checkpoint_wrapper import checkpoint_wrapper
+
+    model = torch.nn.Sequential(checkpoint_wrapper(torch.nn.Linear(2, 2)))
+    accelerator = SimpleNamespace(is_main_process=True, unwrap_model=lambda given: given)
+    with pytest.raises(WorkFailed, match="2 weights would be missing in what is saved, 0._checkpoint_wrapped"):
+        whole_weights(SimpleNamespace(accelerator=accelerator, model=model))

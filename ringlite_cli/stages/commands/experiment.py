@@ -16,6 +16,7 @@ from ringlite_cli.recipe.schema import Recipe
 from ringlite_cli.runs.deadline import stop_within
 from ringlite_cli.runs.files import read_json, write_json, write_text
 from ringlite_cli.runs.manifest import read_manifest
+from ringlite_cli.runs.ranks import world_size
 from ringlite_cli.stages.commands.check import load_checked
 from ringlite_cli.stages.walk.decide import Walk
 from ringlite_cli.stages.walk.pipeline import run_pipeline
@@ -36,8 +37,11 @@ def run_experiment(
 
     changes: KEY=VALUE of the recipe, for every arm. seeds: instead of the file's. An arm that fails loses the others
     nothing: they go on, the page says what failed, and WorkFailed comes at the end. What is done is not done again.
-    Raises RecipeErrors before any work where an arm's recipe is wrong; Interrupted as a run does.
+    Raises RecipeErrors before any work where an arm's recipe is wrong; UserError on several ranks; Interrupted as run.
     """
+    if (ranks := world_size()) > 1:
+        hint = "start it without a launcher; its arms may be shared out by --seed, and --compare-only makes the page"
+        raise UserError(f"an experiment runs in one process, not on {ranks} ranks", where=name, hint=hint)
     file = load_experiment(name)
     experiment, folder = file.experiment, runs_dir / file.experiment.name
     chosen = list(dict.fromkeys(seeds)) or experiment.seeds

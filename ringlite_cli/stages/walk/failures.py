@@ -8,8 +8,9 @@ import traceback
 from collections.abc import Iterator
 from pathlib import Path
 
-from ringlite_cli.errors import RingliteError, WorkFailed, first_line
+from ringlite_cli.errors import RankLost, RingliteError, WorkFailed, first_line
 from ringlite_cli.overlooked import DISK_ERRORS
+from ringlite_cli.runs.ranks import why_lost
 
 _MOUNT = ("ETIMEDOUT", "ENOTCONN", "ESHUTDOWN", "EHOSTDOWN", "EHOSTUNREACH", "EBUSY", "ENAMETOOLONG", "ELOOP")
 """Names of errors that are of the file system where they name a file; of a connection they say something else."""
@@ -28,6 +29,8 @@ _LOST_RANK = re.compile(
     r"Timed out waiting|Timed out after|remote process exited",
     re.IGNORECASE,
 )
+GOES = "goes on"
+GOES_ON = f"the same launch {GOES} from the last checkpoint"
 SMALLER = (
     "lower row_tokens, trl.max_completion_length (rl, with --go-on) or batch_tokens (select, eval), or set "
     "trl.gradient_checkpointing: true (sft, rl)"
@@ -48,14 +51,29 @@ def as_failure(error: BaseException, folder: Path) -> RingliteError | None:
         hint = "see to its permissions; what is to be written can go to another --runs-dir"
         return WorkFailed(f"can't be opened ({error.strerror})", where=where, hint=hint)
     if isinstance(error, MemoryError) or (isinstance(error, RuntimeError | OSError) and _NO_MEMORY.search(text)):
-        return WorkFailed(_memory(text), where=str(folder), hint=f"{SMALLER}; the same command goes on")
+        return WorkFailed(_memory(text), where=str(folder), hint=f"{SMALLER}; the same command {GOES}")
     if isinstance(error, RuntimeError) and _LOST_RANK.search(text):
-        return WorkFailed(
+        return RankLost(
             f"another rank of this run is gone ({text.splitlines()[0][:200]})",
             where=str(folder),
-            hint="the first rank to fail says why in its own output; the same launch goes on from the last checkpoint",
+            hint=f"the first rank to fail says why in its own output; {GOES_ON}",
         )
     return _disk_failed(error, folder) or _not_loaded(error)
+
+
+def as_words(error: BaseException) -> str:
+    """Return the kind of an error that is a bug, in ringlite or in the user's code, what it says, and where it was."""
+    frames = traceback.extract_tb(error.__traceback__)
+    where = f" ({frames[-1].filename}, line {frames[-1].lineno})" if frames else ""
+    return f"{type(error).__name__}: {first_line(error)}{where}"
+
+
+def as_told(error: BaseException, folder: Path) -> RingliteError | None:
+    """The failure to report on the first rank: as `as_failure`, with what another rank wrote down where one is gone."""
+    failure = as_failure(error, folder)
+    if not isinstance(failure, RankLost) or not (why := why_lost(folder.parent)):
+        return failure
+    return RankLost(why, where="" if str(folder) in why else str(folder), hint="" if GOES in why else GOES_ON)
 
 
 def _disk_failed(error: BaseException, folder: Path) -> WorkFailed | None:

@@ -20,14 +20,15 @@ from ringlite_cli.runs.folder import lock_run, make_stage_folder, refuse_held, t
 from ringlite_cli.runs.manifest import Manifest, describe, give_room, keep_room, now, read_manifest
 from ringlite_cli.runs.previous import bring_back, put_aside
 from ringlite_cli.runs.pulse import seconds_told
-from ringlite_cli.runs.ranks import call_ranks, others_end_too, signs_for_others
+from ringlite_cli.runs.ranks import call_ranks, others_end_too, signs_for_others, world_size
+from ringlite_cli.runs.stopping import pass_over_a_stop
 from ringlite_cli.sampling.keeping import end_engine, engine_of_run
 from ringlite_cli.stages.base import Context, StageKind, StageResult
 from ringlite_cli.stages.kinds import KINDS
 from ringlite_cli.stages.parts.going_on import with_change
 from ringlite_cli.stages.walk.allocator import use_expandable_segments
 from ringlite_cli.stages.walk.decide import Decision, Walk, decide
-from ringlite_cli.stages.walk.failures import as_failure
+from ringlite_cli.stages.walk.failures import as_failure, as_told
 from ringlite_cli.stages.walk.forecast import Forecast
 from ringlite_cli.stages.walk.foresight import foresee
 from ringlite_cli.stages.walk.inputs import check_inputs
@@ -199,7 +200,9 @@ def _work(context: Context, kind: StageKind, manifest: Manifest, watched: Watche
         raise Interrupted(f"{context.name}: {stop}") from None
     except Exception as error:
         manifest.status = "failed"
-        failure = as_failure(error, context.folder)
+        if world_size() > 1:
+            pass_over_a_stop()
+        failure = as_told(error, context.folder)
         manifest.message = str(failure or error)
         _give_room(context.folder)
         if failure is not error:

@@ -14,12 +14,23 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from ringlite_cli.console import Console, Progress
-from ringlite_cli.errors import FirstRankEnded, RingliteError, UserError, WorkFailed
+from ringlite_cli.errors import FirstRankEnded, RankLost, WorkFailed
 from ringlite_cli.recipe.own_names import use_own_code
 from ringlite_cli.recipe.schema import Recipe
-from ringlite_cli.runs.ranks import BEAT, ENDED, Call, Listener, calls_so_far, check_first_rank, draws_so_far, rank
+from ringlite_cli.runs.ranks import (
+    BEAT,
+    ENDED,
+    Call,
+    Listener,
+    calls_so_far,
+    check_first_rank,
+    draws_so_far,
+    note_failure,
+    rank,
+)
 from ringlite_cli.stages.base import Context
 from ringlite_cli.stages.kinds import KINDS
+from ringlite_cli.stages.walk.failures import as_failure, as_words
 from ringlite_cli.terminal.screen import log_to, screen
 
 POLL = 0.2  # seconds
@@ -65,12 +76,15 @@ def _join(recipe: Recipe | None, run: Path, call: Call) -> None:
     assert recipe is not None
     try:
         KINDS[recipe.stages[call].kind].run(Context(recipe, call, run, _Silent()))
-    except UserError as error:
+    except Exception as error:
+        failure = as_failure(error, run / call)
+        note_failure(run, "" if isinstance(failure, RankLost) else str(failure or as_words(error)))
+        if failure is None:
+            raise
         _leave_it_to_the_first(run)
-        raise WorkFailed(f"rank {rank()} failed where the first one did not: {error}") from error
-    except RingliteError:
-        _leave_it_to_the_first(run)
-        raise
+        if isinstance(failure, RankLost):
+            raise failure from None
+        raise WorkFailed(f"rank {rank()} failed where the first one did not: {failure}") from error
 
 
 def _leave_it_to_the_first(run: Path) -> None:

@@ -2,6 +2,8 @@
 
 import json
 import os
+import re
+import signal
 import subprocess
 import sys
 import time
@@ -13,13 +15,21 @@ import pytest
 import warm
 
 from ringlite_cli.__main__ import run
+from ringlite_cli.console import Console
 from ringlite_cli.errors import UserError, WorkFailed
-from ringlite_cli.runs import launcher
+from ringlite_cli.runs import launcher, ranks
 from ringlite_cli.runs.files import read_jsonl, write_json
+from ringlite_cli.runs.ranks import note_failure
 from ringlite_cli.runs.sharding import NUMBER_FORMAT
+from ringlite_cli.runs.stopping import stop_now
 from ringlite_cli.stages.calls import CALLS, ENDED, call_ranks, is_follower
+from ringlite_cli.stages.commands.check import load_checked
 from ringlite_cli.stages.kinds import KINDS
+from ringlite_cli.stages.walk import pipeline
 from ringlite_cli.stages.walk import ranks as walk_ranks
+from ringlite_cli.stages.walk.decide import Walk
+from ringlite_cli.stages.walk.failures import as_told
+from ringlite_cli.stages.walk.pipeline import run_pipeline
 from ringlite_cli.stages.walk.ranks import follow
 
 
@@ -86,6 +96,90 @@ def test_a_stage_on_a_rank_knows_nothing_of_the_launcher_s_number_format(tmp_pat
     rank(1)
     assert run(["run", "toy", "--runs-dir", str(tmp_path)]) == 0
     assert seen == [None]
+
+
+def failing_with(error):
+    def run_stage(context):
+        raise error
+
+    return replace(KINDS["sft"], run=run_stage)
+
+
+LOST = "Connection closed by peer [127.0.0.1]:8617"
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (
+            ZeroDivisionError("by mine"),
+            r"toy/sft: rank 1 failed: ZeroDivisionError: by mine \(.*test_ranks.py, line \d+",
+        ),
+        (MemoryError(), "rank 1 failed: .*toy/sft: the machine is out of memory.*; the same command goes on$"),
+        (
+            UserError("no such file", where="data"),
+            "toy/sft: rank 1 failed: data: no such file; the same launch goes on",
+        ),
+        (RuntimeError(LOST), r"another rank of this run is gone \(Connection closed by peer"),
+    ],
+)
+def test_the_first_rank_tells_what_another_one_failed_by(tmp_path, rank, error, told, monkeypatch):
+    """It sees itself that a connection is closed, which is the consequence alone."""
+    monkeypatch.setattr(walk_ranks, "ALONE", 0.0)
+    monkeypatch.setitem(KINDS, "sft", failing_with(error))
+    rank(0)
+    call_ranks(tmp_path / "toy", "sft")
+    rank(1)
+    with pytest.raises((WorkFailed, type(error))):
+        follow(load_checked("toy"), tmp_path / "toy")
+    rank(0)
+    monkeypatch.setitem(KINDS, "sft", failing_with(RuntimeError(LOST)))
+    assert re.search(told, str(as_told(RuntimeError(LOST), tmp_path / "toy" / "sft")))
+
+
+def test_a_rank_that_ended_without_a_word_is_named(tmp_path, rank, monkeypatch):
+    monkeypatch.setattr(ranks, "WORD", 0.3)
+    monkeypatch.setenv("WORLD_SIZE", "4")
+    rank(2)
+    monkeypatch.setenv("WORLD_SIZE", "4")
+    note_failure(tmp_path, "")
+    rank(0)
+    monkeypatch.setenv("WORLD_SIZE", "4")
+    said = str(as_told(RuntimeError(LOST), tmp_path / "sft"))
+    assert "sft: rank 1, 3 ended without a word: killed, or its machine is gone; the same launch goes on" in said
+
+
+def test_a_failure_of_an_earlier_launch_is_not_told(tmp_path, rank):
+    rank(1)
+    note_failure(tmp_path, "long ago")
+    os.utime(tmp_path / ".ranks.failed-1.json", (time.time() - 1e6,) * 2)
+    rank(0)
+    assert "long ago" not in ranks.why_lost(tmp_path, 0.0)
+
+
+def test_a_launcher_that_stops_the_others_hides_no_failure(tmp_path, rank, monkeypatch):
+    """It asks all ranks to stop once one has ended: while the first one writes down why, as it may be."""
+
+    def stopped(*_):
+        os.kill(os.getpid(), signal.SIGTERM)
+        return plain(*_)
+
+    plain = pipeline.as_told
+    monkeypatch.setattr(pipeline, "as_told", stopped)
+    monkeypatch.setattr(ranks, "WORD", 0.3)
+    monkeypatch.setitem(KINDS, "curate", replace(KINDS["curate"], run=failing_with(RuntimeError(LOST)).run))
+    monkeypatch.setattr(pipeline, "check_before", lambda *_: None)
+    rank(0)
+    before = signal.signal(signal.SIGTERM, stop_now)
+    try:
+        with pytest.raises(WorkFailed, match="rank 1 ended without a word"):
+            run_pipeline(load_checked("toy"), tmp_path / "toy", Walk(["curate"]), Console())
+        assert signal.getsignal(signal.SIGTERM) is stop_now
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    manifest = json.loads((tmp_path / "toy" / "curate" / "manifest.json").read_text())
+    assert manifest["status"] == "failed"
+    assert "rank 1 ended without a word" in manifest["message"]
 
 
 @pytest.mark.parametrize(("local", "told"), [("0", True), ("1", False), ("7", False)])
