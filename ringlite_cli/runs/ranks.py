@@ -144,12 +144,20 @@ def why_lost(run: Path, seconds: float | None = None) -> str:
         while not any(noted.values()) and len(noted) < len(others) and time.monotonic() < until:
             time.sleep(_LOOKS)
             noted = _noted(run, others)
-    if failed := {number: why for number, why in noted.items() if why}:
-        first = min(failed, key=lambda number: (run / _failure_file(number)).stat().st_mtime)
-        return f"rank {first} failed: {failed[first]}"
+    if why := failed_rank(run):
+        return why
     silent = [str(number) for number in others if number not in noted]
     most = ", ".join(silent[:8]) + (", ..." if len(silent) > 8 else "")
     return f"rank {most} ended without a word: killed, or its machine is gone" if silent else ""
+
+
+def failed_rank(run: Path) -> str:
+    """Return which other rank of this launch was the first to write down why it failed, and its words; "" for none."""
+    failed = {number: why for number, why in _noted(run, range(1, world_size())).items() if why}
+    if not failed:
+        return ""
+    first = min(failed, key=lambda number: (run / _failure_file(number)).stat().st_mtime)
+    return f"rank {first} failed: {failed[first]}"
 
 
 def _noted(run: Path, others: range) -> dict[int, str]:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ringlite_cli.console import Console
-from ringlite_cli.errors import Interrupted, RingliteError, UserError
+from ringlite_cli.errors import Interrupted, RingliteError, UserError, WorkFailed
 from ringlite_cli.freeing import give_back
 from ringlite_cli.recipe.graph import parents, run_order
 from ringlite_cli.recipe.own_names import use_own_code
@@ -20,7 +20,7 @@ from ringlite_cli.runs.folder import lock_run, make_stage_folder, refuse_held, t
 from ringlite_cli.runs.manifest import Manifest, describe, give_room, keep_room, now, read_manifest
 from ringlite_cli.runs.previous import bring_back, put_aside
 from ringlite_cli.runs.pulse import seconds_told
-from ringlite_cli.runs.ranks import call_ranks, others_end_too, signs_for_others, world_size
+from ringlite_cli.runs.ranks import call_ranks, failed_rank, others_end_too, signs_for_others, world_size
 from ringlite_cli.runs.stopping import pass_over_a_stop
 from ringlite_cli.sampling.keeping import end_engine, engine_of_run
 from ringlite_cli.stages.base import Context, StageKind, StageResult
@@ -192,6 +192,9 @@ def _work(context: Context, kind: StageKind, manifest: Manifest, watched: Watche
             _finish(context, manifest, result)
         manifest.status, manifest.note, manifest.message = "done", result.summary, result.warning
     except KeyboardInterrupt:
+        if failed := failed_rank(context.run):  # a launcher stops all ranks then
+            manifest.status, manifest.message = "failed", f"{context.folder}: {failed}"
+            raise WorkFailed(manifest.message) from None
         why = "at the time limit" if is_over() else "by the user"
         manifest.status, manifest.message = "interrupted", f"stopped {why}; the same command goes on"
         raise Interrupted(f"{context.name} {manifest.message}") from None

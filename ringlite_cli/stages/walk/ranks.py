@@ -14,7 +14,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from ringlite_cli.console import Console, Progress
-from ringlite_cli.errors import FirstRankEnded, RankLost, WorkFailed
+from ringlite_cli.errors import FirstRankEnded, RankLost, UserError, WorkFailed
 from ringlite_cli.recipe.own_names import use_own_code
 from ringlite_cli.recipe.schema import Recipe
 from ringlite_cli.runs.ranks import (
@@ -75,6 +75,11 @@ def _join(recipe: Recipe | None, run: Path, call: Call) -> None:
     assert isinstance(call, str)
     assert recipe is not None
     try:
+        if call not in recipe.stages:
+            hint = "the recipe must be the same for all ranks"
+            raise UserError(
+                f"this rank's recipe has no stage {call!r}, which the first one runs", where=str(run), hint=hint
+            )
         KINDS[recipe.stages[call].kind].run(Context(recipe, call, run, _Silent()))
     except Exception as error:
         failure = as_failure(error, run / call)

@@ -149,6 +149,30 @@ def test_a_rank_that_ended_without_a_word_is_named(tmp_path, rank, monkeypatch):
     assert "sft: rank 1, 3 ended without a word: killed, or its machine is gone; the same launch goes on" in said
 
 
+def test_a_rank_whose_recipe_lacks_the_stage_says_so(tmp_path, rank, monkeypatch):
+    monkeypatch.setattr(walk_ranks, "ALONE", 0.0)
+    rank(0)
+    call_ranks(tmp_path, "sft-2")
+    rank(1)
+    with pytest.raises(WorkFailed, match=r"rank 1 failed where.*this rank's recipe has no stage 'sft-2'"):
+        follow(load_checked("toy"), tmp_path)
+
+
+def test_a_first_rank_that_is_stopped_because_another_failed_tells_that(tmp_path, rank, monkeypatch):
+    def stopped(context):
+        rank(1)
+        note_failure(tmp_path / "toy", "by mine")
+        rank(0)
+        raise KeyboardInterrupt
+
+    monkeypatch.setitem(KINDS, "curate", replace(KINDS["curate"], run=stopped))
+    monkeypatch.setattr(pipeline, "check_before", lambda *_: None)
+    rank(0)
+    with pytest.raises(WorkFailed, match="curate: rank 1 failed: by mine"):
+        run_pipeline(load_checked("toy"), tmp_path / "toy", Walk(["curate"]), Console())
+    assert json.loads((tmp_path / "toy" / "curate" / "manifest.json").read_text())["status"] == "failed"
+
+
 def test_a_failure_of_an_earlier_launch_is_not_told(tmp_path, rank):
     rank(1)
     note_failure(tmp_path, "long ago")
