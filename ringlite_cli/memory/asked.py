@@ -15,6 +15,11 @@ WHAT_FITS = (
     "(trl.gradient_checkpointing: true), train an adapter (lora), or shorten responses; `ringlite plan` shows each part"
 )
 """What to do where something does not fit."""
+REWARD_MODEL_FITS = (
+    "keep less for the optimizer (trl.optim: adamw_torch_8bit), recompute (trl.gradient_checkpointing: true), lower "
+    "trl.per_device_train_batch_size or trl.max_length, or start from a smaller model: each GPU holds a whole one"
+)
+"""What to do where training a reward model does not fit."""
 
 DRAWS_LESS = (
     "draw by vLLM (trl.use_vllm: true), whose responses wait where memory is short, or draw fewer responses a step or "

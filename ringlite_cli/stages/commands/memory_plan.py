@@ -35,7 +35,8 @@ def memory_lines(
 ) -> Iterator[str]:
     """Give what a stage takes of each GPU of a machine, part by part, and what does not fit."""
     layout, fit = foreseen(model, section, shape, machine)
-    shared = f"{machine.gpus} GPUs, sharded" if machine.gpus > 1 else "1 GPU"
+    how = "sharded" if machine.shares(section) else "a whole model on each"
+    shared = f"{machine.gpus} GPUs, {how}" if machine.gpus > 1 else "1 GPU"
     if shape.adapter:
         share = shape.adapter / shape.total
         yield f"adapter: {shape.adapter:,} parameters are trained, beside {shape.total:,} that stay ({share:.2%})"
@@ -47,9 +48,10 @@ def memory_lines(
         yield f"  engine: {_engine(fit, fit.beside.needs)}"
     if fit.drawn is not None:
         yield f"  drawing: {_drawing(fit.drawn)}"
+    ranks = machine.gpus if machine.shares(section) else 1
     together = f"{_gib(fit.in_rollout)} while responses are drawn, " if fit.beside or fit.drawn else ""
     yield f"  at most: {together}{_gib(fit.in_update)} in an update"
-    if host := ceil(host_bytes(optimizer_name(section.trl)) * shape.trained / machine.gpus):
+    if host := ceil(host_bytes(optimizer_name(section.trl)) * shape.trained / ranks):
         yield f"  in the host's memory: {_gib(host)} for each GPU"
     for fault in fit.faults():
         yield f"  does not fit: {fault}"

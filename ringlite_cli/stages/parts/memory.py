@@ -30,6 +30,10 @@ class Machine:
     free: int | None = None
     scorer: int = 0
 
+    def shares(self, section: SftStage | RewardModelStage | RlStage) -> bool:
+        """Return whether the GPUs share what a stage holds: a reward model is trained whole on each."""
+        return self.sharded and not isinstance(section, RewardModelStage)
+
 
 def shape_for(model: Model, section: SftStage | RewardModelStage | RlStage) -> Shape | None:
     """Return the shape of a stage's model, with its adapter; None where no config is at hand or peft refuses it."""
@@ -50,14 +54,14 @@ def training_of(
     model: Model, section: SftStage | RewardModelStage | RlStage, shape: Shape, machine: Machine
 ) -> Training:
     """Return how a stage trains on a machine; the length of its rows is yet to be chosen."""
-    rl = isinstance(section, RlStage)
+    rl, shares = isinstance(section, RlStage), machine.shares(section)
     return Training(
         bf16=model.dtype == "bfloat16",
         reference=rl and bool(section.trl.get("beta")),
         optimizer=optimizer_name(section.trl),
         checkpointing=bool(section.trl.get("gradient_checkpointing", not rl)),
-        shards=machine.gpus if machine.sharded else 1,
-        offload=machine.offload and machine.sharded and machine.gpus > 1,
+        shards=machine.gpus if shares else 1,
+        offload=machine.offload and shares and machine.gpus > 1,
         fused=rl and section.trl.get("use_liger_kernel") is not False and has_fused_kernels(shape.config),
         scorer=machine.scorer,
         scores=scores_kept(shape.config, model.attn_implementation, longest_sample(section)),

@@ -7,7 +7,7 @@ from math import ceil
 from pathlib import Path
 from typing import Any
 
-from ringlite_cli.memory.asked import DRAWS_LESS, WHAT_FITS
+from ringlite_cli.memory.asked import DRAWS_LESS, REWARD_MODEL_FITS, WHAT_FITS
 from ringlite_cli.models.sizes import model_sizes
 from ringlite_cli.recipe.schema import Model, Recipe, RewardModelStage, RlStage, SftStage
 from ringlite_cli.runs.ranks import world_size
@@ -99,12 +99,13 @@ def _memory(context: Context) -> Iterator[Finding]:
     scorer = scorer_bytes(context.recipe, context.name)
     machine = Machine(ranks, have, sharded=sharing_ranks() > 1, offload=offloads(), scorer=scorer)
     fit = foreseen(context.recipe.model, section, shape, machine)[1]
+    cure = REWARD_MODEL_FITS if isinstance(section, RewardModelStage) else WHAT_FITS
     if torch.cuda.is_available():
         for fault in fit.faults():
-            yield Finding(where, fault, WHAT_FITS, of_machine=True)
+            yield Finding(where, fault, cure, of_machine=True)
     elif sum(fit.held.values()) > have:
         what = f"{fit.in_words()} are more than the {size_in_words(have)} that this machine has"
-        yield Finding(where, what, WHAT_FITS, of_machine=True)
+        yield Finding(where, what, cure, of_machine=True)
         return
     for risk in fit.risks():
         yield Finding(where, risk, DRAWS_LESS, of_machine=True, fatal=False)

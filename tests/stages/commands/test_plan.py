@@ -1,6 +1,7 @@
 """`ringlite plan`: what a recipe resolves to, before any work."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from ringlite_cli.runs.files import read_json, write_json
 from ringlite_cli.stages.commands.check import load_checked
 from ringlite_cli.stages.commands.plan import count_parameters, print_plan
 from ringlite_cli.stages.parts.costs import tokens_of
+from ringlite_cli.stages.parts.memory import shape_for
 
 
 class Lines:
@@ -161,6 +163,19 @@ def test_a_plan_is_made_for_the_gpus_that_are_asked_for_and_says_what_does_not_f
     assert "weights 15.6 GiB, optimizer 31.3 GiB, reference 15.6 GiB" in math
     assert "in the host's memory: 7.8 GiB for each GPU" in mixed
     assert "does not fit" not in mixed
+
+
+def test_a_reward_model_is_planned_whole_on_each_gpu(tmp_path: Path) -> None:
+    """FSDP2 is refused there: a plan that shares it out promises room that no run has."""
+    recipe, console = load_checked("toy-2507"), Lines()
+    print_plan(recipe, console, tmp_path, gpus=[8])
+    (held,) = re.findall(r"memory on 8 GPUs, a whole model on each, .*\n *held: (.*)", console.text)
+    shape = shape_for(recipe.model, recipe.stages["preference"])
+    assert shape
+    assert held.startswith(
+        f"weights {4 * shape.total / 2**20:,.1f} MiB, gradients {4 * shape.trained / 2**20:,.1f} MiB"
+    )
+    assert "gathered" not in held
 
 
 def test_a_small_model_is_planned_on_one_gpu(tmp_path: Path) -> None:
