@@ -90,7 +90,7 @@ def _heads(context: Context, gpus: int, where: str) -> Iterator[Finding]:
 
     try:
         network = network_without_weights(context.recipe.model)
-    except (OSError, ValueError, TypeError, AttributeError, KeyError):
+    except Exception:
         return  # what is wrong with the model itself is the SFT stage's to say
     if network is not None and (fault := heads_fault(network.config.get_text_config(), gpus)):
         yield Finding(where, fault, "take a number that divides them")

@@ -259,6 +259,13 @@ def test_a_plan_says_what_would_fail_and_refuses_what_no_machine_can_run(tmp_pat
         plan("toy", tmp_path, "model.new=null", f"model.path={tmp_path / 'none'}")
 
 
+@pytest.mark.parametrize("change", ["num_hidden_layers=abc", "hidden_size=63"])
+def test_a_config_that_transformers_refuses_is_told_by_a_plan(change: str, tmp_path: Path) -> None:
+    """It refuses with kinds of its own, which are no ValueError."""
+    with pytest.raises(RecipeErrors, match="model.new.config: transformers refuses this config"):
+        plan("toy", tmp_path, f"model.new.config.{change}", "model.new.config.model_type=llama")
+
+
 def test_a_plan_for_a_number_of_gpus_that_a_run_would_refuse_says_so(tmp_path: Path) -> None:
     console = Lines()
     drawing = ("use_vllm=true", "vllm_mode=colocate", "vllm_tensor_parallel_size=2")
