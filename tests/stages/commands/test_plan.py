@@ -262,7 +262,7 @@ def test_a_plan_says_what_would_fail_and_refuses_what_no_machine_can_run(tmp_pat
 @pytest.mark.parametrize("change", ["num_hidden_layers=abc", "hidden_size=63"])
 def test_a_config_that_transformers_refuses_is_told_by_a_plan(change: str, tmp_path: Path) -> None:
     """It refuses with kinds of its own, which are no ValueError."""
-    with pytest.raises(RecipeErrors, match="model.new.config: transformers refuses this config"):
+    with pytest.raises(RecipeErrors, match=r"model\.new\.config: transformers refuses this config"):
         plan("toy", tmp_path, f"model.new.config.{change}", "model.new.config.model_type=llama")
 
 
