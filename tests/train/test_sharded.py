@@ -302,5 +302,5 @@ def test_weights_that_something_has_renamed_are_not_left_out_of_what_is_saved():
 
     model = torch.nn.Sequential(checkpoint_wrapper(torch.nn.Linear(2, 2)))
     accelerator = SimpleNamespace(is_main_process=True, unwrap_model=lambda given: given)
-    with pytest.raises(WorkFailed, match="2 weights would be missing in what is saved, 0._checkpoint_wrapped"):
+    with pytest.raises(WorkFailed, match=r"2 weights would be missing in what is saved, 0\._checkpoint_wrapped"):
         whole_weights(SimpleNamespace(accelerator=accelerator, model=model))
