@@ -8,6 +8,8 @@ _NORMS_BEHIND = ("gemma2", "gemma3_text", "gemma3n_text", "gemma4_text", "glm4")
 """Families with two norms more in a layer, behind attention and feed-forward."""
 _NORMS_OF_KEYS = ("gemma3_text", "gemma3n_text", "gemma4_text", "olmo2", "olmo3")
 """Families whose norms of queries and keys work in float32 throughout, or over all heads at once."""
+_NORMS_OF_HEADS = ("qwen3", "qwen3_moe")
+"""Families whose norms of queries and keys have float32 weights under autocast, and so float32 outputs."""
 _ROUTES_IN_FLOAT32 = ("afmoe", "deepseek_v2", "minimax", "minimax_m2", "minimax_m3_vl_text", "mixtral")
 """Mixtures whose weights of experts are float32 under autocast too, and so is each expert's output times its weight."""
 _OWN_GATES = ("gpt_oss",)
@@ -36,7 +38,7 @@ def activation_bytes(
     states = (4 if fused else 8) // (2 if adapter else 1) + 5 * wide
     kept = (
         states * hidden
-        + _more_norms(config, fused)
+        + _more_norms(config, fused, wide)
         + 4 * (heads + keys) * head
         + _feed_forward(config, fused, bool(adapter))
     )
@@ -48,7 +50,7 @@ def activation_bytes(
     return layer * layers + working
 
 
-def _more_norms(config: Any, fused: bool) -> int:
+def _more_norms(config: Any, fused: bool, wide: bool) -> int:
     """Numbers that a layer keeps of a token for norms that most families do not have.
 
     Fused ones keep their input, plain ones a copy in float32 and their output; Gemma's multiply in float32 too.
@@ -58,7 +60,8 @@ def _more_norms(config: Any, fused: bool) -> int:
     if fused:
         return behind * hidden
     heads, keys, head = attention(config)
-    of_keys = 3 * (heads + keys) * head if kind in _NORMS_OF_KEYS else 0
+    per_number = 3 * (kind in _NORMS_OF_KEYS) + 2 * (wide and kind in _NORMS_OF_HEADS)
+    of_keys = per_number * (heads + keys) * head
     return (3 * behind + (2 + behind) * kind.startswith("gemma")) * hidden + of_keys
 
 

@@ -132,7 +132,7 @@ def peak_of(model, tokens):
     [
         *((name, "bf16") for name in ("llama", "qwen3", "qwen3_moe", "bailing_moe")),
         *((name, how) for name in ("llama", "bailing_moe") for how in ("wide", "lora")),
-        ("qwen3_moe", "wide"),
+        *((name, "wide") for name in ("qwen3", "qwen3_moe", "mixtral")),
     ],
 )
 def test_activations_are_within_15_percent_of_what_is_alive_in_an_update(architecture, how, checkpointing):
