@@ -10,8 +10,12 @@ from contextlib import contextmanager
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from ringlite_cli.freeing import import_apart
+
+_WORDS = 16_384
+"""Rows of a head's weight that are in float32 at a time."""
 
 
 @contextmanager
@@ -34,6 +38,30 @@ def add_head(model: Any, **options: Any) -> None:
     from trl.trainer.utils import add_fused_lm_head
 
     add_fused_lm_head(model, **options | {"cast_lm_head_to_fp32": True})
+
+
+@contextmanager
+def head_in_float32(model: Any) -> Iterator[None]:
+    """Have a model's own forward pass compute its head in float32 in this block, also under autocast.
+
+    An adapted head is left as it is.
+    """
+    head = model.get_output_embeddings()
+    if type(head) is not torch.nn.Linear:
+        yield
+        return
+
+    def exact(hidden: Tensor) -> Tensor:
+        with torch.autocast(hidden.device.type, enabled=False):
+            parts = [hidden.float() @ part.float().t() for part in head.weight.split(_WORDS)]
+            logits = torch.cat(parts, dim=-1)
+            return logits if head.bias is None else logits + head.bias.float()
+
+    head.forward = exact
+    try:
+        yield
+    finally:
+        del head.forward
 
 
 @contextmanager

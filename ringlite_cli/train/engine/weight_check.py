@@ -7,9 +7,11 @@ import torch
 from accelerate.utils import broadcast_object_list
 from torch import Tensor
 
+from ringlite_cli.c3po.packing import base_causal_lm
 from ringlite_cli.errors import WorkFailed
 from ringlite_cli.train.engine.log_probs import ask_flat
 from ringlite_cli.train.engine.start import Watch
+from ringlite_cli.train.float32_head import head_in_float32
 
 _CHECK_PROMPTS, _CHECK_TOKENS = 4, 128
 
@@ -82,12 +84,17 @@ class WeightCheck:
         return float(torch.cat([(a - b).abs() for a, b in zip(ours, theirs, strict=True)]).mean())
 
     def _log_probs(self, ids: list[int]) -> Tensor:
-        """Return the trainer's log-probability of each token after the first, (T - 1,)."""
+        """Return the trainer's log-probability of each token after the first, (T - 1,); its head is in float32, as ever."""
         tokens = torch.tensor([ids], device=self.accelerator.device)
         training = self.model.training
         self.model.eval()
         try:
-            with torch.no_grad(), self.accelerator.autocast(), self._dist.gather_params(list(self.model.parameters())):
+            with (
+                torch.no_grad(),
+                self.accelerator.autocast(),
+                self._dist.gather_params(list(self.model.parameters())),
+                head_in_float32(base_causal_lm(self.accelerator.unwrap_model(self.model))),
+            ):
                 logits = self.model(input_ids=tokens).logits[0, :-1].float()
         finally:
             self.model.train(training)
