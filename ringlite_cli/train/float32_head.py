@@ -46,7 +46,7 @@ def head_in_float32(model: Any) -> Iterator[None]:
 
     An adapted head is left as it is.
     """
-    head = model.get_output_embeddings()
+    head: Any = model.get_output_embeddings()
     if type(head) is not torch.nn.Linear:
         yield
         return

@@ -84,7 +84,7 @@ class WeightCheck:
         return float(torch.cat([(a - b).abs() for a, b in zip(ours, theirs, strict=True)]).mean())
 
     def _log_probs(self, ids: list[int]) -> Tensor:
-        """Return the trainer's log-probability of each token after the first, (T - 1,); its head is in float32, as ever."""
+        """Return the trainer's log-probability of each token after the first, (T - 1,); its head is in float32."""
         tokens = torch.tensor([ids], device=self.accelerator.device)
         training = self.model.training
         self.model.eval()
