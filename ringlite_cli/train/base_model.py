@@ -258,6 +258,8 @@ def _from_pretrained(section: Mapping[str, Any], chat: ChatOptions) -> tuple[Any
         network = load_checked(folder, trust=trust, allow_pickle=pickled)
         tokenizer = AutoTokenizer.from_pretrained(str(folder), trust_remote_code=trust)
         if section.get("adapter"):
+            if section.get("dtype") == "float32":
+                round_weights(network, _dtype("float32", network))  # the sum is then exact
             network = merge_adapter(network, model_folder(str(section["adapter"])))
     except UserError:
         raise

@@ -6,9 +6,11 @@ import os
 import pytest
 import torch
 from new_models import new
+from peft import LoraConfig, get_peft_model
 from tiny_lm import MIXTURES, save_policy
 from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig
 
+from ringlite_cli.chat.templates import ChatOptions
 from ringlite_cli.data.generators import GENERATORS
 from ringlite_cli.errors import UserError
 from ringlite_cli.train.base_model import is_mixture, prepare_model
@@ -131,3 +133,29 @@ def test_a_gguf_file_becomes_a_plain_folder(tmp_path):
     assert model.generation_config.eos_token_id == tokenizer.eos_token_id
     out = model.generate(**ids, max_new_tokens=12, do_sample=False)
     assert "Paris" in tokenizer.decode(out[0])
+
+
+@pytest.mark.parametrize("dtype", ["float32", "auto"])
+def test_an_adapter_of_a_16_bit_folder_is_added_in_the_format_that_is_asked_for(tmp_path, dtype):
+    """In float32 the sum is exact; in 16 bits what the adapter adds, here less than half a gap, stays in the mean."""
+    save_policy(tmp_path / "base", "llama")
+    plain = AutoModelForCausalLM.from_pretrained(tmp_path / "base").to(torch.bfloat16)
+    plain.save_pretrained(tmp_path / "base")
+    start = plain.model.layers[0].mlp.up_proj.weight.detach().float()
+    adapted = get_peft_model(plain.float(), LoraConfig(r=2, target_modules=["up_proj"]))
+    layer = adapted.get_base_model().model.layers[0].mlp.up_proj
+    torch.manual_seed(3)
+    layer.lora_B["default"].weight.data.normal_(std=1e-4)
+    delta = layer.get_delta_weight("default").detach()
+    adapted.save_pretrained(tmp_path / "adapter")
+    section = {"path": str(tmp_path / "base"), "adapter": str(tmp_path / "adapter"), "dtype": dtype}
+    folder = prepare_model(section, [], tmp_path / "made", 17, chat=ChatOptions(end_token="<eos>"))
+    made = AutoModelForCausalLM.from_pretrained(folder)
+    found = made.model.layers[0].mlp.up_proj.weight.detach()
+    assert found.dtype == (torch.float32 if dtype == "float32" else torch.bfloat16)
+    if dtype == "float32":
+        torch.testing.assert_close(found, start + delta, atol=1e-8, rtol=1e-6)
+    else:
+        kept = ((found.float() - start) * delta).sum() / delta.square().sum()
+        assert 0.6 < kept < 1.4
+        assert (((start + delta).to(torch.bfloat16).float() - start) * delta).sum() < 0.6 * delta.square().sum()
