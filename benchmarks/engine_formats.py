@@ -189,10 +189,17 @@ def sharpen(folder: Path) -> None:
     register()
     device = "cuda" if torch.cuda.is_available() else "cpu"
     model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.bfloat16).to(device)
+    torch.manual_seed(3)
+    sharpen_model(model, torch.randint(3, min(400, model.config.vocab_size), (8, 64), device=device))
+    model.save_pretrained(folder)
+
+
+def sharpen_model(model: Any, ids: Any) -> float:
+    """The same for a model at hand, over these prompts; return the entropy that it came to."""
+    import torch
+
     norm = model.model.norm.weight
     plain = norm.detach().clone()
-    torch.manual_seed(3)
-    ids = torch.randint(3, min(400, model.config.vocab_size), (8, 64), device=device)
 
     @torch.no_grad()
     def entropy(scale: float) -> float:
@@ -204,8 +211,7 @@ def sharpen(folder: Path) -> None:
     for _ in range(16):
         middle = (low * high) ** 0.5
         low, high = (middle, high) if entropy(middle) > ENTROPY else (low, middle)
-    entropy(high)
-    model.save_pretrained(folder)
+    return entropy(high)
 
 
 # a case, in a process of its own

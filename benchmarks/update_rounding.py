@@ -12,12 +12,12 @@ would hold: rounding of weights alone is seen. A row: mean |difference| of log-p
 """
 
 import argparse
-import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import torch
+from engine_formats import sharpen_model
 from torch import Tensor
 
 PROMPT = 12
@@ -56,20 +56,8 @@ def make_model(layers: int, *, quick: bool) -> Any:
     torch.manual_seed(17)
     config = AutoConfig.for_model("bailing_moe", **fields)
     model = AutoModelForCausalLM.from_config(config, dtype=torch.bfloat16).eval()
-    norm, ids = model.model.norm.weight, torch.randint(3, 400, (8, 64))
-    plain = norm.detach().clone()
-
-    @torch.no_grad()
-    def entropy(scale: float) -> float:
-        norm.copy_(plain * scale)
-        logs = model(input_ids=ids).logits.float().log_softmax(-1)
-        return float(-(logs.exp() * logs).sum(-1).mean())
-
-    low, high = 0.5, 400.0
-    for _ in range(10):
-        middle = math.sqrt(low * high)
-        low, high = (middle, high) if entropy(middle) > 0.6 else (low, middle)
-    print(f"{model.num_parameters():,} parameters, {layers} layers; entropy {entropy(high):.2f}", flush=True)
+    entropy = sharpen_model(model, torch.randint(3, 400, (8, 64)))
+    print(f"{model.num_parameters():,} parameters, {layers} layers; entropy {entropy:.2f}", flush=True)
     return model
 
 
