@@ -83,9 +83,7 @@ class PublishingGeneration(VLLMGeneration):
             yield from published_weights(policy, selection_biases(policy))
 
     def _computed(self, weights: Iterable[tuple[str, Tensor]]) -> Iterable[tuple[str, Tensor]]:
-        """Return weights as passes compute with them; FSDP2 gathers them so by itself."""
-        if self._dist.is_fsdp:
-            return weights
+        """Return weights as passes compute with them; those that FSDP2 gathers in bfloat16 are so already."""
         policy, autocast = self.accelerator.unwrap_model(self.model), self.accelerator.mixed_precision == "bf16"
         return computed_weights(policy, weights, self._engine_dtype(), autocast=autocast)
 
