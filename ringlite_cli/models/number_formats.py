@@ -42,8 +42,8 @@ def in_autocast(network: Any) -> Iterator[str]:
         if isinstance(module, (nn.Embedding, nn.modules.conv._ConvNd)):
             continue
         for name, parameter in module.named_parameters(recurse=False):
-            is_computed = isinstance(module, nn.Linear) or parameter.dim() == 3
-            if is_computed and f"{place}.{name}" not in ends:
+            is_stack = parameter.dim() == 3 and min(parameter.shape[1:]) > 1
+            if (isinstance(module, nn.Linear) or is_stack) and f"{place}.{name}" not in ends:
                 yield f"{place}.{name}"
 
 

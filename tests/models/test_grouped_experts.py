@@ -45,6 +45,7 @@ def passed(model, *, autocast):
 def test_experts_under_autocast_are_those_in_its_format(architecture):
     """As bfloat16 weights would be multiplied; the gradient reaches the float32 ones."""
     model = mixture(architecture)
+    assert model.config._experts_implementation == "grouped_mm"
     held = deepcopy(model)
     for parameter in stacks(held).values():
         parameter.data = parameter.data.to(torch.bfloat16)
