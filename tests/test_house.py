@@ -3,6 +3,7 @@
 import ast
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -182,6 +183,13 @@ def lengths(file: Path) -> dict[str, int]:
 def test_no_room_and_no_function_is_too_large() -> None:
     long = {name: lines for file in FILES for name, lines in lengths(file).items()}
     assert long.keys() == LONGER.keys(), long
+
+
+def test_no_two_test_modules_share_a_name() -> None:
+    """They are imported by their file's name alone: pytest takes one, and refuses the other in a run of both."""
+    tests = Path(__file__).parent
+    seen = Counter(file.name for file in tests.rglob("*.py") if file.name != "conftest.py")
+    assert [name for name, times in seen.items() if times > 1] == []
 
 
 SEARCHES = {"compile", "find", "rfind", "index", "rindex", "search", "match", "findall", "finditer", "split", "rsplit",
