@@ -30,9 +30,12 @@ frozen_modules = 0
 
 @pytest.fixture(scope="module", autouse=True)
 def the_collector_leaves_libraries_alone() -> None:
-    """Freeze what many modules, newly imported, hold: a training run collects garbage often, and walks all of it."""
+    """Freeze what many modules, newly imported, hold: a training run collects garbage often, and walks all of it.
+
+    So again after an engine of vLLM has ended, which thaws everything.
+    """
     global frozen_modules
-    if len(sys.modules) > frozen_modules + 100:
+    if len(sys.modules) > frozen_modules + 100 or not gc.get_freeze_count():
         frozen_modules = len(sys.modules)
         gc.collect()
         gc.freeze()
