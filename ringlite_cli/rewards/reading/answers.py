@@ -3,8 +3,10 @@
 from dataclasses import replace
 from itertools import pairwise
 
+from ringlite_cli.rewards.normalise import PAIRED
 from ringlite_cli.rewards.reading.expressions import parse
 from ringlite_cli.rewards.reading.forms import (
+    RADIANS,
     Builder,
     Ellipsis_,
     Form,
@@ -94,7 +96,7 @@ def _named(tokens: list[Token]) -> Form | None:
     """Words that name a set, or words alone."""
     if any(t.kind not in ("word", "and", "or", "-", "'") for t in tokens):
         return None
-    text = " ".join(t.text.lower() for t in tokens if t.kind != "-")
+    text = " ".join(t.text if PAIRED.match(t.text) else t.text.lower() for t in tokens if t.kind != "-")
     if text in _EMPTY:
         return Numbers("")
     if text in _REALS:
@@ -247,7 +249,7 @@ def _with_unit(node: Node, words: str) -> Form:
     if lower in ("percent", "per cent", "％"):
         return Value(Node("pct", (node,)))
     if lower in ("rad", "radian", "radians"):
-        return Value(node)
+        return Value(node, RADIANS)
     return Value(node, words)
 
 

@@ -6,7 +6,7 @@ from fractions import Fraction
 from typing import Any
 
 from ringlite_cli.rewards.reading.atoms import BASED
-from ringlite_cli.rewards.reading.forms import Value
+from ringlite_cli.rewards.reading.forms import RADIANS, Value
 from ringlite_cli.rewards.reading.tree import Node, num
 from ringlite_cli.rewards.reading.values import exact, same_value
 from ringlite_cli.rewards.units import read_unit
@@ -37,6 +37,8 @@ def same_quantity(gold: Value, answer: Value, rules: Rules, bound: frozenset[str
         factors = (Fraction(one.factor).limit_denominator(10**12), Fraction(two.factor).limit_denominator(10**12))
         scaled = [Node("mul", (v.node, num(f))) for v, f in zip((gold, answer), factors, strict=True)]
         return bool(same_value(scaled[0], scaled[1], max(rules.tolerance, 1e-6)))
+    if RADIANS in (gold.words, answer.words) and "deg" in (gold.node.kind, answer.node.kind):
+        return _equal(gold.node, answer.node, rules)
     return same_expression(gold.node, answer.node, rules, bound)
 
 
@@ -55,7 +57,7 @@ def _read_loosely(gold: Node, answer: Node) -> list[tuple[Node, Node]]:
     pairs = []
     for kind in ("pct", "deg"):
         if (gold.kind == kind) != (answer.kind == kind):
-            if answer.kind == "pct" and not _at_least_one(gold):
+            if kind == "pct" and not _at_least_one(answer if gold.kind == kind else gold):
                 continue  # a share, and not a number of percent
             one = gold.args[0] if gold.kind == kind else gold
             two = answer.args[0] if answer.kind == kind else answer

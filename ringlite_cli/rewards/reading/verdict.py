@@ -1,10 +1,13 @@
 """The verdict on an answer: both sides read whole and compared, or compared as text."""
 
+import math
 import re
 from functools import lru_cache
 
+from ringlite_cli.rewards.normalise import PAIRED
 from ringlite_cli.rewards.reading.answers import read
 from ringlite_cli.rewards.reading.forms import Form, Items, Words
+from ringlite_cli.rewards.reading.money import in_one_currency
 from ringlite_cli.rewards.reading.same import same
 from ringlite_cli.rewards.reading.same_values import Rules
 from ringlite_cli.rewards.reading.spelling import spell
@@ -22,6 +25,7 @@ _SINGLE = re.compile(r"([_^])\{(\w)\}(?!\w)")
 _FORMULA = re.compile(r"(?:[A-Z][a-z]?\d*|[()]|[+-]\Z)+\Z")
 _CAPITALS = frozenset({"YES", "ALL", "TRUE", "FALSE", "NONE"})
 _NOON = re.compile(r"(?<![A-Za-z])([APap])\.?\s?[Mm](?![A-Za-z])\.?")
+_CLOCK = re.compile(r"([01]?\d|2[0-4]):([0-5]\d)")
 _LETTERS = "ABCDEFGHIJK"
 _ONE_LETTER = re.compile(r"\(?([A-Za-z])\)?\Z")
 _OPTION = re.compile(
@@ -50,18 +54,28 @@ def judge(golds: list[str], answer: str, tolerance: float = 0.0) -> tuple[str, s
 
 def compare(gold: str, answer: str, tolerance: float = 0.0) -> tuple[bool, str]:
     """Return whether two answers are the same, and `read: text` where one of them was not read whole."""
+    pair = in_one_currency(gold, answer)
+    if pair is None:
+        return False, ""
+    gold, answer = pair
     wanted, got = _form(gold), _form(answer)
     how = READ_AS_TEXT if isinstance(wanted, str) or isinstance(got, str) else ""
     if (key := text_key(gold)) and key == text_key(answer):
         return True, how
     if (letter := choice_of(gold)) and (said := choice_of(answer, whole=False)):
         return letter == said, ""
-    if isinstance(wanted, str) or isinstance(got, str):
+    if isinstance(wanted, str) or isinstance(got, str) or _is_time_of_day(gold):
         return False, how
     try:
         return same(wanted, got, Rules(tolerance)), ""
     except (Unread, RecursionError):
         return False, READ_AS_TEXT
+
+
+def _is_time_of_day(gold: str) -> bool:
+    """Return whether two numbers with a colon can hardly be a ratio: 12:00, 9:05, 10:30, which is not 1:3."""
+    found = _CLOCK.fullmatch(gold.strip().strip("$"))
+    return found is not None and (found[2].startswith("0") or math.gcd(int(found[1]), int(found[2])) > 1)
 
 
 def fault_of_gold(gold: str) -> str:
@@ -122,7 +136,13 @@ def text_key(text: str) -> str:
     plain = _SINGLE.sub(r"\1\2", _SPACING.sub("", _APART.sub("|", text)))
     if formula := _formula(plain):
         return formula
-    return _WORD.sub(lambda m: m[0].lower() if m[0] == m[0].capitalize() or m[0] in _CAPITALS else m[0], plain)
+    return _WORD.sub(lambda m: _small(m[0]), plain)
+
+
+def _small(word: str) -> str:
+    """Return a word that starts large in small letters; a genotype and an abbreviation stay as they are."""
+    starts_large = word == word.capitalize() and not PAIRED.match(word)
+    return word.lower() if starts_large or word in _CAPITALS else word
 
 
 def _opened(text: str) -> str:
