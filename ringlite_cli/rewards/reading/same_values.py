@@ -49,7 +49,11 @@ def _unit_key(words: str) -> str:
 def same_expression(gold: Node, answer: Node, rules: Rules, bound: frozenset[str] = frozenset()) -> bool:
     """Return whether two expressions are equal, with the slack that their decimals leave."""
     pairs = [(gold, answer), *_read_loosely(gold, answer)]
-    return any(_equal(one, two, rules) for one, two in pairs) or _equal_renamed(gold, answer, rules, bound)
+    return (
+        any(_equal(one, two, rules) for one, two in pairs)
+        or _equal_renamed(gold, answer, rules, bound)
+        or _equal_integrals(gold, answer)
+    )
 
 
 def _read_loosely(gold: Node, answer: Node) -> list[tuple[Node, Node]]:
@@ -157,6 +161,35 @@ def _equal_renamed(gold: Node, answer: Node, rules: Rules, bound: frozenset[str]
     periodic = {old, new} <= _WHOLE and any(n.name == "pi" for n in gold.walk())
     declared = bool({old, new} & bound) and old in _PARAMETERS | bound | {"x"} and new in _PARAMETERS | bound | {"x"}
     return (periodic or declared) and _equal(gold, answer.renamed({old: new}), rules)
+
+
+def _equal_integrals(gold: Node, answer: Node) -> bool:
+    """Return whether two expressions with a constant of integration, x^2 + C and x^2 + c, differ by a number alone."""
+    one, two = _without_constant(gold, _GOLD_CONSTANTS), _without_constant(answer, _GOLD_CONSTANTS | {"c", "k"})
+    if one is None or two is None or one.symbols() != two.symbols() or len(one.symbols()) != 1:
+        return False
+    if same_value(one, two):
+        return True
+    symbol = one.symbols().pop()
+    apart = Node("add", (one, Node("neg", (two,))))
+    return bool(same_value(apart, apart.renamed({symbol: f"{symbol} elsewhere"})))
+
+
+_GOLD_CONSTANTS = {"C", "K", "C_1", "C_0"}
+
+
+def _without_constant(node: Node, names: set[str]) -> Node | None:
+    """Return a sum without its constant of integration, of which it has one; None for anything else."""
+    if node.kind != "add":
+        return None
+    terms = [t.args[0] if t.kind == "neg" else t for t in node.args]
+    places = [i for i, term in enumerate(terms) if term.kind == "sym" and term.name in names]
+    if len(places) != 1:
+        return None
+    rest = [arg for i, arg in enumerate(node.args) if i != places[0]]
+    left = rest[0] if len(rest) == 1 else Node("add", tuple(rest))
+    variables = left.symbols()
+    return left if variables <= set("xtyuvszr") | {"theta"} and variables else None
 
 
 def tree_key(node: Node) -> tuple[Any, ...]:

@@ -6,7 +6,8 @@ from functools import lru_cache
 
 from ringlite_cli.rewards.normalise import PAIRED
 from ringlite_cli.rewards.reading.answers import read
-from ringlite_cli.rewards.reading.forms import Form, Items, Words
+from ringlite_cli.rewards.reading.congruences import same_classes
+from ringlite_cli.rewards.reading.forms import Form, Items, Ratio, Words
 from ringlite_cli.rewards.reading.money import in_one_currency
 from ringlite_cli.rewards.reading.same import same
 from ringlite_cli.rewards.reading.same_values import Rules
@@ -23,9 +24,14 @@ _STYLED = re.compile(
 _SPACING = re.compile(r"\\(?:left|right|big|Big|displaystyle|quad|qquad)(?![A-Za-z])|\\[,;:! ]|[\s~\"]")
 _SINGLE = re.compile(r"([_^])\{(\w)\}(?!\w)")
 _FORMULA = re.compile(r"(?:[A-Z][a-z]?\d*|[()]|[+-]\Z)+\Z")
+_CHARGED = re.compile(r"(\^\d+)?((?:[A-Z][a-z]?\d*|[()])+)(\^\d*[+-]|[+-])\Z")
+_ISOTOPE = re.compile(r"\^\d+[A-Z][a-z]?\Z")
+_ELECTRONS = re.compile(r"(?:\[[A-Z][a-z]\])?(?:\d[spdf]\^?\d+)+\Z|sp\^?[23]?\Z")
 _CAPITALS = frozenset({"YES", "ALL", "TRUE", "FALSE", "NONE"})
 _NOON = re.compile(r"(?<![A-Za-z])([APap])\.?\s?[Mm](?![A-Za-z])\.?")
 _CLOCK = re.compile(r"([01]?\d|2[0-4]):([0-5]\d)")
+_CASE_COMMAS = re.compile(r"[,;.]\s*(?=&|\\cr|\\end\{cases)")
+_CASE_WORDS = re.compile(r"&\s*(?:if|when|for|where)\b(?![a-z])\s*")
 _LETTERS = "ABCDEFGHIJK"
 _ONE_LETTER = re.compile(r"\(?([A-Za-z])\)?\Z")
 _OPTION = re.compile(
@@ -59,9 +65,15 @@ def compare(gold: str, answer: str, tolerance: float = 0.0) -> tuple[bool, str]:
         return False, ""
     gold, answer = pair
     wanted, got = _form(gold), _form(answer)
+    if isinstance(wanted, Ratio) and isinstance(got, str):
+        got = _form(re.sub(r"\s+to\s+", ":", answer))
     how = READ_AS_TEXT if isinstance(wanted, str) or isinstance(got, str) else ""
     if (key := text_key(gold)) and key == text_key(answer):
         return True, how
+    if (classes := same_classes(spell(gold), spell(answer))) is not None:
+        return classes, ""
+    if several_choices(gold, answer):
+        return True, ""
     if (letter := choice_of(gold)) and (said := choice_of(answer, whole=False)):
         return letter == said, ""
     if isinstance(wanted, str) or isinstance(got, str) or _is_time_of_day(gold):
@@ -133,6 +145,7 @@ def text_key(text: str) -> str:
     A chemical formula is its letters and digits: H_2O is H2O.
     """
     text = _NOON.sub(lambda m: m[1].lower() + "m", _opened(spell(text)))
+    text = _CASE_WORDS.sub("&", _CASE_COMMAS.sub("", text))
     plain = _SINGLE.sub(r"\1\2", _SPACING.sub("", _APART.sub("|", text)))
     if formula := _formula(plain):
         return formula
@@ -154,9 +167,27 @@ def _opened(text: str) -> str:
 
 def _formula(plain: str) -> str:
     """Return a chemical formula without marks of lowering, or '' for anything else."""
-    flat = re.sub(r"[_{}]", "", plain) if len(plain) < 100 else ""
+    flat = re.sub(r"[_{}|]", "", plain) if len(plain) < 100 else ""
+    if _ELECTRONS.match(flat):
+        return flat.replace("^", "")
+    if _ISOTOPE.match(flat):
+        return flat
+    if charged := _CHARGED.match(flat):
+        return f"{charged[1]}{charged[2]}^{charged[3].removeprefix('^')}"
     elements = sum(sign.isupper() for sign in flat)
     return flat if elements > 1 and any(sign.isdigit() for sign in flat) and _FORMULA.match(flat) else ""
+
+
+_CHOICES = re.compile(r"\(?([A-K])\)?(?:(?:\s*[,;/&、]\s*|\s+and\s+|\s*,\s*and\s+|\s+)\(?([A-K])\)?)+\Z")
+_TOGETHER = re.compile(r"[A-K]{2,}\Z")
+
+
+def several_choices(gold: str, answer: str) -> bool:
+    """Return whether ACD and `A, C, D` choose the same letters. Letters written together are in their order."""
+    plain = [_opened(spell(text)).replace("{", "").replace("}", "").strip() for text in (gold, answer)]
+    together = [text for text in plain if _TOGETHER.match(text) and list(text) == sorted(set(text))]
+    apart = [re.findall(r"[A-K]", text.replace("and", "")) for text in plain if _CHOICES.match(text)]
+    return len(together) == len(apart) == 1 and sorted(apart[0]) == list(together[0])
 
 
 def choice_of(text: str, *, whole: bool = True) -> str:
