@@ -73,7 +73,8 @@ _PART = re.compile(r"(\d+(?:\.\d+)?)\s*([A-Za-z]+)\.?(?:\s*,\s*|\s+and\s+|\s*)")
 
 def _compound(text: str) -> Quantity | None:
     """1 hour 30 minutes, 5 ft 3 in: parts of one kind, the larger first."""
-    text, total, units, place = _unit_text(text), 0.0, [], 0
+    text, total, place = _unit_text(text), 0.0, 0
+    units: list[Unit] = []
     while place < len(text):
         part = _PART.match(text, place)
         unit = read_unit(part[2]) if part and len(units) < 5 else None
