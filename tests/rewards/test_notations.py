@@ -46,6 +46,12 @@ SAME = {
     "an ion": ("NH4+", r"\text{NH}_4^+"),
     "an ion of two charges": (r"CO3^{2-}", r"\ce{CO3^2-}"),
     "electrons": ("1s^2 2s^2 2p^4", "1s²2s²2p⁴"),
+    "a point with its name": ("P(3,-4)", "(3,-4)"),
+    "a point whose name is no function": ("(3,-4)", "M(3,-4)"),
+    "a date": ("July 4, 1776", "4 July 1776"),
+    "a date of digits": ("2024-02-29", r"\text{February 29, 2024}"),
+    "a time of 24 hours": ("3:15 PM", "15:15"),
+    "noon": (r"\text{noon}", "12:00 p.m."),
     "unit vectors of physics": (r"5\hat{x}-2\hat{y}", "(5,-2)"),
 }
 DIFFERENT = {
@@ -75,6 +81,13 @@ DIFFERENT = {
     "another charge": (r"Fe^{3+}", r"\ce{Fe^2+}"),
     "a charge for a number of atoms": ("O^{2-}", "O_2^-"),
     "other electrons": ("1s^2 2s^2 2p^4", "1s²2s²2p⁵"),
+    "another point with a name": ("P(3,-4)", "(-4,3)"),
+    "the name of another point": ("P(3,-4)", "Q(3,-4)"),
+    "pounds for dollars": ("3 pounds", r"\$3"),
+    "another day": ("July 4, 1776", "July 14, 1776"),
+    "a day without its year": ("July 4, 1776", "July 4"),
+    "the other half of the day": ("3:15 PM", "3:15 AM"),
+    "a time without its half": ("3:15 PM", "3:15"),
     "a condition": ("x>5", "x only if 5"),
 }
 

@@ -5,8 +5,9 @@ import re
 _DOLLAR, _EURO, _POUND, _EAST, _RUPEE = "dollar", "euro", "pound", "yen or yuan", "rupee"
 _SIGNS = {"$": _DOLLAR, "€": _EURO, "£": _POUND, "¥": _EAST, "￥": _EAST, "₹": _RUPEE}
 _WORDS = {
-    "dollar": _DOLLAR, "usd": _DOLLAR, "euro": _EURO, "eur": _EURO, "gbp": _POUND, "yen": _EAST, "jpy": _EAST,
-    "yuan": _EAST, "rmb": _EAST, "rupee": _RUPEE, "inr": _RUPEE,
+    "dollar": _DOLLAR, "usd": _DOLLAR, "euro": _EURO, "eur": _EURO, "gbp": _POUND, "pound": _POUND, "yen": _EAST,
+    "jpy": _EAST, "yuan": _EAST, "rmb": _EAST, "rupee": _RUPEE, "inr": _RUPEE, "franc": "franc", "peso": "peso",
+    "ruble": "ruble", "rouble": "ruble",
 }  # fmt: skip
 _HUNDREDTHS = {"cent": {_DOLLAR, _EURO}, "¢": {_DOLLAR, _EURO}, "pence": {_POUND}, "penny": {_POUND}}
 _STYLE = r"(?:\\(?:text|textrm|mathrm|mbox)\s*\{\s*)?"

@@ -2,7 +2,14 @@
 
 from dataclasses import replace
 
-from ringlite_cli.rewards.reading.equations import components, label, same_equation, same_ratio, states_a_result
+from ringlite_cli.rewards.reading.equations import (
+    components,
+    label,
+    named_point,
+    same_equation,
+    same_ratio,
+    states_a_result,
+)
 from ringlite_cli.rewards.reading.forms import (
     Builder,
     Ellipsis_,
@@ -93,9 +100,9 @@ def _same(gold: Form, answer: Form, rules: Rules, bound: frozenset[str] = frozen
 
 
 def _same_items(gold: Form, answer: Form, rules: Rules, bound: frozenset[str]) -> bool:
-    if isinstance(gold, Value) and (found := components(gold.node)) is not None:
+    if isinstance(gold, Value) and (found := components(gold.node) or named_point(gold)) is not None:
         gold = found
-    if isinstance(answer, Value) and (found := components(answer.node)) is not None:
+    if isinstance(answer, Value) and (found := components(answer.node) or named_point(answer)) is not None:
         answer = found
     if not isinstance(gold, Items) or not isinstance(answer, Items):
         return _single(gold, answer, rules, bound)

@@ -7,6 +7,7 @@ from functools import lru_cache
 from ringlite_cli.rewards.normalise import PAIRED
 from ringlite_cli.rewards.reading.answers import read
 from ringlite_cli.rewards.reading.congruences import same_classes
+from ringlite_cli.rewards.reading.dates import same_moment
 from ringlite_cli.rewards.reading.forms import Form, Items, Ratio, Words
 from ringlite_cli.rewards.reading.money import in_one_currency
 from ringlite_cli.rewards.reading.same import same
@@ -70,6 +71,8 @@ def compare(gold: str, answer: str, tolerance: float = 0.0) -> tuple[bool, str]:
     how = READ_AS_TEXT if isinstance(wanted, str) or isinstance(got, str) else ""
     if (key := text_key(gold)) and key == text_key(answer):
         return True, how
+    if (moment := same_moment(gold, answer)) is not None:
+        return moment, ""
     if (classes := same_classes(spell(gold), spell(answer))) is not None:
         return classes, ""
     if several_choices(gold, answer):
