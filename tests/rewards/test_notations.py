@@ -3,7 +3,7 @@
 import pytest
 
 from ringlite_cli.rewards.logic import verify_logic
-from ringlite_cli.rewards.reading.verdict import compare
+from ringlite_cli.rewards.reading.verdict import compare, fault_of_gold
 from ringlite_cli.rewards.units import read_quantity
 
 SAME = {
@@ -104,6 +104,11 @@ def test_another_answer(name: str) -> None:
     gold, answer = DIFFERENT[name]
     assert not compare(gold, answer)[0]
     assert compare(gold, gold)[0]
+
+
+@pytest.mark.parametrize("gold", [r"x\equiv 2\pmod 9", "2024-02-29", r"\begin{cases}x=3\\y=8\end{cases}"])
+def test_golds_that_have_other_spellings_are_read(gold: str) -> None:
+    assert fault_of_gold(gold) == ""
 
 
 @pytest.mark.parametrize(
