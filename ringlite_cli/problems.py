@@ -96,7 +96,7 @@ def is_right(verdict: str, reward: float | None) -> bool:
 
 _NOT_RIGHT = ("wrong", *NO_VERDICT)
 
-VERDICT_REVISION = 3
+VERDICT_REVISION = 4
 """Raised by one whenever a verifier may say something else of the same response. Scores of different revisions are not
 compared without a note; `ringlite rescore` verifies stored responses again. 1: before answers were read whole. 2: when
 other numbers than those to sort could pass as them."""

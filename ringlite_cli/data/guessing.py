@@ -8,7 +8,9 @@ from statistics import median
 from typing import Any
 
 from ringlite_cli.boxes import last_boxed
-from ringlite_cli.data.adapters.chats import is_chat
+from ringlite_cli.data.adapters.chats import is_chat, of_row
+from ringlite_cli.data.adapters.expressions import ABSENT, value_of
+from ringlite_cli.data.adapters.fields import BadRow
 from ringlite_cli.data.readers import read_file
 from ringlite_cli.errors import UserError, near
 from ringlite_cli.json_rows import Unreadable
@@ -23,6 +25,8 @@ _ANSWERS = (
     "answer", "final_answer", "gold", "gold_answer", "ground_truth", "groundtruth", "expected_answer", "expected",
     "target", "label", "result", "reference", "reference_answer", "correct_answer", "short_answer",
 )  # fmt: skip
+_NESTED = ("reward_model.ground_truth", "verification_info.ground_truth")
+"""Where files for RL keep the answer, beside a style or a type of reward."""
 _TRACES = (
     "trace", "solution", "rationale", "reasoning", "cot", "chain_of_thought", "explanation", "worked_solution",
     "generated_solution", "response", "completion", "output", "generation", "deepseek_solution", "r1_solution",
@@ -103,19 +107,29 @@ def _domain(guess: Guess, rows: Rows) -> str | None:
     ours = guess.columns or {name: name for row in rows for name in row}
     if "tests" in ours:
         return "code"
-    return "math" if "answer" in ours or _boxes(rows, ours.get("trace")) else "general"
+    return "math" if "answer" in ours or _boxes(rows, ours.get("trace"), ours.get("prompt")) else "general"
 
 
-def _boxes(rows: Rows, trace: str | None) -> bool:
-    """Whether most traces end in a box, so that they bring answers."""
-    texts = [row.get(trace) for row in rows] if trace else []
+def _boxes(rows: Rows, trace: str | None, prompt: str | None) -> bool:
+    """Whether most traces, or the last turns of most conversations, end in a box, so that they bring answers."""
+    if trace is None and prompt is not None and _share(rows, prompt, is_chat) >= _MANY:
+        texts = [_last_reply(row, prompt) for row in rows]
+    else:
+        texts = [row.get(trace) for row in rows] if trace else []
     return sum(isinstance(text, str) and bool(last_boxed(text)) for text in texts) * 2 > len(texts) > 0
+
+
+def _last_reply(row: Mapping[str, Any], prompt: str) -> str | None:
+    try:
+        return of_row(row, row.get(prompt))[-1].trace
+    except BadRow:
+        return None
 
 
 def guess_columns(rows: Rows, where: str) -> Guess:
     """Guess how rows are read. rows: the first of a file. Raises UserError where no column can be the prompt."""
     names = list(dict.fromkeys(name for row in rows for name in row))
-    by_name = {name.strip().lower(): name for name in reversed(names)}
+    by_name = {name.strip().lower().replace(" ", "_"): name for name in reversed(names)}
     chat = next((name for name in names if name.lower() in _CHATS and _share(rows, name, is_chat) >= _MANY), None)
     prompt = chat or _first(by_name, _PROMPTS)
     if prompt is None:
@@ -144,7 +158,9 @@ def _by_columns(rows: Rows, by_name: Mapping[str, str], prompt: str, *, is_talk:
     taken = {prompt, more if "\n" in columns["prompt"] else None}
     answers = [by_name[n] for n in _ANSWERS if n in by_name and by_name[n] not in taken]
     traces = [by_name[n] for n in _TRACES if n in by_name and by_name[n] not in taken]
-    short = next((name for name in [*answers, *traces] if _is_short(rows, name)), None)
+    traces = [name for name in traces if not _is_one_word(rows, name)]
+    nested = [name for name in _NESTED if _share(rows, name, bool) >= _MANY]
+    short = next((name for name in [*answers, *nested, *traces] if _is_short(rows, name)), None)
     long = next((name for name in [*traces, *answers] if name != short and _is_text(rows, name)), None)
     if short and not tests:
         columns["answer"] = short
@@ -189,17 +205,36 @@ def _first(by_name: Mapping[str, str], wanted: Sequence[str]) -> str | None:
 
 
 def _share(rows: Rows, name: str, fits: Any) -> float:
-    return sum(bool(fits(row.get(name))) for row in rows) / max(1, len(rows))
+    return sum(bool(fits(_value(row, name))) for row in rows) / max(1, len(rows))
+
+
+def _value(row: Mapping[str, Any], name: str) -> Any:
+    value = value_of(row, name)
+    return None if value is ABSENT else value
 
 
 def _values(rows: Rows, name: str) -> list[Any]:
-    return [row[name] for row in rows if row.get(name) not in (None, "", [])]
+    return [value for row in rows if (value := _value(row, name)) not in (None, "", [])]
+
+
+def _is_one_word(rows: Rows, name: str) -> bool:
+    """Whether a column says the same in all rows, as `reasoning: on` does: it is neither an answer nor a trace."""
+    values = [str(value) for value in _values(rows, name)]
+    return len(values) > 3 and len(set(values)) == 1 and len(values[0]) <= _SHORT
+
+
+def _is_worked(text: str) -> bool:
+    """Whether a box stands in a text among words."""
+    boxed = last_boxed(text)
+    return boxed is not None and len(text) > len(boxed) + len(r"$\boxed{}$.")
 
 
 def _is_short(rows: Rows, name: str) -> bool:
     """Whether a column can hold answers: numbers, or texts of one short line."""
     values = _values(rows, name)
     texts = [str(value) for value in values if not isinstance(value, Mapping)]
+    if sum(map(_is_worked, texts)) * 2 > len(texts):
+        return False
     return bool(texts) and median(map(len, texts)) <= _SHORT and sum("\n" in t.strip() for t in texts) < len(texts) / 2
 
 

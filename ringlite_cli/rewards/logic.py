@@ -9,6 +9,14 @@ from ringlite_cli.rewards.normalise import answer_texts, decimal_of, normalise, 
 
 _MAX_CHARACTERS = 20_000
 _ARROW = re.compile(r"\\(?:to|rightarrow|longrightarrow|Rightarrow|implies)(?![A-Za-z])|->|=>|→|⇒|⟶")
+_CONNECTIVES = (
+    ("∧", re.compile(r"\\(?:land|wedge)(?![A-Za-z])|[∧&]|\\&")),
+    ("∨", re.compile(r"\\(?:lor|vee)(?![A-Za-z])|∨")),
+    ("¬", re.compile(r"\\(?:lnot|neg)(?![A-Za-z])|¬")),
+    ("↔", re.compile(r"\\(?:leftrightarrow|Leftrightarrow|iff)(?![A-Za-z])|<->|<=>|[↔⇔⟷]")),
+    ("∀", re.compile(r"\\forall(?![A-Za-z])|∀")),
+    ("∃", re.compile(r"\\exists(?![A-Za-z])|∃")),
+)
 _JOINING = ("", "and", "or")
 _MACRO = re.compile(r"\\(?:text|mathrm|textbf|mathbf|texttt|mbox)\s*\{([^{}]*)\}")
 
@@ -36,7 +44,10 @@ def verify_logic(answer: object, response: str) -> Verdict:
 
 def items(text: str) -> list[str]:
     """The items of an answer: "[3, 1, 2]", "3,1,2" and "3 1 2" are three, "yes" is one."""
-    text = _ARROW.sub(" → ", normalise(_MACRO.sub(r"\1", text))).replace("\\{", "").replace("\\}", "").casefold()
+    text = normalise(_MACRO.sub(r"\1", text))
+    for sign, spellings in _CONNECTIVES:
+        text = spellings.sub(f" {sign} ", text)
+    text = _ARROW.sub(" → ", text).replace("\\{", "").replace("\\}", "").casefold()
     text = re.sub(r"[\[\](){}\"'`]", " ", text).replace("\\", " ")
     parts = [part.strip(":") for part in re.split(r"[,;\s]+", text.strip())]
     return [_item(part) for part in parts if part not in _JOINING]

@@ -10,7 +10,7 @@ from concurrent.futures import Future
 
 from ringlite_cli.boxes import final_boxed
 from ringlite_cli.problems import Verdict
-from ringlite_cli.rewards.normalise import answer_texts, decimal_of, is_close, squeeze
+from ringlite_cli.rewards.normalise import PAIRED, answer_texts, decimal_of, is_close, squeeze
 from ringlite_cli.rewards.pool import RewardPool
 from ringlite_cli.rewards.units import read_quantity
 
@@ -65,7 +65,10 @@ _BASED = re.compile(r"[0-9A-Fa-f]+_\d+\Z")  # 1010_2: in another base it is anot
 
 def _same_text(gold: str, key: str) -> bool:
     """Return whether two keys are the same; a word may start small or large."""
-    return gold == key or (len(key) > 3 and key.isalpha() and gold[1:] == key[1:] and gold[0].lower() == key[0].lower())
+    if gold == key:
+        return True
+    word = len(key) > 3 and key.isalpha() and not PAIRED.match(key)
+    return word and gold[1:] == key[1:] and gold[0].lower() == key[0].lower()
 
 
 def plain_verdict(golds: list[str], answer: str) -> str | None:

@@ -9,6 +9,8 @@ from typing import Any
 _DROPPED = re.compile(r"\\(?:left|right|displaystyle|[,!;:> ]|quad|qquad|big|Big|bigg|Bigg)(?![A-Za-z])")
 _FRACTION = re.compile(r"\\[dtc]frac(?![A-Za-z])")
 _THOUSANDS = re.compile(r"(?<![\d.,])(-?\d{1,3}(?:(?:,|\{,\})\d{3})+)(?![\d,])")
+PAIRED = re.compile(r"(?:([A-Za-z])(?i:\1))+\Z")
+"""A genotype, such as AaBb: capitals and small letters are not the same."""
 _NUMBER = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)\Z")
 _TEXT = re.compile(r"\\(?:text|mathrm|textbf|mathbf|textrm|mbox)\s*\{([^{}]*)\}")
 

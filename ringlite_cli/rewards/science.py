@@ -42,6 +42,8 @@ def compare_quantities(gold: str, answer: str, tolerance: float) -> str | None:
         return CORRECT if want.value == got.value else WRONG
     plain = _near(want.value, got.value, tolerance)
     ratios = [q.unit for q in (want, got) if q.unit and not any(q.unit.dimension)]  # 25 % is 25, and 0.25
+    if ratios and max(abs(want.value), abs(got.value)) < 1 - tolerance:
+        plain = WRONG  # 0.5 without its sign is a half
     return _near(_si(want), _si(got), tolerance) if plain == WRONG and ratios else plain
 
 

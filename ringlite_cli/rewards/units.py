@@ -68,9 +68,32 @@ _TEMPERATURE = re.compile(r"(?:°|deg(?:rees?)?)\s*(Celsius|Fahrenheit|[CF])|(Ce
 _POWER_OF_TEN = re.compile(r"\s*10\s*\^\s*(?:\{\s*(?P<b>[+-]?\s*\d+)\s*\}|(?P<p>[+-]?\d+))(?P<rest>.*)\Z", re.DOTALL)
 
 
+_PART = re.compile(r"(\d+(?:\.\d+)?)\s*([A-Za-z]+)\.?(?:\s*,\s*|\s+and\s+|\s*)")
+
+
+def _compound(text: str) -> Quantity | None:
+    """1 hour 30 minutes, 5 ft 3 in: parts of one kind, the larger first."""
+    text, total, place = _unit_text(text), 0.0, 0
+    units: list[Unit] = []
+    while place < len(text):
+        part = _PART.match(text, place)
+        unit = read_unit(part[2]) if part and len(units) < 5 else None
+        if part is None or unit is None or (units and unit.factor >= units[-1].factor):
+            return None
+        if units and (unit.dimension != units[-1].dimension or float(part[1]) * unit.factor >= units[-1].factor):
+            return None
+        total += float(part[1]) * unit.factor
+        units.append(unit)
+        place = part.end()
+    return Quantity(total / units[0].factor, units[0], integer=False) if len(units) > 1 else None
+
+
 def read_quantity(text: str) -> Quantity | None:
     """A number with an optional unit, LaTeX or plain; None for anything else (an expression, a word)."""
     text = normalise(text)
+    if len(text) < 100 and (compound := _compound(text)) is not None:
+        return compound
+    text = re.sub(r"^pH\s+(?:is\s+)?(?=[\d.])", "", text)
     text = re.sub(r"^[A-Za-z]\w*(?:_\{?\w+\}?)?\s*(?:=|\\approx|≈)\s*", "", text)
     power = _POWER_OF_TEN.match(text)
     match = power or _NUMBER.match(text)
@@ -103,13 +126,15 @@ def _unit_text(text: str) -> str:
 
 
 _SIGNS = {"\\%": "%", "\\circ": "°", "\\degree": "°", "\\mu": "μ", "\\Omega": "Ω", "\\AA": "Å"}
-_FACTOR = re.compile(r"\s*([A-Za-zμΩÅ°%]+)\s*(?:(?:\^|\*\*)?\s*\(?([+-]?\d+)\)?)?")
+_POWER_WORD = re.compile(r"\b(square|sq|cubic|cu)\s+([A-Za-z]+)(?![\w^])")
+_FACTOR = re.compile(r"\s*([A-Za-zμΩÅ°%]+)(?:(?:\s*(?:\^|\*\*)\s*)?\(?([+-]?\d+)\)?)?")
 
 
 def read_unit(text: str) -> Unit | None:
     """`m/s^2`, `kg m s^-2`, `J/(kg K)`; None for what is not made of known units."""
     if len(text) > 100:
         return None
+    text = _POWER_WORD.sub(lambda m: f"{m[2]}^{2 if m[1][0] == 's' else 3}", text)
     factor, dimension, sign, grouped = 1.0, [Fraction(0)] * len(BASE), 1, False
     place = 0
     while place < len(text):
@@ -148,7 +173,7 @@ def _single(name: str) -> Unit | None:
             rest = candidate[len(prefix) :].rstrip("s") or "s"
             if candidate.startswith(prefix) and rest in _UNITS:
                 return _made(rest, scale)
-    return from_library(name)
+    return from_library(name) or (from_library(name.lower()) if len(name) > 3 and name.istitle() else None)
 
 
 def _made(name: str, scale: float) -> Unit:

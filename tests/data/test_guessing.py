@@ -24,6 +24,11 @@ GUESSES: list[tuple[dict[str, Any], str | None, dict[str, str]]] = [
     ({"prompt": "q", "answer": "3", "level": 2}, None, {"prompt": "prompt", "answer": "answer", "level": "level"}),
     ({"prompt": "q", "test_cases": [{"input": "1", "output": "2"}]}, None, {"prompt": "prompt", "tests": "test_cases"}),
     ({"question": "q", "target": 3, "domain": "math"}, None, {"prompt": "question", "answer": "target", "domain": "domain"}),
+    ({"question": "q", "Correct Answer": "3 m"}, None, {"prompt": "question", "answer": "Correct Answer"}),
+    ({"prompt": [{"role": "user", "content": "q"}], "reward_model": {"ground_truth": "3", "style": "rule"}}, None, {"prompt": "prompt", "answer": "reward_model.ground_truth"}),
+    ({"prompt": "q", "task_type": "math", "verification_info": '{"ground_truth": "3"}'}, None, {"prompt": "prompt", "answer": "verification_info.ground_truth"}),
+    ({"problem": "q", "solution": r"So it is $\boxed{3}$."}, None, {"prompt": "problem", "trace": "solution"}),
+    ({"problem": "q", "answer": r"$\boxed{3}$"}, None, {"prompt": "problem", "answer": "answer"}),
     ({"question": "q", "target": 3, "domain": "algebra"}, None, {"prompt": "question", "answer": "target"}),
 ]  # fmt: skip
 
@@ -32,6 +37,11 @@ GUESSES: list[tuple[dict[str, Any], str | None, dict[str, str]]] = [
 def test_the_columns_are_guessed(row: dict[str, Any], adapter: str | None, columns: dict[str, str]) -> None:
     found = guess_columns([row] * 3, "f.jsonl")
     assert (found.adapter, found.columns) == (adapter, columns)
+
+
+def test_a_column_that_says_one_word_in_all_rows_is_no_answer_and_no_trace() -> None:
+    rows = [{"input": f"What is {n} + 1?", "reasoning": "on", "output": f"{LONG} {n}"} for n in range(5)]
+    assert guess_columns(rows, "f.jsonl").columns == {"prompt": "input", "trace": "output"}
 
 
 def test_a_file_whose_prompt_nothing_names_is_refused_with_its_columns() -> None:
@@ -59,6 +69,8 @@ def test_columns_can_be_said() -> None:
         ({"question": "q", "response": LONG}, "general"),
         ({"question": "q", "response": LONG + r" \boxed{3}"}, "math"),
         ({"question": "q", "gold": 3, "domain": "science"}, None),
+        ({"messages": [{"role": "user", "content": "q"}, {"role": "assistant", "content": r"So \boxed{3}"}]}, "math"),
+        ({"messages": [{"role": "user", "content": "q"}, {"role": "assistant", "content": "hello"}]}, "general"),
     ],
 )
 def test_the_domain_follows_from_what_verifies(row: dict[str, Any], domain: str | None, tmp_path: Path) -> None:

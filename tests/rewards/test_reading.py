@@ -64,6 +64,11 @@ SAME = {
     "digits in a base": ("2011_3", "2011"),
     "Chinese and": ("4,9", "4和9"),
     "time of day": (r"\text{7:45 a.m.}", "7:45 AM"),
+    "cents of a dollar": ("85 cents", r"\$0.85"),
+    "a dollar in cents": (r"\$1.25", r"125\text{ cents}"),
+    "pounds by their sign": ("£12", "12 pounds"),
+    "degrees in radians by name": (r"135^\circ", r"\frac{3\pi}{4}\text{ rad}"),
+    "a percent and its share": (r"0.4\%", "0.004"),
 }
 DIFFERENT = {
     "one end of a union": (r"(-\infty,-4)\cup(7,\infty)", "7"),
@@ -99,6 +104,16 @@ DIFFERENT = {
     "digits apart": ("45", "4 5"),
     "a choice": ("C", r"\textbf{(D)}\ 30"),
     "cents of a large sum": ("1250000.75", "1250000.76"),
+    "cents for dollars": ("85 cents", r"\$85"),
+    "dollars for cents": (r"\$6", "6 cents"),
+    "another currency": ("€30", r"\$30"),
+    "pounds for euros": ("£8", "€8"),
+    "radians for degrees": (r"60^\circ", r"60\text{ radians}"),
+    "a time of day for a ratio": ("8:20", "2:5"),
+    "a full hour for a ratio": ("11:00", "1:0"),
+    "a percent without its sign, below one": (r"0.4\%", "0.4"),
+    "a genotype": ("AaBb", "AABB"),
+    "a genotype that starts large": ("Aabb", "aabb"),
     "goods in another number": (r"15 \text{ hens and } 9 \text{ cows}", r"15 \text{ hens and } 8 \text{ cows}"),
 }
 

@@ -1,10 +1,13 @@
 """From tokens to a form: lists, intervals, relations, labels, units and words around an expression."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from itertools import pairwise
 
+from ringlite_cli.rewards.normalise import PAIRED
 from ringlite_cli.rewards.reading.expressions import parse
 from ringlite_cli.rewards.reading.forms import (
+    RADIANS,
     Builder,
     Ellipsis_,
     Form,
@@ -32,9 +35,12 @@ from ringlite_cli.rewards.reading.trimming import (
 RELATIONS = {"=", "<", ">", "<=", ">=", "!=", "in", "notin", "approx", "equiv", "to"}
 _EMPTY = {
     "no solution", "no solutions", "none", "empty set", "the empty set", "no real solution", "no real solutions",
-    "there are no solutions", "no such numbers", "no real roots", "无解",
+    "there are no solutions", "there is no solution", "no solution exists", "no solutions exist", "has no solution",
+    "no real solution exists", "there are no real solutions", "there is no real solution",
+    "no such numbers", "no real roots", "无解",
 }  # fmt: skip
 _REALS = {"all real numbers", "all reals", "real numbers", "the set of all real numbers", "all real", "any real number"}
+_SAME_WORDS = {"dne": "does not exist", "it does not exist": "does not exist"}
 _MOST_WORDS = 5
 
 
@@ -66,6 +72,8 @@ def statement(tokens: list[Token]) -> Form:
             continue
         found, more = _item_or_binding(part)
         bound |= more
+        while more and kept and isinstance(kept[-1], Value) and kept[-1].node.kind == "sym" and len(kept) > 1:
+            bound |= {kept.pop().node.name}  # type: ignore[attr-defined]
         if found is not None:
             kept.append(found)
     if not kept:
@@ -94,7 +102,7 @@ def _named(tokens: list[Token]) -> Form | None:
     """Words that name a set, or words alone."""
     if any(t.kind not in ("word", "and", "or", "-", "'") for t in tokens):
         return None
-    text = " ".join(t.text.lower() for t in tokens if t.kind != "-")
+    text = " ".join(t.text if PAIRED.match(t.text) else t.text.lower() for t in tokens if t.kind != "-")
     if text in _EMPTY:
         return Numbers("")
     if text in _REALS:
@@ -103,7 +111,8 @@ def _named(tokens: list[Token]) -> Form | None:
         return Value(Node("sym", name="inf"))
     if {"and", "or"} & {t.kind for t in tokens}:
         return None
-    return Words(text)
+    first, _, rest = text.partition(" ")
+    return Words(_SAME_WORDS.get(text, rest if first in ("the", "a", "an") and rest else text))
 
 
 def _item(tokens: list[Token]) -> Form:
@@ -118,10 +127,30 @@ def _item(tokens: list[Token]) -> Form:
         return Numbers("")
     if len(tokens) == 1 and tokens[0].kind == "numbers":
         return Numbers(tokens[0].text)
+    if tokens[0].kind == "env" and tokens[0].text == "cases":
+        return _system(tokens)
     for reader in (_labelled, _relation, _set_operation, _reversed_interval, _bracketed):
         if (found := reader(tokens)) is not None:
             return found
     return _value(tokens)
+
+
+def _system(tokens: list[Token]) -> Form:
+    """Equations under one another, behind a brace. Values with conditions are not read."""
+    if tokens[-1].kind != "endenv":
+        raise Unread("what stands behind the cases")
+    lines, _ = split(tokens[1:-1], {"row"})
+    found: list[Form] = []
+    for line in filter(None, lines):
+        parts, _ = split(line, {"&"})
+        if len(parts) > 1 and any(p and p[0].kind not in RELATIONS for p in parts[1:]):
+            raise Unread("values with conditions")
+        plain = [t for part in parts for t in part]
+        relation = _item(plain[:-1] if plain[-1].kind in (",", ";", ".") else plain)
+        if not isinstance(relation, Relation) or relation.signs != ("=",):
+            raise Unread("no equation")
+        found.append(relation)
+    return Items(tuple(found)) if len(found) > 1 else found[0]
 
 
 def _labelled(tokens: list[Token]) -> Form | None:
@@ -213,7 +242,7 @@ def _value(tokens: list[Token]) -> Form:
     while head and head[-1].kind == "-" and tail:
         head = head[:-1]
     words = _words_behind(tail)
-    node = parse(head)
+    node = _scaled(parse(head))
     if node.kind in ("seq", "matrix"):
         if words:
             raise Unread("words behind a list")
@@ -247,8 +276,31 @@ def _with_unit(node: Node, words: str) -> Form:
     if lower in ("percent", "per cent", "％"):
         return Value(Node("pct", (node,)))
     if lower in ("rad", "radian", "radians"):
-        return Value(node)
+        return Value(node, RADIANS)
     return Value(node, words)
+
+
+def _scaled(node: Node) -> Node:
+    """Return a number times a matrix or column as one: the number goes into every entry."""
+    if node.kind == "neg" and (inside := _scaled(node.args[0])).kind in ("seq", "matrix"):
+        return _by_entry(inside, lambda entry: Node("neg", (entry,)))
+    if node.kind in ("mul", "div"):
+        left, right = node.args
+        if _is_array(right) and node.kind == "mul" and not any(n.kind in ("seq", "matrix") for n in left.walk()):
+            return _by_entry(right, lambda entry: Node("mul", (left, entry)))
+        if _is_array(left) and not any(n.kind in ("seq", "matrix") for n in right.walk()):
+            return _by_entry(left, lambda entry: Node(node.kind, (entry, right)))
+    return node
+
+
+def _is_array(node: Node) -> bool:
+    return node.kind == "matrix" or (node.kind == "seq" and node.name in ("col", "row"))
+
+
+def _by_entry(node: Node, made: Callable[[Node], Node]) -> Node:
+    if _is_array(node):
+        return replace(node, args=tuple(_by_entry(arg, made) for arg in node.args))
+    return made(node)
 
 
 def as_items(node: Node) -> Form:

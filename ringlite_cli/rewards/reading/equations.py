@@ -97,8 +97,8 @@ def _in_ratio(one: Node, two: Node) -> bool:
 def _parts(form: Form) -> tuple[Node, ...] | None:
     if isinstance(form, Ratio):
         return form.parts
-    if isinstance(form, Value) and not form.words and form.node.kind == "div":
-        return form.node.args
+    if isinstance(form, Value) and not form.words and not form.node.symbols():
+        return form.node.args if form.node.kind == "div" else (form.node, num(1))
     return None
 
 
@@ -113,11 +113,24 @@ def same_ratio(gold: Form, answer: Form) -> bool:
     )
 
 
+def named_point(form: Value) -> Items | None:
+    """Return A(2, -1), a point with its name, as a tuple."""
+    node = form.node
+    name, args = node.name.removeprefix("opaque "), node.args
+    if node.kind == "mul" and args[0].kind == "sym" and args[1].kind == "seq" and args[1].name == "()":
+        name, args = args[0].name, args[1].args
+    elif node.kind != "call" or name == node.name:
+        return None
+    is_point = len(name) == 1 and name.isupper() and len(args) > 1 and not form.words
+    return Items(tuple(map(Value, args)), "()") if is_point else None
+
+
 def components(node: Node) -> Items | None:
     """2i + 3j, written with unit vectors, as a tuple."""
     bases = {"hat i": 0, "hat j": 1, "hat k": 2, "mathbf i": 0, "mathbf j": 1, "mathbf k": 2, "hat \\imath": 0,
     "hat \\jmath": 1,
-             "vec i": 0, "vec j": 1, "vec k": 2}  # fmt: skip
+             "vec i": 0, "vec j": 1, "vec k": 2,
+             "hat x": 0, "hat y": 1, "hat z": 2}  # fmt: skip
     terms = node.args if node.kind == "add" else (node,)
     entries: dict[int, Node] = {}
     for term in terms:

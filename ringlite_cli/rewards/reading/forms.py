@@ -15,6 +15,10 @@ class Form:
     quantified: frozenset[str] = field(default=frozenset(), kw_only=True)
 
 
+RADIANS = "rad"
+"""The words of a value whose radians were named: its number is not one of degrees."""
+
+
 @dataclass(frozen=True, slots=True)
 class Value(Form):
     """An expression, with the words behind it: 12, "cm"."""

@@ -2,7 +2,14 @@
 
 from dataclasses import replace
 
-from ringlite_cli.rewards.reading.equations import components, label, same_equation, same_ratio, states_a_result
+from ringlite_cli.rewards.reading.equations import (
+    components,
+    label,
+    named_point,
+    same_equation,
+    same_ratio,
+    states_a_result,
+)
 from ringlite_cli.rewards.reading.forms import (
     Builder,
     Ellipsis_,
@@ -45,6 +52,10 @@ def _joined_apart(gold: Form, answer: Form) -> bool:
 
 def _same_spread(gold: Form, answer: Form, rules: Rules, bound: frozenset[str]) -> bool:
     golds, answers = _spread(gold), _spread(answer)
+    if len(golds) != len(answers) and {is_set_like(gold), is_set_like(answer)} == {True, False}:
+        listed = gold if is_set_like(answer) else answer
+        if isinstance(listed, Items) and not listed.brackets and len(set(_labels(list(listed.items)))) == 1:
+            return _same_as_sets(gold, answer, rules)
     if len(golds) > 1 or len(answers) > 1:
         return _same_multiset(golds, answers, rules, bound)
     return _same(golds[0], answers[0], rules, bound)
@@ -89,9 +100,9 @@ def _same(gold: Form, answer: Form, rules: Rules, bound: frozenset[str] = frozen
 
 
 def _same_items(gold: Form, answer: Form, rules: Rules, bound: frozenset[str]) -> bool:
-    if isinstance(gold, Value) and (found := components(gold.node)) is not None:
+    if isinstance(gold, Value) and (found := components(gold.node) or named_point(gold)) is not None:
         gold = found
-    if isinstance(answer, Value) and (found := components(answer.node)) is not None:
+    if isinstance(answer, Value) and (found := components(answer.node) or named_point(answer)) is not None:
         answer = found
     if not isinstance(gold, Items) or not isinstance(answer, Items):
         return _single(gold, answer, rules, bound)
@@ -99,7 +110,8 @@ def _same_items(gold: Form, answer: Form, rules: Rules, bound: frozenset[str]) -
     if any(isinstance(item, Ellipsis_) for form in (gold, answer) for item in form.items):
         return _same_with_dots(gold.items, answer.items, rules, bound)
     if "matrix" in brackets and len(brackets) > 1:
-        return False
+        rows = [_as_rows(form) for form in (gold, answer)]
+        return bool(rows[0] and rows[1]) and _same_items(rows[0], rows[1], rules, bound)  # type: ignore[arg-type]
     if "{}" in brackets:
         return brackets <= {"{}", ""} and _same_multiset(_distinct(gold, rules), _distinct(answer, rules), rules, bound)
     if brackets <= {""}:
@@ -109,6 +121,14 @@ def _same_items(gold: Form, answer: Form, rules: Rules, bound: frozenset[str]) -
     return len(gold.items) == len(answer.items) and all(
         _same(one, two, rules, bound) for one, two in zip(gold.items, answer.items, strict=True)
     )
+
+
+def _as_rows(form: Items) -> Items | None:
+    """Return a matrix, or a list of lists of one length, as a matrix; None for anything else."""
+    rows = [item for item in form.items if isinstance(item, Items) and item.brackets in ("()", "[]")]
+    if form.brackets not in ("matrix", "[]") or len(rows) < len(form.items) or len({len(r.items) for r in rows}) != 1:
+        return None
+    return replace(form, brackets="matrix", items=tuple(replace(row, brackets="()") for row in rows))
 
 
 def _single(gold: Form, answer: Form, rules: Rules, bound: frozenset[str]) -> bool:

@@ -6,7 +6,7 @@ from fractions import Fraction
 from typing import Any
 
 from ringlite_cli.rewards.reading.atoms import BASED
-from ringlite_cli.rewards.reading.forms import Value
+from ringlite_cli.rewards.reading.forms import RADIANS, Value
 from ringlite_cli.rewards.reading.tree import Node, num
 from ringlite_cli.rewards.reading.values import exact, same_value
 from ringlite_cli.rewards.units import read_unit
@@ -37,6 +37,8 @@ def same_quantity(gold: Value, answer: Value, rules: Rules, bound: frozenset[str
         factors = (Fraction(one.factor).limit_denominator(10**12), Fraction(two.factor).limit_denominator(10**12))
         scaled = [Node("mul", (v.node, num(f))) for v, f in zip((gold, answer), factors, strict=True)]
         return bool(same_value(scaled[0], scaled[1], max(rules.tolerance, 1e-6)))
+    if RADIANS in (gold.words, answer.words) and "deg" in (gold.node.kind, answer.node.kind):
+        return _equal(gold.node, answer.node, rules)
     return same_expression(gold.node, answer.node, rules, bound)
 
 
@@ -47,7 +49,11 @@ def _unit_key(words: str) -> str:
 def same_expression(gold: Node, answer: Node, rules: Rules, bound: frozenset[str] = frozenset()) -> bool:
     """Return whether two expressions are equal, with the slack that their decimals leave."""
     pairs = [(gold, answer), *_read_loosely(gold, answer)]
-    return any(_equal(one, two, rules) for one, two in pairs) or _equal_renamed(gold, answer, rules, bound)
+    return (
+        any(_equal(one, two, rules) for one, two in pairs)
+        or _equal_renamed(gold, answer, rules, bound)
+        or _equal_integrals(gold, answer)
+    )
 
 
 def _read_loosely(gold: Node, answer: Node) -> list[tuple[Node, Node]]:
@@ -55,7 +61,7 @@ def _read_loosely(gold: Node, answer: Node) -> list[tuple[Node, Node]]:
     pairs = []
     for kind in ("pct", "deg"):
         if (gold.kind == kind) != (answer.kind == kind):
-            if answer.kind == "pct" and not _at_least_one(gold):
+            if kind == "pct" and not _at_least_one(answer if gold.kind == kind else gold):
                 continue  # a share, and not a number of percent
             one = gold.args[0] if gold.kind == kind else gold
             two = answer.args[0] if answer.kind == kind else answer
@@ -155,6 +161,35 @@ def _equal_renamed(gold: Node, answer: Node, rules: Rules, bound: frozenset[str]
     periodic = {old, new} <= _WHOLE and any(n.name == "pi" for n in gold.walk())
     declared = bool({old, new} & bound) and old in _PARAMETERS | bound | {"x"} and new in _PARAMETERS | bound | {"x"}
     return (periodic or declared) and _equal(gold, answer.renamed({old: new}), rules)
+
+
+def _equal_integrals(gold: Node, answer: Node) -> bool:
+    """Return whether two expressions with a constant of integration, x^2 + C and x^2 + c, differ by a number alone."""
+    one, two = _without_constant(gold, _GOLD_CONSTANTS), _without_constant(answer, _GOLD_CONSTANTS | {"c", "k"})
+    if one is None or two is None or one.symbols() != two.symbols() or len(one.symbols()) != 1:
+        return False
+    if same_value(one, two):
+        return True
+    symbol = one.symbols().pop()
+    apart = Node("add", (one, Node("neg", (two,))))
+    return bool(same_value(apart, apart.renamed({symbol: f"{symbol} elsewhere"})))
+
+
+_GOLD_CONSTANTS = {"C", "K", "C_1", "C_0"}
+
+
+def _without_constant(node: Node, names: set[str]) -> Node | None:
+    """Return a sum without its constant of integration, of which it has one; None for anything else."""
+    if node.kind != "add":
+        return None
+    terms = [t.args[0] if t.kind == "neg" else t for t in node.args]
+    places = [i for i, term in enumerate(terms) if term.kind == "sym" and term.name in names]
+    if len(places) != 1:
+        return None
+    rest = [arg for i, arg in enumerate(node.args) if i != places[0]]
+    left = rest[0] if len(rest) == 1 else Node("add", tuple(rest))
+    variables = left.symbols()
+    return left if variables <= set("xtyuvszr") | {"theta"} and variables else None
 
 
 def tree_key(node: Node) -> tuple[Any, ...]:

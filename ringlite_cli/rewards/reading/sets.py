@@ -126,6 +126,8 @@ def _of_relation(form: Relation, mp: Any) -> Pieces:
     """An inequality in one variable that stands alone on its side, or a membership."""
     if form.signs == ("in",):
         return _set(form.sides[1], mp)
+    if (bars := _within_bars(form, mp)) is not None:
+        return bars
     variables = [s for s in form.sides if isinstance(s, Value) and s.node.kind == "sym" and s.node.name not in ("inf",)]
     if len(variables) != 1:
         raise Unread("no single variable")
@@ -139,6 +141,31 @@ def _of_relation(form: Relation, mp: Any) -> Pieces:
         else:
             raise Unread("a longer chain")
     return whole
+
+
+def _within_bars(form: Relation, mp: Any) -> Pieces | None:
+    """|x - 1| < 3 as an interval, |x - 1| > 3 as two; None where no modulus of a linear expression stands there."""
+    if len(form.sides) != 2 or form.signs[0] not in _FLIPPED:
+        return None
+    left, right = form.sides
+    sign, bars, bound = (form.signs[0], left, right)
+    if isinstance(right, Value) and right.node.kind == "abs":
+        sign, bars, bound = _FLIPPED[sign], right, left
+    if not isinstance(bars, Value) or bars.words or bars.node.kind != "abs" or len(bars.node.symbols()) != 1:
+        return None
+    inside, symbol = bars.node.args[0], bars.node.symbols().pop()
+    zero, one, more, less = (number(inside, {symbol: mp.mpf(x)}) for x in (0, 1, 7.5, -11))
+    radius = _end(bound, mp)
+    if None in (zero, one, more, less) or radius < 0 or radius == mp.inf:
+        return None
+    slope = one - zero
+    if abs(slope) < 1e-30 or any(abs(zero + slope * x - y) > 1e-30 for x, y in ((7.5, more), (-11, less))):
+        return None
+    centre, half = mp.re(-zero / slope), mp.re(radius / abs(slope))
+    inner = (Piece(centre - half, sign in ("<=", ">"), centre + half, sign in ("<=", ">")),)
+    if sign in ("<", "<="):
+        return normal(inner, mp)
+    return difference((Piece(-mp.inf, False, mp.inf, False),), normal(inner, mp), mp)
 
 
 def _half(sign: str, side: Form, mp: Any) -> Pieces:

@@ -3,6 +3,8 @@
 import re
 import unicodedata
 
+from ringlite_cli.rewards.reading.habits import late_habits, plain_habits
+
 MAX_CHARACTERS = 4_000
 _SIGNS = str.maketrans(
     {
@@ -30,7 +32,7 @@ _VULGAR = re.compile("[¼-¾⅐-⅞]")
 _SUP = re.compile(r"<sup>([^<>]{1,80})</sup>")
 _SUB = re.compile(r"<sub>([^<>]{1,80})</sub>")
 _BOLD = re.compile(r"\*\*([^*\s](?:[^*]{0,300}[^*\s])?)\*\*(?![\w(])")
-_CURRENCY = re.compile(r"[€£¥￥]\s*(?=[-+.\d])|(?<=\d)\s*[€£¥￥]")
+_CURRENCY = re.compile(r"[€£¥￥₹]\s*(?=[-+.\d])|(?<=\d)\s*[€£¥￥₹]")
 _DELIMITERS = re.compile(r"\\[\[\]()]|\$")
 _SPACES = r"(?:\\[,!;: ]|~|\\quad|\{,\}|,\\!)"
 _THOUSANDS = re.compile(rf"(?<![\d.])\d{{1,3}}(?:(?:,|{_SPACES}\s?)\d{{3}})+(?![\d]|,\d)")
@@ -50,7 +52,7 @@ _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f\ud800-\udfff]")
 
 def spell(text: str) -> str:
     """Return the answer in one spelling, without math delimiters, markdown and thousands separators."""
-    text = _CONTROL.sub(" ", text.strip())
+    text = plain_habits(_CONTROL.sub(" ", text.strip()))
     text = _VULGAR.sub(lambda m: _fraction(m[0]), text)
     text = _RAISED.sub(lambda m: "^{" + unicodedata.normalize("NFKC", m[0]).replace("−", "-") + "}", text)
     text = _LOWERED.sub(lambda m: "_{" + unicodedata.normalize("NFKC", m[0]) + "}", text)
@@ -66,6 +68,7 @@ def spell(text: str) -> str:
     )
     text = _HUNDREDTHS.sub(r"\1\\%", _AND.sub(",", _EQUALS.sub("=", text)))
     text = _PRIMES.sub(lambda m: "'" * m[0].count("prime"), text)
+    text = late_habits(text)
     text = _REPEATING.sub(_repeating, text)
     text = _THOUSANDS.sub(lambda m: _JOINERS.sub("", m[0]), text)
     text = _GROUPS.sub(lambda m: m[0].replace(" ", ""), text)

@@ -1,10 +1,15 @@
 """The verdict on an answer: both sides read whole and compared, or compared as text."""
 
+import math
 import re
 from functools import lru_cache
 
+from ringlite_cli.rewards.normalise import PAIRED
 from ringlite_cli.rewards.reading.answers import read
-from ringlite_cli.rewards.reading.forms import Form, Items, Words
+from ringlite_cli.rewards.reading.congruences import same_classes
+from ringlite_cli.rewards.reading.dates import same_moment
+from ringlite_cli.rewards.reading.forms import Form, Items, Ratio, Words
+from ringlite_cli.rewards.reading.money import in_one_currency
 from ringlite_cli.rewards.reading.same import same
 from ringlite_cli.rewards.reading.same_values import Rules
 from ringlite_cli.rewards.reading.spelling import spell
@@ -20,8 +25,14 @@ _STYLED = re.compile(
 _SPACING = re.compile(r"\\(?:left|right|big|Big|displaystyle|quad|qquad)(?![A-Za-z])|\\[,;:! ]|[\s~\"]")
 _SINGLE = re.compile(r"([_^])\{(\w)\}(?!\w)")
 _FORMULA = re.compile(r"(?:[A-Z][a-z]?\d*|[()]|[+-]\Z)+\Z")
+_CHARGED = re.compile(r"(\^\d+)?((?:[A-Z][a-z]?\d*|[()])+)(\^\d*[+-]|[+-])\Z")
+_ISOTOPE = re.compile(r"\^\d+[A-Z][a-z]?\Z")
+_ELECTRONS = re.compile(r"(?:\[[A-Z][a-z]\])?(?:\d[spdf]\^?\d+)+\Z|sp\^?[23]?\Z")
 _CAPITALS = frozenset({"YES", "ALL", "TRUE", "FALSE", "NONE"})
 _NOON = re.compile(r"(?<![A-Za-z])([APap])\.?\s?[Mm](?![A-Za-z])\.?")
+_CLOCK = re.compile(r"([01]?\d|2[0-4]):([0-5]\d)")
+_CASE_COMMAS = re.compile(r"[,;.]\s*(?=&|\\cr|\\end\{cases)")
+_CASE_WORDS = re.compile(r"&\s*(?:if|when|for|where)\b(?![a-z])\s*")
 _LETTERS = "ABCDEFGHIJK"
 _ONE_LETTER = re.compile(r"\(?([A-Za-z])\)?\Z")
 _OPTION = re.compile(
@@ -50,13 +61,25 @@ def judge(golds: list[str], answer: str, tolerance: float = 0.0) -> tuple[str, s
 
 def compare(gold: str, answer: str, tolerance: float = 0.0) -> tuple[bool, str]:
     """Return whether two answers are the same, and `read: text` where one of them was not read whole."""
+    pair = in_one_currency(gold, answer)
+    if pair is None:
+        return False, ""
+    gold, answer = pair
     wanted, got = _form(gold), _form(answer)
+    if isinstance(wanted, Ratio) and isinstance(got, str):
+        got = _form(re.sub(r"\s+to\s+", ":", answer))
     how = READ_AS_TEXT if isinstance(wanted, str) or isinstance(got, str) else ""
     if (key := text_key(gold)) and key == text_key(answer):
         return True, how
+    if (moment := same_moment(gold, answer)) is not None:
+        return moment, ""
+    if (classes := same_classes(spell(gold), spell(answer))) is not None:
+        return classes, ""
+    if several_choices(gold, answer):
+        return True, ""
     if (letter := choice_of(gold)) and (said := choice_of(answer, whole=False)):
         return letter == said, ""
-    if isinstance(wanted, str) or isinstance(got, str):
+    if isinstance(wanted, str) or isinstance(got, str) or _is_time_of_day(gold):
         return False, how
     try:
         return same(wanted, got, Rules(tolerance)), ""
@@ -64,10 +87,18 @@ def compare(gold: str, answer: str, tolerance: float = 0.0) -> tuple[bool, str]:
         return False, READ_AS_TEXT
 
 
+def _is_time_of_day(gold: str) -> bool:
+    """Return whether two numbers with a colon can hardly be a ratio: 12:00, 9:05, 10:30, which is not 1:3."""
+    found = _CLOCK.fullmatch(gold.strip().strip("$"))
+    return found is not None and (found[2].startswith("0") or math.gcd(int(found[1]), int(found[2])) > 1)
+
+
 def fault_of_gold(gold: str) -> str:
     """Return why a gold answer is not read as a whole, or ''. Such an answer can be compared as text alone."""
     found = _form(gold)
-    return found if isinstance(found, str) else ""
+    if not isinstance(found, str) or same_moment(gold, gold) or same_classes(spell(gold), spell(gold)):
+        return ""
+    return found
 
 
 def is_sentence(gold: str) -> bool:
@@ -119,10 +150,17 @@ def text_key(text: str) -> str:
     A chemical formula is its letters and digits: H_2O is H2O.
     """
     text = _NOON.sub(lambda m: m[1].lower() + "m", _opened(spell(text)))
+    text = _CASE_WORDS.sub("&", _CASE_COMMAS.sub("", text))
     plain = _SINGLE.sub(r"\1\2", _SPACING.sub("", _APART.sub("|", text)))
     if formula := _formula(plain):
         return formula
-    return _WORD.sub(lambda m: m[0].lower() if m[0] == m[0].capitalize() or m[0] in _CAPITALS else m[0], plain)
+    return _WORD.sub(lambda m: _small(m[0]), plain)
+
+
+def _small(word: str) -> str:
+    """Return a word that starts large in small letters; a genotype and an abbreviation stay as they are."""
+    starts_large = word == word.capitalize() and not PAIRED.match(word)
+    return word.lower() if starts_large or word in _CAPITALS else word
 
 
 def _opened(text: str) -> str:
@@ -134,9 +172,27 @@ def _opened(text: str) -> str:
 
 def _formula(plain: str) -> str:
     """Return a chemical formula without marks of lowering, or '' for anything else."""
-    flat = re.sub(r"[_{}]", "", plain) if len(plain) < 100 else ""
+    flat = re.sub(r"[_{}|]", "", plain) if len(plain) < 100 else ""
+    if _ELECTRONS.match(flat):
+        return flat.replace("^", "")
+    if _ISOTOPE.match(flat):
+        return flat
+    if charged := _CHARGED.match(flat):
+        return f"{charged[1]}{charged[2]}^{charged[3].removeprefix('^')}"
     elements = sum(sign.isupper() for sign in flat)
     return flat if elements > 1 and any(sign.isdigit() for sign in flat) and _FORMULA.match(flat) else ""
+
+
+_CHOICES = re.compile(r"\(?([A-K])\)?(?:(?:\s*[,;/&、]\s*|\s+and\s+|\s*,\s*and\s+|\s+)\(?([A-K])\)?)+\Z")
+_TOGETHER = re.compile(r"[A-K]{2,}\Z")
+
+
+def several_choices(gold: str, answer: str) -> bool:
+    """Return whether ACD and `A, C, D` choose the same letters. Letters written together are in their order."""
+    plain = [_opened(spell(text)).replace("{", "").replace("}", "").strip() for text in (gold, answer)]
+    together = [text for text in plain if _TOGETHER.match(text) and list(text) == sorted(set(text))]
+    apart = [re.findall(r"[A-K]", text.replace("and", "")) for text in plain if _CHOICES.match(text)]
+    return len(together) == len(apart) == 1 and sorted(apart[0]) == list(together[0])
 
 
 def choice_of(text: str, *, whole: bool = True) -> str:
