@@ -172,9 +172,9 @@ def _opened(text: str) -> str:
 
 def _formula(plain: str) -> str:
     """Return a chemical formula without marks of lowering, or '' for anything else."""
-    flat = re.sub(r"[_{}|]", "", plain) if len(plain) < 100 else ""
-    if _ELECTRONS.match(flat):
-        return flat.replace("^", "")
+    flat = re.sub(r"[_{}]", "", plain) if len(plain) < 100 else ""
+    if _ELECTRONS.match(electrons := flat.replace("|", "")):
+        return electrons.replace("^", "")
     if _ISOTOPE.match(flat):
         return flat
     if charged := _CHARGED.match(flat):
@@ -184,7 +184,7 @@ def _formula(plain: str) -> str:
 
 
 _CHOICES = re.compile(r"\(?([A-K])\)?(?:(?:\s*[,;/&、]\s*|\s+and\s+|\s*,\s*and\s+|\s+)\(?([A-K])\)?)+\Z")
-_TOGETHER = re.compile(r"[A-K]{2,}\Z")
+_TOGETHER = re.compile(r"[A-K]{3,}\Z")  # AB may be a blood type or a segment, and no A and B
 
 
 def several_choices(gold: str, answer: str) -> bool:
