@@ -17,7 +17,9 @@ from ringlite_cli.runs.folder import PREVIOUS
 from ringlite_cli.runs.manifest import FILE, Manifest, read_manifest
 from ringlite_cli.whole import free_name
 
-_TRIVIAL = {FILE, "pulse.json", "error.txt", "metrics.jsonl"}
+ERROR = "error.txt"
+"""The traceback of what ended a stage's last attempt."""
+_TRIVIAL = {FILE, "pulse.json", ERROR, "metrics.jsonl"}
 """Files that are worth nothing without another: a stage that left no more, and finished nothing, is not kept."""
 _PLAIN = re.compile(r"[0-9A-Za-z-]+")
 
