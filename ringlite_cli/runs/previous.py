@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from ringlite_cli.errors import WorkFailed
+from ringlite_cli.errors import not_done
 from ringlite_cli.presence import entries, is_file, is_folder, is_there
 from ringlite_cli.runs.files import size_of
 from ringlite_cli.runs.folder import PREVIOUS
@@ -76,7 +76,7 @@ def put_aside(run: Path, stage: str, fingerprint: str) -> Path | None:
         target = _free(home, fingerprint)
         folder.rename(target)
     except OSError as error:
-        raise WorkFailed(f"the last result can't be put aside ({error.strerror})", where=str(folder)) from None
+        raise not_done("the last result can't be put aside", error, where=str(folder)) from None
     return target
 
 
@@ -86,7 +86,7 @@ def bring_back(kept: Kept, run: Path) -> Path:
     try:
         kept.folder.rename(folder)
     except OSError as error:
-        raise WorkFailed(f"it can't be taken back ({error.strerror})", where=str(kept.folder)) from None
+        raise not_done("it can't be taken back", error, where=str(kept.folder)) from None
     return folder
 
 
