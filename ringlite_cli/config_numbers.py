@@ -5,7 +5,7 @@ from typing import Any
 
 _EXPERTS = ("num_experts", "num_local_experts", "n_routed_experts", "moe_num_experts")
 """What families call the experts of a layer that tokens are routed to."""
-_CHOSEN = (
+CHOSEN = (
     *("num_experts_per_tok", "moe_k", "moe_topk", "num_experts_per_token"),
     *("top_k_experts", "moe_top_k"),
 )
@@ -77,7 +77,7 @@ def routed_experts(config: Any) -> int:
 
 def expert_counts(config: Any) -> tuple[int, int]:
     """Return the routed experts of a layer, and those that a token is sent to; zeros where either is not known."""
-    count, chosen = routed_experts(config), number(config, *_CHOSEN)
+    count, chosen = routed_experts(config), number(config, *CHOSEN)
     return (count, chosen) if count and chosen else (0, 0)
 
 

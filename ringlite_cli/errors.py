@@ -4,6 +4,7 @@ A `UserError` says what is wrong, where, and what to do next; the CLI prints it 
 traceback. Anything else that escapes is a bug and keeps its traceback.
 """
 
+import errno
 from collections.abc import Iterable
 from difflib import get_close_matches
 
@@ -64,6 +65,16 @@ class WorkFailed(RingliteError):
 
     def __init__(self, what: str, *, where: str = "", hint: str = "") -> None:
         super().__init__((f"{where}: " if where else "") + what + (f"; {hint}" if hint else ""))
+
+
+OF_USER = (errno.EACCES, errno.EPERM, errno.EROFS, errno.EISDIR, errno.ENOTDIR, errno.EEXIST)
+"""Errors of the file system that the user can mend: permissions, and a file where a folder is meant."""
+
+
+def not_done(what: str, error: OSError, *, where: str) -> RingliteError:
+    """Return the failure of a file operation: the user's to mend, or the machine's. what: what can't be done."""
+    kind = UserError if error.errno in OF_USER else WorkFailed
+    return kind(f"{what} ({error.strerror or error})", where=where)
 
 
 class FirstRankEnded(WorkFailed):

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ringlite_cli.errors import UserError
+from ringlite_cli.errors import UserError, not_done
 
 ONE_FILE, INDEX = "model.safetensors", "model.safetensors.index.json"
 AGAIN = "copy or download the folder again; an interrupted copy leaves such files"
@@ -98,9 +98,12 @@ def read_tensors(file: Path) -> Headers:
     from safetensors import SafetensorError, safe_open
 
     try:
+        file.open("rb").close()  # safetensors says of a file without permission that it is not there
         with safe_open(file, "pt") as tensors:
             slices = {name: tensors.get_slice(name) for name in tensors.keys()}  # noqa: SIM118
             return {name: Stored(file, tuple(x.get_shape()), str(x.get_dtype())) for name, x in slices.items()}
+    except PermissionError as error:
+        raise not_done("the weight file can't be read", error, where=str(file)) from None
     except (SafetensorError, OSError, ValueError) as error:
         raise UserError(f"the weight file is cut short or damaged ({error})", where=str(file), hint=AGAIN) from None
 

@@ -10,6 +10,7 @@ from typing import Any
 from ringlite_cli.config_numbers import attention
 from ringlite_cli.errors import UserError, near, one_line
 from ringlite_cli.models import register
+from ringlite_cli.models.new_sizes import experts_faults
 
 CHAT_TEMPLATE = (
     "{% for message in messages %}{{ '<|' + message['role'] + '|>' + message['content'] }}"
@@ -105,6 +106,8 @@ def new_config(config: Mapping[str, Any], **more: Any) -> Any:
     if keys and heads % keys:
         what = f"{heads} attention heads cannot be shared evenly by {keys} key-value heads"
         raise UserError(what, where=f"{_WHERE}.num_key_value_heads", hint="take a number that divides them")
+    if faults := experts_faults(settings.get_text_config()):
+        raise UserError(faults[0], where=_WHERE, hint="give both numbers")
     return settings
 
 

@@ -12,6 +12,7 @@ from pydantic.fields import FieldInfo
 from ringlite_cli.recipe.experiment import Experiment
 from ringlite_cli.recipe.key_classes import TRL_OPERATIONAL, TRL_TUNABLE, is_tunable, key_class
 from ringlite_cli.recipe.schema import STAGE_SECTIONS, RecipeHead
+from ringlite_cli.recipe.trl_batching import ACCELERATOR_RULES, REBALANCE
 from ringlite_cli.recipe.trl_rules import TRL_RULES
 
 _HEAD = """# Reference of recipe keys
@@ -34,6 +35,9 @@ def page() -> str:
     for config, rules in TRL_RULES.items():
         rows = ((f"`{name}`", "no" if rule.refused else _json(rule.value), rule.reason) for name, rule in rules.items())
         parts.append(_table(f"Under `trl:` ({config}).", ("field", "may stand", "why"), rows))
+    dealing = ((f"`{name}`", _json(value), why) for name, (value, why) in ACCELERATOR_RULES.items())
+    title = f"Under `trl.accelerator_config`, of all three. `trl.train_sampling_strategy` can't be `{REBALANCE}`."
+    parts.append(_table(title, ("field", "may stand", "why"), dealing))
     return "\n".join([*parts, *_trl_classes()])
 
 

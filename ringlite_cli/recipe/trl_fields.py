@@ -15,6 +15,7 @@ from pydantic import TypeAdapter, ValidationError
 from ringlite_cli.errors import near
 from ringlite_cli.recipe.fault_messages import number_hint
 from ringlite_cli.recipe.other_names import SAID
+from ringlite_cli.recipe.trl_batching import batching_fault
 from ringlite_cli.recipe.trl_ranges import range_fault
 from ringlite_cli.recipe.trl_rules import TRL_RULES, rule_fault
 
@@ -70,11 +71,15 @@ def check_trl(values: dict[str, Any], config: str) -> tuple[dict[str, Any], list
                 continue
             if isinstance(value, bool) and isinstance(typed, int | float) and not isinstance(typed, bool):
                 faults.append(f"{key}: a number is needed, not {str(value).lower()}")
-            elif fault := rule_fault(config, key, typed) or range_fault(config, key, typed):
+            elif fault := _value_fault(config, key, typed):
                 faults.append(fault)
             else:
                 checked[key] = typed
     return checked, faults
+
+
+def _value_fault(config: str, key: str, value: Any) -> str:
+    return rule_fault(config, key, value) or range_fault(config, key, value) or batching_fault(key, value)
 
 
 def _hint(key: str, config: str) -> str:

@@ -39,6 +39,7 @@ _COMMON = {
     "fsdp_config": _derived(_LAUNCH),
     "deepspeed": _derived(_LAUNCH),
     "parallelism_config": _derived(_LAUNCH),
+    "ignore_data_skip": TrlRule("a training that resumes reads the rows that come next", False),
     "load_best_model_at_end": TrlRule("no policy is scored while it is trained", False),
 }
 _LOADING = "`model` at the recipe's head says how weights are loaded"

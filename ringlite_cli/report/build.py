@@ -10,7 +10,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from ringlite_cli.errors import WorkFailed
+from ringlite_cli.errors import not_done
 from ringlite_cli.model_text import shown
 from ringlite_cli.report.blocks import Section
 from ringlite_cli.report.figures import Sheet
@@ -34,14 +34,14 @@ def write_report(run: Path, *, against: str = "", prices: Prices = NO_PRICES) ->
 
     Works for any part of a run: what is missing is said in its section. against: a run folder, a recipe's file or a
     shipped recipe's name, to compare the run's recipe with. Raises UserError where `run` is no run folder or `against`
-    is neither, and WorkFailed where the file can't be written.
+    is neither, and as `not_done` says where the file can't be written.
     """
     page = render(load_run(run), beside=resolved(against) if against else None, prices=prices)
     path = run / FILE
     try:
         write_text(path, page)
     except OSError as error:
-        raise WorkFailed(f"the report can't be written ({error.strerror})", where=str(path)) from None
+        raise not_done("the report can't be written", error, where=str(path)) from None
     return path
 
 

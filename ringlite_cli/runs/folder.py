@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from ringlite_cli.errors import UserError, WorkFailed
+from ringlite_cli.errors import UserError, not_done
 
 PREVIOUS = ".previous"
 LOCK = ".lock"
@@ -167,12 +167,12 @@ def holder(run: Path) -> str | None:
 
 
 def make_stage_folder(run: Path, stage: str) -> Path:
-    """Make the folder of a stage, which must not be there. Raises WorkFailed where it can't be made."""
+    """Make the folder of a stage, which must not be there. Raises as `not_done` says where it can't be made."""
     folder = run / stage
     try:
         folder.mkdir(parents=True)
     except OSError as error:
-        raise WorkFailed(f"the stage's folder can't be made ({error.strerror})", where=str(folder)) from None
+        raise not_done("the stage's folder can't be made", error, where=str(folder)) from None
     return folder
 
 
@@ -187,7 +187,7 @@ def take_over(source: Path, run: Path, stage: str) -> Path:
         copy_folder(source, partial, copy=_link_or_copy)
         partial.rename(folder)
     except OSError as error:
-        raise WorkFailed(f"the stage can't be taken over from {source} ({error.strerror})", where=str(folder)) from None
+        raise not_done(f"the stage can't be taken over from {source}", error, where=str(folder)) from None
     return folder
 
 

@@ -10,14 +10,16 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from ringlite_cli.errors import WorkFailed
+from ringlite_cli.errors import not_done
 from ringlite_cli.presence import entries, is_file, is_folder, is_there
 from ringlite_cli.runs.files import size_of
 from ringlite_cli.runs.folder import PREVIOUS
 from ringlite_cli.runs.manifest import FILE, Manifest, read_manifest
 from ringlite_cli.whole import free_name
 
-_TRIVIAL = {FILE, "pulse.json", "error.txt", "metrics.jsonl"}
+ERROR = "error.txt"
+"""The traceback of what ended a stage's last attempt."""
+_TRIVIAL = {FILE, "pulse.json", ERROR, "metrics.jsonl"}
 """Files that are worth nothing without another: a stage that left no more, and finished nothing, is not kept."""
 _PLAIN = re.compile(r"[0-9A-Za-z-]+")
 
@@ -74,7 +76,7 @@ def put_aside(run: Path, stage: str, fingerprint: str) -> Path | None:
         target = _free(home, fingerprint)
         folder.rename(target)
     except OSError as error:
-        raise WorkFailed(f"the last result can't be put aside ({error.strerror})", where=str(folder)) from None
+        raise not_done("the last result can't be put aside", error, where=str(folder)) from None
     return target
 
 
@@ -84,7 +86,7 @@ def bring_back(kept: Kept, run: Path) -> Path:
     try:
         kept.folder.rename(folder)
     except OSError as error:
-        raise WorkFailed(f"it can't be taken back ({error.strerror})", where=str(kept.folder)) from None
+        raise not_done("it can't be taken back", error, where=str(kept.folder)) from None
     return folder
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from ringlite_cli.chat.templates import ChatOptions, settle
 from ringlite_cli.config_numbers import context_length
-from ringlite_cli.errors import UserError, WorkFailed, first_line
+from ringlite_cli.errors import UserError, WorkFailed, first_line, not_done
 from ringlite_cli.models import refuse_needless_trust, register
 from ringlite_cli.models.adapters import merge_adapter
 from ringlite_cli.models.embedding import check_embedding
@@ -56,7 +56,7 @@ def prepare_model(
                 round_weights(network, _dtype(section["dtype"], network))
             save_plain(network, tokenizer, partial)
     except OSError as error:
-        raise WorkFailed(f"cannot write the model ({error.strerror or error})", where=str(out_dir)) from None
+        raise not_done("cannot write the model", error, where=str(out_dir)) from None
     return out_dir
 
 

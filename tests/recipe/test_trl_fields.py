@@ -1,6 +1,8 @@
 """The fields read from TRL's sources are the fields of TRL's dataclasses."""
 
 import dataclasses
+import json
+from pathlib import Path
 
 import pytest
 
@@ -98,3 +100,37 @@ def test_what_is_drawn_is_set_by_the_field_that_training_reads(name: str, value:
 def test_other_settings_of_generation_are_passed_on() -> None:
     kwargs = {"ignore_eos": True, "min_tokens": 4, "do_sample": True, "seed": None}
     assert RlSettings.made(trl={"max_steps": 1, "use_vllm": True, "generation_kwargs": kwargs}).faults() == []
+
+
+_AWRY = [
+    ({"split_batches": True}, "'accelerator_config.split_batches' must be False, not True: a batch is of one rank"),
+    ({"dispatch_batches": True}, "'accelerator_config.dispatch_batches' must be False"),
+    ({"even_batches": False}, "'accelerator_config.even_batches' must be True"),
+    ({"even_batches": None}, "'accelerator_config.even_batches' must be True"),
+    ({"use_seedable_sampler": False}, "also after a resume"),
+    ({"gradient_accumulation_kwargs": {"num_steps": 2}}, "gradient_accumulation_steps says it"),
+]
+
+
+@pytest.mark.parametrize("config", ["SFTConfig", "RewardConfig", "GRPOConfig"])
+@pytest.mark.parametrize(("given", "why"), _AWRY)
+def test_what_deals_rows_otherwise_is_refused(config: str, given: dict[str, object], why: str, tmp_path: Path) -> None:
+    """Rows would be left out, or trained twice, and a resumed run would read others."""
+    (tmp_path / "a.json").write_text(json.dumps(given))
+    for value in (given, str(tmp_path / "a.json")):
+        checked, (fault,) = check_trl({"accelerator_config": value}, config)
+        assert why in fault
+        assert not checked
+
+
+@pytest.mark.parametrize("config", ["SFTConfig", "RewardConfig", "GRPOConfig"])
+def test_other_ways_to_leave_rows_out_or_train_them_twice_are_refused(config: str) -> None:
+    _, faults = check_trl({"ignore_data_skip": True, "train_sampling_strategy": "batch_rebalance"}, config)
+    assert ["resumes reads the rows that come next" in faults[0], "trained twice" in faults[1]] == [True, True]
+
+
+@pytest.mark.parametrize("config", ["SFTConfig", "RewardConfig", "GRPOConfig"])
+def test_what_of_accelerate_deals_no_rows_may_be_given(config: str) -> None:
+    kind = {"split_batches": False, "dispatch_batches": None, "even_batches": True, "non_blocking": True}
+    given = {"accelerator_config": kind | {"gradient_accumulation_kwargs": {"sync_each_batch": True}}}
+    assert check_trl(given, config) == (given, [])

@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from make_run import edit, make_run, put, put_rows
 
-from ringlite_cli.errors import UserError, WorkFailed
+from ringlite_cli.errors import UserError
 from ringlite_cli.report import write_report
 
 SECTIONS = ["scores", "curation", "sft", "select", "rl", "tokens", "rollouts", "provenance"]
@@ -313,7 +313,7 @@ def test_what_is_no_run_is_refused(tmp_path, whole):
 def test_report_that_can_not_be_written_fails_in_words(run):
     (run / "report.html").unlink(missing_ok=True)
     (run / "report.html").mkdir()
-    with pytest.raises(WorkFailed, match="can't be written"):
+    with pytest.raises(UserError, match="can't be written"):
         write_report(run)
 
 

@@ -82,6 +82,7 @@ def test_a_folder_is_taken_as_it_is_and_dtype_is_applied(tmp_path, base):
     [
         (new(hidden_sizes=64), "did you mean 'hidden_size'"),
         (new(model_type="ernie4"), "transformers has no architecture 'ernie4'"),
+        (new(moe_k=99), "moe_k: a token can't be sent to 99 experts of 4"),
         (new(hidden_size="wide"), "transformers refuses this config .*hidden_size"),
         (new(hidden_act="nothing"), "transformers refuses this config .*nothing"),
         ({"path": "/no/such/model"}, "no such model folder"),

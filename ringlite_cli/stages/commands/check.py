@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from ringlite_cli.models.new_sizes import size_faults
 from ringlite_cli.models.refused import model_faults
 from ringlite_cli.recipe.load import read_draft
 from ringlite_cli.recipe.schema import Recipe
@@ -17,6 +18,10 @@ def load_checked(name: str, overrides: Sequence[str] = ()) -> Recipe:
         new = model.new.config if model.new else None
         found = model_faults(model.path, trust_remote_code=model.trust_remote_code, new_config=new)
         draft.faults += [f"model.{fault}" for fault in found]
+        if model.new and not found:
+            draft.faults += [
+                f"model.new.config.{fault}" for fault in size_faults(model.new.config, model.new.vocab_size)
+            ]
     for stage, section in recipe.stages.items():
         if stage not in draft.unsound:
             draft.faults += [f"stages.{stage}.{fault}" for fault in KINDS[section.kind].faults(recipe, stage)]

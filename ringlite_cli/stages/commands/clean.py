@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ringlite_cli.console import Console
-from ringlite_cli.errors import WorkFailed
+from ringlite_cli.errors import not_done
 from ringlite_cli.runs.folder import PREVIOUS, check_is_folder, lock_run
 from ringlite_cli.runs.previous import Kept, kept_results
 
@@ -51,7 +51,7 @@ def _remove(old: Kept) -> None:
         if old.folder.parent.name != PREVIOUS and not any(old.folder.parent.iterdir()):
             old.folder.parent.rmdir()
     except OSError as error:
-        raise WorkFailed(f"it can't be removed ({error.strerror})", where=str(old.folder)) from None
+        raise not_done("it can't be removed", error, where=str(old.folder)) from None
 
 
 def _line(old: Kept) -> str:

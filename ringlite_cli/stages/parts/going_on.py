@@ -26,22 +26,33 @@ def steps_asked(section: SftStage | RewardModelStage, checkpoints: Path) -> int 
     """Return the steps that a section asks for; None for epochs whose steps no checkpoint in this folder tells."""
     if (steps := section.trl_value("max_steps")) > 0:
         return int(steps)
-    of_epoch = _told(checkpoints, "ringlite_tokens.json", "steps_per_epoch")
+    of_epoch = _told(checkpoints, "ringlite_tokens.json", "steps_per_epoch") or _steps_of_epoch(checkpoints)
     return math.ceil(section.trl_value("num_train_epochs") * of_epoch) if of_epoch else None
+
+
+def _steps_of_epoch(checkpoints: Path) -> int | None:
+    """Return the steps of an epoch by where a checkpoint stands in it, as earlier versions wrote no more.
+
+    The last step of an epoch may take fewer batches than the others, so step / epoch is that number or less, by less
+    than one.
+    """
+    epoch = _told(checkpoints, "trainer_state.json", "epoch")
+    return math.ceil(round((last_step(checkpoints) or 0) / epoch, 6)) if epoch else None
 
 
 def last_ranks(checkpoints: Path) -> int | None:
     """Return how many ranks saved the newest sealed checkpoint in a folder; None where nothing tells."""
-    return _told(checkpoints, "ringlite_seal.json", "ranks")
+    found = _told(checkpoints, "ringlite_seal.json", "ranks")
+    return found if isinstance(found, int) else None
 
 
-def _told(checkpoints: Path, name: str, key: str) -> int | None:
+def _told(checkpoints: Path, name: str, key: str) -> int | float | None:
     """Return the number that a JSON file of the newest sealed checkpoint has; None where there is none."""
     try:
         found = read_json(checkpoints / f"checkpoint-{last_step(checkpoints)}" / name).get(key)
     except (*ABSENT, ValueError, AttributeError):
         return None
-    return found if isinstance(found, int) else None
+    return found if isinstance(found, int | float) else None
 
 
 def marks(folder: Path) -> dict[int, dict[str, Any]]:

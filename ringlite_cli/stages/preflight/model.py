@@ -34,12 +34,14 @@ def model_is_sound(context: Context) -> Iterator[Finding]:
 
 def _new_model(model: Model) -> Iterator[Finding]:
     from ringlite_cli.models.new_model import new_config
+    from ringlite_cli.models.passes import shape_fault
     from ringlite_cli.models.sizes import network_without_weights
 
     assert model.new is not None
     try:
         new_config(model.new.config)
-        network_without_weights(model)
+        if fault := shape_fault(network_without_weights(model)):
+            yield Finding("model.new.config", f"a network of these sizes can't compute ({fault})")
     except UserError as error:
         yield Finding(error.where, error.what, error.hint)
     except Exception as error:  # transformers validates configs with many kinds of exception

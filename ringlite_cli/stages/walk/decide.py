@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 from ringlite_cli.errors import UserError
-from ringlite_cli.presence import is_there
+from ringlite_cli.presence import is_folder, is_taken, is_there
 from ringlite_cli.runs.manifest import FILE, Manifest, read_manifest
 from ringlite_cli.runs.previous import Kept, holds_work, kept_results
 from ringlite_cli.runs.ranks import world_size
@@ -69,6 +69,7 @@ def decide(context: Context, walk: Walk, made: Mapping[str, Manifest]) -> Decisi
 
     Raises UserError where an interrupted training stage would have to begin again, and nobody said that it may.
     """
+    refuse_in_the_way(context.folder)
     kind = KINDS[context.section.kind]
     before = read_manifest(context.folder)
     manifest, wanted = new_manifest(context, kind, made, before)
@@ -131,6 +132,13 @@ def refuse_other_ranks(context: Context, kind: StageKind) -> None:
 def are_of_parents(inputs: Iterable[str], parents: Collection[str]) -> bool:
     """Return whether all these inputs are outputs of stages above, which this or an earlier walk was to make anew."""
     return all(name.partition("/")[0] in parents for name in inputs)
+
+
+def refuse_in_the_way(folder: Path) -> None:
+    """Raise UserError where something else than a folder has the name of a stage's folder."""
+    if is_taken(folder) and not is_folder(folder):
+        what = "a file, or a link that leads nowhere, is where the stage's folder belongs"
+        raise UserError(what, where=str(folder), hint="move it away")
 
 
 def refuse_nameless(context: Context) -> None:

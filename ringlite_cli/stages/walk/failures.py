@@ -8,13 +8,17 @@ import traceback
 from collections.abc import Iterator
 from pathlib import Path
 
-from ringlite_cli.errors import RankLost, RingliteError, WorkFailed, first_line
+from ringlite_cli.errors import RankLost, RingliteError, UserError, WorkFailed, first_line
 from ringlite_cli.overlooked import DISK_ERRORS
 from ringlite_cli.runs.ranks import why_lost
 
 _MOUNT = ("ETIMEDOUT", "ENOTCONN", "ESHUTDOWN", "EHOSTDOWN", "EHOSTUNREACH", "EBUSY", "ENAMETOOLONG", "ELOOP")
 """Names of errors that are of the file system where they name a file; of a connection they say something else."""
 _OF_MOUNT = frozenset(getattr(errno, name) for name in _MOUNT if hasattr(errno, name))
+_IN_THE_WAY = {
+    errno.EISDIR: "a folder is there, where a file belongs",
+    errno.ENOTDIR: "a part of this path is a file, where a folder belongs",
+}
 _SAID_BY_DISK = re.compile(
     "|".join(re.escape(os.strerror(number)) for number in sorted(DISK_ERRORS))
     + rf"|os error (?:{'|'.join(map(str, sorted(DISK_ERRORS)))})\b"
@@ -47,9 +51,12 @@ def as_failure(error: BaseException, folder: Path) -> RingliteError | None:
     if isinstance(error, OSError) and error.errno in (errno.EACCES, errno.EROFS, errno.EPERM):
         where = str(error.filename or folder)
         if error.errno == errno.EROFS:
-            return WorkFailed(f"can't be written ({error.strerror})", where=where, hint="give another --runs-dir")
+            return UserError(f"can't be written ({error.strerror})", where=where, hint="give another --runs-dir")
         hint = "see to its permissions; what is to be written can go to another --runs-dir"
-        return WorkFailed(f"can't be opened ({error.strerror})", where=where, hint=hint)
+        return UserError(f"can't be opened ({error.strerror})", where=where, hint=hint)
+    if isinstance(error, OSError) and error.errno in _IN_THE_WAY and error.filename:
+        where = str(error.filename2 or error.filename)
+        return UserError(_IN_THE_WAY[error.errno], where=where, hint="move away what is there, or give another path")
     if isinstance(error, MemoryError) or (isinstance(error, RuntimeError | OSError) and _NO_MEMORY.search(text)):
         return WorkFailed(_memory(text), where=str(folder), hint=f"{SMALLER}; the same command {GOES}")
     if isinstance(error, RuntimeError) and _LOST_RANK.search(text):

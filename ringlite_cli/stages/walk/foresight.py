@@ -15,6 +15,7 @@ from ringlite_cli.stages.walk.decide import (
     decide,
     is_at_work,
     refusal,
+    refuse_in_the_way,
     refuse_nameless,
     refuse_past_the_end,
 )
@@ -63,6 +64,7 @@ def foresee(context_of: Mapping[str, Context], walk: Walk) -> Foreseen:
 
 def _check_pending(context: Context, walk: Walk) -> None:
     """Raise UserError as `decide` does for a stage whose inputs are still to be made, by its keys alone."""
+    refuse_in_the_way(context.folder)
     kind, before = KINDS[context.section.kind], read_manifest(context.folder)
     if before is None and not walk.fresh:
         refuse_nameless(context)

@@ -18,7 +18,7 @@ from ringlite_cli.runs.deadline import is_over, stop_within
 from ringlite_cli.runs.files import write_json
 from ringlite_cli.runs.folder import lock_run, make_stage_folder, refuse_held, take_over
 from ringlite_cli.runs.manifest import Manifest, describe, give_room, keep_room, now, read_manifest
-from ringlite_cli.runs.previous import bring_back, put_aside
+from ringlite_cli.runs.previous import ERROR, bring_back, put_aside
 from ringlite_cli.runs.pulse import seconds_told
 from ringlite_cli.runs.ranks import call_ranks, failed_rank, others_end_too, signs_for_others, world_size
 from ringlite_cli.runs.stopping import pass_over_a_stop
@@ -184,6 +184,7 @@ def _work(context: Context, kind: StageKind, manifest: Manifest, watched: Watche
     manifest.started = manifest.started or now()
     try:
         manifest.write(context.folder)
+        (context.folder / ERROR).unlink(missing_ok=True)  # of an earlier attempt
         keep_room(context.folder)
         with watched.hearing():
             check_inputs(context.run, [m for p in manifest.parent if (m := read_manifest(context.run / p))])
@@ -258,4 +259,4 @@ def _write_last(manifest: Manifest, folder: Path) -> None:
 
 def _write_traceback(folder: Path) -> None:
     with suppress(OSError):
-        (folder / "error.txt").write_text(traceback.format_exc(), encoding="utf-8")
+        (folder / ERROR).write_text(traceback.format_exc(), encoding="utf-8")

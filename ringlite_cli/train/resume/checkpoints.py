@@ -1,9 +1,10 @@
 """Checkpoints to go on from: sealed when they are whole, checked before they are used, and the logs taken back to them.
 
 transformers writes a checkpoint file by file, finds the last one by its name, and drops old ones by their time of
-change. Here a checkpoint counts when its seal is there, which is written last and lists every file; one that was cut
-short or damaged later is put aside with a warning, for the one before; and steps, not clocks, say which is older.
-Nothing is removed because it could not be read: a file system that fails for a moment costs a message, no checkpoint.
+change. Here a checkpoint counts when its seal is there, which is written last and lists every file. One that was cut
+short is removed: on a full disk it would take the room that the next one needs. One that was damaged later is put
+aside, for the one before; and steps, not clocks, say which is older. Nothing is removed because it could not be read:
+a file system that fails for a moment costs a message, no checkpoint.
 """
 
 import hashlib
@@ -109,12 +110,25 @@ def last_checkpoint(folder: Path) -> tuple[Path, int] | None:
 
 
 def set_unsound_aside(folder: Path) -> None:
-    """Rename checkpoints that are not whole to checkpoint-<step>.unsound, each with a warning that says why."""
+    """Remove checkpoints without a seal, and rename damaged ones to checkpoint-<step>.unsound, each with a warning."""
     for step, path in _newest_first(folder):
-        if why := fault(path):
-            aside = free_name(path.with_name(path.name + UNSOUND))
-            log.warning("the checkpoint of step %d is left out: %s (kept as %s)", step, why, aside)
-            path.rename(aside)
+        if not (why := fault(path)):
+            continue
+        if _remove_half(path):
+            log.warning("the checkpoint of step %d is removed: %s, and takes room on the disk", step, why)
+            continue
+        aside = free_name(path.with_name(path.name + UNSOUND))
+        log.warning("the checkpoint of step %d is left out: %s (kept as %s)", step, why, aside)
+        path.rename(aside)
+
+
+def _remove_half(checkpoint: Path) -> bool:
+    """Remove a checkpoint whose folder lists no seal; return whether it is gone."""
+    with _readable(checkpoint):
+        if SEAL in os.listdir(checkpoint):
+            return False
+        shutil.rmtree(checkpoint, ignore_errors=True)
+        return not is_there(checkpoint)
 
 
 def drop_old(folder: Path, keep: int, protected: Collection[int] = ()) -> None:

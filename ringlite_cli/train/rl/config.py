@@ -18,6 +18,7 @@ from ringlite_cli.recipe.c3po import C3POSettings
 from ringlite_cli.recipe.mismatch import Mismatch
 from ringlite_cli.recipe.rollouts import Overlong, Rollouts, engine_faults
 from ringlite_cli.recipe.section import Section
+from ringlite_cli.recipe.trl_batching import batching_fault
 from ringlite_cli.recipe.trl_rules import fixed_faults
 from ringlite_cli.runs.ranks import world_size
 from ringlite_cli.train.devices import on_one_gpu
@@ -159,6 +160,7 @@ class C3POConfig(GRPOConfig):
     def _check_finished(self) -> None:
         """Raise RecipeErrors for fields that C3PO would not obey, once TRL has filled in its own."""
         found = fixed_faults("GRPOConfig", {name: getattr(self, name) for name in self.__dataclass_fields__})
+        found += filter(None, [batching_fault("accelerator_config", self.accelerator_config)])
         found += engine_faults(self.rollouts, vars(self), own_engine=True)  # which the trainer is given, not its config
         if self.steps_per_generation != self.gradient_accumulation_steps * self.updates_per_rollout:
             found.append(

@@ -1,12 +1,14 @@
 """Rows of metrics after a key changed: the first one says so, wherever training went on from."""
 
 import json
+import math
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from ringlite_cli.stages.parts.going_on import Marking, marks, with_change
+from ringlite_cli.recipe.schema import SftStage
+from ringlite_cli.stages.parts.going_on import Marking, marks, steps_asked, with_change
 
 
 def folder_with(folder: Path, *changes: tuple[int, dict[str, list[Any]]]) -> Path:
@@ -48,3 +50,19 @@ def test_a_change_that_trained_nothing_leaves_no_trace() -> None:
     upgraded = [{"step": 2, "keys": {"trl.beta": [0, 1]}}, {"step": 5, "made_by": "ringlite 0.1"}]
     later = with_change(upgraded, {"step": 5, "keys": {"trl.beta": [1, 2]}, "made_by": "ringlite 0.2"})
     assert later == [upgraded[0], {"step": 5, "keys": {"trl.beta": [1, 2]}, "made_by": "ringlite 0.1"}]
+
+
+def test_the_steps_of_an_epoch_are_known_by_the_place_of_a_checkpoint_in_it(tmp_path: Path) -> None:
+    """As the Trainer counts epochs: in batches, of which the last step of an epoch may take fewer than the others."""
+    section = SftStage(kind="sft", data="curate.traces", trl={"num_train_epochs": 2.5})
+    for batches, of_step in ((1, 1), (7, 1), (7, 2), (7, 4), (10, 3), (1001, 8), (5, 8)):
+        of_epoch = math.ceil(batches / of_step)
+        for step in {1, 2, of_epoch - 1, of_epoch, of_epoch + 1, 3 * of_epoch - 1, 3 * of_epoch} - {0}:
+            whole, steps = divmod(step - 1, of_epoch)
+            epoch = whole + min((steps + 1) * of_step, batches) / batches
+            trainer = tmp_path / f"{batches}-{of_step}-{step}"
+            checkpoint = trainer / f"checkpoint-{step}"
+            checkpoint.mkdir(parents=True)
+            (checkpoint / "ringlite_seal.json").write_text("{}")
+            (checkpoint / "trainer_state.json").write_text(json.dumps({"epoch": epoch}))
+            assert steps_asked(section, trainer) == math.ceil(2.5 * of_epoch), (batches, of_step, step)

@@ -60,6 +60,8 @@ def test_a_folder_that_is_not_there_is_named_with_its_neighbour(tmp_path: Path) 
         ("hiden_size=64", "config: 'hiden_size' is not a field of Ernie4_5_MoeConfig; did you mean 'hidden_size'?"),
         ("num_attention_heads=3", "config.num_key_value_heads: 3 attention heads cannot be shared evenly by 2 key"),
         ("norm_eps=[1]", "config: 'norm_eps' is not a field"),
+        ("hidden_size=3", "config: a network of these sizes can't compute (Sizes of tensors must match"),
+        ("moe_num_experts=0", "config: a network of these sizes can't compute ("),
     ],
 )
 def test_the_config_of_a_new_model_is_read_before_anything_is_curated(change: str, what: str) -> None:
@@ -67,6 +69,33 @@ def test_the_config_of_a_new_model_is_read_before_anything_is_curated(change: st
     assert found.startswith("model.new.config")
     assert what in found
     assert len(found) < 400
+
+
+@pytest.mark.parametrize(
+    ("change", "what"),
+    [
+        ("num_hidden_layers=-2", "num_hidden_layers: it must be at least 1, not -2"),
+        ("num_hidden_layers=0", "num_hidden_layers: it must be at least 1, not 0"),
+        ("moe_intermediate_size=0", "moe_intermediate_size: it must be at least 1, not 0"),
+        ("moe_num_shared_experts=-1", "moe_num_shared_experts: it must be at least 0, not -1"),
+        ("max_position_embeddings=0", "max_position_embeddings: it must be at least 1, not 0"),
+        ("moe_k=5", "moe_k: a token can't be sent to 5 experts of 4"),
+        ("moe_k=0", "moe_k: it must be at least 1, not 0"),
+        ("vocab_size=10", "vocab_size: the tokenizer decides it, with at most the 384 tokens of new.vocab_size"),
+    ],
+)
+def test_plain_check_refuses_sizes_that_no_network_has(change: str, what: str) -> None:
+    """A model of no layers was trained, and the fault was found, if at all, by the stage that made it."""
+    with pytest.raises(RecipeErrors) as error:
+        load_checked("toy", [f"model.new.config.{change}"])
+    assert f"model.new.config.{what}" in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "change", ["moe_num_shared_experts=0", "moe_layer_end_index=-1", "vocab_size=384", "pad_token_id=-1"]
+)
+def test_plain_check_takes_sizes_that_mean_none_or_all(change: str) -> None:
+    load_checked("toy", [f"model.new.config.{change}"])
 
 
 @pytest.mark.parametrize(

@@ -167,13 +167,20 @@ def test_fewer_steps_than_are_done_are_refused_before_anything_moves(walk: Walks
     assert read_json(walk.run / "rl" / "manifest.json") == before
 
 
+_NOW = {"ringlite_tokens.json": {"steps_per_epoch": 4}}
+_EARLIER = {"ringlite_tokens.json": {"loss_tokens": 9}, "trainer_state.json": {"epoch": 0.75}}
+"""What a checkpoint tells of the length of an epoch, now and before ringlite wrote it down."""
+
+
+@pytest.mark.parametrize("told", [_NOW, _EARLIER])
 @pytest.mark.parametrize(("epochs", "refused"), [(0.5, True), (0.6, False), (1, False)])
 def test_fewer_epochs_than_are_done_are_refused_before_anything_moves(
-    walk: Walks, epochs: float, refused: bool
+    walk: Walks, epochs: float, refused: bool, told: dict[str, dict[str, float]]
 ) -> None:
     walk.interrupted("sft")
     folder = walk.run / "sft"
-    write_json(folder / "trainer" / "checkpoint-3" / "ringlite_tokens.json", {"steps_per_epoch": 4})
+    for name, facts in told.items():
+        write_json(folder / "trainer" / "checkpoint-3" / name, facts)
     before = read_json(folder / "manifest.json")
     if not refused:
         assert walk(f"stages.sft.trl.num_train_epochs={epochs}")[0] == "sft"

@@ -8,6 +8,7 @@ import errno
 import json
 import os
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
@@ -209,6 +210,30 @@ def test_a_bug_keeps_its_traceback_in_a_file(walk) -> None:
         walk()
     assert "ZeroDivisionError" in (walk.run / "sft" / "error.txt").read_text()
     assert read_manifest(walk.run / "sft").status == "failed"
+
+
+@pytest.mark.parametrize("later", ["done", "failed"])
+def test_a_traceback_is_gone_once_the_stage_is_run_again(walk, later: str) -> None:
+    """It would be taken for what ended the later attempt, too."""
+
+    def bug(context: Context) -> StageResult:
+        (context.folder / "kept.txt").write_text("work")
+        raise ZeroDivisionError("oh")
+
+    def refused(context: Context) -> StageResult:
+        raise WorkFailed("the engine is gone")
+
+    runner = KINDS["curate"].run
+    walk.use("curate", bug)
+    with pytest.raises(ZeroDivisionError):
+        walk(last="curate")
+    assert (walk.run / "curate" / "error.txt").is_file()
+    walk.use("curate", {"done": runner, "failed": refused}[later])
+    with suppress(WorkFailed):
+        walk(last="curate")
+    assert read_manifest(walk.run / "curate").status == later
+    assert (walk.run / "curate" / "kept.txt").is_file()
+    assert not (walk.run / "curate" / "error.txt").exists()
 
 
 def test_what_a_stage_remembers_stays_until_its_manifest_says_done(walk) -> None:

@@ -264,6 +264,30 @@ def test_a_launcher_that_is_killed_leaves_no_rank_behind(tmp_path):
     assert "Traceback" not in (tmp_path / "log").read_text()
 
 
+OTHER = """
+import os, sys
+from ringlite_cli.__main__ import main
+if os.environ["RANK"] == "1":
+    sys.argv += ["--set", "name=other"]
+main()
+"""
+
+
+@pytest.mark.slow
+def test_a_rank_with_another_recipe_is_named_at_once(tmp_path):
+    """It looked for the first rank in a folder of its own, for 15 minutes."""
+    (tmp_path / "ranks.py").write_text(OTHER)
+    command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node=2", "--standalone"]
+    command += [str(tmp_path / "ranks.py"), "run", "toy", "--to", "curate", "--runs-dir", str(tmp_path / "runs")]
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
+    done = warm.run(command, timeout=120, env=environment)
+    runs = (tmp_path / "runs").resolve()
+    said = f"rank 1 runs 'other' in {runs}/other, and the first rank 'toy' in {runs}/toy; give all the same recipe"
+    assert done.stderr.count(f"error: the ranks of this launch: {said}") == 1, done.stderr[-3000:]
+    assert done.stderr.count("error: ") == 1
+    assert not runs.exists()
+
+
 @pytest.mark.slow
 def test_two_ranks_walk_one_run(tmp_path):
     command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node=2", "--standalone", "-m"]

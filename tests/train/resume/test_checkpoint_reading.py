@@ -94,11 +94,30 @@ def _message_of(run: Path) -> str:
 def test_an_unsound_checkpoint_is_kept_under_another_name_each_time(run: Path) -> None:
     newest = run / "checkpoints" / "checkpoint-10"
     for _ in range(2):
-        (newest / SEAL).unlink()
+        (newest / "state").write_bytes(b"damaged")
         set_unsound_aside(run / "checkpoints")
         shutil.copytree(run / "checkpoints" / "checkpoint-5", newest)
     names = {path.name for path in (run / "checkpoints").iterdir()}
     assert names == {"checkpoint-5", "checkpoint-10", "checkpoint-10.unsound", "checkpoint-10.unsound-2"}
+
+
+def test_a_checkpoint_that_was_cut_short_gives_its_space_back(run: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """On a full disk the next attempt would find the half of it, and fill the disk again."""
+    checkpoints = run / "checkpoints"
+    sound = files(checkpoints / "checkpoint-5")
+    (checkpoints / "checkpoint-10" / SEAL).unlink()
+    prepare(run)
+    assert "the checkpoint of step 10 is removed: it was not saved to its end" in caplog.text
+    assert {path.name for path in checkpoints.iterdir()} == {"checkpoint-5"}
+    assert files(checkpoints / "checkpoint-5") == sound
+
+
+def test_a_checkpoint_that_was_cut_short_and_cannot_be_removed_is_set_aside(run: Path, monkeypatch) -> None:
+    checkpoints = run / "checkpoints"
+    (checkpoints / "checkpoint-10" / SEAL).unlink()
+    monkeypatch.setattr(shutil, "rmtree", lambda path, ignore_errors: None)  # a file that is open elsewhere, on NFS
+    prepare(run)
+    assert {path.name for path in checkpoints.iterdir()} == {"checkpoint-5", "checkpoint-10.unsound"}
 
 
 def test_starting_afresh_keeps_what_holds_a_checkpoint(run: Path) -> None:

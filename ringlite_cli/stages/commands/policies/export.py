@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from ringlite_cli.console import Console
-from ringlite_cli.errors import UserError, WorkFailed, first_line
+from ringlite_cli.errors import UserError, WorkFailed, first_line, not_done
 from ringlite_cli.runs.folder import copy_folder
 from ringlite_cli.stages.commands.policies.find import Policy, find_policy
 from ringlite_cli.stages.commands.policies.model_card import lineage, model_card
@@ -55,7 +55,7 @@ def _write(policy: Policy, target: Path) -> None:
             target.rmdir()  # empty
         partial.rename(target)
     except OSError as error:
-        raise WorkFailed(f"it can't be written ({error.strerror or error})", where=str(target)) from None
+        raise not_done("it can't be written", error, where=str(target)) from None
     finally:
         shutil.rmtree(partial, ignore_errors=True)
 
