@@ -60,8 +60,9 @@ class Training:
     an adapter; None is as computed with. row_tokens: of the longest row. shards: ranks that share weights, gradients
     and optimizer (FSDP2). offload: these lie in the host's memory (FSDP2). reshard: weights that a pass has
     gathered are given up layer by layer (FSDP2); else they stay whole until the backward pass. fused: norms and the
-    feed-forward's product are fused kernels (liger). scorer: bytes of a reward model that scores on the same GPU, with a batch of it. scores:
-    tokens of a sample of which eager attention keeps all scores; 0 for attention that keeps none.
+    feed-forward's product are fused kernels (liger). scorer: bytes of a reward model that scores on the same GPU, with
+    a batch of it. scores: tokens of a sample of which eager attention keeps all scores; 0 for attention that keeps
+    none.
     """
 
     bf16: bool = True
