@@ -29,7 +29,7 @@ _OF_PAIRS = (2**14, 2**15, 3 * 2**14)
 """Of passes whose attention keeps something of every pair of tokens."""
 _SHORT = 16
 """Of a pass that only shows which weights get a gradient."""
-_MOST = 8_000
+_MOST, _MOST_OF_PAIRS = 8_000, 30_000
 """Operations of a pass; one that loops over tokens has more, and would take long."""
 
 
@@ -68,7 +68,10 @@ def idle_kinds(network: Any) -> frozenset[str]:
         with _quiet(), FakeTensorMode(), torch.device("cpu"), _counted_attention():
             made = _without_numbers(network, wide=False, checkpointing=False)
             base = _base_of(made)
-            layers, config = _layer_list(base.base_model, base.config.get_text_config()), base.config.get_text_config()
+            layers, config = (
+                _layer_list(_decoder_of(base), base.config.get_text_config()),
+                base.config.get_text_config(),
+            )
             if layers is not None:
                 chosen = {id(layers[kind[0]]) for kind in _alike(list(layers), config)}
                 layers._modules = {name: layer for name, layer in layers._modules.items() if id(layer) in chosen}
@@ -77,7 +80,7 @@ def idle_kinds(network: Any) -> frozenset[str]:
                 if parameter.requires_grad and ".lora_" in name:
                     asked.setdefault(kind_of(name), False)
                     parameter.register_post_accumulate_grad_hook(partial(_note, asked, kind_of(name)))
-            _peak(made, base.base_model, _SHORT, pairs=True)
+            _peak(made, _decoder_of(base), _SHORT, pairs=True)
     except Exception as error:
         log.debug("no pass of %s could be tried: %s", type(network).__name__, error)
         return frozenset()
@@ -97,19 +100,24 @@ def _base_of(network: Any) -> Any:
     return network.get_base_model() if hasattr(network, "peft_config") else network
 
 
+def _decoder_of(base: Any) -> Any:
+    """Return the part of a model that gives hidden states: of some, as Llama 4's text model, the prefix names none."""
+    return base.base_model if base.base_model is not base else getattr(base, "model", base)
+
+
 def _peak_of_all_layers(network: Any, tokens: int, *, pairs: bool = False) -> float:
     """Return the bytes alive at most in a pass. pairs: some may be of every pair of tokens."""
     base = _base_of(network)
     config = base.config.get_text_config()
-    layers = _layer_list(base.base_model, config)
+    layers = _layer_list(_decoder_of(base), config)
     if layers is None:
-        return _peak(network, base.base_model, tokens, pairs=pairs)
+        return _peak(network, _decoder_of(base), tokens, pairs=pairs)
     all_of_them = dict(layers._modules)
     alike = _alike(list(layers), config)
 
     def with_layers(chosen: Sequence[int]) -> int:
         layers._modules = {str(place): all_of_them[str(index)] for place, index in enumerate(sorted(chosen))}
-        return _peak(network, base.base_model, tokens, pairs=pairs)
+        return _peak(network, _decoder_of(base), tokens, pairs=pairs)
 
     try:
         first = [kind[0] for kind in alike]
@@ -281,8 +289,8 @@ class _Alive(TorchDispatchMode):
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         self._steps += 1
-        if self._steps > _MOST:
-            raise RuntimeError(f"a pass has more than {_MOST:,} operations")
+        if self._steps > (_MOST if self._pairs else _MOST_OF_PAIRS):
+            raise RuntimeError(f"a pass has {self._steps:,} operations, and more")
         out = func(*args, **(kwargs or {}))
         for tensor in tree_leaves(out):
             if isinstance(tensor, torch.Tensor):

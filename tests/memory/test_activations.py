@@ -208,6 +208,7 @@ def test_a_pass_without_numbers_shows_what_a_family_takes_that_no_table_knows(ar
     assert planned == pytest.approx(counted, rel=0.15)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("wide", [False, True])
 @pytest.mark.parametrize("architecture", ["gpt_oss", "granitemoe_swa", "llama"])
 def test_a_pass_without_numbers_shows_the_scores_of_a_family_s_own_attention(architecture, wide):
@@ -225,6 +226,16 @@ def test_a_pass_without_numbers_shows_the_scores_of_a_family_s_own_attention(arc
     )
     model = model if wide else model.to(torch.bfloat16)
     assert many - few == pytest.approx(peak_of(model, 768) - peak_of(model, 512), rel=0.15)
+
+
+@pytest.mark.slow
+def test_a_pass_without_numbers_of_hyper_connections_and_indexed_attention_is_that_of_a_real_one():
+    """DeepSeek V4: several streams of hidden states, and an attention of its own."""
+    model = tiny_model("deepseek_v4", num_hidden_layers=LAYERS, hidden_size=128).train()
+    token, pair = bytes_of_token(model, wide=False, checkpointing=False, eager=True)
+    model.set_experts_implementation("grouped_mm")
+    counted = peak_of(model.to(torch.bfloat16), 640) - peak_of(model, 512)
+    assert 128 * token + (640**2 - 512**2) * pair == pytest.approx(counted, rel=0.1)
 
 
 def test_a_pass_that_cannot_be_tried_leaves_the_formula():
