@@ -45,11 +45,15 @@ def plan(
     price: Annotated[float | None, typer.Option(min=0.0, help="of an hour of one device: say what it costs")] = None,
     gpus: Annotated[list[int], typer.Option(min=1, help="GPUs to plan memory for; may be given again")] = [],  # noqa: B006
     gpu_memory: Annotated[float | None, typer.Option(min=0.1, help="GiB of each GPU; default: of one of 80 GB")] = None,
+    launcher: Annotated[
+        Path | None, typer.Option(help="accelerate's file that starts training: what its GPUs share")
+    ] = None,
 ) -> None:
     """Show what a recipe resolves to: batches, tokens, memory, disk, time and money, before any work."""
     from ringlite_cli.stages.commands.plan import print_plan
 
-    print_plan(load_checked(recipe, changes), Console(), runs_dir, price=price, gpus=gpus, gpu_memory=gpu_memory)
+    given = load_checked(recipe, changes)
+    print_plan(given, Console(), runs_dir, price=price, gpus=gpus, gpu_memory=gpu_memory, launcher=launcher)
 
 
 @app.command()

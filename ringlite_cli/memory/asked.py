@@ -3,10 +3,9 @@
 from collections.abc import Mapping
 from typing import Any
 
-from ringlite_cli.memory.caches import cache_of
 from ringlite_cli.memory.engine import engine_needs
-from ringlite_cli.memory.fit import Beside, Drawn
-from ringlite_cli.memory.held import Shape, Training, wide_states
+from ringlite_cli.memory.fit import Beside
+from ringlite_cli.memory.held import Shape
 from ringlite_cli.recipe.trl_fields import trl_default
 
 WHAT_FITS = (
@@ -55,18 +54,6 @@ def beside_of(trl: Mapping[str, Any], shape: Shape, *, responses: int, length: i
         gpus=gpus,
     )
     return Beside(needs, bool(trl.get("vllm_enable_sleep_mode")), trl.get("vllm_gpu_memory_utilization"))
-
-
-def drawn_of(trl: Mapping[str, Any], shape: Shape, how: Training, *, responses: int, length: int) -> Drawn | None:
-    """Return what the trainer's own model keeps of the responses that it draws; None where a vLLM draws them.
-
-    All of a rank are drawn in one batch. transformers keeps keys and values in the format of the hidden states: in
-    float32 under autocast, in which they are rotated.
-    """
-    if trl.get("use_vllm"):
-        return None
-    narrow = how.bf16 and not wide_states(shape, how)
-    return Drawn(cache_of(shape.config, width=2 if narrow else 4), responses, length)
 
 
 def scores_kept(config: Any, attention: str | None, longest: int) -> int:

@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 from math import ceil
 
-from ringlite_cli.memory.caches import Cache
+from ringlite_cli.memory.drawing import Drawn
 from ringlite_cli.memory.engine import GRAPHS, OWN, EngineNeeds
-from ringlite_cli.memory.held import CONTEXT, Shape, Training, held_parts, resident, update_parts
+from ringlite_cli.memory.held import CONTEXT, OF_UPDATES, Shape, Training, held_parts, resident, update_parts
 
 GIB = 2**30
 SPARE = 0.03
@@ -16,6 +16,7 @@ _WORDS = {
     "optimizer": "optimizer",
     "reference": "reference",
     "gathered": "layers gathered whole",
+    "whole": "weights that stay whole",
     "scorer": "reward model",
     "activations": "activations",
     "head": "head",
@@ -32,23 +33,6 @@ class Beside:
     needs: EngineNeeds
     sleeps: bool = False
     share: float | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Drawn:
-    """Responses that the trainer's own model draws, all in one batch.
-
-    kept: of a response, by its length. length: tokens of the longest, with its prompt; all are padded to it.
-    """
-
-    kept: Cache
-    responses: int
-    length: int
-
-    @property
-    def size(self) -> int:
-        """Keys and values of the batch where a response reaches its full length."""
-        return self.responses * self.kept.of(self.length)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +68,8 @@ class Fit:
     @property
     def in_rollout(self) -> int:
         """Bytes taken while responses are drawn."""
-        return CONTEXT + resident(self.held) + self._engine + self._graphs + (self.drawn.size if self.drawn else 0)
+        drawn = self.drawn.size + self.drawn.work if self.drawn else 0
+        return CONTEXT + resident(self.held) + self._engine + self._graphs + drawn
 
     @property
     def in_update(self) -> int:
@@ -131,14 +116,14 @@ class Fit:
             return []
         return [
             f"drawing responses takes up to {_gib(self.in_rollout)} (keys and values of {self.drawn.responses:,} "
-            f"responses of {self.drawn.length:,} tokens in one batch {_gib(self.drawn.size)}, "
-            f"{self.in_words(resident_only=True)}), and there are {_gib(self.memory)}"
+            f"responses of {self.drawn.length:,} tokens in one batch {_gib(self.drawn.size)}, a step's work "
+            f"{_gib(self.drawn.work)}, {self.in_words(resident_only=True)}), and there are {_gib(self.memory)}"
         ]
 
     def in_words(self, *, resident_only: bool = False) -> str:
         """Return the parts that are not empty, as `weights 31.3 GiB, gradients ...`."""
         parts = self.held | self.update
-        names = [name for name in self.held if name != "gradients"] if resident_only else list(parts)
+        names = [name for name in self.held if name not in OF_UPDATES] if resident_only else list(parts)
         return ", ".join(f"{_WORDS[name]} {_gib(parts[name])}" for name in names if parts[name])
 
     @property

@@ -30,6 +30,11 @@ def offloads(environment: Mapping[str, str] = os.environ) -> bool:
     return sharing_ranks(environment) > 1 and environment.get("FSDP_OFFLOAD_PARAMS", "").lower() == "true"
 
 
+def reshards(environment: Mapping[str, str] = os.environ) -> bool:
+    """Return whether a launcher's FSDP gives a layer's weights up behind its forward pass, as it does if not told."""
+    return environment.get("FSDP_RESHARD_AFTER_FORWARD", "true").lower() not in ("false", "no", "0", "f", "n", "off")
+
+
 def memory_here(timeout: float) -> tuple[int, int]:
     """Return the bytes that are free on a rank's GPU, and all of them; the least over ranks, so that all plan alike.
 

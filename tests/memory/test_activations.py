@@ -3,6 +3,8 @@
 A CPU has neither flash attention nor fused norms: plain kernels are what is compared; those of a GPU keep less.
 """
 
+from dataclasses import replace
+
 import pytest
 import torch
 from live_bytes import Live
@@ -14,6 +16,7 @@ from ringlite_cli.memory.asked import scores_kept
 from ringlite_cli.memory.held import Shape, Training, held_parts, update_parts
 from ringlite_cli.memory.rows import activation_bytes
 from ringlite_cli.memory.shapes import shape_of
+from ringlite_cli.memory.tried import bytes_of_token
 from ringlite_cli.models import register
 from ringlite_cli.models.lora_targets import with_adapter
 
@@ -176,3 +179,71 @@ def test_what_an_adapter_s_update_takes_on_one_h200_is_foreseen_within_15_percen
     how = Training(row_tokens=4096)
     growth = held_parts(shape, how)["gradients"] + sum(update_parts(shape, how).values())
     assert growth / 2**30 == pytest.approx(24.46, rel=0.15)
+
+
+UNSEEN = {
+    "afmoe": SIZES | {"moe_intermediate_size": 96, "num_experts": 8, "num_experts_per_tok": 4, "head_dim": 32},
+    "phimoe": SIZES | {"intermediate_size": 96, "num_local_experts": 8, "num_experts_per_tok": 4},
+    "arcee": SIZES,
+    "apertus": SIZES,
+    "exaone4": SIZES | {"head_dim": 32},
+}
+"""Families whose norms, gates, routers or feed-forwards no table knows."""
+
+
+@pytest.mark.parametrize("checkpointing", [False, True])
+@pytest.mark.parametrize("architecture", UNSEEN)
+def test_a_pass_without_numbers_shows_what_a_family_takes_that_no_table_knows(architecture, checkpointing):
+    model = tiny_model(architecture, num_hidden_layers=LAYERS, **UNSEEN[architecture]).train()
+    if "moe" in architecture:
+        model.set_experts_implementation("grouped_mm")
+    shape = shape_of(model)
+    how = Training(row_tokens=1000, shards=2, fused=False, checkpointing=checkpointing)
+    planned = update_parts(shape, how)["activations"] / 1000
+    model = model.to(torch.bfloat16)
+    if checkpointing:
+        model.gradient_checkpointing_enable({"use_reentrant": False})
+        model.enable_input_require_grads()
+    counted = (peak_of(model, 320) - peak_of(model, 192)) / 128
+    assert planned == pytest.approx(counted, rel=0.15)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("wide", [False, True])
+@pytest.mark.parametrize("architecture", ["gpt_oss", "granitemoe_swa", "llama"])
+def test_a_pass_without_numbers_shows_the_scores_of_a_family_s_own_attention(architecture, wide):
+    """Beside sinks and a mask in float32, scores are float32 under autocast."""
+    register()
+    fields = SIZES | (FEW | {"head_dim": 32} if architecture == "gpt_oss" else FEW if "moe" in architecture else {})
+    model = tiny_model(architecture, num_hidden_layers=LAYERS, **fields).train()
+    model.set_attn_implementation("eager")
+    if architecture != "llama":
+        model.set_experts_implementation("grouped_mm")
+    shape = shape_of(model)
+    few, many = (
+        n * shape.tried(wide, False, False, True)[0] + n * n * shape.tried(wide, False, False, True)[1]
+        for n in (512, 768)
+    )
+    model = model if wide else model.to(torch.bfloat16)
+    assert many - few == pytest.approx(peak_of(model, 768) - peak_of(model, 512), rel=0.15)
+
+
+@pytest.mark.slow
+def test_a_pass_without_numbers_of_hyper_connections_and_indexed_attention_is_that_of_a_real_one():
+    """DeepSeek V4: several streams of hidden states, and an attention of its own."""
+    model = tiny_model("deepseek_v4", num_hidden_layers=LAYERS, hidden_size=128).train()
+    token, pair = bytes_of_token(model, wide=False, checkpointing=False, eager=True)
+    model.set_experts_implementation("grouped_mm")
+    counted = peak_of(model.to(torch.bfloat16), 640) - peak_of(model, 512)
+    assert 128 * token + (640**2 - 512**2) * pair == pytest.approx(counted, rel=0.1)
+
+
+def test_a_pass_that_cannot_be_tried_leaves_the_formula():
+    model = tiny_model("llama")
+    shape = shape_of(model)
+    assert shape.tried(False, False, False, False) == bytes_of_token(model, wide=False, checkpointing=False)
+    model.model.forward = lambda **_: 1 / 0
+    how = Training(row_tokens=10, shards=2, fused=False)
+    assert bytes_of_token(model, wide=False, checkpointing=False) is None
+    planned = update_parts(replace(shape, tried=lambda *_: None), how)["activations"]
+    assert planned == 10 * activation_bytes(shape.config, checkpointing=False)

@@ -5,10 +5,12 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from live_bytes import Live
 from tiny_lm import tiny_model
-from transformers import AutoConfig, AutoModelForCausalLM
+from transformers import AutoConfig, AutoModelForCausalLM, GenerationConfig
 
-from ringlite_cli.memory.asked import beside_of, drawn_of, has_fused_kernels
+from ringlite_cli.memory.asked import beside_of, has_fused_kernels
+from ringlite_cli.memory.drawing import drawn_of
 from ringlite_cli.memory.engine import GRAPHS, OWN, engine_needs, heads_fault
 from ringlite_cli.memory.fit import SPARE, Beside, fit
 from ringlite_cli.memory.held import CONTEXT, Shape, Training, held_parts, resident
@@ -198,10 +200,52 @@ def test_what_a_batch_of_responses_may_take_is_a_risk_and_no_fault():
     drawn = drawn_of({}, LORA, how, responses=256, length=4096)
     found = replace(fit(LORA, how, memory), drawn=drawn)
     assert drawn is not None
-    assert found.in_rollout - fit(LORA, how, memory).in_rollout == drawn.size
+    assert found.in_rollout - fit(LORA, how, memory).in_rollout == drawn.size + drawn.work
+    assert drawn.work == 256 * 152_064 * 14  # logits in bfloat16, and in float32 they, probabilities and a copy
     assert found.faults() == fit(LORA, how, memory).faults()
     (said,) = found.risks()
-    assert "drawing responses takes up to 71.7 GiB (keys and values of 256 responses of 4,096 tokens in one" in said
-    assert "batch 56.0 GiB, weights 14.5 GiB, optimizer 0.6 GiB), and there are 24.0 GiB" in said
+    assert "drawing responses takes up to 72.2 GiB (keys and values of 256 responses of 4,096 tokens in one" in said
+    assert "batch 56.0 GiB, a step's work 0.5 GiB, weights 14.5 GiB, optimizer 0.6 GiB), and there are 24.0 GiB" in said
     assert not fit(LORA, how, memory).risks()
     assert not replace(found, memory=80 * GIB).risks()
+
+
+@pytest.mark.parametrize("wide", [True, False])
+@pytest.mark.parametrize(
+    "fields",
+    [{}, {"temperature": 0.7}, {"top_k": 50}, {"top_p": 0.9}, {"temperature": 0.7, "top_k": 50, "top_p": 0.9}],
+)
+def test_a_step_s_logits_and_what_a_draw_makes_of_them_are_counted(wide, fields):
+    words, responses = 20_000, 16
+    model = tiny_model("llama", vocab_size=words).train()
+    model = model if wide else model.to(torch.bfloat16)
+    config = GenerationConfig(
+        max_new_tokens=4, do_sample=True, eos_token_id=words - 1, pad_token_id=57, **({"top_k": 0} | fields)
+    )
+    ids = torch.arange(responses * 6).view(responses, 6) % 50
+    generate = model.generate
+    forward = torch.autocast("cpu", torch.bfloat16)(model.forward)  # as accelerate has it: a pass at a time
+    model.forward = forward
+    with Live([*model.parameters(), *model.buffers()]) as live, torch.no_grad():
+        generate(input_ids=ids, attention_mask=torch.ones_like(ids), generation_config=config)
+    drawn = drawn_of(fields, shape_of(model), Training(shards=2 - wide), responses=responses, length=10)
+    assert drawn is not None
+    assert drawn.size + drawn.work == pytest.approx(live.peak, rel=0.1)
+
+
+def test_float32_weights_are_copied_to_bfloat16_while_a_step_is_drawn():
+    model = tiny_model("llama", hidden_size=256, intermediate_size=1024, vocab_size=2000).train()
+    ids = torch.arange(4)[None]
+    with Live([*model.parameters(), *model.buffers()]) as live, torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+        model(input_ids=ids, use_cache=True)
+    drawn = drawn_of({}, shape_of(model), Training(), responses=1, length=4)
+    assert drawn is not None
+    assert drawn.size + drawn.work == pytest.approx(live.peak, rel=0.1)
+
+
+def test_scores_that_a_stream_keeps_until_a_piece_ends_are_counted():
+    ask = {"responses": 8, "length": 4096}
+    one, many = (drawn_of({}, LORA, Training(), piece=piece, **ask) for piece in (0, 512))
+    assert one is not None
+    assert many is not None
+    assert many.work - one.work == 8 * 152_064 * 4 * 512

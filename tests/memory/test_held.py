@@ -5,6 +5,7 @@ import torch
 from peft import LoraConfig, get_peft_model
 from tiny_lm import tiny_model
 
+from ringlite_cli.memory.drawing import drawn_of
 from ringlite_cli.memory.held import Shape, Training, held_parts, resident
 from ringlite_cli.memory.optimizers import host_bytes, optimizer_bytes
 from ringlite_cli.memory.shapes import shape_of
@@ -41,6 +42,31 @@ def test_weights_gradients_and_optimizer_are_those_of_a_real_step(architecture, 
     assert parts["reference"] == (0 if lora else bytes_of(model.parameters()))
     assert parts["gathered"] == 0
     assert resident(parts) == parts["weights"] + parts["optimizer"] + parts["reference"] + parts["gathered"]
+
+
+JAMBA = {
+    "num_experts": 2, "num_experts_per_tok": 1, "attn_layer_period": 2, "attn_layer_offset": 1,
+    "expert_layer_period": 2, "expert_layer_offset": 1, "mamba_d_state": 4, "mamba_dt_rank": 4,
+    "use_mamba_kernels": False,
+}  # fmt: skip
+
+
+def test_an_adapter_that_no_gradient_reaches_has_neither_gradients_nor_moments():
+    """Jamba multiplies by the weight of dt_proj itself."""
+    lora = LoraConfig(r=2, task_type="CAUSAL_LM", target_modules=["dt_proj", "q_proj"])
+    bare = tiny_model("jamba", num_hidden_layers=4, **JAMBA)
+    with torch.device("meta"):
+        foreseen = shape_of(with_adapter(tiny_model("jamba", num_hidden_layers=4, **JAMBA), lora))
+    model = get_peft_model(bare, lora)
+    trained = [p for p in model.parameters() if p.requires_grad]
+    optimizer = torch.optim.AdamW(trained)
+    trained_once(model, optimizer)
+    for shape in (foreseen, shape_of(model)):
+        parts = held_parts(shape, Training(bf16=False))
+        assert parts["weights"] == bytes_of(model.parameters())
+        assert parts["gradients"] == bytes_of(p.grad for p in trained if p.grad is not None)
+        assert parts["optimizer"] == 2 * parts["gradients"]
+        assert 0 < shape.idle < shape.trained
 
 
 @pytest.mark.parametrize("tied", [True, False])
@@ -89,3 +115,16 @@ def test_every_optimizer_that_is_named_is_one_of_transformers():
     from ringlite_cli.memory.optimizers import _ON_GPU
 
     assert set(_ON_GPU) <= {name.value for name in OptimizerNames}
+
+
+def test_weights_that_stay_whole_between_passes_are_counted_for_updates_and_of_a_reference_always():
+    """fsdp_reshard_after_forward: false; a reference has no backward pass, which would give its weights up."""
+    shape = Shape(16_800_000_000, 16_800_000_000, 517_000_000, 570_000_000, tiny_model("llama").config)
+    given_up, whole = (held_parts(shape, Training(reference=True, shards=8, reshard=flag)) for flag in (True, False))
+    assert (given_up["whole"], whole["reference"] - given_up["reference"]) == (0, 2 * 16_800_000_000)
+    everything = 2 * (16_800_000_000 + 570_000_000)  # in bfloat16, and the buffer that a layer is copied out of
+    assert whole["gathered"] + whole["whole"] == everything + 6 * 570_000_000
+    assert resident(whole) - resident(given_up) == 2 * 16_800_000_000
+    assert held_parts(shape, Training(reshard=False)) == held_parts(shape, Training())  # nothing is shared out
+    drawn = [drawn_of({}, shape, Training(shards=8, reshard=flag), responses=1, length=9) for flag in (True, False)]
+    assert drawn[1].work - drawn[0].work == whole["whole"]

@@ -6,13 +6,15 @@ from math import ceil
 
 from ringlite_cli.memory.asked import optimizer_name
 from ringlite_cli.memory.caches import Cache
+from ringlite_cli.memory.drawing import Drawn
 from ringlite_cli.memory.engine import EngineNeeds, heads_fault
-from ringlite_cli.memory.fit import Drawn, Fit
+from ringlite_cli.memory.fit import Fit
 from ringlite_cli.memory.held import Shape, update_parts
 from ringlite_cli.memory.layout import RowLayout
 from ringlite_cli.memory.optimizers import host_bytes
 from ringlite_cli.recipe.rl_settings import starts_engine
 from ringlite_cli.recipe.schema import Model, RewardModelStage, RlStage, SftStage
+from ringlite_cli.stages.commands.launched import Launched
 from ringlite_cli.stages.parts.memory import Machine, foreseen, longest_sample, training_of
 
 GIB = 2**30
@@ -20,14 +22,16 @@ SHARDED_FROM = 1_000_000_000
 """Parameters from which a plan says what many GPUs share, where nothing else is asked."""
 
 
-def machines(gpus: Sequence[int], memory: float | None, parameters: int) -> list[Machine]:
+def machines(
+    gpus: Sequence[int], memory: float | None, parameters: int, launched: Launched | None = None
+) -> list[Machine]:
     """Return the machines that a plan is made for: those asked for, or one GPU, or several of a large model.
 
-    gpus: how many, each a machine of its own. memory: GiB of a GPU; default: 80 GB.
+    gpus: how many, each a machine of its own. memory: GiB of a GPU; default: 80 GB. launched: what they share.
     """
-    size = int((memory or 79.2) * GIB)
-    counts = list(gpus) or ([8, 16, 256] if parameters >= SHARDED_FROM else [1])
-    return [Machine(count, size) for count in counts]
+    size, how = int((memory or 79.2) * GIB), launched or Launched()
+    counts = list(gpus) or ([how.gpus] if how.gpus else [8, 16, 256] if parameters >= SHARDED_FROM else [1])
+    return [Machine(count, size, how.sharded, how.offload, how.reshard) for count in counts]
 
 
 def memory_lines(
@@ -94,7 +98,7 @@ def _sample(model: Model, section: SftStage | RewardModelStage | RlStage, shape:
 def _drawing(drawn: Drawn) -> str:
     return (
         f"keys and values of {drawn.responses:,} responses in one batch at full length {_gib(drawn.size)} "
-        f"({_a_token(drawn.kept, drawn.length)})"
+        f"({_a_token(drawn.kept, drawn.length)}), a step's work {_gib(drawn.work)}"
     )
 
 
@@ -112,7 +116,7 @@ def _engine(fit: Fit, needs: EngineNeeds) -> str:
 
 
 def _parts(parts: dict[str, int]) -> str:
-    named = {"gathered": "layers gathered whole"}
+    named = {"gathered": "layers gathered whole", "whole": "weights that stay whole"}
     shown = [f"{named.get(name, name)} {_gib(size)}" for name, size in parts.items() if size]
     return ", ".join(shown) or "nothing"
 

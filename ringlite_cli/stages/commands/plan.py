@@ -26,6 +26,7 @@ from ringlite_cli.recipe.scoring import trained_scorer
 from ringlite_cli.stages.base import Finding
 from ringlite_cli.stages.commands.answers import answer
 from ringlite_cli.stages.commands.carry_plan import carry_lines
+from ringlite_cli.stages.commands.launched import read_launch_file
 from ringlite_cli.stages.commands.memory_plan import machines, memory_lines, refusals
 from ringlite_cli.stages.commands.row_plan import rows_foreseen
 from ringlite_cli.stages.kinds import KINDS
@@ -43,12 +44,15 @@ def print_plan(
     price: float | None = None,
     gpus: Sequence[int] = (),
     gpu_memory: float | None = None,
+    launcher: Path | None = None,
 ) -> None:
     """Print batches, tokens, memory, disk and time of each stage, what they come to, and what would fail here.
 
-    price: of an hour of one device. gpus, gpu_memory: how many GPUs to plan for, and the GiB of each. Raises
-    RecipeErrors, after all is printed, for what no machine can run.
+    price: of an hour of one device. gpus, gpu_memory: how many GPUs to plan for, and the GiB of each.
+    launcher: accelerate's file that spreads training over them. Raises RecipeErrors, after all is printed, for what no
+    machine can run.
     """
+    launched = read_launch_file(launcher) if launcher else None
     sizes = model_sizes(recipe.model)
     parameters = sizes and sizes[0]
     _show(console, f"{recipe.name} (seed {recipe.seed})", [f"model: {_model_line(recipe.model, sizes)}"])
@@ -57,7 +61,7 @@ def print_plan(
     for name in run_order(recipe):
         section = recipe.stages[name]
         lines = list(_lines(recipe, name))
-        planned = machines(gpus, gpu_memory, parameters or 0)
+        planned = machines(gpus, gpu_memory, parameters or 0, launched)
         if parameters and isinstance(section, SftStage | RewardModelStage | RlStage):
             lines += _on_gpus(recipe, name, planned)
         lines += carry_lines(recipe, name, runs, [machine.gpus for machine in planned])

@@ -5,28 +5,34 @@ from math import ceil
 from pathlib import Path
 
 from ringlite_cli.errors import UserError
-from ringlite_cli.memory.asked import beside_of, drawn_of, has_fused_kernels, optimizer_name, scores_kept
-from ringlite_cli.memory.fit import Beside, Drawn, Fit
+from ringlite_cli.memory.asked import beside_of, has_fused_kernels, optimizer_name, scores_kept
+from ringlite_cli.memory.drawing import Drawn, drawn_of
+from ringlite_cli.memory.fit import Beside, Fit
 from ringlite_cli.memory.held import Shape, Training, update_parts
 from ringlite_cli.memory.layout import RowLayout, choose_layout
 from ringlite_cli.memory.rows import scoring_bytes
 from ringlite_cli.memory.shapes import shape_of
 from ringlite_cli.recipe.batch_plan import MEAN_PROMPT_TOKENS
 from ringlite_cli.recipe.graph import parents
+from ringlite_cli.recipe.rollouts import piece_of
 from ringlite_cli.recipe.schema import Model, Recipe, RewardModelStage, RlStage, SftStage
 from ringlite_cli.recipe.scoring import asks_reward_model, trained_scorer
 
 
 @dataclass(frozen=True, slots=True)
 class Machine:
-    """GPUs of `memory` bytes each. sharded: they share weights, gradients and optimizer (FSDP2); offload: in the host's
-    memory. free: bytes of a GPU that nothing else has taken; None is all. scorer: those that a reward model takes
-    of each."""
+    """GPUs of `memory` bytes each.
+
+    sharded: they share weights, gradients and optimizer (FSDP2). offload: these lie in the host's memory. reshard:
+    weights are given up behind each layer's pass. free: bytes of a GPU that nothing else has taken; None is all.
+    scorer: those that a reward model takes of each.
+    """
 
     gpus: int
     memory: int
     sharded: bool = True
     offload: bool = False
+    reshard: bool = True
     free: int | None = None
     scorer: int = 0
 
@@ -62,6 +68,7 @@ def training_of(
         checkpointing=bool(section.trl.get("gradient_checkpointing", not rl)),
         shards=machine.gpus if shares else 1,
         offload=machine.offload and shares and machine.gpus > 1,
+        reshard=machine.reshard,
         fused=rl and section.trl.get("use_liger_kernel") is not False and has_fused_kernels(shape.config),
         scorer=machine.scorer,
         scores=scores_kept(shape.config, model.attn_implementation, longest_sample(section)),
@@ -84,7 +91,8 @@ def foreseen(
         responses = max(1, section.responses(section.num_generations, machine.gpus))
         beside = beside_of(section.trl, shape, responses=responses, length=longest, bf16=how.bf16)
         if section.rollout_func is None:
-            drawn = drawn_of(section.trl, shape, how, responses=responses, length=longest)
+            piece = piece_of(section.max_completion_length) if section.rollouts.mode == "carry" else 0
+            drawn = drawn_of(section.trl, shape, how, responses=responses, length=longest, piece=piece)
         row_tokens, checkpointing = section.row_tokens, section.trl.get("gradient_checkpointing")
     layout, fit = choose_layout(
         shape,

@@ -86,7 +86,7 @@ def _memory(context: Context) -> Iterator[Finding]:
     import torch
 
     from ringlite_cli.stages.parts.memory import Machine, foreseen, scorer_bytes, shape_for
-    from ringlite_cli.train.devices import offloads, sharing_ranks
+    from ringlite_cli.train.devices import offloads, reshards, sharing_ranks
 
     section: Any = context.section
     shape = shape_for(context.recipe.model, section)
@@ -97,7 +97,8 @@ def _memory(context: Context) -> Iterator[Finding]:
     if not have:
         return
     scorer = scorer_bytes(context.recipe, context.name)
-    machine = Machine(ranks, have, sharded=sharing_ranks() > 1, offload=offloads(), scorer=scorer)
+    sharded = sharing_ranks() > 1
+    machine = Machine(ranks, have, sharded=sharded, offload=offloads(), reshard=reshards(), scorer=scorer)
     fit = foreseen(context.recipe.model, section, shape, machine)[1]
     cure = REWARD_MODEL_FITS if isinstance(section, RewardModelStage) else WHAT_FITS
     if torch.cuda.is_available():

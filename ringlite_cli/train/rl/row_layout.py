@@ -14,7 +14,7 @@ from ringlite_cli.memory.shapes import shape_of
 from ringlite_cli.models.lora_targets import with_adapter
 from ringlite_cli.recipe.batch_plan import CPU_ROW_TOKENS
 from ringlite_cli.recipe.trl_fields import trl_default
-from ringlite_cli.train.devices import memory_here, offloads, sharing_ranks
+from ringlite_cli.train.devices import memory_here, offloads, reshards, sharing_ranks
 
 
 def mean_prompt_tokens(tokenizer: Any, prompts: Sequence[Any]) -> float:
@@ -75,6 +75,7 @@ def row_layout(policy: Any, trl: Mapping[str, Any], asked: Asked) -> tuple[RowLa
             optimizer=optimizer_name(trl),
             shards=sharing_ranks(),
             offload=offloads(),
+            reshard=reshards(),
             fused=bool(trl.get("use_liger_kernel", find_spec("liger_kernel") is not None))
             and has_fused_kernels(shape.config),
             scorer=asked.scorer,

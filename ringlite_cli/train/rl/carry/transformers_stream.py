@@ -11,10 +11,8 @@ import torch
 from torch import Tensor
 from trl.models.utils import unwrap_model_for_generation
 
+from ringlite_cli.recipe.rollouts import piece_of
 from ringlite_cli.train.engine.stream import Ask, Written
-
-PIECES = 8
-"""Pieces in which a response of full length is written."""
 
 
 class TransformersStream:
@@ -22,7 +20,7 @@ class TransformersStream:
 
     def __init__(self, trainer: Any) -> None:
         self._trainer = trainer
-        self._piece = max(1, -(-int(trainer.args.max_completion_length) // PIECES))
+        self._piece = piece_of(int(trainer.args.max_completion_length))
         self._open: dict[str, tuple[Ask, list[int], list[float]]] = {}
 
     def ask(self, asks: Sequence[Ask]) -> None:
@@ -72,6 +70,10 @@ class TransformersStream:
         ):
             out = model.generate(input_ids=ids, attention_mask=mask, generation_config=self._config(room))
         tokens = out.sequences[:, width:]
-        scores: Tensor = torch.stack(out.scores, 1).float()
-        log_probs = torch.log_softmax(scores, -1).gather(-1, tokens[..., None]).squeeze(-1)
+        log_probs = torch.stack([_picked(each, tokens[:, place]) for place, each in enumerate(out.scores)], 1)
         return list(zip(tokens.tolist(), log_probs.tolist(), strict=True))
+
+
+def _picked(scores: Tensor, tokens: Tensor) -> Tensor:
+    """Return the log-probability of each response's token of a step: one step at a time, for all would be large."""
+    return torch.log_softmax(scores.float(), -1).gather(-1, tokens[:, None]).squeeze(-1)
