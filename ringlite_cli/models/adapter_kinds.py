@@ -41,6 +41,19 @@ def check_trainable(model: Any, config: Any, *, has_reference: bool, uses_vllm: 
             raise UserError(what, where="peft_config", hint=hint)
 
 
+def check_shareable(model: Any) -> None:
+    """Raise UserError for a trained copy of the head under FSDP2: passes read its weight and never call it.
+
+    FSDP2 shares out such a copy by itself, and then its gradient is each rank's own.
+    """
+    if hasattr(model.get_output_embeddings(), "modules_to_save"):
+        raise UserError(
+            "FSDP2 would not add up the gradients of a head in modules_to_save",
+            where="peft_config",
+            hint="leave the head out, or train without FSDP2 (ringlite launcher ddp)",
+        )
+
+
 def _training_faults(config: Any, has_reference: bool, uses_vllm: bool) -> Iterator[tuple[str, str]]:
     if uses_vllm and (kind := _kind(config)) != "LORA":
         yield (

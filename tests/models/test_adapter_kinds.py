@@ -9,7 +9,7 @@ from test_merged_adapters import IDS, logits
 from tiny_lm import tiny_model
 
 from ringlite_cli.errors import UserError
-from ringlite_cli.models.adapter_kinds import check_trainable
+from ringlite_cli.models.adapter_kinds import check_shareable, check_trainable
 from ringlite_cli.models.adapters import check_stays_tied, merge_adapter, merged, merged_weights, switched_off
 
 WITH_BIAS, UNTIED = {"attention_bias": True}, {"tie_word_embeddings": False}
@@ -175,3 +175,15 @@ def test_an_adapter_of_another_name_beside_one_that_is_not_in_use(tmp_path):
     assert sent.keys() == {name for name, _ in again.named_parameters()}
     again.load_state_dict(sent)
     torch.testing.assert_close(logits(again), expected, atol=1e-4, rtol=1e-4)
+
+
+def test_a_trained_copy_of_the_head_is_not_shared_out():
+    """On two ranks with FSDP2 its gradient was each rank's own: a norm of 2.610, where one rank has 2.583."""
+    for saved in ("lm_head", "norm", "embed_tokens"):
+        config = LoraConfig(task_type="CAUSAL_LM", target_modules=["q_proj"], modules_to_save=[saved])
+        adapted = get_peft_model(tiny_model("llama", **UNTIED), config)
+        if saved == "lm_head":
+            with pytest.raises(UserError, match="would not add up the gradients of a head in modules_to_save"):
+                check_shareable(adapted)
+        else:
+            check_shareable(adapted)
