@@ -1,12 +1,15 @@
 """Adapters (peft) merged into the weights, also where the head and the embedding share theirs."""
 
+import copy
 import logging
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
 from ringlite_cli.errors import UserError
+from ringlite_cli.models.adapter_kinds import check_mergeable
 from ringlite_cli.models.lora_targets import targets_as_given, with_adapter
 
 log = logging.getLogger(__name__)
@@ -27,10 +30,13 @@ def merge_adapter(network: Any, folder: Path) -> Any:
     dtype = network.dtype
     try:
         config = PeftConfig.from_pretrained(str(folder))
+        check_mergeable(config, where)
         config.inference_mode = True
         weights = load_peft_weights(str(folder), device="cpu")
         with targets_as_given() if reads_as_given(network, config, weights) else nullcontext():
-            adapted = get_peft_model(network, config, autocast_adapter_dtype=False)
+            adapted = get_peft_model(network, config)
+        for wrapper in _saved_modules(adapted).values():
+            wrapper.modules_to_save.float()
         loaded: Any = set_peft_model_state_dict(adapted, weights)
     except (ValueError, RuntimeError, TypeError, OSError, KeyError) as error:
         raise UserError(
@@ -51,7 +57,7 @@ def merge_adapter(network: Any, folder: Path) -> Any:
     if bad := [name for name, x in weights.items() if not bool(x.isfinite().all())]:
         raise UserError(f"the adapter holds weights that are not finite, as {bad[0]}", where=where)
     log.warning("%s: merged into the model", folder)
-    return merged(adapted).to(dtype)
+    return merged(adapted, dtype).to(dtype)
 
 
 @contextmanager
@@ -62,8 +68,13 @@ def switched_off(adapted: Any) -> Iterator[None]:
     number format of gradients from the weights that are trained in its first pass, which may be this one.
     """
     from peft.tuners.tuners_utils import BaseTunerLayer
+    from peft.utils.other import AuxiliaryTrainingWrapper
 
-    layers = [module for module in adapted.modules() if isinstance(module, BaseTunerLayer)]
+    kinds = (
+        BaseTunerLayer,
+        AuxiliaryTrainingWrapper,
+    )  # the latter are whole modules that are trained (modules_to_save)
+    layers: list[Any] = [module for module in adapted.modules() if isinstance(module, kinds)]
     before = [layer._disable_adapters for layer in layers]
     for layer in layers:
         layer._disable_adapters = True
@@ -100,15 +111,10 @@ def merged(adapted: Any, dtype: Any = None) -> Any:
     the config then says that they are not tied.
     """
     _untie(adapted)
-    if merges_plainly(adapted):
-        layers = _adapted_layers(adapted)
-        for name, parameter in adapted.named_parameters():
-            if own := layers.get(id(parameter)):
-                rounded = _with_adapters(parameter, own, _plain_name(name), dtype)
-                parameter.data = rounded.to(parameter.dtype)
-        network = adapted.unload()
-    else:
-        network = adapted.merge_and_unload()
+    for name, parameter, value in _finished(adapted):
+        if value is not None:
+            parameter.data = _rounded(value, dtype or parameter.dtype, name).to(parameter.dtype)
+    network = adapted.unload()
     head, table = network.get_output_embeddings(), network.get_input_embeddings()
     if head is not None and table is not None and head.weight is not table.weight:
         mark_untied(network)
@@ -137,64 +143,128 @@ def merged_weights(adapted: Any, dtype: Any = None) -> Iterator[tuple[str, Any]]
 
     One at a time, and no weight is changed: peft's own merging into 16-bit weights and back would leave the frozen
     ones a little different each time. Weights in pieces (DTensor) come whole, so every rank has to go through all.
-    For adapters of which `merges_plainly` holds. dtype: of torch, that adapted weights come in; default: their own.
+    dtype: of torch, that adapted weights come in; default: their own.
     """
-    layers = _adapted_layers(adapted)
-    for name, parameter in adapted.named_parameters():
-        if adapted.prefix in name or "original_module" in name:
-            continue
-        own, plain = layers.get(id(parameter), []), _plain_name(name)
-        yield plain, _with_adapters(parameter, own, plain, dtype) if own else _whole(parameter.detach())
+    for name, parameter, value in _finished(adapted):
+        yield name, _whole(parameter.detach()) if value is None else _rounded(value, dtype or parameter.dtype, name)
 
 
-def merges_plainly(adapted: Any) -> bool:
-    """Return whether every adapter is a product of two matrices that is added to a weight: LoRA without a variant."""
+def merges_plainly(layers: Any) -> bool:
+    """Return whether every adapter is a product of two matrices that is added to a weight: LoRA without a variant.
+
+    layers: a module, one adapted layer or a whole network.
+    """
     from peft.tuners.lora.layer import LoraLayer
     from peft.tuners.tuners_utils import BaseTunerLayer
 
-    layers = [module for module in adapted.modules() if isinstance(module, BaseTunerLayer)]
     return all(
         isinstance(layer, LoraLayer) and not layer.lora_variant and not any(layer.lora_bias.values())
-        for layer in layers
+        for layer in layers.modules()
+        if isinstance(layer, BaseTunerLayer)
     )
 
 
-def _adapted_layers(adapted: Any) -> dict[int, list[Any]]:
-    """The adapters of each weight, by the weight's id."""
-    from peft.tuners.lora.layer import LoraLayer
+def _finished(adapted: Any) -> Iterator[tuple[str, Any, Any]]:
+    """Give each parameter of the network under a wrapper: its own name, itself, and what it is with the adapter in it.
 
-    found: dict[int, list[Any]] = {}
-    for module in adapted.modules():
-        if isinstance(module, LoraLayer):
-            weight = module.get_param() if hasattr(module, "get_param") else module.get_base_layer().weight
-            found.setdefault(id(weight), []).append(module)
+    The last is whole and in float32; None for a parameter that nothing was trained beside or in.
+    """
+    beside, left_out = _adapters_own(adapted), _replaced(adapted)
+    plain, others = _adapted_layers(adapted)
+    latest: tuple[Any, dict[str, Any]] = None, {}
+    for name, parameter in adapted.named_parameters():
+        if id(parameter) in beside or name.startswith(left_out):
+            continue
+        value = None
+        if layers := plain.get(id(parameter)):
+            value = _sum(parameter, layers)
+        elif found := others.get(id(parameter)):
+            layer, place = found
+            if latest[0] is not layer:
+                latest = layer, _as_merged(layer)
+            value = latest[1][place]
+        elif ".modules_to_save." in name and parameter.dim() > 1:
+            value = _whole(parameter.detach()).float()
+        yield _plain_name(name), parameter, value
+
+
+def _adapters_own(adapted: Any) -> set[int]:
+    """The ids of parameters that are an adapter's, and none of the network's."""
+    from peft.tuners.tuners_utils import BaseTunerLayer
+
+    layers: list[Any] = [module for module in adapted.modules() if isinstance(module, BaseTunerLayer)]
+    found: set[int] = set()
+    for layer in layers:
+        found |= {id(p) for p in layer.parameters()} - {id(p) for p in layer.get_base_layer().parameters()}
     return found
+
+
+def _saved_modules(adapted: Any) -> dict[str, Any]:
+    """Modules of which a copy is trained, peft's `modules_to_save`, by their place."""
+    from peft.utils.other import ModulesToSaveWrapper
+
+    return {place: module for place, module in adapted.named_modules() if isinstance(module, ModulesToSaveWrapper)}
+
+
+def _replaced(adapted: Any) -> tuple[str, ...]:
+    """What names of parameters begin with that are not in use, as a copy of their module is trained."""
+    found = []
+    for place, module in _saved_modules(adapted).items():
+        idle = module.modules_to_save.keys() - set(module.active_adapters)
+        found += [f"{place}.original_module.", *(f"{place}.modules_to_save.{name}." for name in idle)]
+    return tuple(found)
+
+
+def _adapted_layers(adapted: Any) -> tuple[dict[int, list[Any]], dict[int, tuple[Any, str]]]:
+    """By a parameter's id: the layers that add a product to it, and the layer of another form with its name there."""
+    from peft.tuners.tuners_utils import BaseTunerLayer
+
+    plain: dict[int, list[Any]] = {}
+    others: dict[int, tuple[Any, str]] = {}
+    for layer in adapted.modules():
+        if not isinstance(layer, BaseTunerLayer):
+            continue
+        if not merges_plainly(layer):
+            others |= {id(p): (layer, name) for name, p in layer.get_base_layer().named_parameters()}
+            continue
+        weight = layer.get_param() if hasattr(layer, "get_param") else layer.get_base_layer().weight
+        plain.setdefault(id(weight), []).append(layer)
+    return plain, others
 
 
 def _plain_name(name: str) -> str:
     """A weight's name in the network that a wrapper is around."""
-    plain = name.removeprefix("base_model.model.").replace(".base_layer", "")
-    return plain.replace("modules_to_save.default.", "")
+    plain = re.sub(r"\.(base_layer|token_adapter|original_module)(?=\.)", "", name.removeprefix("base_model.model."))
+    return re.sub(r"(^|\.)modules_to_save\.[^.]+\.", r"\1", plain)
 
 
-def _with_adapters(weight: Any, layers: list[Any], name: str, dtype: Any) -> Any:
-    """A new tensor: the weight and its adapters, added in float32 and rounded once, by chance, to 16 bits.
-
-    dtype: the number format; None for the weight's own.
-    """
+def _sum(weight: Any, layers: list[Any]) -> Any:
+    """A new tensor: the weight and the products that its adapters add, in float32."""
     import torch
 
-    from ringlite_cli.models.rounding import round_by_chance
-
     with torch.no_grad():
-        total = None
+        total = _whole(weight.detach()).float().clone()
         for layer in layers:
             for adapter in layer.active_adapters:
                 if adapter in layer.scaling:
-                    delta = _whole(layer.get_delta_weight(adapter)).float()
-                    total = delta if total is None else total.add_(delta)
-        whole = _whole(weight.detach())
-        return whole if total is None else round_by_chance(total.add_(whole), dtype or whole.dtype, name)
+                    total += _whole(layer.get_delta_weight(adapter)).float()
+    return total
+
+
+def _as_merged(layer: Any) -> dict[str, Any]:
+    """The parameters of a layer whose adapter is of another form (DoRA, biases), as peft merges them in float32."""
+    import torch
+
+    whole = {id(p): torch.nn.Parameter(_whole(p.detach()).float().clone(), p.requires_grad) for p in layer.parameters()}
+    again = copy.deepcopy(layer, dict(whole))
+    again.merge()
+    return {name: p.detach() for name, p in again.get_base_layer().named_parameters()}
+
+
+def _rounded(value: Any, dtype: Any, name: str) -> Any:
+    from ringlite_cli.models.rounding import round_by_chance
+
+    return round_by_chance(value, dtype, name)
 
 
 def _whole(tensor: Any) -> Any:
@@ -207,6 +277,25 @@ def mark_untied(network: Any) -> None:
         if getattr(config, "tie_word_embeddings", False):
             config.tie_word_embeddings = False
             network.all_tied_weights_keys = {}
+
+
+def check_stays_tied(adapted: Any) -> None:
+    """Raise UserError where an adapter gives a head and an embedding that share their weight different ones.
+
+    vLLM holds one weight for both.
+    """
+    network = adapted.get_base_model()
+    head, table = network.get_output_embeddings(), network.get_input_embeddings()
+    if head is None or table is None:
+        return
+    under = [getattr(end, "base_layer", getattr(end, "original_module", end)).weight for end in (head, table)]
+    adapted_ends = any(hasattr(end, "base_layer") for end in (head, table))
+    if under[0] is under[1] and (adapted_ends or head.weight is not table.weight):
+        raise UserError(
+            "the embedding is tied to the head, and an adapter on one would untie them; vLLM holds one weight for both",
+            where="peft_config",
+            hint="leave both out (target_modules, modules_to_save), or set use_vllm: false",
+        )
 
 
 def _untie(adapted: Any) -> None:

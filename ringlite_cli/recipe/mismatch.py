@@ -10,7 +10,7 @@ from pydantic import AfterValidator, model_validator
 from ringlite_cli.errors import near
 from ringlite_cli.own_code import OwnCode, is_own
 from ringlite_cli.recipe.key_classes import objective
-from ringlite_cli.recipe.section import Probability, Section
+from ringlite_cli.recipe.section import Section
 
 BANDS = {"icepop": (0.5, 5.0), "geometric": (0.99, 1.01)}
 """Rule -> its low and high where none are given."""
@@ -56,8 +56,8 @@ class Mismatch(Section):
     high: float | None = objective(
         None, gt=0, description="icepop, geometric: the largest k that is kept; default: 5.0, 1.01"
     )
-    masked_share: Probability = objective(
-        0.28, description="kpop: share of tokens to be masked; its bound follows from the step before"
+    masked_share: float = objective(
+        0.28, gt=0, lt=1, description="kpop: share of tokens to be masked; its bound follows from the step before"
     )
     divergence: float | None = objective(
         None, gt=0, description="kpop: a bound in nats that stays as it is; default: by masked_share"

@@ -47,6 +47,7 @@ _PORTS = range(20_000, 30_000)
 """Where ranks that Slurm starts meet, by the number of their job and step."""
 
 
+_LAST_PORT = 65_535
 _OF_SLURM = ("SLURM_STEP_NUM_TASKS", "SLURM_JOB_ID", "SLURM_STEP_ID", "SLURM_NODEID", "SLURM_PROCID", "SLURM_LOCALID")
 _OF_MPI = {
     "RANK": ("OMPI_COMM_WORLD_RANK", "PMI_RANK", "MV2_COMM_WORLD_RANK"),
@@ -75,6 +76,12 @@ def check_rank(environment: Mapping[str, str] = os.environ) -> None:
     if ranks > 1 and missing:
         what = f"WORLD_SIZE is {ranks}, and {' and '.join(missing)}, where ranks meet, not set"
         raise UserError(what, where=_ENVIRONMENT, hint=_UNSET)
+    port = environment.get("MASTER_PORT", "")
+    if ranks > 1 and not (port.isascii() and port.isdigit() and int(port) <= _LAST_PORT):
+        what = f"MASTER_PORT is {port!r}, which is no number of a port"
+        raise UserError(
+            what, where=_ENVIRONMENT, hint=f"set one from 1024 to {_LAST_PORT} that is free on the first node"
+        )
 
 
 def _number(environment: Mapping[str, str], name: str, default: int) -> int:

@@ -134,6 +134,11 @@ INTEL_MPI = {"PMI_RANK": "5", "PMI_SIZE": "8", "MPI_LOCALRANKID": "1", "MPI_LOCA
         ({"WORLD_SIZE": "2"}, "WORLD_SIZE is 2, and RANK is not set"),
         ({"RANK": "1"}, "RANK is 1, and WORLD_SIZE is not set"),
         ({"RANK": "5", "WORLD_SIZE": "2"}, "RANK is 5, and WORLD_SIZE is 2"),
+        (
+            {"RANK": "0", "WORLD_SIZE": "2", **MET, "MASTER_PORT": "abc"},
+            "MASTER_PORT is 'abc', which is no number of a",
+        ),
+        ({"RANK": "0", "WORLD_SIZE": "2", **MET, "MASTER_PORT": "99999"}, "MASTER_PORT is '99999', which is no"),
         ({"RANK": "0", "WORLD_SIZE": "2"}, "and MASTER_ADDR and MASTER_PORT, where ranks meet, not set"),
         ({"LOCAL_RANK": "1"}, "LOCAL_RANK is 1, and RANK is not set"),  # accelerate would take it for a rank
         (OPEN_MPI, "and MASTER_ADDR and MASTER_PORT, where ranks meet, not set"),

@@ -32,7 +32,7 @@ def adapter_fits(model: Model) -> Iterator[Finding]:
         held = {name: stored.shape for name, stored in read(folder / found).items()}
         adapted = _adapted(model, folder, held)
     except UserError as error:
-        yield Finding(_KEY, str(error))
+        yield Finding(_KEY, str(error) if error.where else error.what, "" if error.where else error.hint)
         return
     except Exception as error:  # peft raises ValueError, TypeError, KeyError and more
         yield Finding(_KEY, f"the adapter does not fit the model ({first_line(error)})", _HINT)
@@ -45,16 +45,18 @@ def _adapted(model: Model, folder: Path, held: Iterable[str]) -> Any:
     """The architecture with the adapter on it, without weights; None where the model's config is not here."""
     from peft import PeftConfig
 
+    from ringlite_cli.models.adapter_kinds import check_mergeable
     from ringlite_cli.models.adapters import reads_as_given
     from ringlite_cli.models.lora_targets import with_adapter
 
+    config = PeftConfig.from_pretrained(str(folder))
+    check_mergeable(config)
     try:
         network = network_without_weights(model)
     except Exception:
         return None  # what is wrong with the model itself is said elsewhere
     if network is None:
         return None
-    config = PeftConfig.from_pretrained(str(folder))
     return with_adapter(network, config, as_given=reads_as_given(network, config, held))
 
 

@@ -28,6 +28,7 @@ _FULL = re.compile(r"os error 28|No space left|Disk quota|failed writing file|un
 _NO_MEMORY = re.compile(r"out of memory|can't allocate memory|Cannot allocate memory|std::bad_alloc", re.IGNORECASE)
 _ASKED_GPU = re.compile(r"Tried to allocate ([\d.]+ [KMG]iB)")
 _ASKED_HOST = re.compile(r"tried to allocate (\d+) bytes", re.IGNORECASE)
+_TAKEN_PORT = re.compile(r"failed to listen on any local network address.*port: (\d+).*EADDRINUSE", re.DOTALL)
 _LOST_RANK = re.compile(
     r"Connection closed by peer|Connection reset by peer|Socket Timeout|Broken pipe|NCCL|watchdog|"
     r"Timed out waiting|Timed out after|remote process exited",
@@ -59,6 +60,9 @@ def as_failure(error: BaseException, folder: Path) -> RingliteError | None:
         return UserError(_IN_THE_WAY[error.errno], where=where, hint="move away what is there, or give another path")
     if isinstance(error, MemoryError) or (isinstance(error, RuntimeError | OSError) and _NO_MEMORY.search(text)):
         return WorkFailed(_memory(text), where=str(folder), hint=f"{SMALLER}; the same command {GOES}")
+    if isinstance(error, RuntimeError) and (found := _TAKEN_PORT.search(text)):
+        what = f"port {found[1]}, where the ranks would meet, is in use on this machine"
+        return WorkFailed(what, where="MASTER_PORT", hint="give the launcher another one (MASTER_PORT, --master_port)")
     if isinstance(error, RuntimeError) and _LOST_RANK.search(text):
         return RankLost(
             f"another rank of this run is gone ({text.splitlines()[0][:200]})",

@@ -19,7 +19,7 @@ from trl.generation.vllm_generation import VLLMGeneration
 from ringlite_cli.c3po.router import selection_biases
 from ringlite_cli.engine import reload_on_cpu
 from ringlite_cli.errors import WorkFailed, first_line
-from ringlite_cli.models.adapters import merged_weights, merges_plainly
+from ringlite_cli.models.adapters import check_stays_tied, merged_weights
 from ringlite_cli.models.extra_layers import engine_folder
 from ringlite_cli.train.base_model import written_dtype
 from ringlite_cli.train.engine.start import Watch
@@ -96,9 +96,10 @@ class PublishingGeneration(VLLMGeneration):
 
     def _iter_merged(self, policy: Any) -> Iterator[tuple[str, Tensor]]:
         """Return an adapted model's merged weights under the names of the model without an adapter, one at a time."""
-        if merges_plainly(policy) and not self._dist.is_zero3:
-            return merged_weights(policy, self._engine_dtype())
-        return super()._iter_named_params()
+        check_stays_tied(policy)
+        if self._dist.is_zero3:
+            return super()._iter_named_params()
+        return merged_weights(policy, self._engine_dtype())
 
     def _engine_dtype(self) -> torch.dtype | None:
         """The engine's number format; None where it is not known, as of a server that the run has not started."""

@@ -14,6 +14,7 @@ from ringlite_cli.c3po.router import (
 )
 from ringlite_cli.c3po.row_path import choose_path, small_copy, take_path
 from ringlite_cli.errors import UserError
+from ringlite_cli.models.adapter_kinds import check_shareable
 from ringlite_cli.models.experts import name_experts
 
 FUSED_TOLERANCE = 0.05
@@ -27,6 +28,8 @@ def check_model(trainer: Any, *, router_on: bool, in_small: Any = None) -> bool:
     a small copy of it is tried there instead. in_small: this copy, where it is made already. Raises UserError.
     """
     sharded = trainer.is_fsdp_enabled
+    if sharded:
+        check_shareable(trainer.accelerator.unwrap_model(trainer.model))
     stand_in = _small_copy(trainer, in_small) if sharded else None
     tried = trainer.model if stand_in is None else stand_in
     tap = trainer.tap if stand_in is None else RouterTap(stand_in)

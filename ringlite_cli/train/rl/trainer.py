@@ -39,6 +39,7 @@ from ringlite_cli.c3po.router import RouterTap, router_parameters
 from ringlite_cli.c3po.row_path import RowPath
 from ringlite_cli.errors import UserError
 from ringlite_cli.models import register
+from ringlite_cli.models.adapter_kinds import check_trainable
 from ringlite_cli.models.adapters import switched_off
 from ringlite_cli.models.experts import name_experts
 from ringlite_cli.models.generation import only_ends
@@ -104,6 +105,7 @@ class C3POTrainer(HalvedRows, RolloutTrainer):
     ) -> None:
         """in_small: the small copy of a model that will be shared out, where it is made already."""
         check_arguments(args, prompts)
+        check_trainable(model, kwargs.get("peft_config"), has_reference=bool(args.beta), uses_vllm=args.use_vllm)
         register()
         check_dataset(args, kwargs.get("train_dataset"))
         if not args.rows_are_given:

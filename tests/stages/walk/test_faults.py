@@ -256,3 +256,18 @@ def test_errors_of_the_file_system_are_messages(error: Exception, says: str) -> 
 
 def test_a_connection_that_fails_is_no_fault_of_the_disk() -> None:
     assert as_failure(OSError(errno.ETIMEDOUT, "Connection timed out"), Path("x")) is None
+
+
+def test_a_port_that_is_in_use_is_told_in_words() -> None:
+    import socket
+
+    import torch.distributed as dist
+
+    with socket.socket() as taken:
+        taken.bind(("", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        with pytest.raises(RuntimeError) as raised:
+            dist.TCPStore("127.0.0.1", port, 2, is_master=True)
+    message = str(as_failure(raised.value, Path("runs/x/rl")))
+    assert message.startswith(f"MASTER_PORT: port {port}, where the ranks would meet, is in use on this machine; give")

@@ -270,6 +270,10 @@ def draws(prompts: list, trainer: object) -> dict:
         ({"mismatch": {"rule": "truncate", "low": 0.5}}, "mismatch.low: truncate does not use it; leave it out"),
         ({"mismatch": {"low": 0.5}}, "mismatch.low: none does not use it; leave it out, or set mismatch.rule"),
         ({"mismatch": {"rule": "icepop", "cap": 3.0}}, "mismatch.cap: icepop does not use it"),
+        (
+            {"mismatch": {"rule": "kpop", "masked_share": 1}},
+            "mismatch.masked_share: input should be less than 1, not 1",
+        ),
         ({"mismatch": {"rule": "kpop", "masked_share": 0.2, "divergence": 0.1}}, "mismatch.masked_share: divergence"),
         ({"overlong": {"rule": "penalty"}}, "overlong: rule: penalty and buffer"),
         ({"overlong": {"rule": "penalty", "buffer": 99}}, "overlong.buffer: 99 tokens are more than max_completion"),
