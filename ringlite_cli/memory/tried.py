@@ -15,6 +15,7 @@ from typing import Any
 
 import torch
 from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
@@ -149,11 +150,14 @@ def _peak(network: Any, decoder: Any, tokens: int, *, pairs: bool = False) -> in
     """Return the bytes alive at most in a pass and its backward, beside weights, and their gradients."""
     ids = torch.zeros(1, tokens, dtype=torch.long)
     known = [*network.parameters(), *network.buffers()]
-    with _Alive(known, None if pairs else tokens**2) as alive, torch.autocast("cpu", torch.bfloat16):
+    alive = _Alive(known, None if pairs else tokens**2)
+    with alive, _EndsWith(alive), torch.autocast("cpu", torch.bfloat16):
         out = decoder(input_ids=ids, use_cache=False)
         loss = out.last_hidden_state.float().sum()
         with torch.autocast("cpu", enabled=False):
             loss.backward()
+    if alive.fault:
+        raise RuntimeError(alive.fault)
     return alive.peak
 
 
@@ -277,7 +281,7 @@ class _Alive(TorchDispatchMode):
     """In this block every new tensor is counted until it is freed. peak: bytes. known: tensors that do not count.
 
     pairs: tokens by tokens; a tensor of as many bytes has something of every pair of them, as flash attention has not.
-    None: it may.
+    None: it may. fault: why the pass is not to be counted, if it is not.
     """
 
     def __init__(self, known: Sequence[Any], pairs: int | None) -> None:
@@ -286,11 +290,12 @@ class _Alive(TorchDispatchMode):
         self._known = {x.untyped_storage()._cdata for x in known}
         self._sizes: dict[int, int] = {}
         self._now = self._steps = self.peak = 0
+        self.fault = ""
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         self._steps += 1
         if self._steps > (_MOST if self._pairs else _MOST_OF_PAIRS):
-            raise RuntimeError(f"a pass has {self._steps:,} operations, and more")
+            self.fault = f"a pass has {self._steps:,} operations, and more"
         out = func(*args, **(kwargs or {}))
         for tensor in tree_leaves(out):
             if isinstance(tensor, torch.Tensor):
@@ -300,7 +305,7 @@ class _Alive(TorchDispatchMode):
     def _count(self, storage: Any) -> None:
         key = storage._cdata
         if self._pairs is not None and storage.nbytes() >= self._pairs:
-            raise RuntimeError("a pass has a matrix of all pairs of tokens")
+            self.fault = "a pass has a matrix of all pairs of tokens"
         if key not in self._known and key not in self._sizes:
             self._sizes[key] = storage.nbytes()
             self._now += storage.nbytes()
@@ -309,3 +314,16 @@ class _Alive(TorchDispatchMode):
 
     def _gone(self, key: int) -> None:
         self._now -= self._sizes.pop(key)
+
+
+class _EndsWith(TorchFunctionMode):
+    """Raises what speaks against a pass, before its next operation: raised within one, it may end the process."""
+
+    def __init__(self, alive: _Alive) -> None:
+        super().__init__()
+        self._alive = alive
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if self._alive.fault:
+            raise RuntimeError(self._alive.fault)
+        return func(*args, **(kwargs or {}))
