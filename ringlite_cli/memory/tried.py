@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from copy import deepcopy
 from functools import partial
+from importlib.util import find_spec
 from typing import Any
 
 import torch
@@ -20,6 +21,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from ringlite_cli.config_numbers import layer_kinds
+from ringlite_cli.memory.caches import cache_of
 
 log = logging.getLogger(__name__)
 
@@ -30,6 +32,8 @@ _OF_PAIRS = (2**14, 2**15, 3 * 2**14)
 """Of passes whose attention keeps something of every pair of tokens."""
 _SHORT = 16
 """Of a pass that only shows which weights get a gradient."""
+_KERNELS = ("mamba_ssm", "causal_conv1d", "fla")
+"""Packages whose kernels transformers takes for layers with a state: they keep less, and need numbers on a GPU."""
 _MOST, _MOST_OF_PAIRS = 8_000, 30_000
 """Operations of a pass; one that loops over tokens has more, and would take long."""
 
@@ -173,6 +177,9 @@ def _without_numbers(network: Any, *, wide: bool, checkpointing: bool, eager: bo
             copied[id(parameter)].register_post_accumulate_grad_hook(_drop)
     for buffer in network.buffers():
         copied[id(buffer)] = torch.empty(tuple(buffer.shape), dtype=buffer.dtype)
+    base = _base_of(network)
+    if cache_of(base.config.get_text_config()).state and any(map(find_spec, _KERNELS)):
+        raise NotImplementedError("layers with a state are computed by a package's kernels")
     made = deepcopy(network, copied).train()
     base = _base_of(made)
     base.set_attn_implementation("eager" if eager else _ATTENTION)

@@ -12,6 +12,7 @@ from peft import LoraConfig, get_peft_model
 from tiny_lm import tiny_model
 from transformers import AutoConfig, AutoModelForCausalLM
 
+from ringlite_cli.memory import tried
 from ringlite_cli.memory.asked import scores_kept
 from ringlite_cli.memory.held import Shape, Training, held_parts, update_parts
 from ringlite_cli.memory.rows import activation_bytes
@@ -247,3 +248,14 @@ def test_a_pass_that_cannot_be_tried_leaves_the_formula():
     assert bytes_of_token(model, wide=False, checkpointing=False) is None
     planned = update_parts(replace(shape, tried=lambda *_: None), how)["activations"]
     assert planned == 10 * activation_bytes(shape.config, checkpointing=False)
+
+
+@pytest.mark.parametrize("package", [None, "mamba_ssm"])
+def test_layers_whose_kernels_are_a_package_s_are_left_to_the_formula(package, monkeypatch):
+    """A package's kernels keep less than torch's operations, and cannot be tried without numbers."""
+    monkeypatch.setattr(tried, "find_spec", lambda name: name == package or None)
+    state = {"mamba_n_heads": 8, "mamba_d_head": 16, "mamba_d_state": 8, "mamba_n_groups": 1, "mamba_expand": 1}
+    model = tiny_model("bamba", hidden_size=128, attn_layer_indices=[1], **state)
+    found = bytes_of_token(model, wide=False, checkpointing=False)
+    assert (found is None) == (package is not None)
+    assert bytes_of_token(tiny_model("llama"), wide=False, checkpointing=False) is not None
