@@ -28,10 +28,9 @@ class Shape:
     total: all parameters. trained: those with a gradient; an adapter's alone, where one is trained. embedding: those of
     the embedding and of the head. block: those of the largest layer. config: a transformers text config. adapted:
     numbers that an adapter keeps of a token for its gradients: the inputs of all layers that it changes, and its ranks.
-    frozen: of a model that is trained itself, the parameters without a gradient, as the bias of a router. idle:
-    of an adapter, those that no gradient reaches. tried: what a
-    token, and a pair of tokens, takes in a pass of the model itself, by (wide, checkpointing, fused, eager); None where
-    it is not known.
+    frozen: of a model that is trained itself, the parameters without a gradient, as the bias of a router. idle: of an
+    adapter, those that no gradient reaches. tried: what a token, and a pair of tokens, takes in a pass of the model
+    itself, by (wide, checkpointing, fused, eager); None where it is not known.
     """
 
     total: int

@@ -73,10 +73,8 @@ def idle_kinds(network: Any) -> frozenset[str]:
         with _quiet(), FakeTensorMode(), torch.device("cpu"), _counted_attention():
             made = _without_numbers(network, wide=False, checkpointing=False)
             base = _base_of(made)
-            layers, config = (
-                _layer_list(_decoder_of(base), base.config.get_text_config()),
-                base.config.get_text_config(),
-            )
+            config = base.config.get_text_config()
+            layers = _layer_list(_decoder_of(base), config)
             if layers is not None:
                 chosen = {id(layers[kind[0]]) for kind in _alike(list(layers), config)}
                 layers._modules = {name: layer for name, layer in layers._modules.items() if id(layer) in chosen}

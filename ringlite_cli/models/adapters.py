@@ -70,10 +70,7 @@ def switched_off(adapted: Any) -> Iterator[None]:
     from peft.tuners.tuners_utils import BaseTunerLayer
     from peft.utils.other import AuxiliaryTrainingWrapper
 
-    kinds = (
-        BaseTunerLayer,
-        AuxiliaryTrainingWrapper,
-    )  # the latter are whole modules that are trained (modules_to_save)
+    kinds = (BaseTunerLayer, AuxiliaryTrainingWrapper)  # the latter: whole modules that are trained (modules_to_save)
     layers: list[Any] = [module for module in adapted.modules() if isinstance(module, kinds)]
     before = [layer._disable_adapters for layer in layers]
     for layer in layers:
