@@ -165,7 +165,7 @@ def _equal_renamed(gold: Node, answer: Node, rules: Rules, bound: frozenset[str]
 
 def _equal_integrals(gold: Node, answer: Node) -> bool:
     """Return whether two expressions with a constant of integration, x^2 + C and x^2 + c, differ by a number alone."""
-    one, two = _without_constant(gold, _GOLD_CONSTANTS), _without_constant(answer, _GOLD_CONSTANTS | {"c", "k"})
+    one, two = _without_constant(gold, _GOLD_CONSTANTS), _without_constant(answer, _GOLD_CONSTANTS | {"c", "k", "K"})
     if one is None or two is None or one.symbols() != two.symbols() or len(one.symbols()) != 1:
         return False
     if same_value(one, two):
@@ -175,7 +175,7 @@ def _equal_integrals(gold: Node, answer: Node) -> bool:
     return bool(same_value(apart, apart.renamed({symbol: f"{symbol} elsewhere"})))
 
 
-_GOLD_CONSTANTS = {"C", "K", "C_1", "C_0"}
+_GOLD_CONSTANTS = {"C", "C_1", "C_0"}
 
 
 def _without_constant(node: Node, names: set[str]) -> Node | None:

@@ -9,7 +9,9 @@ from typing import Any
 
 from ringlite_cli.memory.asked import DRAWS_LESS, REWARD_MODEL_FITS, WHAT_FITS
 from ringlite_cli.models.sizes import model_sizes
+from ringlite_cli.presence import files_below
 from ringlite_cli.recipe.schema import Model, Recipe, RewardModelStage, RlStage, SftStage
+from ringlite_cli.runs.manifest import read_manifest
 from ringlite_cli.runs.ranks import world_size
 from ringlite_cli.stages.base import Context, Finding
 
@@ -57,13 +59,24 @@ def room_is_enough(context: Context) -> Iterator[Finding]:
         return
     parameters = sizes[0]
     stages = context.pending or {context.name}
-    needed = sum(disk_bytes(context.recipe, name, parameters, rollouts=False) for name in stages)
+    needed = sum(
+        max(0, disk_bytes(context.recipe, name, parameters, rollouts=False) - _saved(context.run / name))
+        for name in stages
+    )
     free = shutil.disk_usage(_existing(context.run)).free
     if needed > free:
         asked, there = size_in_words(needed), size_in_words(free)
         what = f"the stages to come need about {asked} of disk, and {there} are free in {context.run}"
         yield Finding("disk", what, "free some, give another --runs-dir, or lower save_total_limit", of_machine=True)
     yield from _memory(context)
+
+
+def _saved(folder: Path) -> int:
+    """Return the bytes of checkpoints and weights in the folder of a stage that was stopped, which may go on there."""
+    manifest = read_manifest(folder)
+    if manifest is None or manifest.status == "done":
+        return 0
+    return sum(file.stat().st_size for file in files_below(folder) if file.suffix != ".jsonl")
 
 
 def gpus_are_alike(context: Context) -> Iterator[Finding]:

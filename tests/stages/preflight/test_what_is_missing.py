@@ -12,9 +12,12 @@ from safetensors.torch import load_file
 from tiny_lm import save_policy, tiny_model, tiny_tokenizer
 
 from ringlite_cli.console import Console
+from ringlite_cli.models.sizes import model_sizes
+from ringlite_cli.runs.manifest import Manifest
 from ringlite_cli.sandbox.view import Isolation
 from ringlite_cli.stages.base import Finding
 from ringlite_cli.stages.commands.check import load_checked
+from ringlite_cli.stages.preflight.room import disk_bytes
 from ringlite_cli.stages.walk.preflight import findings
 
 SFT, RL = "stages.sft.trl.", "stages.rl-math.trl."
@@ -254,6 +257,31 @@ def test_a_disk_that_is_too_small(monkeypatch: pytest.MonkeyPatch) -> None:
     usage = shutil.disk_usage("/")
     monkeypatch.setattr("shutil.disk_usage", lambda _: usage._replace(free=1 << 20))
     assert the_fault("sft").startswith("disk: the stages to come need about")
+
+
+@pytest.mark.parametrize(
+    ("status", "file", "fits"),
+    [
+        ("failed", "trainer/checkpoint-3/optimizer.pt", True),
+        ("running", "checkpoints/step-3/model.safetensors", True),
+        ("failed", "metrics.jsonl", False),
+        ("done", "trainer/checkpoint-3/optimizer.pt", False),  # kept beside what is made again
+    ],
+)
+def test_what_a_stopped_stage_has_saved_is_not_asked_for_again(
+    status: str, file: str, fits: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipe = load_checked("toy")
+    need = disk_bytes(recipe, "sft", model_sizes(recipe.model)[0])
+    saved = tmp_path / "sft" / file
+    saved.parent.mkdir(parents=True)
+    with saved.open("wb") as empty:
+        empty.truncate(need // 2)
+    Manifest("sft", "sft", status, "f", 1, {}, []).write(tmp_path / "sft")
+    usage = shutil.disk_usage("/")
+    monkeypatch.setattr("shutil.disk_usage", lambda _: usage._replace(free=need * 3 // 4))
+    found = findings(recipe, tmp_path, ["sft"], Console())
+    assert [str(one).partition(":")[0] for one in found] == ([] if fits else ["disk"])
 
 
 @pytest.mark.parametrize("stage", ["sft", "rl-math"])
