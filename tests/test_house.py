@@ -61,6 +61,7 @@ SMALL_ROOMS = {
         "sums": 0,
         "finite": 0,
         "filled_batches": 0,
+        "epoch_order": 0,
         "speed": 0,
         "read_once": 0,
         "sharded": 1,

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
+from ringlite_cli.train.epoch_order import OrderedByEpoch
 from ringlite_cli.train.filled_batches import FilledBatches
 from ringlite_cli.train.finite import FiniteGradients
 from ringlite_cli.train.resume.checkpoints import load_weights
@@ -50,7 +51,7 @@ def trainer_class() -> type["RewardTrainer"]:
     """Make the trainer's class; at use, for TRL is slow to import."""
     from trl import RewardTrainer
 
-    class WholeRewardTrainer(FiniteGradients, FilledBatches, RewardTrainer):
+    class WholeRewardTrainer(FiniteGradients, OrderedByEpoch, FilledBatches, RewardTrainer):
         _found: _Found | None = None
         _of_step = 1  # pairs of the step at hand, over all ranks
 

@@ -33,6 +33,7 @@ from ringlite_cli.runs.files import read_json
 from ringlite_cli.runs.sharding import launched_sharded
 from ringlite_cli.train.base_model import compute_dtype, context_of, written_dtype
 from ringlite_cli.train.devices import check_gpus, on_one_gpu
+from ringlite_cli.train.epoch_order import OrderedByEpoch
 from ringlite_cli.train.finite import FiniteGradients
 from ringlite_cli.train.float32_head import float32_head
 from ringlite_cli.train.liger import liger_for_one_training
@@ -270,7 +271,7 @@ def _counting_trainer() -> type["SFTTrainer"]:
     import_apart("trl.trainer.sft_trainer")
     from trl import SFTTrainer
 
-    class CountingSFTTrainer(FiniteGradients, EachRowOnce, SFTTrainer):
+    class CountingSFTTrainer(FiniteGradients, OrderedByEpoch, EachRowOnce, SFTTrainer):
         loss_tokens = 0  # over all ranks and all steps of the run
         saved_dtype: str | None = None  # of the checkpoints for later stages
         row_path: Any = None  # how rows are run; None where TRL pads batches itself

@@ -182,6 +182,23 @@ def test_a_stopped_run_goes_on_and_ends_as_if_it_had_not_stopped(base, whole_run
     assert all(torch.allclose(a[name], b[name], atol=1e-6) for name in a)
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("order", ["random", "group_by_length", "sequential"])
+def test_a_stopped_run_reads_the_rows_that_come_next_in_any_order(base, tmp_path, order):
+    """In the second epoch, whose order follows from the seed and not from what was drawn before."""
+    trl = TRL | {"packing": False, "gradient_accumulation_steps": 4, "train_sampling_strategy": order}
+
+    def steps(folder, *callbacks):
+        rows: list[dict] = []
+        run_sft(base, PROBLEMS[:24], folder, trl=trl, packing="none", seed=3, callbacks=callbacks, on_step=rows.append)
+        return [(row["step"], row["tokens_trained"], round(row["loss"], 4)) for row in rows]
+
+    whole = steps(tmp_path / "whole")
+    middle = len(whole) * 3 // 4
+    assert steps(tmp_path / "parts", StopAt(middle)) == whole[:middle]
+    assert steps(tmp_path / "parts") == whole[middle:]
+
+
 def test_samples_run_apart_train_the_same_weights_as_packed_rows(base, tmp_path):
     def weights(packing):
         out, rows = tmp_path / packing, []
