@@ -4,7 +4,10 @@ Any architecture that transformers ships (the demo's is a MoE with shared and fi
 BPE tokenizer trained on the curated traces, digits apart, with a chat template.
 """
 
+import re
 from collections.abc import Iterable, Mapping
+from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
 from ringlite_cli.config_numbers import attention
@@ -115,10 +118,23 @@ def _refused(error: Exception) -> UserError:
     return UserError(f"transformers refuses this config ({one_line(error)})", where=_WHERE)
 
 
+def _code_of(settings: Any) -> str:
+    """Return an architecture's code, which may read fields that its config class does not name; "" without a file.
+
+    Published configs of Qwen3's mixtures have a `head_dim` of this kind.
+    """
+    found = find_spec(type(settings).__module__.replace(".configuration_", ".modeling_"))
+    return Path(found.origin).read_text(encoding="utf-8") if found and found.origin else ""
+
+
 def _refuse_unknown(settings: Any, config: Mapping[str, Any]) -> None:
     """A config class takes any keyword in silence; a misspelt one must not pass."""
     known = type(settings)().to_dict()
-    unknown = [key for key in config if key not in known and not hasattr(type(settings), key)]
+    read = set(re.findall(r"\bconfig\.(\w+)|\bgetattr\((?:self\.)?config, \"(\w+)\"", _code_of(settings)))
+    known_to_code = {name for pair in read for name in pair}
+    unknown = [
+        key for key in config if key not in known and not hasattr(type(settings), key) and key not in known_to_code
+    ]
     if unknown:
         raise UserError(
             f"'{unknown[0]}' is not a field of {type(settings).__name__}",

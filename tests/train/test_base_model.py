@@ -13,6 +13,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig
 from ringlite_cli.chat.templates import ChatOptions
 from ringlite_cli.data.generators import GENERATORS
 from ringlite_cli.errors import UserError
+from ringlite_cli.models.new_model import new_config
 from ringlite_cli.train.base_model import is_mixture, prepare_model
 
 PROBLEMS = [p for g in GENERATORS.values() for p in g.generate(40, 17)]
@@ -27,6 +28,15 @@ def test_a_config_that_speaks_of_experts_is_a_mixture(tmp_path):
 @pytest.fixture(scope="module")
 def base(tmp_path_factory):
     return prepare_model(new(), PROBLEMS, tmp_path_factory.mktemp("model") / "base", 17)
+
+
+def test_fields_that_only_an_architectures_code_reads_are_taken():
+    """As published configs of Qwen3's mixtures have them; one that nobody reads stays a mistake."""
+    sizes = {"model_type": "qwen3_moe", "hidden_size": 64, "num_attention_heads": 4, "num_key_value_heads": 2}
+    network = AutoModelForCausalLM.from_config(new_config({**sizes, "head_dim": 32, "num_hidden_layers": 1}))
+    assert network.model.layers[0].self_attn.q_proj.weight.shape == (4 * 32, 64)
+    with pytest.raises(UserError, match="'heads_dim' is not a field of Qwen3MoeConfig"):
+        new_config({**sizes, "heads_dim": 32})
 
 
 def test_a_new_model_is_a_folder_that_loads_and_generates_padded(base):
