@@ -1,10 +1,11 @@
-"""Whether all ranks of a launch run one recipe into one folder, asked as they start.
+"""Whether ranks of a launch can meet, and all run one recipe into one folder, asked as they start.
 
 torchrun and `accelerate launch` keep a store for their ranks, where each of them says what it runs. Ranks that srun or
 mpirun starts have none before a process group is open: they find out by the first rank's silence in their run folder.
 """
 
 import json
+import logging
 import os
 import socket
 import time
@@ -13,11 +14,41 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from ringlite_cli.errors import FirstRankEnded, UserError
-from ringlite_cli.runs.ranks import rank, world_size
+from ringlite_cli.errors import FirstRankEnded, UserError, one_line
+from ringlite_cli.runs.ranks import rank, speaks_for_its_machine, world_size
 
+log = logging.getLogger(__name__)
+NAME_WAIT = 120.0
+"""Seconds in which a name may come up, as that of a container that starts beside this one."""
+LOOKS = 1.0
+"""Seconds between two looks."""
 WAIT = 60.0
 """Seconds that the first rank waits for what the others say; who is later than that is not asked."""
+
+
+def find_meeting_place() -> None:
+    """Wait until the machine where ranks meet has an address. Raises UserError where none comes.
+
+    torch would look for it for half an hour, in which no signal stops it.
+    """
+    address = os.environ.get("MASTER_ADDR", "")
+    if world_size() == 1 or not address:
+        return
+    until, told = time.monotonic() + NAME_WAIT, False
+    while True:
+        try:
+            socket.getaddrinfo(address, None)
+            return
+        except (OSError, UnicodeError) as error:
+            if time.monotonic() > until:
+                what = f"{address!r}, the machine where ranks meet, has no address here ({one_line(error)})"
+                if not speaks_for_its_machine():
+                    raise FirstRankEnded(what) from None
+                raise UserError(what, where="MASTER_ADDR", hint="give the first node's name as all nodes know it") from None
+            if not told:
+                log.warning("waiting for the address of %s, where ranks meet", address)
+            told = True
+        time.sleep(LOOKS)
 
 
 def check_same_run(name: str, folder: Path) -> None:

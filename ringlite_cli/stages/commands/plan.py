@@ -23,6 +23,7 @@ from ringlite_cli.recipe.schema import (
     SftStage,
 )
 from ringlite_cli.recipe.scoring import trained_scorer
+from ringlite_cli.runs.sharding import launched_sharded
 from ringlite_cli.stages.base import Finding
 from ringlite_cli.stages.commands.answers import answer
 from ringlite_cli.stages.commands.carry_plan import carry_lines
@@ -52,6 +53,7 @@ def print_plan(
     launcher: accelerate's file that spreads training over them. Raises RecipeErrors, after all is printed, for what no
     machine can run.
     """
+    launched_sharded()  # raises for a launcher's configuration that cannot work
     launched = read_launch_file(launcher) if launcher else None
     sizes = model_sizes(recipe.model)
     parameters = sizes and sizes[0]

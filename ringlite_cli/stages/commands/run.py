@@ -6,7 +6,7 @@ from pathlib import Path
 from ringlite_cli.console import Console
 from ringlite_cli.presence import entries, is_there
 from ringlite_cli.recipe.schema import Recipe
-from ringlite_cli.runs.meeting import check_same_run
+from ringlite_cli.runs.meeting import check_same_run, find_meeting_place
 from ringlite_cli.runs.sharding import launched_sharded, leave_dtype_to_recipe, read_everywhere
 from ringlite_cli.stages.walk.decide import Walk
 
@@ -21,6 +21,7 @@ def run_stages(recipe: Recipe, walk: Walk, runs_dir: Path, console: Console) -> 
     launched_sharded()  # raises for a launcher's configuration that cannot work
     read_everywhere()
     leave_dtype_to_recipe()
+    find_meeting_place()
     check_same_run(recipe.name, folder)
     if is_follower():
         follow(recipe, folder)

@@ -8,6 +8,7 @@ from ringlite_cli.console import Console
 from ringlite_cli.errors import RecipeErrors, UserError, WorkFailed
 from ringlite_cli.recipe.schema import Recipe
 from ringlite_cli.runs.provenance import untested
+from ringlite_cli.runs.sharding import launched_sharded
 from ringlite_cli.stages.base import Check, Context, Finding
 from ringlite_cli.stages.kinds import KINDS
 from ringlite_cli.stages.walk.failures import as_failure
@@ -18,8 +19,10 @@ log = logging.getLogger(__name__)
 def findings(recipe: Recipe, run: Path, stages: Collection[str], console: Console) -> list[Finding]:
     """Return what the checks of these stages find, each once. Nothing on disk is changed.
 
-    run: the run's folder, where finished stages may lie; it need not exist.
+    run: the run's folder, where finished stages may lie; it need not exist. Raises UserError for a launcher's
+    configuration that cannot work.
     """
+    launched_sharded()
     found: dict[str, Finding] = {}
     for stage in stages:
         context = Context(recipe, stage, run, console, frozenset(stages))

@@ -6,9 +6,10 @@ from pathlib import Path
 import pytest
 
 from ringlite_cli.console import Console
-from ringlite_cli.errors import RecipeErrors
+from ringlite_cli.errors import RecipeErrors, UserError
 from ringlite_cli.models.kinds import causal_classes, config_classes
 from ringlite_cli.stages.commands.check import load_checked
+from ringlite_cli.stages.commands.plan import print_plan
 from ringlite_cli.stages.preflight import room
 from ringlite_cli.stages.walk.preflight import check_before, findings
 
@@ -45,6 +46,14 @@ def test_fields_of_sft_and_of_a_reward_model_are_tried_alike() -> None:
     ]
     assert found[0] == found[1]
     assert "stages.STAGE.trl.lr_scheduler_kwargs: the schedule" in found[0][0]
+
+
+def test_a_launcher_that_cannot_work_is_told_by_check_and_plan_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ACCELERATE_USE_DEEPSPEED", "true")
+    with pytest.raises(UserError, match="DeepSpeed is not supported"):
+        findings(load_checked("toy"), Path("nowhere"), ("sft",), Console())
+    with pytest.raises(UserError, match="DeepSpeed is not supported"):
+        print_plan(load_checked("toy"), Console(), Path("nowhere"))
 
 
 def test_a_folder_that_is_not_there_is_named_with_its_neighbour(tmp_path: Path) -> None:
