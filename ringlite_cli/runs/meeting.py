@@ -44,7 +44,7 @@ def find_meeting_place() -> None:
                 what = f"{address!r}, the machine where ranks meet, has no address here ({one_line(error)})"
                 if not speaks_for_its_machine():
                     raise FirstRankEnded(what) from None
-                raise UserError(what, where="MASTER_ADDR", hint="give the first node's name as all nodes know it") from None
+                raise UserError(what, where="MASTER_ADDR", hint="give the first node's name or address") from None
             if not told:
                 log.warning("waiting for the address of %s, where ranks meet", address)
             told = True

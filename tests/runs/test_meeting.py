@@ -23,7 +23,9 @@ def no_name(*_: object) -> None:
 
 def test_a_name_without_an_address_is_told_by_one_rank_of_a_machine(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(socket, "getaddrinfo", no_name)
-    with pytest.raises(UserError, match="MASTER_ADDR: 'first.node', the machine where ranks meet, has no address here"):
+    with pytest.raises(
+        UserError, match=r"MASTER_ADDR: 'first\.node', the machine where ranks meet, has no address here"
+    ):
         find_meeting_place()
     monkeypatch.setenv("RANK", "1")
     monkeypatch.setenv("LOCAL_RANK", "1")
