@@ -29,7 +29,7 @@ WAIT = 60.0
 def find_meeting_place() -> None:
     """Wait until the machine where ranks meet has an address. Raises UserError where none comes.
 
-    torch would look for it for half an hour, in which no signal stops it.
+    torch would look for it much longer, in which no signal stops it.
     """
     address = os.environ.get("MASTER_ADDR", "")
     if world_size() == 1 or not address:
