@@ -67,8 +67,9 @@ class WorkFailed(RingliteError):
         super().__init__((f"{where}: " if where else "") + what + (f"; {hint}" if hint else ""))
 
 
-OF_USER = (errno.EACCES, errno.EPERM, errno.EROFS, errno.EISDIR, errno.ENOTDIR, errno.EEXIST)
-"""Errors of the file system that the user can mend: permissions, and a file where a folder is meant."""
+OF_USER = (errno.EACCES, errno.EPERM, errno.EISDIR, errno.ENOTDIR, errno.EEXIST)
+"""Errors of the file system that the user can mend: permissions, and a file where a folder is meant. A file system that
+became read-only is the machine's, as a full disk is."""
 
 
 def not_done(what: str, error: OSError, *, where: str) -> RingliteError:

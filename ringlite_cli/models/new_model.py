@@ -109,7 +109,7 @@ def new_config(config: Mapping[str, Any], **more: Any) -> Any:
     if keys and heads % keys:
         what = f"{heads} attention heads cannot be shared evenly by {keys} key-value heads"
         raise UserError(what, where=f"{_WHERE}.num_key_value_heads", hint="take a number that divides them")
-    if faults := experts_faults(settings.get_text_config()):
+    if faults := experts_faults(settings.get_text_config(), config):
         raise UserError(faults[0], where=_WHERE, hint="give both numbers")
     return settings
 

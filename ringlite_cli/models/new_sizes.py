@@ -1,7 +1,7 @@
 """Sizes in the config of a new model that no network can have. No torch: `check` asks here."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from types import SimpleNamespace
 from typing import Any
 
@@ -34,13 +34,16 @@ def size_faults(given: Mapping[str, Any], vocab_size: int) -> list[str]:
     if given.get("vocab_size", vocab_size) != vocab_size:
         what = f"the tokenizer decides it, with at most the {vocab_size} tokens of new.vocab_size"
         faults.append(f"vocab_size: {what}; give the size there, and remove this one")
-    return faults or experts_faults(SimpleNamespace(**given))
+    return faults or experts_faults(SimpleNamespace(**given), given)
 
 
-def experts_faults(config: Any) -> list[str]:
-    """Return whether a token would be sent to more experts than a layer has. config: transformers', or its fields."""
+def experts_faults(config: Any, given: Collection[str]) -> list[str]:
+    """Return whether a token would be sent to more experts than a layer has.
+
+    config: transformers', or its fields. given: names of fields that the user wrote, of which one is told.
+    """
     count, chosen = expert_counts(config)
     if chosen <= count:
         return []
-    name = next(name for name in CHOSEN if getattr(config, name, None))
+    name = next((name for name in CHOSEN if name in given), "num_experts_per_tok")
     return [f"{name}: a token can't be sent to {chosen} experts of {count}"]

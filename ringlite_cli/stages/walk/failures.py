@@ -52,7 +52,7 @@ def as_failure(error: BaseException, folder: Path) -> RingliteError | None:
     if isinstance(error, OSError) and error.errno in (errno.EACCES, errno.EROFS, errno.EPERM):
         where = str(error.filename or folder)
         if error.errno == errno.EROFS:
-            return UserError(f"can't be written ({error.strerror})", where=where, hint="give another --runs-dir")
+            return WorkFailed(f"can't be written ({error.strerror})", where=where, hint="give another --runs-dir")
         hint = "see to its permissions; what is to be written can go to another --runs-dir"
         return UserError(f"can't be opened ({error.strerror})", where=where, hint=hint)
     if isinstance(error, OSError) and error.errno in _IN_THE_WAY and error.filename:

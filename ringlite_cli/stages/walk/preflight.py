@@ -19,10 +19,8 @@ log = logging.getLogger(__name__)
 def findings(recipe: Recipe, run: Path, stages: Collection[str], console: Console) -> list[Finding]:
     """Return what the checks of these stages find, each once. Nothing on disk is changed.
 
-    run: the run's folder, where finished stages may lie; it need not exist. Raises UserError for a launcher's
-    configuration that cannot work.
+    run: the run's folder, where finished stages may lie; it need not exist.
     """
-    launched_sharded()
     found: dict[str, Finding] = {}
     for stage in stages:
         context = Context(recipe, stage, run, console, frozenset(stages))
@@ -39,6 +37,7 @@ def check_before(
 
     refusals: what is known already to stop them.
     """
+    launched_sharded()  # raises for a launcher's configuration that cannot work
     for package, text in untested().items():
         console.warn(f"{package} {text} was never run with this ringlite; `ringlite doctor` says what to do")
     found = findings(recipe, run, stages, console)

@@ -51,7 +51,7 @@ def test_fields_of_sft_and_of_a_reward_model_are_tried_alike() -> None:
 def test_a_launcher_that_cannot_work_is_told_by_check_and_plan_too(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ACCELERATE_USE_DEEPSPEED", "true")
     with pytest.raises(UserError, match="DeepSpeed is not supported"):
-        findings(load_checked("toy"), Path("nowhere"), ("sft",), Console())
+        check_before(load_checked("toy"), Path("nowhere"), ("sft",), Console())
     with pytest.raises(UserError, match="DeepSpeed is not supported"):
         print_plan(load_checked("toy"), Console(), Path("nowhere"))
 

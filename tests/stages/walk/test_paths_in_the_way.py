@@ -17,7 +17,7 @@ from ringlite_cli.stages.walk.decide import Walk
 from ringlite_cli.stages.walk.failures import as_failure
 from ringlite_cli.stages.walk.pipeline import run_pipeline
 
-MENDED = [errno.EACCES, errno.EPERM, errno.EROFS, errno.EISDIR, errno.ENOTDIR]
+MENDED = [errno.EACCES, errno.EPERM, errno.EISDIR, errno.ENOTDIR]
 
 
 def never(context: Context) -> StageResult:
@@ -30,8 +30,13 @@ def test_what_the_user_can_mend_has_exit_code_2(number: int) -> None:
     for failure in (as_failure(error, Path("runs/x")), not_done("it can't be written", error, where="/x/y")):
         assert isinstance(failure, UserError)
         assert str(failure).startswith("/x/y: ")
-    full = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-    assert isinstance(not_done("it can't be written", full, where="/x"), WorkFailed)
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EROFS])
+def test_what_became_of_the_file_system_has_exit_code_1(number: int) -> None:
+    error = OSError(number, os.strerror(number), "/x/y")
+    assert isinstance(not_done("it can't be written", error, where="/x"), WorkFailed)
+    assert isinstance(as_failure(error, Path.cwd()), WorkFailed)
 
 
 @pytest.mark.parametrize("command", ["status", "curate"])
