@@ -8,7 +8,7 @@ import logging
 import re
 import weakref
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from copy import deepcopy
 from functools import partial
 from importlib.util import find_spec
@@ -70,14 +70,14 @@ def idle_kinds(network: Any) -> frozenset[str]:
     A model may read the weight of a layer itself, or not its output: an adapter there stays as it is.
     """
     try:
-        with _quiet(), FakeTensorMode(), torch.device("cpu"), _counted_attention():
+        with _quiet(), FakeTensorMode(), torch.device("cpu"), _counted_attention(), ExitStack() as stack:
             made = _without_numbers(network, wide=False, checkpointing=False)
             base = _base_of(made)
             config = base.config.get_text_config()
             layers = _layer_list(_decoder_of(base), config)
             if layers is not None:
-                chosen = {id(layers[kind[0]]) for kind in _alike(list(layers), config)}
-                layers._modules = {name: layer for name, layer in layers._modules.items() if id(layer) in chosen}
+                made_of_first = [kind[0] for kind in _alike(list(layers), config)]
+                stack.enter_context(_only(layers, config, made_of_first))
             asked: dict[str, bool] = {}
             for name, parameter in made.named_parameters():
                 if parameter.requires_grad and ".lora_" in name:
@@ -115,20 +115,31 @@ def _peak_of_all_layers(network: Any, tokens: int, *, pairs: bool = False) -> fl
     layers = _layer_list(_decoder_of(base), config)
     if layers is None:
         return _peak(network, _decoder_of(base), tokens, pairs=pairs)
-    all_of_them = dict(layers._modules)
     alike = _alike(list(layers), config)
 
     def with_layers(chosen: Sequence[int]) -> int:
-        layers._modules = {str(place): all_of_them[str(index)] for place, index in enumerate(sorted(chosen))}
-        return _peak(network, _decoder_of(base), tokens, pairs=pairs)
+        with _only(layers, config, chosen):
+            return _peak(network, _decoder_of(base), tokens, pairs=pairs)
 
+    first = [kind[0] for kind in alike]
+    once = with_layers(first)
+    more = [(len(kind) - 1) * (with_layers([*first, kind[1]]) - once) for kind in alike if len(kind) > 1]
+    return once + sum(more)
+
+
+@contextmanager
+def _only(layers: Any, config: Any, chosen: Sequence[int]) -> Iterator[None]:
+    """Leave some of a model's layers in their list, and their kinds in its config: a decoder may ask these by place."""
+    whole, kinds = layers._modules, config.__dict__.get("layer_types")
+    layers._modules = {str(place): whole[str(index)] for place, index in enumerate(sorted(chosen))}
+    if kinds:
+        config.__dict__["layer_types"] = [kinds[index % len(kinds)] for index in sorted(chosen)]
     try:
-        first = [kind[0] for kind in alike]
-        once = with_layers(first)
-        more = [(len(kind) - 1) * (with_layers([*first, kind[1]]) - once) for kind in alike if len(kind) > 1]
-        return once + sum(more)
+        yield
     finally:
-        layers._modules = all_of_them
+        layers._modules = whole
+        if kinds:
+            config.__dict__["layer_types"] = kinds
 
 
 def _layer_list(decoder: Any, config: Any) -> Any:

@@ -188,6 +188,8 @@ UNSEEN = {
     "arcee": SIZES,
     "apertus": SIZES,
     "exaone4": SIZES | {"head_dim": 32},
+    "gemma4_text": SIZES
+    | {"head_dim": 32, "global_head_dim": 32, "hidden_size_per_layer_input": 16, "vocab_size_per_layer_input": 64},
 }
 """Families whose norms, gates, routers or feed-forwards no table knows."""
 

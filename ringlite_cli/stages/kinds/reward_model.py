@@ -239,8 +239,8 @@ def _models(context: Context) -> dict[str, Path]:
 
 
 _TRAIN = (
-    *("base_model.py", "devices.py", "filled_batches.py", "finite.py", "liger.py", "resume", "reward_model"),
-    *("step_rows.py", "sums.py"),
+    *("base_model.py", "devices.py", "epoch_order.py", "filled_batches.py", "finite.py", "liger.py"),
+    *("resume", "reward_model", "step_rows.py", "sums.py"),
 )
 """What it uses of the room of training."""
 

@@ -195,8 +195,8 @@ _C3PO = (
 )
 """What SFT uses of the room of C3PO: how packed rows are run."""
 _TRAIN = (
-    *("base_model.py", "devices.py", "filled_batches.py", "finite.py", "float32_head.py", "liger.py", "read_once.py"),
-    *("resume", "sft", "sharded.py", "step_rows.py", "sums.py"),
+    *("base_model.py", "devices.py", "epoch_order.py", "filled_batches.py", "finite.py", "float32_head.py"),
+    *("liger.py", "read_once.py", "resume", "sft", "sharded.py", "step_rows.py", "sums.py"),
 )
 """What SFT uses of the room of training."""
 
