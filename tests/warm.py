@@ -150,6 +150,15 @@ def _serve(address: str) -> None:
     from trl import GRPOTrainer, SFTTrainer  # noqa: F401
 
     subprocess_handler.Popen = Popen  # torchrun's ranks
+    whole = subprocess_handler.SubprocessHandler.close
+
+    def close(rank: Any, signal_number: Any = None) -> None:
+        with contextlib.suppress(
+            ProcessLookupError
+        ):  # it has ended; of a child of its own some would be left until then
+            whole(rank, signal_number)
+
+    subprocess_handler.SubprocessHandler.close = close
     gc.collect()
     gc.freeze()
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
