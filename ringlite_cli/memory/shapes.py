@@ -15,7 +15,7 @@ _idle_kinds: dict[Any, frozenset[str]] = {}
 
 def shape_of(network: Any) -> Shape:
     """Return the shape of a transformers model, or of one under a peft wrapper."""
-    base = _base_of(network)
+    base = base_of(network)
     prefix = getattr(network, "prefix", None)
     sizes = [(name, p.numel(), p.requires_grad) for name, p in network.named_parameters()]
     own = [(name, size) for name, size, _ in sizes if prefix is None or prefix not in name]
@@ -56,13 +56,14 @@ def _tried(network: Any, wide: bool, checkpointing: bool, fused: bool, eager: bo
     """Return the bytes of a token, and of a pair, in a pass; counted once for networks of one kind and size."""
     from ringlite_cli.memory.tried import bytes_of_token
 
-    key = (type(_base_of(network)), _sizes(network), wide, checkpointing, fused, eager)
+    key = (type(base_of(network)), _sizes(network), wide, checkpointing, fused, eager)
     if key not in _counted:
         _counted[key] = bytes_of_token(network, wide=wide, checkpointing=checkpointing, fused=fused, eager=eager)
     return _counted[key]
 
 
-def _base_of(network: Any) -> Any:
+def base_of(network: Any) -> Any:
+    """Return the model under a peft wrapper; a model without one as it is."""
     return network.get_base_model() if hasattr(network, "peft_config") else network
 
 

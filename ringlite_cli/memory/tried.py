@@ -22,6 +22,7 @@ from torch.utils._pytree import tree_leaves
 
 from ringlite_cli.config_numbers import layer_kinds
 from ringlite_cli.memory.caches import cache_of
+from ringlite_cli.memory.shapes import base_of
 
 log = logging.getLogger(__name__)
 
@@ -72,7 +73,7 @@ def idle_kinds(network: Any) -> frozenset[str]:
     try:
         with _quiet(), FakeTensorMode(), torch.device("cpu"), _counted_attention(), ExitStack() as stack:
             made = _without_numbers(network, wide=False, checkpointing=False)
-            base = _base_of(made)
+            base = base_of(made)
             config = base.config.get_text_config()
             layers = _layer_list(_decoder_of(base), config)
             if layers is not None:
@@ -99,10 +100,6 @@ def _note(asked: dict[str, bool], kind: str, _: Any) -> None:
     asked[kind] = True
 
 
-def _base_of(network: Any) -> Any:
-    return network.get_base_model() if hasattr(network, "peft_config") else network
-
-
 def _decoder_of(base: Any) -> Any:
     """Return the part of a model that gives hidden states: of some, as Llama 4's text model, the prefix names none."""
     return base.base_model if base.base_model is not base else getattr(base, "model", base)
@@ -110,7 +107,7 @@ def _decoder_of(base: Any) -> Any:
 
 def _peak_of_all_layers(network: Any, tokens: int, *, pairs: bool = False) -> float:
     """Return the bytes alive at most in a pass. pairs: some may be of every pair of tokens."""
-    base = _base_of(network)
+    base = base_of(network)
     config = base.config.get_text_config()
     layers = _layer_list(_decoder_of(base), config)
     if layers is None:
@@ -186,11 +183,11 @@ def _without_numbers(network: Any, *, wide: bool, checkpointing: bool, eager: bo
             copied[id(parameter)].register_post_accumulate_grad_hook(_drop)
     for buffer in network.buffers():
         copied[id(buffer)] = torch.empty(tuple(buffer.shape), dtype=buffer.dtype)
-    base = _base_of(network)
+    base = base_of(network)
     if cache_of(base.config.get_text_config()).state and any(map(find_spec, _KERNELS)):
-        raise NotImplementedError("layers with a state are computed by a package's kernels")
+        raise RuntimeError("layers with a state are computed by a package's kernels")
     made = deepcopy(network, copied).train()
-    base = _base_of(made)
+    base = base_of(made)
     base.set_attn_implementation("eager" if eager else _ATTENTION)
     if base._can_set_experts_implementation():
         base.set_experts_implementation("grouped_mm")  # as on a GPU

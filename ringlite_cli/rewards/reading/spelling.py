@@ -2,6 +2,7 @@
 
 import re
 import unicodedata
+from functools import lru_cache
 
 from ringlite_cli.rewards.reading.habits import late_habits, plain_habits
 
@@ -50,6 +51,7 @@ _HUNDREDTHS = re.compile(r"百分之\s*(\d+(?:\.\d+)?)")
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f\ud800-\udfff]")
 
 
+@lru_cache(maxsize=256)
 def spell(text: str) -> str:
     """Return the answer in one spelling, without math delimiters, markdown and thousands separators."""
     text = plain_habits(_CONTROL.sub(" ", text.strip()))
